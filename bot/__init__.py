@@ -1,0 +1,1 @@
+"""The Discord bot: asyncio lives here, torch does not."""

@@ -1,0 +1,89 @@
+"""The bot's branch of the tree that `pipelines.contract.errors` begins.
+
+AtelierError
+├── StartupError            the bot cannot start; one line on the terminal, exit code 2
+│   ├── ConfigError         the configuration names what does not exist or cannot be
+│   ├── AlreadyRunning      another process holds the job store
+│   ├── PortTaken           the metrics address is in use
+│   └── TokenRefused        there is no token, or Discord refuses it
+├── Refused                 a person asked for what they cannot have now; nothing was run
+│   ├── QueueFull           too many jobs wait; says when to come back
+│   ├── NotAllowed          the job is somebody else's
+│   ├── NoSuchJob           it was deleted or never was
+│   └── TooLate             it has already ended
+└── FileDamaged             a stored file's hash no longer matches
+"""
+
+from pipelines.contract.errors import AtelierError
+
+
+class StartupError(AtelierError):
+    """The bot cannot start. The sentence says what is wrong and how to mend it."""
+
+    code = "startup"
+
+
+class ConfigError(StartupError):
+    """The configuration file, or the lack of it. The sentence names file, key and remedy."""
+
+    code = "config"
+
+
+class AlreadyRunning(StartupError):
+    """Another process holds the job store."""
+
+    code = "already_running"
+
+
+class PortTaken(StartupError):
+    """The address for metrics is in use."""
+
+    code = "port_taken"
+
+
+class TokenRefused(StartupError):
+    """There is no token, or Discord refuses it."""
+
+    code = "token_refused"
+
+
+class Refused(AtelierError):
+    """A person asked for what they cannot have now. Nothing was run and nothing was charged."""
+
+    code = "refused"
+
+
+class QueueFull(Refused):
+    """Too many jobs wait, of this member or of everyone."""
+
+    code = "queue_full"
+
+
+class NotAllowed(Refused):
+    """The job belongs to somebody else."""
+
+    code = "not_allowed"
+
+
+class NoSuchJob(Refused):
+    """The job was deleted, or never was."""
+
+    code = "no_such_job"
+
+
+class TooLate(Refused):
+    """The job has already ended."""
+
+    code = "too_late"
+
+
+class Undeliverable(AtelierError):
+    """Every road to the member is closed, for good. The artifact is kept."""
+
+    code = "undeliverable"
+
+
+class FileDamaged(AtelierError):
+    """A stored file is gone or its hash no longer matches."""
+
+    code = "file_damaged"

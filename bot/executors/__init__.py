@@ -1,0 +1,1 @@
+"""Where GPU code runs. Each executor builds its Runner inside its own worker."""

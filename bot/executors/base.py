@@ -1,0 +1,32 @@
+"""What the queue's worker asks of an executor."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pipelines.contract.context import RunContext
+from pipelines.contract.requests import Request
+from pipelines.contract.runner import Artifacts
+
+
+class Executor(Protocol):
+    """Runs one batch at a time. Its methods are called on the event loop and never block it."""
+
+    async def start(self) -> None:
+        """Begin: returns at once, while libraries and models load behind it."""
+        ...
+
+    async def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
+        """Run a batch to its end; `context.on_progress` is called on the executor's own thread.
+
+        Raises what RunnerLike.run raises. Cancelling the awaiting task does not stop the GPU:
+        set `context.cancel` and await the end.
+        """
+        ...
+
+    def resident(self) -> frozenset[str]:
+        """Keys of the models that are on the GPU, as of the last run."""
+        ...
+
+    async def stop(self) -> None:
+        """End after the current run and free the GPU."""
+        ...

@@ -1,0 +1,82 @@
+"""What happens to jobs, told to whoever listens: progress, metrics and later the web page."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bot.jobs.job import Job
+from pipelines.contract.context import Progress
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class JobQueued:
+    """The job is in the store and its owner may be told so. Also after a restart."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobRefused:
+    """The limits turned a request away: no job was made."""
+
+    owner: int
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobStarted:
+    """The executor has it."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgressed:
+    """A step was done. At most one is under way to the event loop: the latest wins."""
+
+    job: Job
+    progress: Progress
+
+
+@dataclass(frozen=True, slots=True)
+class JobEnded:
+    """The GPU is done with it: rendered, failed, cancelled or quarantined. `job.status` says."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class JobTold:
+    """Its owner was shown the end; or could not be, and `job.error_code` says why."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
+class QueueMoved:
+    """Places in the queue have changed."""
+
+
+Event = JobQueued | JobRefused | JobStarted | JobProgressed | JobEnded | JobTold | QueueMoved
+Listener = Callable[[Event], None]
+
+
+class Events:
+    """Calls every listener in turn, on the event loop. A listener must neither block nor raise."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Listener] = []
+
+    def subscribe(self, listener: Listener) -> None:
+        """Have `listener` called for every event from now on."""
+        self._listeners.append(listener)
+
+    def publish(self, event: Event) -> None:
+        """Tell everyone. A listener that raises is logged and does not disturb the others."""
+        for listener in self._listeners:
+            try:
+                listener(event)
+            except Exception:
+                log.exception("a listener failed on %s", type(event).__name__)

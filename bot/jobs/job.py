@@ -1,0 +1,85 @@
+"""A job: a request with an id, an owner, an origin, a state and times."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from pipelines.contract.artifact import MediaType
+from pipelines.contract.requests import Kind, Request
+
+
+class Status(StrEnum):
+    """queued → running → rendered → delivered, or one of three other ends."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    RENDERED = "rendered"
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    QUARANTINED = "quarantined"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the GPU has still to finish it, so that it counts against the limits."""
+        return self in LIVE
+
+
+LIVE = frozenset({Status.QUEUED, Status.RUNNING})
+ENDED = frozenset(Status) - LIVE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredArtifact:
+    """An artifact on disk. `path` is a file of the FileStore, named after its SHA-256."""
+
+    path: Path
+    media_type: MediaType
+    name: str
+    size: int
+    width: int
+    height: int
+    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One row of the store. Times are Unix seconds.
+
+    `attempt` counts leases and is the fence: only the holder of the latest attempt may finish
+    the job. `crashes` counts the leases that ended with the executor's death. `told` says
+    whether the owner has been shown the end of this job, whichever end it was. `origin` is
+    JSON-shaped and opaque to the queue: where the answer goes.
+    """
+
+    id: str
+    owner: int
+    request: Request
+    origin: Mapping[str, Any]
+    weight: float = 1.0
+    cost: float = 1.0
+    parent: str | None = None
+    status: Status = Status.QUEUED
+    attempt: int = 0
+    crashes: int = 0
+    queued_at: float
+    started_at: float | None = None
+    ended_at: float | None = None
+    gpu_seconds: float = 0.0
+    artifacts: tuple[StoredArtifact, ...] = ()
+    error_code: str | None = None
+    error_sentence: str | None = None
+    told: bool = False
+
+    @property
+    def kind(self) -> Kind:
+        """The kind of its request."""
+        return self.request.kind
+
+
+def new_job_id() -> str:
+    """Sixteen hexadecimal digits: short enough for a custom_id and for a message's nonce."""
+    return secrets.token_hex(8)

@@ -1,0 +1,1 @@
+"""The bot without an account or a GPU. Nobody imports this package."""

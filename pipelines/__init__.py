@@ -1,0 +1,1 @@
+"""Turns requests into pictures and videos. Torch lives here; Discord and asyncio do not."""

@@ -1,0 +1,194 @@
+"""Which checkpoints serve which request, with which settings, and the styles. No torch.
+
+Sizes are in pixels, memory in GiB. `vram_gib` is what a model takes while it runs: weights and
+working memory together; the defaults were computed for the default dtypes at the default sizes.
+"""
+
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipelines.contract.requests import Aspect, Kind, Request
+
+Dtype = Literal["float32", "float16", "bfloat16"]
+Pixels = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
+Steps = Annotated[int, Field(ge=1, le=200)]
+Guidance = Annotated[float, Field(ge=0.0, le=30.0)]
+
+
+class ModelKey(StrEnum):
+    """The models that residency moves as a whole, and the words for them in the configuration."""
+
+    CAPTION = "caption"
+    SKETCH = "sketch"
+    IMAGINE = "imagine"
+    ANIMATE = "animate"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Checkpoint(_Table):
+    """Where weights come from: a folder, or a repository on the Hugging Face Hub."""
+
+    source: Annotated[str, Field(min_length=1)]
+    revision: str | None = None
+    variant: str | None = None
+    """The file variant, `fp16` for `model.fp16.safetensors`."""
+    gated: bool = False
+    """Whether the Hub asks for a licence to be accepted first."""
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether `source` is a path (`./x`, `../x`, `/x`, `~/x`) rather than a repository."""
+        return self.source.startswith((".", "/", "~"))
+
+
+class CaptionModel(Checkpoint):
+    """A BLIP captioner."""
+
+    dtype: Dtype = "float16"
+    vram_gib: Annotated[float, Field(gt=0)] = 1.5
+    max_words: Annotated[int, Field(ge=4, le=60)] = 24
+
+
+class Conditioner(Checkpoint):
+    """What makes the drawing itself steer SDXL."""
+
+    type: Literal["t2i-adapter", "controlnet"]
+    full_scale: Annotated[float, Field(gt=0, le=2)] = 1.0
+    """The conditioning scale at strength 100."""
+
+
+class SketchModel(Checkpoint):
+    """SDXL, and what it takes from a drawing."""
+
+    dtype: Dtype = "float16"
+    vram_gib: Annotated[float, Field(gt=0)] = 10.0
+    vae: Checkpoint | None = None
+    conditioner: Conditioner | None = None
+    steps: Steps = 30
+    guidance: Guidance = 6.0
+    size: Pixels = 1024
+    negative: str = ""
+
+
+class ImagineModel(Checkpoint):
+    """Stable Diffusion 3.5."""
+
+    dtype: Dtype = "bfloat16"
+    vram_gib: Annotated[float, Field(gt=0)] = 28.0
+    steps: Steps = 28
+    guidance: Guidance = 4.5
+    size: Pixels = 1024
+    text_tokens: Annotated[int, Field(ge=16, le=512)] = 256
+    """How many tokens of the prompt T5 reads."""
+
+
+class AnimateModel(Checkpoint):
+    """Stable Video Diffusion."""
+
+    dtype: Dtype = "float16"
+    vram_gib: Annotated[float, Field(gt=0)] = 16.0
+    steps: Steps = 25
+    min_guidance: Guidance = 1.0
+    max_guidance: Guidance = 3.0
+    frames: Annotated[int, Field(ge=2, le=64)] = 25
+    fps: Annotated[int, Field(ge=1, le=60)] = 7
+    width: Pixels = 1024
+    height: Pixels = 576
+    noise: Annotated[float, Field(ge=0, le=1)] = 0.02
+    decode_chunk: Annotated[int, Field(ge=1, le=64)] = 4
+
+
+class Style(_Table):
+    """A look that /sketch offers. `frame` holds `{prompt}` once."""
+
+    frame: Annotated[str, Field(pattern=r"^[^{}]*\{prompt\}[^{}]*$")] = "{prompt}"
+    negative: str = ""
+
+
+class Catalog(_Table):
+    """All that the pipelines may load. Where a model is absent, its command says so."""
+
+    caption: CaptionModel | None = None
+    sketch: SketchModel | None = None
+    imagine: ImagineModel | None = None
+    animate: AnimateModel | None = None
+    styles: dict[str, Style] = Field(default_factory=dict)
+
+    def needs(self, request: Request) -> tuple[ModelKey, ...]:
+        """The models that a request uses, in the order it uses them."""
+        if request.kind is Kind.SKETCH:
+            return (ModelKey.CAPTION, ModelKey.SKETCH)
+        if request.kind is Kind.IMAGINE:
+            return (ModelKey.IMAGINE,)
+        if request.prompt:
+            return (ModelKey.IMAGINE, ModelKey.ANIMATE)
+        return (ModelKey.ANIMATE,)
+
+    def missing(self, request: Request) -> tuple[ModelKey, ...]:
+        """The models that a request needs and this catalogue does not name."""
+        return tuple(key for key in self.needs(request) if getattr(self, key) is None)
+
+    def anchored(self, folder: Path) -> "Catalog":
+        """This catalogue with every folder absolute, relative ones taken from `folder`."""
+        return self.model_copy(
+            update={key: _anchored(getattr(self, key), folder) for key in ModelKey}
+        )
+
+    def checkpoints(self) -> Iterator[tuple[str, Checkpoint]]:
+        """Every checkpoint with its place in the configuration, as in `sketch.vae`."""
+        for key in ModelKey:
+            model = getattr(self, key)
+            if model is None:
+                continue
+            yield key, model
+            for part in _PARTS:
+                if (inner := getattr(model, part, None)) is not None:
+                    yield f"{key}.{part}", inner
+
+
+def _anchored(model: Checkpoint | None, folder: Path) -> Checkpoint | None:
+    if model is None:
+        return None
+    update: dict[str, object] = {
+        part: _anchored(inner, folder)
+        for part in _PARTS
+        if (inner := getattr(model, part, None)) is not None
+    }
+    if model.is_folder:
+        update["source"] = str((folder / Path(model.source).expanduser()).resolve())
+    return model.model_copy(update=update)
+
+
+_PARTS = ("vae", "conditioner")
+_RATIOS = {
+    Aspect.SQUARE: (1, 1),
+    Aspect.PHOTO: (3, 2),
+    Aspect.PORTRAIT: (2, 3),
+    Aspect.WIDE: (16, 9),
+    Aspect.TALL: (9, 16),
+}
+
+
+def dimensions(aspect: Aspect, size: int, multiple: int = 64) -> tuple[int, int]:
+    """Width and height with about `size`² pixels, both divisible by `multiple`."""
+    return fit(*_RATIOS[aspect], size=size, multiple=multiple)
+
+
+def fit(width: int, height: int, *, size: int, multiple: int = 64) -> tuple[int, int]:
+    """The shape of `width` × `height` at about `size`² pixels, both divisible by `multiple`.
+
+    Shapes beyond 2:1 become 2:1, which is as far as the models were trained.
+    """
+    ratio = min(max(width / height, 0.5), 2.0)
+    wide = size * ratio**0.5
+    return (
+        max(multiple, round(wide / multiple) * multiple),
+        max(multiple, round(size * size / wide / multiple) * multiple),
+    )

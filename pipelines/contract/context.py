@@ -1,0 +1,45 @@
+"""How a run reports back and how it is stopped."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from pipelines.contract.errors import Cancelled
+
+
+class Phase(StrEnum):
+    """What the GPU is doing for a job."""
+
+    LOADING = "loading"
+    CAPTIONING = "captioning"
+    PAINTING = "painting"
+    ANIMATING = "animating"
+    ENCODING = "encoding"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`step` of `of` denoising steps are done in `phase`; both are 0 where a phase has no steps."""
+
+    phase: Phase
+    step: int = 0
+    of: int = 0
+
+
+def _nobody(progress: Progress) -> None:
+    """Listens to no progress."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """Given to a run by its executor. `on_progress` is called on the GPU thread: be quick there."""
+
+    on_progress: Callable[[Progress], None] = _nobody
+    cancel: threading.Event = field(default_factory=threading.Event)
+
+    def step(self, phase: Phase, step: int = 0, of: int = 0) -> None:
+        """Report progress, or raise Cancelled if a person wants the run to stop."""
+        if self.cancel.is_set():
+            raise Cancelled
+        self.on_progress(Progress(phase, step, of))

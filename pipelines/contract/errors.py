@@ -1,0 +1,77 @@
+"""Every error a person can meet, as one tree.
+
+    AtelierError            a code for programs, a sentence for people
+    ├── BadInput            the request cannot be done as asked; nothing was run
+    ├── Cancelled           a person pressed Cancel; raised between two denoising steps
+    ├── ModelUnavailable    a checkpoint cannot be used
+    │   ├── ModelMissing    it is not on this machine
+    │   ├── ModelGated      its licence has not been accepted, or the Hub token is missing
+    │   └── UnsafeModel     it holds pickles or code of its own, which are never run
+    ├── OutOfMemory         the card cannot hold this job
+    └── RenderFailed        a pipeline raised something unexpected; the log has the traceback
+
+`bot.errors` continues the tree for configuration, limits and delivery.
+"""
+
+from typing import ClassVar
+
+
+class AtelierError(Exception):
+    """An error that a person may read: `code` never changes, `sentence` says what to do."""
+
+    code: ClassVar[str] = "error"
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence)
+        self.sentence = sentence
+
+
+class BadInput(AtelierError):
+    """The request cannot be done as asked. Raised before any GPU time is spent."""
+
+    code = "bad_input"
+
+
+class Cancelled(AtelierError):
+    """A person cancelled the job. Raised by `RunContext.step` on the GPU thread."""
+
+    code = "cancelled"
+
+    def __init__(self, sentence: str = "This job was cancelled.") -> None:
+        super().__init__(sentence)
+
+
+class ModelUnavailable(AtelierError):
+    """A checkpoint that the catalogue names cannot be used."""
+
+    code = "model_unavailable"
+
+
+class ModelMissing(ModelUnavailable):
+    """The checkpoint is not on this machine."""
+
+    code = "model_missing"
+
+
+class ModelGated(ModelUnavailable):
+    """The Hub refuses the checkpoint until its licence is accepted."""
+
+    code = "model_gated"
+
+
+class UnsafeModel(ModelUnavailable):
+    """The checkpoint has no safetensors, or wants to run code of its own."""
+
+    code = "unsafe_model"
+
+
+class OutOfMemory(AtelierError):
+    """The card ran out of memory for this job."""
+
+    code = "out_of_memory"
+
+
+class RenderFailed(AtelierError):
+    """A pipeline raised something that nobody foresaw."""
+
+    code = "render_failed"

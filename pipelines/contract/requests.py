@@ -1,0 +1,138 @@
+"""What a person wants, validated and frozen. A request is complete: it holds its own seed."""
+
+import secrets
+import unicodedata
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import ClassVar
+
+from pipelines.contract.errors import BadInput
+
+MAX_PROMPT = 1000
+MAX_SEED = 2**32 - 1
+MAX_COUNT = 4
+MOTION = range(1, 256)  # SVD's motion_bucket_id
+STRENGTH = range(0, 101)
+
+
+class Kind(StrEnum):
+    """The commands that reach the GPU."""
+
+    SKETCH = "sketch"
+    IMAGINE = "imagine"
+    ANIMATE = "animate"
+
+
+class Aspect(StrEnum):
+    """Width to height. The catalogue turns it into pixels for each model."""
+
+    SQUARE = "1:1"
+    PHOTO = "3:2"
+    PORTRAIT = "2:3"
+    WIDE = "16:9"
+    TALL = "9:16"
+
+
+def new_seed() -> int:
+    """A seed nobody chose."""
+    return secrets.randbelow(MAX_SEED + 1)
+
+
+def clean_text(text: str, what: str = "prompt") -> str:
+    """`text` on one line, without control, format and surrogate characters.
+
+    Raises BadInput when more than MAX_PROMPT characters remain.
+    """
+    spaced = "".join(" " if unicodedata.category(c) in _BLANK else c for c in text)
+    kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in _DROPPED)
+    clean = " ".join(kept.split())
+    if len(clean) > MAX_PROMPT:
+        raise BadInput(
+            f"The {what} has {len(clean)} characters; please keep it to {MAX_PROMPT} or fewer."
+        )
+    return clean
+
+
+_BLANK = {"Zs", "Zl", "Zp", "Cc"}
+_DROPPED = {"Cf", "Cs", "Co", "Cn"}
+_JOINERS = {"\u200c", "\u200d"}  # words in Persian and emoji sequences need them
+
+
+def _clean(request: object, field: str, what: str) -> None:
+    object.__setattr__(request, field, clean_text(getattr(request, field), what))
+
+
+def _within(value: int, allowed: range, what: str) -> None:
+    if value not in allowed:
+        raise BadInput(f"The {what} must be between {allowed[0]} and {allowed[-1]}, not {value}.")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SketchRequest:
+    """Paint `drawing`. BLIP's caption, `prompt` and `style` together say what it shows.
+
+    `drawing` is an image file that `pipelines.media.vet` accepted; `strength` is how firmly its
+    lines steer the picture, 0 (free) to 100 (held).
+    """
+
+    kind: ClassVar[Kind] = Kind.SKETCH
+    drawing: Path
+    prompt: str = ""
+    style: str | None = None
+    strength: int = 70
+    seed: int
+
+    def __post_init__(self) -> None:
+        _clean(self, "prompt", "prompt")
+        _within(self.strength, STRENGTH, "strength")
+        _within(self.seed, range(MAX_SEED + 1), "seed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagineRequest:
+    """Paint `prompt`, `count` times: picture i has the seed `seed + i`."""
+
+    kind: ClassVar[Kind] = Kind.IMAGINE
+    prompt: str
+    negative: str = ""
+    aspect: Aspect = Aspect.SQUARE
+    count: int = 1
+    seed: int
+
+    def __post_init__(self) -> None:
+        _clean(self, "prompt", "prompt")
+        _clean(self, "negative", "negative prompt")
+        if not self.prompt:
+            raise BadInput("Please say what to paint: the prompt is empty.")
+        _within(self.count, range(1, MAX_COUNT + 1), "count")
+        _within(self.seed, range(MAX_SEED + 1), "seed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnimateRequest:
+    """Animate `image`, or the picture that `prompt` describes: exactly one of the two is given.
+
+    `motion` is SVD's motion bucket, 1 (still) to 255 (lively).
+    """
+
+    kind: ClassVar[Kind] = Kind.ANIMATE
+    image: Path | None = None
+    prompt: str = ""
+    motion: int = 127
+    seed: int
+
+    def __post_init__(self) -> None:
+        _clean(self, "prompt", "prompt")
+        if self.image is None and not self.prompt:
+            raise BadInput("Please give a picture to animate, or a prompt to paint one from.")
+        if self.image is not None and self.prompt:
+            raise BadInput("Please give either a picture or a prompt to animate, not both.")
+        _within(self.motion, MOTION, "motion")
+        _within(self.seed, range(MAX_SEED + 1), "seed")
+
+
+Request = SketchRequest | ImagineRequest | AnimateRequest
+REQUEST_TYPES: dict[Kind, type[Request]] = {
+    t.kind: t for t in (SketchRequest, ImagineRequest, AnimateRequest)
+}

@@ -1,0 +1,33 @@
+"""The one door to the GPU, as its callers see it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from pipelines.contract.artifact import Artifact
+from pipelines.contract.context import RunContext
+from pipelines.contract.requests import Request
+
+Artifacts = tuple[Artifact, ...]
+
+
+class RunnerLike(Protocol):
+    """Used from one thread only, from its construction to its end."""
+
+    def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
+        """Render requests of one kind that may share a batch; one tuple of artifacts for each.
+
+        Raises an AtelierError: Cancelled, BadInput, ModelUnavailable, OutOfMemory, RenderFailed.
+        """
+        ...
+
+    def preload(self) -> None:
+        """Load what fits, so that the first job need not wait for it. Best effort: never raises."""
+        ...
+
+    def resident(self) -> frozenset[str]:
+        """Keys of the models that are on the GPU now."""
+        ...
+
+    def close(self) -> None:
+        """Free everything."""
+        ...
