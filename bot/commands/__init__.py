@@ -1,0 +1,1 @@
+"""The slash commands: read the options, make a Request, submit it."""
