@@ -8,7 +8,8 @@
     │   ├── ModelGated      its licence has not been accepted, or the Hub token is missing
     │   └── UnsafeModel     it holds pickles or code of its own, which are never run
     ├── OutOfMemory         the card cannot hold this job
-    └── RenderFailed        a pipeline raised something unexpected; the log has the traceback
+    ├── RenderFailed        a pipeline raised something unexpected; the log has the traceback
+    └── TooLarge            no version of the result is small enough to be sent
 
 `bot.errors` continues the tree for configuration, limits and delivery.
 """
@@ -75,3 +76,9 @@ class RenderFailed(AtelierError):
     """A pipeline raised something that nobody foresaw."""
 
     code = "render_failed"
+
+
+class TooLarge(AtelierError):
+    """No version of the result, however reduced, fits what the channel takes."""
+
+    code = "too_large"

@@ -1,0 +1,348 @@
+"""Pictures in, pictures and videos out: every byte of media passes through here.
+
+What people upload is vetted once (`vet`) and is a plain PNG from then on. What the models make
+is encoded here, and made smaller here where a channel does not take it. Everything is
+deterministic: the same input gives the same bytes.
+"""
+
+import io
+import json
+import math
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, Colorspace
+from PIL import AvifImagePlugin, Image, ImageCms, TiffImagePlugin, WebPImagePlugin
+from PIL.PngImagePlugin import PngInfo
+
+from pipelines.contract.artifact import MediaType
+from pipelines.contract.errors import BadInput, TooLarge
+
+Facts = Mapping[str, str | int | float]
+
+FORMATS = (
+    "PNG",
+    "JPEG",  # and MPO, which is a JPEG with more pictures behind it
+    "GIF",
+    "BMP",
+    WebPImagePlugin.WebPImageFile.format,
+    TiffImagePlugin.TiffImageFile.format,
+    AvifImagePlugin.AvifImageFile.format,
+)
+MAX_SIDE = 2048
+MIN_SIDE = 8
+MAX_ASPECT = 20
+
+# vet() reads the size in the header and says no in words; the warning would only fill the log.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
+
+
+def vet(data: bytes, *, max_megapixels: float) -> bytes:
+    """An upload as an upright sRGB PNG, RGB or RGBA, at most MAX_SIDE pixels a side.
+
+    Of an animation the first frame is taken. Raises BadInput with a sentence for a file that is
+    no picture, is damaged, or has too many, too few or too oddly arranged pixels; nothing is
+    decoded before the header has been found reasonable.
+    """
+    image = _identify(data, max_megapixels)
+    _check_size(*image.size, max_megapixels)
+    try:
+        return _png(_normalised(image), PngInfo())
+    except Exception as error:  # a damaged file makes decoders raise anything
+        raise BadInput(
+            "This picture is damaged or incomplete. Please save it again and send the new file."
+        ) from error
+
+
+def open_picture(path: Path) -> Image.Image:
+    """The picture in a file that `vet` wrote, decoded: mode RGB or RGBA."""
+    with Image.open(path, formats=["PNG"]) as image:
+        image.load()
+        return image
+
+
+def encode_png(image: Image.Image, facts: Facts) -> bytes:
+    """`image` as PNG, with each fact as a text chunk of its own."""
+    text = PngInfo()
+    for key, value in facts.items():
+        text.add_text(key, str(value))
+    return _png(image, text)
+
+
+def encode_mp4(frames: Sequence[Image.Image], fps: int, facts: Facts) -> bytes:
+    """`frames` (RGB, of one size) as H.264 that plays everywhere; facts as JSON in the comment."""
+    return _encode_h264(frames, Fraction(fps), json.dumps(dict(facts), ensure_ascii=False), _GOOD)
+
+
+def shrink(data: bytes, media_type: MediaType, limit: int) -> tuple[bytes, MediaType]:
+    """`data`, or the best version of it that has at most `limit` bytes, and what type that is.
+
+    Pictures become WebP, then JPEG, then smaller; videos lose bits, then pixels. The facts stay
+    inside. Raises TooLarge when nothing worth looking at is small enough.
+    """
+    if len(data) <= limit:
+        return data, media_type
+    smaller = _smaller_videos(data, limit) if media_type.is_video else _smaller_pictures(data)
+    for candidate, its_type in smaller:
+        if len(candidate) <= limit:
+            return candidate, its_type
+    raise TooLarge(
+        f"The result has {_mib(len(data))}, and no version of it fits the {_mib(limit)} "
+        "that can be sent here."
+    )
+
+
+# --- what people upload ---------------------------------------------------------------------
+
+
+def _identify(data: bytes, max_megapixels: float) -> Image.Image:
+    """`data` with its header read and nothing decoded."""
+    try:
+        return Image.open(io.BytesIO(data), formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise _too_many_pixels(max_megapixels) from error
+    except Exception as error:  # a hostile header makes parsers raise anything
+        raise BadInput(
+            "This file is not a picture that can be read. Please send a PNG, JPEG, WebP or GIF."
+        ) from error
+
+
+def _check_size(width: int, height: int, max_megapixels: float) -> None:
+    if width * height > max_megapixels * 1e6:
+        raise _too_many_pixels(max_megapixels, f" has {width} × {height} pixels, which")
+    if min(width, height) < MIN_SIDE:
+        raise BadInput(
+            f"This picture is only {width} × {height} pixels. "
+            f"Please send one with at least {MIN_SIDE} pixels a side."
+        )
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise BadInput(
+            f"This picture is too long and narrow ({width} × {height} pixels). "
+            f"Please crop it: the long side may be {MAX_ASPECT} times the short one."
+        )
+
+
+def _too_many_pixels(max_megapixels: float, size: str = "") -> BadInput:
+    return BadInput(
+        f"This picture{size} is too large. Please send one of at most "
+        f"{max_megapixels:g} megapixels."
+    )
+
+
+def _normalised(image: Image.Image) -> Image.Image:
+    """`image` decoded, upright, in sRGB, at most MAX_SIDE a side, without its metadata."""
+    image.draft(None, (MAX_SIDE, MAX_SIDE))  # a large JPEG is decoded at half, a quarter …
+    image.load()
+    turn = _TURNS.get(_orientation(image))
+    profile = image.info.get("icc_profile")
+    image = _within_max_side(_eight_bits(image))
+    image = _in_srgb(image, profile)
+    if turn is not None:
+        image = image.transpose(turn)
+    image.info.clear()
+    return image
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 where the EXIF data is broken or absent."""
+    try:
+        return int(image.getexif().get(0x0112, 1))
+    except Exception:  # noqa: BLE001 - the picture is good even where its metadata is not
+        return 1
+
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """`image` in a mode with 8 bits a channel: L, RGB, RGBA or CMYK."""
+    if image.has_transparency_data:
+        return _opaque_if_it_is(image.convert("RGBA"))
+    if image.mode in ("L", "RGB", "CMYK"):
+        return image.copy()
+    if image.mode.startswith(("I", "F")):
+        values = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0, neginf=0.0)
+        top = 65535.0 if image.mode.startswith("I;16") else max(float(values.max()), 1.0)
+        return Image.fromarray((values.clip(0, top) * (255 / top)).round().astype(np.uint8))
+    return image.convert("RGB")
+
+
+def _opaque_if_it_is(image: Image.Image) -> Image.Image:
+    """`image` (RGBA) without its alpha where nothing is transparent."""
+    return image.convert("RGB") if image.getchannel("A").getextrema() == (255, 255) else image
+
+
+def _within_max_side(image: Image.Image) -> Image.Image:
+    scale = MAX_SIDE / max(image.size)
+    if scale >= 1:
+        return image
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return image.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+
+
+def _in_srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
+    """`image` as RGB or RGBA; its colours are read with `profile` where that can be used."""
+    mode = "RGBA" if image.mode == "RGBA" else "RGB"
+    if not profile:
+        return image.convert(mode)
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return image.convert(mode)
+        colours = image.convert("RGB") if mode == "RGBA" else image
+        target = ImageCms.createProfile("sRGB")
+        converted = ImageCms.profileToProfile(colours, source, target, outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return image.convert(mode)  # a broken profile, or one for other colours than these
+    if converted is None:
+        return image.convert(mode)
+    if mode == "RGBA":
+        converted.putalpha(image.getchannel("A"))
+    return converted
+
+
+# --- pictures -------------------------------------------------------------------------------
+
+
+def _png(image: Image.Image, text: PngInfo) -> bytes:
+    """Level 1: smaller files cost more time than a person would wait for them."""
+    out = io.BytesIO()
+    image.save(out, "PNG", compress_level=1, pnginfo=text)
+    return out.getvalue()
+
+
+_PICTURE_TRIES = (
+    (1.0, MediaType.WEBP, 95),
+    (1.0, MediaType.WEBP, 85),
+    (1.0, MediaType.JPEG, 80),
+    (1.0, MediaType.WEBP, 65),
+    *((scale, MediaType.WEBP, 75) for scale in (0.75, 0.5, 0.35, 0.25, 0.18, 0.125)),
+)
+_WEBP_MAX_SIDE = 16383
+
+
+def _smaller_pictures(data: bytes) -> Iterator[tuple[bytes, MediaType]]:
+    """Ever smaller versions of a picture, the best first."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as file:
+        file.load()
+    exif = _facts_as_exif(file)
+    image = file.convert("RGBA" if file.has_transparency_data else "RGB")
+    for scale, media_type, quality in _PICTURE_TRIES:
+        size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        if media_type is MediaType.WEBP and max(size) > _WEBP_MAX_SIDE:
+            media_type = MediaType.JPEG
+        scaled = image if scale == 1.0 else image.resize(size, Image.Resampling.LANCZOS)
+        out = io.BytesIO()
+        if media_type is MediaType.WEBP:
+            scaled.save(out, "WEBP", quality=quality, method=4, exif=exif)
+        else:
+            on_white(scaled).save(out, "JPEG", quality=quality, optimize=True, exif=exif)
+        yield out.getvalue(), media_type
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """`image` (RGB or RGBA) as RGB, on white paper where it is transparent."""
+    if image.mode == "RGB":
+        return image
+    paper = Image.new("RGBA", image.size, "white")
+    paper.alpha_composite(image.convert("RGBA"))
+    return paper.convert("RGB")
+
+
+_USER_COMMENT = 0x9286
+_EXIF_IFD = 0x8769
+
+
+def _facts_as_exif(image: Image.Image) -> bytes:
+    """A PNG's facts as JSON in EXIF's UserComment; another picture's EXIF as it is."""
+    text = getattr(image, "text", None)
+    if not text:
+        return bytes(image.info.get("exif", b""))
+    exif = Image.Exif()
+    comment = json.dumps(dict(text), ensure_ascii=False)
+    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + comment.encode("utf-16-be")
+    return exif.tobytes()
+
+
+def _mib(size: int) -> str:
+    return f"{size / 2**20:.3g} MiB"
+
+
+# --- videos ---------------------------------------------------------------------------------
+
+_GOOD = {"preset": "fast", "crf": "18"}
+_BT709 = 1  # in each of H.264's tables of colour spaces
+_THREADS = 4  # x264 gives the same bytes for the same number of threads
+
+
+def _encode_h264(
+    frames: Sequence[Image.Image], fps: Fraction, comment: str, quality: dict[str, str]
+) -> bytes:
+    """`frames` as an mp4 whose index comes first; an odd last row or column is cut off."""
+    width, height = (side - side % 2 for side in frames[0].size)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "video.mp4")  # faststart reads its file again, so it must be real
+        options = {"movflags": "+faststart", "fflags": "+bitexact"}
+        with av.open(str(path), "w", format="mp4", options=options) as container:
+            container.metadata["comment"] = comment
+            stream = container.add_stream("libx264", rate=fps, options=quality)
+            stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+            context = stream.codec_context
+            context.thread_count = _THREADS
+            context.color_range = ColorRange.MPEG
+            context.colorspace = context.color_primaries = context.color_trc = _BT709
+            for frame in frames:
+                container.mux(stream.encode(_as_yuv(frame.crop((0, 0, width, height)))))
+            container.mux(stream.encode(None))
+        return path.read_bytes()
+
+
+def _as_yuv(picture: Image.Image) -> av.VideoFrame:
+    frame = av.VideoFrame.from_ndarray(np.asarray(picture.convert("RGB")), format="rgb24")
+    return frame.reformat(
+        format="yuv420p",
+        dst_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.JPEG,
+        dst_color_range=ColorRange.MPEG,
+    )
+
+
+def _as_picture(frame: av.VideoFrame) -> Image.Image:
+    picture: Image.Image = frame.to_image(
+        src_colorspace=Colorspace.ITU709,
+        src_color_range=ColorRange.MPEG,
+        dst_color_range=ColorRange.JPEG,
+    )
+    return picture
+
+
+_VIDEO_TRIES = ((1.0, 0.92), (1.0, 0.75), (0.75, 0.85), (0.5, 0.85), (0.35, 0.8), (0.25, 0.8))
+
+
+def _smaller_videos(data: bytes, limit: int) -> Iterator[tuple[bytes, MediaType]]:
+    """Versions of an mp4 that aim at `limit` bytes, the best first."""
+    with av.open(io.BytesIO(data)) as container:
+        stream = container.streams.video[0]
+        fps = stream.average_rate or Fraction(7)
+        comment = container.metadata.get("comment", "")
+        frames = [_as_picture(frame) for frame in container.decode(stream)]
+    seconds = float(len(frames) / fps)
+    for scale, share in _VIDEO_TRIES:
+        bits = max(1000, math.floor(limit * 8 * share / seconds))
+        quality = {"preset": "medium", "b": str(bits), "maxrate": str(bits), "bufsize": str(bits)}
+        width, height = (max(2, round(side * scale)) for side in frames[0].size)
+        scaled = [frame.resize((width, height), Image.Resampling.LANCZOS) for frame in frames]
+        yield _encode_h264(scaled, fps, comment, quality), MediaType.MP4
