@@ -1,0 +1,132 @@
+"""The composition root: the only file that knows everyone."""
+
+import asyncio
+import logging
+import time
+from typing import Self
+
+from bot.client import AtelierClient
+from bot.config import Config, GpuConfig
+from bot.delivery import Delivery
+from bot.executors.base import Executor
+from bot.executors.thread import ThreadExecutor
+from bot.jobs.events import Events
+from bot.jobs.files import FileStore
+from bot.jobs.policy import Policy
+from bot.jobs.queue import JobQueue
+from bot.jobs.store import Limits, Store
+from bot.jobs.worker import Deliveries, Worker
+from bot.metrics import Metrics
+from bot.tasks import Tasks
+from bot.ui.progress import ProgressBoard
+from pipelines.catalog import Catalog
+from pipelines.contract.runner import RunnerLike
+
+log = logging.getLogger(__name__)
+
+DAY = 86_400.0
+
+
+class App:
+    """Everything that makes the bot, open from the moment it exists."""
+
+    def __init__(
+        self, config: Config, store: Store, queue: JobQueue, events: Events, executor: Executor
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.queue = queue
+        self.events = events
+        self.executor = executor
+        self.files = FileStore(config.storage.folder / "files")
+        self.client = AtelierClient(queue, self.files, store, config.models, config.limits)
+        self.board = ProgressBoard(self.client.roads, queue, events)
+        delivery = Delivery(self.client.roads, self.board, queue, self.files)
+        self.deliveries = Deliveries(store, delivery.deliver, events)
+        self.worker = Worker(queue, store, self.files, executor, events)
+        self._metrics = Metrics(events)
+        self._tasks = Tasks()
+        self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(cls, config: Config, *, executor: Executor | None = None) -> Self:
+        """Open the store, take up what an earlier run left, and put everyone together.
+
+        Without `executor`, a thread of this process runs the configured models. Raises
+        AlreadyRunning, or PortTaken for the metrics.
+        """
+        folder = config.storage.folder
+        store = await Store.open(folder / "jobs.sqlite3", folder / "files")
+        try:
+            events = Events()
+            limits = Limits(
+                waiting_per_member=config.limits.waiting_per_member,
+                waiting_in_all=config.limits.waiting_in_all,
+            )
+            policy = Policy(patience=config.gpu.patience_seconds)
+            queue = JobQueue(store, policy, config.models, events, limits)
+            app = cls(config, store, queue, events, executor or _executor(config))
+            await queue.restore()
+            app._serve_metrics()
+        except BaseException:
+            await store.close()
+            raise
+        return app
+
+    def start(self) -> None:
+        """Begin the work behind the commands: the GPU, the deliveries, the daily sweep."""
+        self._tasks.start(self.executor.start(), name="executor start")
+        self.worker.start()
+        self.deliveries.start()
+        self._tasks.start(self._sweep_daily(), name="sweep")
+
+    async def serve(self, token: str) -> None:
+        """Work and stay connected to Discord until cancelled; then close. Raises TokenRefused."""
+        self.start()
+        try:
+            await self.client.serve(token)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Let the running job end within its grace, post what is rendered, and free everything."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="close")
+        await asyncio.shield(self._closing)
+
+    async def _close(self) -> None:
+        await self._tasks.stop()
+        await self.worker.stop()
+        await self.deliveries.stop()
+        await self.board.stop()
+        await self.client.close()
+        await self.executor.stop()
+        self._metrics.stop()
+        await self.store.close()
+
+    def _serve_metrics(self) -> None:
+        if self.config.metrics.port is not None:
+            self._metrics.serve(self.config.metrics.host, self.config.metrics.port)
+
+    async def _sweep_daily(self) -> None:
+        """Forget ended jobs and their files after `storage.keep_days`."""
+        while True:
+            before = time.time() - self.config.storage.keep_days * DAY
+            jobs = await self.store.forget_before(before)
+            # An hour's mercy for files whose job is just being written.
+            files = await self.files.sweep(await self.store.named_files(), time.time() - 3600)
+            if jobs or files:
+                log.info("forgot %d old jobs and %d files", jobs, files)
+            await asyncio.sleep(DAY)
+
+
+def _executor(config: Config) -> Executor:
+    """A thread of this process. It alone imports torch, after the commands are ready."""
+    gpu, catalog = config.gpu, config.models
+    return ThreadExecutor(lambda: _build_runner(catalog, gpu), preload=gpu.preload)
+
+
+def _build_runner(catalog: Catalog, gpu: GpuConfig) -> RunnerLike:
+    from pipelines.runner import Runner
+
+    return Runner(catalog, gpu.device, gpu.vram_gib, gpu.models_folder)
