@@ -1,0 +1,274 @@
+"""Drawings as people make them, turned once into what the models were trained on.
+
+A drawing may be transparent, white on black, coloured, or a photo of paper in poor light. What
+comes out is always the same: a dark-on-white picture for the captioner, and white lines on
+black for the model that follows lines. Everything is deterministic and needs no GPU.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFilter
+
+from pipelines.contract.errors import BadInput
+from pipelines.media import on_white
+
+Bytes = NDArray[np.uint8]
+Floats = NDArray[np.floating[Any]]
+
+REFERENCE_SIDE = 1024  # lengths below are pixels of a drawing whose long side has this many
+WIDEST_STROKE = 40  # what is wider is a filled shape, and its outline is the line
+BLANK = 5e-5  # of all pixels: less than this on a line, and nothing is drawn
+BLANK_PHOTO = 1e-3  # where a few grains of noise may have passed for ink
+LIGHT = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """One drawing, read. Both pictures have the size of what was read.
+
+    `picture` (RGB) is dark or coloured on white paper; `lines` (L) are soft white strokes on
+    black, like those of an edge detector: strokes as they are, filled shapes as outlines.
+    """
+
+    picture: Image.Image
+    lines: Image.Image
+
+
+def read_drawing(image: Image.Image) -> Drawing:
+    """Read `image` (RGB or RGBA, as `vet` leaves it). Raises BadInput when nothing is drawn."""
+    picture = _upright_tones(_on_paper(image))
+    photographed = _is_photographed(picture)
+    picture = _photo_on_white(picture) if photographed else _canvas_on_white(picture)
+    lines = _lines(picture, noisy=photographed)
+    if (lines > 128).mean() < (BLANK_PHOTO if photographed else BLANK):
+        raise BadInput("The drawing is blank, or too faint to read. Please draw with firmer lines.")
+    return Drawing(Image.fromarray(picture), Image.fromarray(lines))
+
+
+# --- tones ----------------------------------------------------------------------------------
+
+
+def _on_paper(image: Image.Image) -> Bytes:
+    """`image` on a background that its strokes can be seen on, height × width × 3."""
+    if image.mode != "RGBA":
+        return np.asarray(image.convert("RGB"))
+    rgba = np.asarray(image)
+    ink = _light(rgba[rgba[..., 3] > 32][:, :3])
+    if (ink > 225).sum() > 0.5 * ink.size and (ink < 100).sum() < 0.01 * ink.size:
+        on_black = Image.new("RGBA", image.size, "black")
+        on_black.alpha_composite(image)
+        return np.asarray(on_black.convert("RGB"))
+    return np.asarray(on_white(image))
+
+
+def _upright_tones(picture: Bytes) -> Bytes:
+    """`picture` dark on light: chalk on a board has its lightness turned over, its hues kept."""
+    if not _is_light_on_dark(_light(picture)):
+        return picture
+    values = picture.astype(np.int16)
+    brightest, darkest = values.max(axis=2, keepdims=True), values.min(axis=2, keepdims=True)
+    turned: Bytes = (values + 255 - brightest - darkest).astype(np.uint8)
+    return turned
+
+
+def _is_light_on_dark(light: Floats) -> bool:
+    """Whether strokes are lighter than what they are on; asks the border, then the strokes."""
+    edge = max(2, min(light.shape) // 25)
+    border = np.concatenate(
+        [part.ravel() for part in (light[:edge], light[-edge:], light[:, :edge], light[:, -edge:])]
+    )
+    level = float(np.median(border))
+    if level > 190 or level < 50:
+        return level < 50
+    small = Image.fromarray(light.astype(np.uint8))
+    small.thumbnail((256, 256), Image.Resampling.BOX)
+    tones = np.asarray(small)
+    dark_strokes = _closed(tones, 4).astype(int) - tones
+    light_strokes = tones.astype(int) - _opened(tones, 4)
+    return bool(light_strokes.sum() > 1.5 * dark_strokes.sum())
+
+
+def _is_photographed(picture: Bytes) -> bool:
+    """Whether a camera or scanner made it: no two neighbours of its paper are quite equal."""
+    down = (picture[1:, :-1] == picture[:-1, :-1]).all(axis=2)
+    right = (picture[:-1, 1:] == picture[:-1, :-1]).all(axis=2)
+    return bool((down & right).mean() < 0.4)
+
+
+def _canvas_on_white(picture: Bytes) -> Bytes:
+    """A digital drawing, its canvas white if that is one pale colour."""
+    packed = picture.astype(np.uint32) @ np.array([65536, 256, 1], np.uint32)
+    colours, counts = np.unique(packed, return_counts=True)
+    common = int(colours[counts.argmax()])
+    canvas = np.array([common >> 16, common >> 8 & 255, common & 255], np.float32)
+    if canvas.min() < 160 or counts.max() < 0.2 * packed.size:
+        return picture
+    return _scaled(picture, canvas)
+
+
+def _scaled(picture: Bytes, white: Floats) -> Bytes:
+    """`picture` with `white` (a colour, or one for each pixel) made white."""
+    scaled: Bytes = (picture * (255 / np.maximum(white, 1))).clip(0, 255).round().astype(np.uint8)
+    return scaled
+
+
+def _light(colours: Bytes | Floats) -> Floats:
+    """The luma of `colours`, whose last axis is R, G, B."""
+    luma: Floats = colours.astype(np.float32) @ LIGHT
+    return luma
+
+
+# --- photos of paper ------------------------------------------------------------------------
+
+
+def _photo_on_white(picture: Bytes) -> Bytes:
+    """A photo of a drawing without the room's light, the camera's noise and the paper's tint."""
+    blur = ImageFilter.GaussianBlur(max(0.7, _unit(picture)))
+    calm = np.asarray(Image.fromarray(picture).filter(blur))
+    flat = _scaled(calm, _paper(calm))
+    light = _light(flat)
+    paper = light[light > 0.8 * 255]
+    grain = 1.5 * float(np.median(np.abs(paper - np.median(paper)))) if paper.size else 0.0
+    white = 255 - max(6.0, 4 * grain)
+    black = min(float(np.percentile(light, 0.2)), white - 110)
+    return ((flat - black) * (255 / (white - black))).clip(0, 255).round().astype(np.uint8)
+
+
+def _paper(picture: Bytes) -> Floats:
+    """The colour that bare paper has at each pixel, from the bright tiles around it."""
+    height, width = picture.shape[:2]
+    tiles = _tiles(picture, max(8, round(24 * _unit(picture))))
+    light = _light(tiles)
+    usual = np.median(tiles[light >= np.median(light)], axis=0)
+    tint = np.abs(tiles / tiles.sum(axis=2, keepdims=True) - usual / usual.sum()).max(axis=2)
+    bare = ((tint < 0.04) & (light > 0.3 * (_light(usual)))).astype(np.float32)
+    smooth = _spread(tiles * bare[..., None]) / _spread(bare)[..., None]
+    channels = [
+        Image.fromarray(smooth[..., c]).resize((width, height), Image.Resampling.BICUBIC)
+        for c in range(3)
+    ]
+    return np.dstack([np.asarray(channel) for channel in channels])
+
+
+def _tiles(picture: Bytes, side: int) -> Floats:
+    """The colour near the bright end of each square of `side` pixels."""
+    height, width = picture.shape[:2]
+    rows, columns = max(1, height // side), max(1, width // side)
+    light = _light(picture)
+    tiles = np.empty((rows, columns, 3), np.float32)
+    for r in range(rows):
+        for c in range(columns):
+            ys = slice(r * height // rows, (r + 1) * height // rows)
+            xs = slice(c * width // columns, (c + 1) * width // columns)
+            tile, tone = picture[ys, xs], light[ys, xs]
+            tiles[r, c] = np.median(tile[tone >= np.percentile(tone, 70)], axis=0)
+    return np.maximum(tiles, 1)
+
+
+def _spread(values: Floats) -> Floats:
+    """A wide blur of the first two axes that never quite reaches zero."""
+    near, far = (_blurred(values, reach) for reach in (1.5, 12.0))
+    spread: Floats = near + 1e-3 * far + 1e-9 * values.mean(axis=(0, 1))
+    return spread
+
+
+def _blurred(values: Floats, sigma: float) -> Floats:
+    for axis in (0, 1):
+        at = np.arange(values.shape[axis])
+        weights = np.exp(-((at[:, None] - at) ** 2) / (2 * sigma**2)).astype(np.float32)
+        weights /= weights.sum(axis=1, keepdims=True)
+        values = np.moveaxis(np.tensordot(weights, values, axes=(1, axis)), 0, axis)
+    return values
+
+
+# --- lines ----------------------------------------------------------------------------------
+
+
+def _lines(picture: Bytes, *, noisy: bool) -> Bytes:
+    """Soft white lines on black: thin ink as it is, the edges of what is wide."""
+    unit = _unit(picture)
+    reach = max(2, round(WIDEST_STROKE / 2 * unit))
+    marks = np.zeros(picture.shape[:2], np.uint8)
+    for channel in range(3):  # a pale yellow shows in blue alone
+        ink = 255 - picture[..., channel]
+        wide = np.minimum(_dilated(_opened(ink, reach), reach), ink)
+        np.maximum(marks, ink - wide, out=marks)
+        np.maximum(marks, _edges(wide, max(1, round(unit)) + noisy), out=marks)
+    grain = float(np.median(marks))
+    firm = marks[marks > 12 + 4.5 * grain]
+    full = 0.55 * float(np.percentile(firm, 90)) if firm.size else 255.0
+    faintest = (24 if noisy else 8) + 4.5 * grain
+    lines = _ramp(marks, faintest, min(max(full, faintest + 20), 130.0))
+    if noisy:
+        lines *= _ramp(_box(lines, max(3, round(8 * unit))), 0.02, 0.06)
+    return (lines * 255).round().astype(np.uint8)
+
+
+def _edges(wide: Bytes, reach: int) -> Bytes:
+    """How steeply tones change: bright where filled shapes end, on a line about 3 pixels wide."""
+    steep = Image.fromarray(_dilated(wide, reach) - _eroded(wide, reach))
+    soft = np.asarray(steep.filter(ImageFilter.GaussianBlur(0.8)))
+    firm: Bytes = np.minimum(soft, np.uint8(127)) * np.uint8(2)
+    return firm
+
+
+def _ramp(values: Bytes | Floats, low: float, high: float) -> Floats:
+    """0 up to `low`, 1 from `high`, smooth in between."""
+    x: Floats = ((values.astype(np.float32) - low) / (high - low)).clip(0, 1)
+    return x * x * (3 - 2 * x)
+
+
+def _box(values: Floats, radius: int) -> Floats:
+    """The mean of `values` (0 to 1) over squares."""
+    image = Image.fromarray((values * 255).astype(np.uint8)).filter(ImageFilter.BoxBlur(radius))
+    return np.asarray(image) / np.float32(255)
+
+
+def _unit(picture: Bytes) -> float:
+    """How many pixels of `picture` one pixel of the reference size is."""
+    return float(max(picture.shape[:2])) / REFERENCE_SIDE
+
+
+def _dilated(tones: Bytes, reach: int) -> Bytes:
+    """The brightest tone within about `reach` pixels: the window is an octagon."""
+    slant = round(reach / 3.414)
+    straight = reach - 2 * slant
+    tones = np.pad(tones, reach)
+    for half, step in ((straight, (0, 1)), (straight, (1, 0)), (slant, (1, 1)), (slant, (1, -1))):
+        tones = _running_max(tones, half, step)
+    return tones
+
+
+def _running_max(tones: Bytes, half: int, step: tuple[int, int]) -> Bytes:
+    """The maximum over 2 · `half` + 1 tones in a row along `step`, where all of them exist.
+
+    The result is smaller than `tones` by 2 · `half` in each direction that `step` goes.
+    """
+    have = 1
+    while have < 2 * half + 1:
+        far = min(have, 2 * half + 1 - have)
+        down, across = far * step[0], far * step[1]
+        height, width = tones.shape[0] - down, tones.shape[1] - abs(across)
+        left = max(-across, 0)
+        tones = np.maximum(
+            tones[:height, left : left + width],
+            tones[down:, left + across : left + across + width],
+        )
+        have += far
+    return tones
+
+
+def _eroded(tones: Bytes, reach: int) -> Bytes:
+    return 255 - _dilated(255 - tones, reach)
+
+
+def _opened(tones: Bytes, reach: int) -> Bytes:
+    """`tones` without what is bright and narrower than 2 · `reach` + 1."""
+    return _dilated(_eroded(tones, reach), reach)
+
+
+def _closed(tones: Bytes, reach: int) -> Bytes:
+    return _eroded(_dilated(tones, reach), reach)
