@@ -11,8 +11,11 @@ AtelierError
 │   ├── NotAllowed          the job is somebody else's
 │   ├── NoSuchJob           it was deleted or never was
 │   └── TooLate             it has already ended
+├── StorageFailed           the disk refused a write; what was acknowledged before is safe
 └── FileDamaged             a stored file's hash no longer matches
 """
+
+from typing import Self
 
 from pipelines.contract.errors import AtelierError
 
@@ -81,6 +84,20 @@ class Undeliverable(AtelierError):
     """Every road to the member is closed, for good. The artifact is kept."""
 
     code = "undeliverable"
+
+
+class StorageFailed(AtelierError):
+    """The disk refused to write or to read. What was acknowledged before is safe."""
+
+    code = "storage_failed"
+
+    @classmethod
+    def because(cls, error: Exception) -> Self:
+        """What a person may read of an OSError or of SQLite's errors."""
+        return cls(
+            f"The bot's storage refused ({error}). Please try again later; if this stays, "
+            "tell the bot's owner to look at the disk: it may be full."
+        )
 
 
 class FileDamaged(AtelierError):

@@ -21,6 +21,11 @@ class Tasks:
         task.add_done_callback(self._ended)
         return task
 
+    async def join(self) -> None:
+        """Wait until every task has ended by itself."""
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+
     async def stop(self) -> None:
         """Cancel every task and wait until all have ended."""
         tasks = list(self._tasks)

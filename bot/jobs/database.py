@@ -1,0 +1,102 @@
+"""Opening the job store's SQLite file: the lock, the checks, the migrations."""
+
+import contextlib
+import sqlite3
+from importlib import resources
+from pathlib import Path
+
+import aiosqlite
+
+from bot.errors import AlreadyRunning, StartupError
+
+APPLICATION_ID = 0x41544C52  # "ATLR" in the file's header: this database is ours
+
+
+async def open_database(path: Path) -> aiosqlite.Connection:
+    """A connection that holds the file's lock until it is closed, with today's tables.
+
+    Answers at once where another process holds the lock, and leaves the file as it was.
+    Raises AlreadyRunning or StartupError.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Autocommit: transactions are begun in SQL. No busy timeout: the lock is never waited for.
+        connection = await aiosqlite.connect(path, isolation_level=None, timeout=0)
+    except (OSError, sqlite3.Error) as error:
+        raise _unusable(path, error) from None
+    try:
+        await _lock(connection)
+        await _migrate(connection, path)
+    except BaseException as error:
+        with contextlib.suppress(sqlite3.Error):
+            await connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise _unusable(path, error) from None
+        raise
+    connection.row_factory = sqlite3.Row
+    return connection
+
+
+async def _lock(connection: aiosqlite.Connection) -> None:
+    """Take the lock before anything is read: the order of these statements matters."""
+    await connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+    await connection.execute("BEGIN EXCLUSIVE")
+    await connection.execute("COMMIT")
+    await connection.execute("PRAGMA journal_mode = WAL")
+    await connection.execute("PRAGMA synchronous = FULL")
+    await connection.execute("PRAGMA foreign_keys = ON")
+
+
+async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
+    """Check that the file is sound and ours, then apply the migrations it has not seen."""
+    if (found := await _value(connection, "PRAGMA quick_check(1)")) != "ok":
+        raise sqlite3.DatabaseError(str(found))
+    version = int(await _value(connection, "PRAGMA user_version"))
+    tables = await _value(connection, "SELECT count(*) FROM sqlite_schema")
+    if tables and await _value(connection, "PRAGMA application_id") != APPLICATION_ID:
+        raise StartupError(
+            f"{path} is another program's database. Move it away, or set storage.folder to a "
+            "folder of the bot's own."
+        )
+    scripts = migrations()
+    if version > len(scripts):
+        raise StartupError(
+            f"{path} was written by a newer version of the bot (format {version}, this one knows "
+            f"{len(scripts)}). Install the newer version, or set storage.folder to a new folder."
+        )
+    for number, script in enumerate(scripts[version:], start=version + 1):
+        await connection.executescript(
+            f"BEGIN IMMEDIATE; {script}\n; PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {number}; COMMIT;"
+        )
+
+
+def migrations() -> list[str]:
+    """The scripts of `migrations/`, in the order of their numbers, which begin at 1."""
+    folder = resources.files("bot.jobs") / "migrations"
+    named = sorted((f.name, f) for f in folder.iterdir() if f.name.endswith(".sql"))
+    return [file.read_text("utf-8") for _, file in named]
+
+
+async def _value(connection: aiosqlite.Connection, sql: str) -> int | str:
+    rows = list(await connection.execute_fetchall(sql))
+    value: int | str = rows[0][0]
+    return value
+
+
+def _unusable(path: Path, error: Exception) -> StartupError:
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith("SQLITE_BUSY"):
+        return AlreadyRunning(
+            f"Another bot is already running with {path}. Stop it first, or give this one a "
+            "storage.folder of its own."
+        )
+    if name in ("SQLITE_NOTADB", "SQLITE_CORRUPT") or type(error) is sqlite3.DatabaseError:
+        return StartupError(
+            f"{path} is damaged ({error}). Restore it from a backup, or move it and its -wal file "
+            "away: the bot then starts with an empty queue."
+        )
+    return StartupError(
+        f"{path} cannot be opened ({error}). Check that the folder exists, that the bot may write "
+        "there and that the disk is not full."
+    )

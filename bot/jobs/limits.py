@@ -1,0 +1,59 @@
+"""How much may wait, and when to come back where it is too much. Pure."""
+
+import math
+from dataclasses import dataclass, field
+
+from bot.errors import QueueFull
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many jobs may be queued or running at once, of one member and in all."""
+
+    waiting_per_member: int
+    waiting_in_all: int
+
+
+@dataclass(slots=True)
+class Crowd:
+    """The live jobs: how many each owner has, and their estimated GPU-seconds together."""
+
+    jobs: dict[int, int] = field(default_factory=dict)
+    count: int = 0
+    seconds: float = 0.0
+
+    def add(self, owner: int, jobs: int, seconds: float) -> None:
+        """Count `jobs` more of `owner`, which will take `seconds` together."""
+        self.jobs[owner] = self.jobs.get(owner, 0) + jobs
+        self.count += jobs
+        self.seconds += seconds
+
+    def refusal(self, owner: int, limits: Limits) -> QueueFull | None:
+        """Why one job more of `owner` cannot be taken, or None when it can."""
+        own = self.jobs.get(owner, 0)
+        if own >= limits.waiting_per_member:
+            # Members take turns, so one of theirs ends about once in a round of everybody.
+            again = about(self.seconds / self.count * len(self.jobs))
+            return QueueFull(
+                f"You already have {_jobs(own)} waiting, as many as one person may have. "
+                f"The next of yours should be done in {again}: please come back then."
+            )
+        if self.count >= limits.waiting_in_all:
+            again = about(self.seconds / self.count)
+            return QueueFull(
+                f"The queue is full: {_jobs(self.count)} in all. "
+                f"The next place should be free in {again}: please come back then."
+            )
+        return None
+
+
+def about(seconds: float) -> str:
+    """A duration in words, rounded up: "about 4 minutes"."""
+    minutes = max(1, math.ceil(seconds / 60))
+    if minutes < 90:
+        return "about a minute" if minutes == 1 else f"about {minutes} minutes"
+    return f"about {round(minutes / 60)} hours"
+
+
+def _jobs(count: int) -> str:
+    return "1 job" if count == 1 else f"{count} jobs"

@@ -1,0 +1,382 @@
+"""The job store, the only truth about jobs: one SQLite file behind one connection.
+
+Why one connection, and locked for as long as it is open: a WAL under two connections can be
+corrupted by the SQLite that some Pythons bundle, and the lock is the single-instance lock too.
+Every write is durable when its method returns (`synchronous=FULL`).
+
+Every change of a job's status is one UPDATE that names the status and the attempt it expects.
+Where they no longer hold, nothing changes and None is returned: somebody else was first.
+"""
+
+import asyncio
+import json
+import logging
+import sqlite3
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import aiosqlite
+
+from bot.errors import StorageFailed
+from bot.jobs import codec
+from bot.jobs.database import open_database
+from bot.jobs.job import Job, Status, StoredArtifact
+from bot.jobs.limits import Crowd, Limits
+from bot.jobs.usage import HALF_LIFE, decayed
+from bot.tasks import Tasks
+from pipelines.contract.errors import AtelierError
+from pipelines.contract.requests import REQUEST_TYPES
+
+log = logging.getLogger(__name__)
+
+MAX_CRASHES = 3
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Arrival:
+    """A job on its way into the store, and who waits for it."""
+
+    row: dict[str, Any]
+    limits: Limits
+    written: asyncio.Future[None]
+
+
+class Store:
+    """Jobs and notes. Methods may be called from any task; each is one transaction."""
+
+    def __init__(
+        self, connection: aiosqlite.Connection, files_folder: Path, now: Callable[[], float]
+    ) -> None:
+        self._connection = connection
+        self._folder = files_folder.resolve()
+        self._now = now
+        self._turn = asyncio.Lock()  # one transaction at a time: there is one connection
+        self._arrivals: list[_Arrival] = []
+        self._tasks = Tasks()
+
+    @classmethod
+    async def open(
+        cls, path: Path, files_folder: Path, *, now: Callable[[], float] = time.time
+    ) -> Self:
+        """Open or make the database at `path` and bring it up to date.
+
+        Raises AlreadyRunning where another process has it, StartupError where it cannot be used.
+        """
+        return cls(await open_database(path), files_folder, now)
+
+    async def close(self) -> None:
+        """Finish what was begun and give the database back. Idempotent."""
+        await self._tasks.join()
+        async with self._turn:
+            await self._connection.close()
+
+    # -- into the store ---------------------------------------------------------------------
+
+    async def enqueue(self, job: Job, limits: Limits) -> None:
+        """Write a queued job; it is durable when this returns. Raises QueueFull, StorageFailed.
+
+        Calls that arrive together share one commit, and each is held against the limits in
+        turn. A job whose id is known already is left as it is. Where the caller is cancelled,
+        the job may have been written or not.
+        """
+        written = asyncio.get_running_loop().create_future()
+        self._arrivals.append(_Arrival(codec.encode_job(job, self._folder), limits, written))
+        if len(self._arrivals) == 1:
+            self._tasks.start(self._write_arrivals(), name="store: write arrivals")
+        await written
+
+    async def _write_arrivals(self) -> None:
+        """Write all who have arrived by the time the connection is free, in one transaction."""
+        async with self._turn:
+            group = [a for a in self._arrivals if not a.written.done()]
+            self._arrivals = []
+            try:
+                answers = await self._insert(group)
+            except _FAILURES as error:
+                log.error("could not write %d jobs: %s", len(group), error)
+                answers = [StorageFailed.because(error)] * len(group)
+        for arrival, refusal in zip(group, answers, strict=True):
+            if arrival.written.done():
+                continue  # its caller was cancelled meanwhile
+            if refusal is None:
+                arrival.written.set_result(None)
+            else:
+                arrival.written.set_exception(refusal)
+
+    async def _insert(self, group: Sequence[_Arrival]) -> list[AtelierError | None]:
+        """Insert those whom the limits allow. Returns the refusal, or None, for each."""
+        async with self._transaction():
+            crowd = await self._crowd()
+            refusals: list[AtelierError | None] = []
+            for arrival in group:
+                owner = arrival.row["owner"]
+                refusals.append(refusal := crowd.refusal(owner, arrival.limits))
+                if refusal is None:
+                    crowd.add(owner, 1, arrival.row["cost"])
+            rows = [a.row for a, refusal in zip(group, refusals, strict=True) if refusal is None]
+            await self._connection.executemany(_INSERT, rows)
+        return refusals
+
+    async def _crowd(self) -> Crowd:
+        crowd = Crowd()
+        for owner, jobs, seconds in await self._connection.execute_fetchall(
+            f"SELECT owner, count(*), sum(cost) FROM jobs WHERE {_LIVE} GROUP BY owner"
+        ):
+            crowd.add(owner, jobs, seconds)
+        return crowd
+
+    # -- a job's life -----------------------------------------------------------------------
+
+    async def lease(self, job_id: str) -> Job | None:
+        """Queued → running, with a new attempt; None if it is no longer queued."""
+        return await self._change(
+            "status = 'running', attempt = attempt + 1, started_at = :now",
+            "id = :id AND status = 'queued'",
+            id=job_id,
+        )
+
+    async def rendered(
+        self, job: Job, artifacts: Sequence[StoredArtifact], gpu_seconds: float
+    ) -> Job | None:
+        """Running → rendered. The artifacts must be on disk. None: this attempt is not the last."""
+        return await self._finish(
+            job,
+            Status.RENDERED,
+            gpu_seconds,
+            artifacts=codec.encode_artifacts(artifacts, self._folder),
+        )
+
+    async def failed(
+        self, job: Job, code: str, sentence: str, gpu_seconds: float = 0.0
+    ) -> Job | None:
+        """Running → failed. None: this attempt is not the last."""
+        return await self._finish(
+            job, Status.FAILED, gpu_seconds, error_code=code, error_sentence=_text(sentence)
+        )
+
+    async def cancelled(self, job: Job, gpu_seconds: float = 0.0) -> Job | None:
+        """Queued or running, as `job` says, → cancelled. None: it is in another state by now."""
+        return await self._finish(job, Status.CANCELLED, gpu_seconds)
+
+    async def put_back(self, job: Job) -> Job | None:
+        """Running → queued, through no fault of the job: no crash is counted."""
+        return await self._change(
+            "status = 'queued', started_at = NULL",
+            "id = :id AND status = 'running' AND attempt = :attempt",
+            id=job.id,
+            attempt=job.attempt,
+        )
+
+    async def recover(self) -> list[Job]:
+        """Settle what a killed process left running. Returns those that are now quarantined.
+
+        To be called before anything is leased. A job goes back to the queue with one crash
+        more, or into quarantine at the third.
+        """
+        changed = await self._fetch(
+            "UPDATE jobs SET crashes = crashes + 1,"
+            " status = iif(crashes + 1 < :most, 'queued', 'quarantined'),"
+            " started_at = iif(crashes + 1 < :most, NULL, started_at),"
+            " ended_at = iif(crashes + 1 < :most, NULL, :now),"
+            " error_code = iif(crashes + 1 < :most, NULL, 'quarantined'),"
+            " error_sentence = iif(crashes + 1 < :most, NULL, :sentence)"
+            " WHERE status = 'running' RETURNING *",
+            most=MAX_CRASHES,
+            sentence=f"The bot died {MAX_CRASHES} times while it worked on this, so it will not "
+            "be tried again. The bot's owner finds the reason in the log.",
+        )
+        return [job for job in changed if job.status is Status.QUARANTINED]
+
+    async def told(self, job: Job, error: AtelierError | None = None) -> Job | None:
+        """The owner was shown the end of `job`, or never can be, for `error`. None: known already.
+
+        A rendered job becomes delivered, unless there is an error.
+        """
+        if error is not None:
+            change = "told = 1, error_code = :code, error_sentence = :sentence"
+            values = {"code": error.code, "sentence": _text(error.sentence)}
+        else:
+            change = "told = 1, status = iif(status = 'rendered', 'delivered', status)"
+            values = {}
+        return await self._change(
+            change,
+            "id = :id AND attempt = :attempt AND status = :status AND NOT told",
+            id=job.id,
+            attempt=job.attempt,
+            status=job.status.value,
+            **values,
+        )
+
+    async def erase(self, job_id: str) -> Job | None:
+        """Forget the artifacts of a job that has ended; None where there is no such job.
+
+        The files go when they are next swept. Its owner will be told nothing more.
+        """
+        return await self._change(
+            "artifacts = '[]', told = 1", f"id = :id AND NOT {_LIVE}", id=job_id
+        )
+
+    async def set_origin(self, job_id: str, origin: Mapping[str, Any]) -> None:
+        """Change where the answer goes."""
+        await self._fetch(
+            "UPDATE jobs SET origin = :origin WHERE id = :id RETURNING *",
+            id=job_id,
+            origin=json.dumps(dict(origin)),
+        )
+
+    # -- questions --------------------------------------------------------------------------
+
+    async def get(self, job_id: str) -> Job | None:
+        """The job, or None."""
+        return _only(await self._fetch("SELECT * FROM jobs WHERE id = :id", id=job_id))
+
+    async def waiting(self) -> list[Job]:
+        """Queued jobs, oldest first."""
+        return await self._fetch(
+            "SELECT * FROM jobs WHERE status = 'queued' ORDER BY queued_at, rowid"
+        )
+
+    async def untold(self) -> list[Job]:
+        """Jobs that have ended without their owners knowing, oldest end first."""
+        return await self._fetch(
+            "SELECT * FROM jobs WHERE ended_at IS NOT NULL AND NOT told ORDER BY ended_at, rowid"
+        )
+
+    async def recent(self, count: int) -> list[Job]:
+        """The last jobs that reached the end of their run, newest first."""
+        return await self._fetch(
+            "SELECT * FROM jobs WHERE ended_at IS NOT NULL AND status IN ('rendered', 'delivered')"
+            " ORDER BY ended_at DESC LIMIT :count",
+            count=count,
+        )
+
+    async def usage(self) -> dict[int, float]:
+        """Each owner's GPU-seconds, those of a day ago counted half; live jobs by their estimate.
+
+        What a job is charged is in its own row: its estimate while it lives, then what it used.
+        """
+        now, used = self._now(), defaultdict[int, float](float)
+        for owner, seconds, since in await self._select(
+            f"SELECT owner, iif({_LIVE}, cost, gpu_seconds), coalesce(ended_at, :now) FROM jobs"
+            " WHERE ended_at IS NULL OR ended_at > :horizon",
+            horizon=now - 20 * HALF_LIFE,
+        ):
+            used[owner] += decayed(seconds, now - since)
+        return dict(used)
+
+    # -- housekeeping -----------------------------------------------------------------------
+
+    async def named_files(self) -> set[Path]:
+        """Every file that a job needs: what was uploaded and what was rendered."""
+        fields = sorted({f for t in REQUEST_TYPES.values() for f in codec.path_fields(t)})
+        parts = ["SELECT value ->> 'path' FROM jobs, json_each(artifacts)"]
+        parts += [
+            f"SELECT request ->> '{f}' FROM jobs WHERE request ->> '{f}' IS NOT NULL"
+            for f in fields
+        ]
+        rows = await self._select(" UNION ".join(parts))
+        return {self._folder / name for (name,) in rows}
+
+    async def forget_before(self, time: float) -> int:
+        """Delete the jobs whose owners were told and that ended before `time`. How many."""
+        rows = await self._select(
+            "DELETE FROM jobs WHERE ended_at < :time AND told RETURNING id", time=time
+        )
+        return len(rows)
+
+    async def get_note(self, key: str) -> str | None:
+        """What was last noted under `key`."""
+        rows = await self._select("SELECT value FROM notes WHERE key = :key", key=key)
+        return rows[0][0] if rows else None
+
+    async def set_note(self, key: str, value: str) -> None:
+        """Note `value` under `key`."""
+        await self._select(
+            "INSERT INTO notes VALUES (:key, :value)"
+            " ON CONFLICT (key) DO UPDATE SET value = :value RETURNING key",
+            key=key,
+            value=value,
+        )
+
+    # -- SQL --------------------------------------------------------------------------------
+
+    async def _finish(
+        self, job: Job, status: Status, gpu_seconds: float, **columns: object
+    ) -> Job | None:
+        """End `job`, if its row is still in the state and of the attempt that `job` says."""
+        change = ", ".join(f"{name} = :{name}" for name in columns)
+        return await self._change(
+            "status = :end, ended_at = :now, gpu_seconds = :gpu_seconds"
+            + (f", {change}" if change else ""),
+            f"id = :id AND attempt = :attempt AND status = :status AND {_LIVE}",
+            id=job.id,
+            attempt=job.attempt,
+            status=job.status.value,
+            end=status.value,
+            gpu_seconds=gpu_seconds,
+            **columns,
+        )
+
+    async def _change(self, change: str, where: str, **values: object) -> Job | None:
+        return _only(
+            await self._fetch(f"UPDATE jobs SET {change} WHERE {where} RETURNING *", **values)
+        )
+
+    async def _fetch(self, sql: str, **values: object) -> list[Job]:
+        return [
+            job
+            for row in await self._select(sql, **values)
+            if (job := self._decode(row)) is not None
+        ]
+
+    async def _select(self, sql: str, **values: object) -> list[sqlite3.Row]:
+        """Run one statement, which is a transaction of its own, and fetch all its rows."""
+        async with self._turn:
+            try:
+                rows: Iterable[sqlite3.Row] = await self._connection.execute_fetchall(
+                    sql, {"now": self._now(), **values}
+                )
+            except _FAILURES as error:
+                log.error("the job store failed: %s", error)
+                raise StorageFailed.because(error) from error
+        return list(rows)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        await self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+            await self._connection.execute("COMMIT")
+        finally:
+            if self._connection.in_transaction:
+                await self._connection.execute("ROLLBACK")
+
+    def _decode(self, row: sqlite3.Row) -> Job | None:
+        """The row's job. One that today's rules refuse must not hide the others: it is logged."""
+        try:
+            return codec.decode_job(dict(row), self._folder)
+        except (ValueError, TypeError, KeyError, AtelierError) as error:
+            log.error("job %s in the store cannot be read: %s", row["id"], error)
+            return None
+
+
+def _only(jobs: list[Job]) -> Job | None:
+    return jobs[0] if jobs else None
+
+
+def _text(sentence: str) -> str:
+    """`sentence` without the lone surrogates that a file name may have brought in."""
+    return sentence.encode("utf-8", "replace").decode()
+
+
+_FAILURES = (sqlite3.Error, ValueError)  # a closed connection is a ValueError to aiosqlite
+_LIVE = "status IN ('queued', 'running')"
+_INSERT = (
+    f"INSERT INTO jobs ({', '.join(codec.COLUMNS)})"
+    f" VALUES ({', '.join(f':{c}' for c in codec.COLUMNS)}) ON CONFLICT (id) DO NOTHING"
+)
