@@ -1,0 +1,279 @@
+"""Where a checkpoint's files are, which of them are needed, and whether they may be loaded.
+
+`fetch`, `doctor` and the loader all ask here, so they cannot disagree. No torch. A `place` is a
+checkpoint's place in the configuration, as `Catalog.checkpoints` yields it: `sketch.vae`.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+
+from pipelines.catalog import AnimateModel, CaptionModel, Checkpoint, ImagineModel, SketchModel
+from pipelines.contract.errors import ModelGated, ModelMissing, ModelUnavailable, UnsafeModel
+
+INDEX = "model_index.json"
+Index = dict[str, Any]
+
+
+def locate(place: str, checkpoint: Checkpoint, models_folder: Path | None = None) -> Path:
+    """The folder that holds a checkpoint, complete and safe to load.
+
+    `models_folder` is a Hugging Face cache; without it, the user's own. Raises ModelMissing,
+    UnsafeModel, or ModelUnavailable where the folder cannot serve for another reason.
+    """
+    source = _Source(place, checkpoint)
+    folder = _folder(source, models_folder)
+    names = set(_files(folder))
+    parts = _parts(source, _read_index(source, folder))
+    for part in parts:
+        _check_settings(source, part, names)
+        _check_weights(source, part, names)
+    _check_variant(source, parts, names)
+    return folder
+
+
+def needed_files(
+    place: str, checkpoint: Checkpoint, names: Collection[str], index: Index | None
+) -> list[str]:
+    """Which files of a repository the loader reads, and `fetch` therefore downloads.
+
+    `names` are the repository's files; `index` is its model_index.json, or None where
+    `index_file` names another file. Raises as `locate` does when the repository cannot serve.
+    """
+    source = _Source(place, checkpoint)
+    parts = _parts(source, index)
+    needed = {index_file(checkpoint)}
+    for part in parts:
+        _check_weights(source, part, names)
+        needed.update(_weights(part, names, checkpoint.variant))
+        needed.update(n for n in names if part.holds(n) and n.endswith(_TEXTS))
+    _check_variant(source, parts, names)
+    return sorted(needed & set(names))
+
+
+def index_file(checkpoint: Checkpoint) -> str:
+    """The file to read first: the list of a pipeline's parts, or a single model's settings."""
+    return INDEX if type(checkpoint) in _FAMILIES else "config.json"
+
+
+def gated(place: str, checkpoint: Checkpoint) -> ModelGated:
+    """The Hub refuses a checkpoint until its licence is accepted."""
+    return ModelGated(
+        f"models.{place}: {checkpoint.source} is gated. Accept its licence at "
+        f"https://huggingface.co/{checkpoint.source}, log in with `hf auth login` or set HF_TOKEN, "
+        "then run `python -m bot fetch`."
+    )
+
+
+def unusable(place: str, checkpoint: Checkpoint, why: str) -> ModelUnavailable:
+    """A checkpoint is there and cannot serve; `why` goes on from its name and says what to do."""
+    return ModelUnavailable(f"models.{place}: {checkpoint.source} {why}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """A checkpoint and its place, and what can be wrong with it."""
+
+    place: str
+    checkpoint: Checkpoint
+
+    def missing(self, file: str = "") -> ModelMissing:
+        lacks = f" ({file} is missing)" if file else ""
+        if self.checkpoint.is_folder:
+            return ModelMissing(
+                f"models.{self.place}: the folder {self.checkpoint.source} does not hold the "
+                f"model{lacks}. Copy the whole checkpoint there, or name a Hub repository and "
+                "run `python -m bot fetch`."
+            )
+        return ModelMissing(
+            f"models.{self.place}: {self.checkpoint.source} is not on this machine{lacks}. "
+            "Run `python -m bot fetch`."
+        )
+
+    def unsafe(self, why: str) -> UnsafeModel:
+        return UnsafeModel(
+            f"models.{self.place}: {self.checkpoint.source} {why}, which is never run. Choose a "
+            "checkpoint in the safetensors format, then run `python -m bot fetch`."
+        )
+
+    def unusable(self, why: str, key: str = "source") -> ModelUnavailable:
+        return unusable(self.place, self.checkpoint, f"{why} Correct models.{self.place}.{key}.")
+
+
+# --- what is on disk ----------------------------------------------------------------------------
+
+
+def _folder(source: _Source, models_folder: Path | None) -> Path:
+    checkpoint = source.checkpoint
+    first = index_file(checkpoint)
+    if checkpoint.is_folder:
+        folder = Path(checkpoint.source).expanduser()
+        if not (folder / first).is_file():
+            raise source.missing(first)
+        return folder
+    try:
+        file = try_to_load_from_cache(
+            checkpoint.source, first, cache_dir=models_folder, revision=checkpoint.revision
+        )
+    except HFValidationError:
+        raise source.unusable(
+            "is neither a repository (owner/name) nor a folder (./name, /name, ~/name)."
+        ) from None
+    if not isinstance(file, str):
+        raise source.missing()
+    return Path(file).parent
+
+
+def _files(folder: Path) -> Iterator[str]:
+    """Every file under `folder`, named as in a repository. A link to nothing is no file."""
+    for path in folder.rglob("*"):
+        if path.is_file():
+            yield path.relative_to(folder).as_posix()
+
+
+def _read_index(source: _Source, folder: Path) -> Index | None:
+    if index_file(source.checkpoint) != INDEX:
+        return None
+    try:
+        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        index = None
+    if not isinstance(index, dict):
+        raise source.missing(f"a readable {INDEX}")
+    return index
+
+
+# --- what a checkpoint is made of ---------------------------------------------------------------
+
+_FAMILIES: dict[type[Checkpoint], str] = {
+    SketchModel: "StableDiffusionXL",
+    ImagineModel: "StableDiffusion3",
+    AnimateModel: "StableVideoDiffusion",
+}
+_LIBRARIES = {"diffusers", "transformers"}
+_TEXTS = (".json", ".txt", ".model")  # settings, vocabularies, sentencepiece models
+_PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A folder that the loader reads, "" being the checkpoint itself.
+
+    Of each group in `settings` one file must exist; `stem` is how the names of its weights'
+    files begin, or None where it has no weights.
+    """
+
+    folder: str
+    settings: tuple[tuple[str, ...], ...]
+    stem: str | None = None
+
+    def path(self, name: str) -> str:
+        return f"{self.folder}/{name}" if self.folder else name
+
+    def holds(self, path: str) -> bool:
+        return path.rpartition("/")[0] == self.folder
+
+
+_CONFIG = (("config.json",),)
+_TOKENIZER = (("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model"),)
+_PROCESSOR = (("preprocessor_config.json", "processor_config.json"),)
+_SCHEDULER = (("scheduler_config.json",),)
+
+
+def _parts(source: _Source, index: Index | None) -> list[_Part]:
+    if index is None:
+        if isinstance(source.checkpoint, CaptionModel):
+            return [_Part("", _CONFIG + _PROCESSOR + _TOKENIZER, "model")]
+        return [_Part("", _CONFIG, "diffusion_pytorch_model")]
+    family = _FAMILIES[type(source.checkpoint)]
+    if not str(index.get("_class_name")).startswith(family):
+        raise source.unusable(
+            f"holds a {index.get('_class_name')}, where a {family} pipeline is needed."
+        )
+    replaced = {"vae"} if getattr(source.checkpoint, "vae", None) is not None else set()
+    return [
+        _part(source, name, *value)
+        for name, value in index.items()
+        if isinstance(value, list) and len(value) == 2 and value[0] and name not in replaced
+    ]
+
+
+def _part(source: _Source, name: str, library: str, class_name: str) -> _Part:
+    if library not in _LIBRARIES:
+        raise source.unsafe(f"brings code of its own for its {name}")
+    if "Tokenizer" in class_name:
+        return _Part(name, _TOKENIZER)
+    if class_name.endswith("Scheduler"):
+        return _Part(name, _SCHEDULER)
+    if "ImageProcessor" in class_name or class_name.endswith("FeatureExtractor"):
+        return _Part(name, _PROCESSOR)
+    return _Part(name, _CONFIG, "model" if library == "transformers" else "diffusion_pytorch_model")
+
+
+def _weights(part: _Part, names: Collection[str], variant: str | None) -> list[str]:
+    """The files of a part's weights, every shard named whether it is there or not.
+
+    As in diffusers, a part that lacks the variant gives its plain weights. Empty: no weights.
+    """
+    if part.stem is None:
+        return []
+    stem = part.path(part.stem)
+    for mark in (f".{variant}", "") if variant else ("",):
+        if (whole := f"{stem}{mark}.safetensors") in names:
+            return [whole]
+        for template in (f"{stem}{mark}-{{}}.safetensors", f"{stem}-{{}}{mark}.safetensors"):
+            if shards := _shards(template, names):
+                return [*shards, f"{stem}.safetensors.index{mark}.json"]
+    return []
+
+
+def _shards(template: str, names: Collection[str]) -> list[str]:
+    """All shards of the set that has a member among `names`."""
+    before, after = map(re.escape, template.split("{}"))
+    pattern = re.compile(rf"{before}\d{{5}}-of-(\d{{5}}){after}")
+    for name in names:
+        if found := pattern.fullmatch(name):
+            count = found[1]
+            return [template.format(f"{i:05}-of-{count}") for i in range(1, int(count) + 1)]
+    return []
+
+
+# --- what is wrong with it ----------------------------------------------------------------------
+
+
+def _check_settings(source: _Source, part: _Part, names: Collection[str]) -> None:
+    for group in part.settings:
+        if not any(part.path(name) in names for name in group):
+            raise source.missing(part.path(group[0]))
+
+
+def _check_weights(source: _Source, part: _Part, names: Collection[str]) -> None:
+    if part.stem is None:
+        return
+    variant = source.checkpoint.variant
+    weights = _weights(part, names, variant)
+    for name in weights:
+        if name not in names:
+            raise source.missing(name)
+    if weights:
+        return
+    pickles = sorted(n for n in names if part.holds(n) and n.endswith(_PICKLES))
+    if pickles:
+        raise source.unsafe(f"has only pickled weights ({pickles[0]})")
+    raise source.missing(part.path(f"{part.stem}{f'.{variant}' if variant else ''}.safetensors"))
+
+
+def _check_variant(source: _Source, parts: list[_Part], names: Collection[str]) -> None:
+    """A variant that no part has is a mistake in the configuration."""
+    variant = source.checkpoint.variant
+    if variant is None:
+        return
+    chosen = [name for part in parts for name in _weights(part, names, variant)]
+    if not any(f".{variant}" in name for name in chosen):
+        raise source.unusable(f"has no variant {variant!r}.", key="variant")
