@@ -32,7 +32,10 @@ class Gate:
 
 @dataclass(eq=False)
 class Fault:
-    """Meets `times` requests whose method and path match; `path` is a shell pattern."""
+    """Meets `times` requests whose method and path match; `path` is a shell pattern.
+
+    With `uploads` it meets only those that carry files.
+    """
 
     method: str
     path: str
@@ -40,37 +43,50 @@ class Fault:
     problem: ApiProblem | None = None
     cut: Cut | None = None
     gate: Gate | None = None
+    uploads: bool = False
     met: int = 0
 
-    def matches(self, method: str, path: str) -> bool:
-        return self.met < self.times and method == self.method and fnmatchcase(path, self.path)
+    def matches(self, method: str, path: str, *, uploads: bool) -> bool:
+        if self.met >= self.times or (self.uploads and not uploads):
+            return False
+        return method == self.method and fnmatchcase(path, self.path)
 
 
 ALWAYS = 10**9
 
 
 class Faults:
-    """The faults to come, the first that matches being met. Paths lack the `/api/v10`."""
+    """The faults to come, the first that matches being met.
+
+    Paths lack the `/api/v10`. With `uploads` only requests that carry files meet the fault.
+    """
 
     def __init__(self) -> None:
         self._faults: list[Fault] = []
 
-    def refuse(self, method: str, path: str, problem: ApiProblem, *, times: int = 1) -> Fault:
+    def refuse(
+        self, method: str, path: str, problem: ApiProblem, *, times: int = 1, uploads: bool = False
+    ) -> Fault:
         """Answer with `problem` and do nothing."""
-        return self._add(Fault(method, path, times, problem=problem))
+        return self._add(Fault(method, path, times, problem=problem, uploads=uploads))
 
-    def fail(self, method: str, path: str, status: int, *, times: int = 1) -> Fault:
+    def fail(
+        self, method: str, path: str, status: int, *, times: int = 1, uploads: bool = False
+    ) -> Fault:
         """Answer as a server that is ill: 500, 502, 503 …"""
-        return self.refuse(method, path, ApiProblem(status, 0, "upstream error"), times=times)
+        problem = ApiProblem(status, 0, "upstream error")
+        return self.refuse(method, path, problem, times=times, uploads=uploads)
 
-    def cut(self, method: str, path: str, when: Cut, *, times: int = 1) -> Fault:
+    def cut(
+        self, method: str, path: str, when: Cut, *, times: int = 1, uploads: bool = False
+    ) -> Fault:
         """Break the connection without an answer."""
-        return self._add(Fault(method, path, times, cut=when))
+        return self._add(Fault(method, path, times, cut=when, uploads=uploads))
 
-    def hold(self, method: str, path: str, *, times: int = 1) -> Gate:
+    def hold(self, method: str, path: str, *, times: int = 1, uploads: bool = False) -> Gate:
         """Hold requests back until the gate is opened; then serve them."""
         gate = Gate()
-        self._add(Fault(method, path, times, gate=gate))
+        self._add(Fault(method, path, times, gate=gate, uploads=uploads))
         return gate
 
     def clear(self) -> None:
@@ -80,10 +96,10 @@ class Faults:
                 fault.gate.open()
         self._faults.clear()
 
-    def meet(self, method: str, path: str) -> Fault | None:
+    def meet(self, method: str, path: str, *, uploads: bool) -> Fault | None:
         """The fault that a request meets, one of its times used up."""
         for fault in self._faults:
-            if fault.matches(method, path):
+            if fault.matches(method, path, uploads=uploads):
                 fault.met += 1
                 return fault
         return None

@@ -180,7 +180,8 @@ class LoopbackDiscord:
         if request.path == "/gateway/":
             return await handler(request)
         path = request.path.removeprefix(API)
-        fault = self.faults.meet(request.method, path)
+        uploads = request.content_type.startswith("multipart/")
+        fault = self.faults.meet(request.method, path, uploads=uploads)
         if fault is not None and fault.cut is Cut.BEFORE:
             await request.read()
             return await self._cut(request, path)

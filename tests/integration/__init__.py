@@ -1,0 +1,1 @@
+"""Whole journeys, over real sockets and in processes that are killed."""

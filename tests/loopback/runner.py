@@ -1,0 +1,117 @@
+"""A runner without models: small pictures that follow from the request alone, in milliseconds."""
+
+import os
+import random
+import signal
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from PIL import Image
+
+from pipelines.contract.artifact import Artifact, MediaType
+from pipelines.contract.context import Phase, RunContext
+from pipelines.contract.requests import (
+    AnimateRequest,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+)
+from pipelines.contract.runner import Artifacts
+from pipelines.media import encode_mp4, encode_png
+
+DEADLY = "deadly"
+"""A prompt with this word kills the process that runs it."""
+LARGE = "large"
+"""A prompt with this word is painted in 3 MB."""
+Facts = dict[str, str | int | float]
+SMALL_SIDE, LARGE_SIDE, FRAMES, FPS = 64, 1024, 6, 7
+
+
+@dataclass(eq=False)
+class Studio:
+    """How the runner behaves, and what it ran. While `gate` is closed no run passes a step."""
+
+    steps: int = 3
+    step_seconds: float = 0.0
+    gate: threading.Event = field(default_factory=threading.Event)
+    runs: list[Request] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+
+class LightRunner:
+    """A RunnerLike for tests of everything but the pipelines."""
+
+    def __init__(self, studio: Studio | None = None) -> None:
+        self._studio = studio or Studio()
+
+    def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
+        return tuple([self._run(request, context) for request in requests])
+
+    def preload(self) -> None: ...
+
+    def resident(self) -> frozenset[str]:
+        return frozenset()
+
+    def close(self) -> None: ...
+
+    def _run(self, request: Request, context: RunContext) -> Artifacts:
+        studio = self._studio
+        studio.runs.append(request)
+        for step in range(studio.steps):
+            context.step(Phase.PAINTING, step, studio.steps)
+            while not studio.gate.wait(0.005):
+                context.step(Phase.PAINTING, step, studio.steps)
+            time.sleep(studio.step_seconds)
+            if DEADLY in request.prompt:
+                os.kill(os.getpid(), signal.SIGKILL)
+        context.step(Phase.ENCODING)
+        return paint(request)
+
+
+def paint(request: Request) -> Artifacts:
+    """What the runner makes of a request: the same bytes every time."""
+    if isinstance(request, AnimateRequest):
+        frames = [_picture(request, n) for n in range(FRAMES)]
+        facts: Facts = {"prompt": request.prompt, "seed": request.seed, "motion": request.motion}
+        return (_artifact(encode_mp4(frames, FPS, facts), MediaType.MP4, request, facts, 0),)
+    count = request.count if isinstance(request, ImagineRequest) else 1
+    return tuple(_still(request, number) for number in range(count))
+
+
+def _still(request: ImagineRequest | SketchRequest, number: int) -> Artifact:
+    facts: Facts = {"prompt": request.prompt, "seed": request.seed + number}
+    if isinstance(request, SketchRequest):
+        facts["caption"] = "a drawing of noise"
+    data = encode_png(_picture(request, number), facts)
+    return _artifact(data, MediaType.PNG, request, facts, number)
+
+
+def _side(request: Request) -> int:
+    return LARGE_SIDE if LARGE in request.prompt else SMALL_SIDE
+
+
+def _picture(request: Request, number: int) -> Image.Image:
+    side = _side(request)
+    noise = random.Random(f"{request.kind}:{request.prompt}:{request.seed}:{number}")
+    return Image.frombytes("RGB", (side, side), noise.randbytes(side * side * 3))
+
+
+def _artifact(
+    data: bytes,
+    media_type: MediaType,
+    request: Request,
+    facts: Facts,
+    number: int,
+) -> Artifact:
+    return Artifact(
+        data=data,
+        media_type=media_type,
+        name=f"{request.kind}-{request.seed}-{number}{media_type.suffix}",
+        width=_side(request),
+        height=_side(request),
+        facts=facts,
+    )
