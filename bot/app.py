@@ -113,8 +113,8 @@ class App:
         while True:
             before = time.time() - self.config.storage.keep_days * DAY
             jobs = await self.store.forget_before(before)
-            # An hour's mercy for files whose job is just being written.
-            files = await self.files.sweep(await self.store.named_files(), time.time() - 3600)
+            # An hour of mercy for files whose job is just being written.
+            files = await self.files.sweep(await self.store.named_files(), older_than=3600)
             if jobs or files:
                 log.info("forgot %d old jobs and %d files", jobs, files)
             await asyncio.sleep(DAY)
