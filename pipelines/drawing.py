@@ -21,7 +21,7 @@ Floats = NDArray[np.floating[Any]]
 REFERENCE_SIDE = 1024  # lengths below are pixels of a drawing whose long side has this many
 WIDEST_STROKE = 40  # what is wider is a filled shape, and its outline is the line
 BLANK = 5e-5  # of all pixels: less than this on a line, and nothing is drawn
-BLANK_PHOTO = 1e-3  # where a few grains of noise may have passed for ink
+BLANK_PHOTO = 5e-4  # where a few grains of noise may have passed for ink
 LIGHT = np.array([0.299, 0.587, 0.114], np.float32)
 
 
@@ -109,7 +109,7 @@ def _canvas_on_white(picture: Bytes) -> Bytes:
     return _scaled(picture, canvas)
 
 
-def _scaled(picture: Bytes, white: Floats) -> Bytes:
+def _scaled(picture: Bytes | Floats, white: Floats) -> Bytes:
     """`picture` with `white` (a colour, or one for each pixel) made white."""
     scaled: Bytes = (picture * (255 / np.maximum(white, 1))).clip(0, 255).round().astype(np.uint8)
     return scaled
@@ -128,13 +128,15 @@ def _photo_on_white(picture: Bytes) -> Bytes:
     """A photo of a drawing without the room's light, the camera's noise and the paper's tint."""
     blur = ImageFilter.GaussianBlur(max(0.7, _unit(picture)))
     calm = np.asarray(Image.fromarray(picture).filter(blur))
-    flat = _scaled(calm, _paper(calm))
+    paper = _paper(calm)
+    flat = _scaled(calm, paper)
     light = _light(flat)
-    paper = light[light > 0.8 * 255]
-    grain = 1.5 * float(np.median(np.abs(paper - np.median(paper)))) if paper.size else 0.0
-    white = 255 - max(6.0, 4 * grain)
-    black = min(float(np.percentile(light, 0.2)), white - 110)
-    return ((flat - black) * (255 / (white - black))).clip(0, 255).round().astype(np.uint8)
+    bare = light[light > 0.8 * 255]
+    grain = 1.5 * float(np.median(np.abs(bare - np.median(bare)))) if bare.size else 0.0
+    shine = _light(paper)[..., None]
+    white = 255 - np.maximum(4 * grain * np.median(shine) / shine, 6)  # noise is worse in the dark
+    black = np.minimum(np.percentile(light, 0.2), white - 110)
+    return _scaled((flat - black).clip(0), white - black)
 
 
 def _paper(picture: Bytes) -> Floats:

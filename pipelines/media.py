@@ -9,7 +9,6 @@ import io
 import json
 import math
 import tempfile
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -37,9 +36,6 @@ FORMATS = (
 MAX_SIDE = 2048
 MIN_SIDE = 8
 MAX_ASPECT = 20
-
-# vet() reads the size in the header and says no in words; the warning would only fill the log.
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def vet(data: bytes, *, max_megapixels: float) -> bytes:

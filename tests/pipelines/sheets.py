@@ -1,4 +1,4 @@
-"""Drawings as people send them, made procedurally, each with the truth beside it."""
+"""Drawings as people send them, made procedurally, each from a truth to compare with."""
 
 import io
 import math
@@ -7,64 +7,118 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
 SIDE = 512
+OVERSAMPLING = 4
+
+Colour = tuple[int, int, int]
+BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
-def heart(side: int = SIDE, width: int = 7, seed: int = 1) -> Image.Image:
-    """The truth: a wobbly heart and a stick flower, white strokes on black, anti-aliased."""
-    rng = np.random.default_rng(seed)
-    wobble = rng.normal(0, 0.004, (2, 6))
-    strokes = []
-    outline = []
-    for k in range(241):
-        t = 2 * math.pi * k / 240
+def heart(width: int = 7, side: int = SIDE) -> Image.Image:
+    """A wobbly heart and a flower: white strokes on black, anti-aliased, `width` pixels wide."""
+    strokes = [_heart_curve(), _stem(), _blossom()]
+    big = side * OVERSAMPLING
+    sheet = Image.new("L", (big, big))
+    pen = ImageDraw.Draw(sheet)
+    for stroke in strokes:
+        points = [(x * big, y * big) for x, y in stroke]
+        pen.line(points, fill=255, width=width * OVERSAMPLING, joint="curve")
+    return sheet.resize((side, side), Image.Resampling.BOX)
+
+
+def _heart_curve() -> list[tuple[float, float]]:
+    wobble = np.random.default_rng(1).normal(0, 0.004, (2, 6))
+    points = []
+    for t in np.linspace(0, 2 * math.pi, 241):
         x = 0.45 + 0.30 * math.sin(t) ** 3
         y = 0.42 - 0.02 * (13 * math.cos(t) - 5 * math.cos(2 * t) - 2 * math.cos(3 * t))
         x += sum(wobble[0, n] * math.sin((n + 2) * t) for n in range(6))
         y += sum(wobble[1, n] * math.cos((n + 2) * t) for n in range(6))
-        outline.append((x, y))
-    strokes.append(outline)
-    strokes.append([(0.85 - 0.03 * math.sin(k / 4), 0.55 + k / 100) for k in range(36)])
-    strokes.append([(0.85 + 0.06 * math.cos(k / 5), 0.5 + 0.06 * math.sin(k / 5)) for k in range(33)])
-    big = Image.new("L", (side * 4, side * 4))
-    pen = ImageDraw.Draw(big)
-    for stroke in strokes:
-        points = [(x * side * 4, y * side * 4) for x, y in stroke]
-        pen.line(points, fill=255, width=width * 4, joint="curve")
-        for x, y in (points[0], points[-1]):
-            r = width * 2
-            pen.ellipse((x - r, y - r, x + r, y + r), fill=255)
-    return big.resize((side, side), Image.Resampling.BOX)
+        points.append((x, y))
+    return points
 
 
-def inked(truth: Image.Image, ink: object, paper: object) -> Image.Image:
+def _stem() -> list[tuple[float, float]]:
+    return [(0.85 - 0.03 * math.sin(k / 4), 0.55 + k / 100) for k in range(36)]
+
+
+def _blossom() -> list[tuple[float, float]]:
+    return [(0.85 + 0.06 * math.cos(k / 5), 0.5 + 0.06 * math.sin(k / 5)) for k in range(33)]
+
+
+def inked(truth: Image.Image, ink: Colour, paper: Colour = WHITE) -> Image.Image:
     """`truth` drawn with `ink` on `paper`."""
-    return Image.composite(
-        Image.new("RGB", truth.size, ink), Image.new("RGB", truth.size, paper), truth
-    )
+    sheet = Image.new("RGB", truth.size, paper)
+    sheet.paste(ink, mask=truth)
+    return sheet
 
 
-def transparent(truth: Image.Image, ink: tuple[int, int, int]) -> Image.Image:
+def transparent(truth: Image.Image, ink: Colour) -> Image.Image:
     """`truth` drawn with `ink` on nothing."""
     sheet = Image.new("RGBA", truth.size, (*ink, 0))
     sheet.putalpha(truth)
     return sheet
 
 
-def photographed(sheet: Image.Image, *, light=(0.95, 0.45), noise=6.0, tint=(1.0, 0.93, 0.8), seed=3) -> Image.Image:
-    """`sheet` in warm light that falls off to one corner, out of focus, noisy, as a JPEG."""
-    rng = np.random.default_rng(seed)
+def tilted(sheet: Image.Image, degrees: float = 7) -> Image.Image:
+    """`sheet` turned a little, as a phone is never held straight; black comes into its corners."""
+    return sheet.rotate(degrees, Image.Resampling.BICUBIC)
+
+
+def photographed(sheet: Image.Image, noise: float = 5.0) -> Image.Image:
+    """`sheet` in warm light that falls off, half in a shadow, out of focus, noisy, as a JPEG."""
     paper = np.asarray(sheet.convert("RGB").filter(ImageFilter.GaussianBlur(0.8)), np.float32)
     height, width = paper.shape[:2]
-    y, x = np.mgrid[0:height, 0:width]
-    fall = light[0] + (light[1] - light[0]) * (0.6 * x / width + 0.4 * y / height)
-    shadow = 1 - 0.25 / (1 + np.exp(-((x - 0.7 * width) + (y - 0.4 * height)) / (0.03 * width)))
-    lit = paper * (fall * shadow)[..., None] * np.array(tint)
-    lit += rng.normal(0, noise, lit.shape)
+    y, x = np.mgrid[0:height, 0:width] / np.array([height, width]).reshape(2, 1, 1)
+    fall = 0.95 - 0.5 * (0.6 * x + 0.4 * y)
+    shadow = 1 - 0.25 / (1 + np.exp(-(x + y - 1.1) / 0.03))
+    lit = paper * (fall * shadow)[..., None] * np.array([1.0, 0.93, 0.8])
+    lit += np.random.default_rng(3).normal(0, noise, lit.shape)
     out = io.BytesIO()
     Image.fromarray(lit.clip(0, 255).astype(np.uint8)).save(out, "JPEG", quality=85)
     return Image.open(out).convert("RGB")
 
 
-def tilted(truth: Image.Image, degrees: float, paper: object) -> Image.Image:
-    """`truth` turned, as a phone is never held straight."""
-    return truth.rotate(degrees, Image.Resampling.BICUBIC, fillcolor=paper)
+def coloured_house(*, outlined: bool) -> Image.Image:
+    """Filled shapes: a pale yellow sun, a red roof, a blue wall, green grass."""
+    big = SIDE * OVERSAMPLING
+    sheet = Image.new("RGB", (big, big), "white")
+    pen = ImageDraw.Draw(sheet)
+
+    def at(*shares: float) -> list[float]:
+        return [share * big for share in shares]
+
+    pen.rectangle(at(0, 0.7, 1, 1), fill=(120, 200, 90))
+    pen.ellipse(at(*SUN), fill=(255, 250, 190))
+    pen.polygon(at(*ROOF), fill=(200, 60, 40))
+    pen.rectangle(at(*WALL), fill=(150, 170, 220))
+    if outlined:
+        pen.line(at(*ROOF, *ROOF[:2]), fill=BLACK, width=24)
+        pen.rectangle(at(*WALL), outline=BLACK, width=24)
+    return sheet.resize((SIDE, SIDE), Image.Resampling.BOX)
+
+
+SUN = (0.1, 0.08, 0.35, 0.33)
+ROOF = (0.5, 0.3, 0.3, 0.5, 0.7, 0.5)
+WALL = (0.35, 0.5, 0.65, 0.8)
+
+
+def house_outlines() -> Image.Image:
+    """Where the coloured house's shapes end: the truth for its lines."""
+    big = SIDE * OVERSAMPLING
+    sheet = Image.new("L", (big, big))
+    pen = ImageDraw.Draw(sheet)
+    for box, draw in ((SUN, pen.ellipse), (WALL, pen.rectangle)):
+        draw([share * big for share in box], outline=255, width=12)
+    pen.line([share * big for share in (*ROOF, *ROOF[:2])], fill=255, width=12)
+    for start, end in ((0.0, WALL[0]), (WALL[2], 1.0)):
+        pen.line([start * big, 0.7 * big, end * big, 0.7 * big], fill=255, width=12)
+    return sheet.resize((SIDE, SIDE), Image.Resampling.BOX)
+
+
+def overlap(lines: Image.Image, truth: Image.Image, reach: int = 2) -> float:
+    """Intersection over union of two line drawings, each grown by `reach` pixels."""
+    grown = [
+        np.asarray(image.filter(ImageFilter.MaxFilter(2 * reach + 1))) > 100
+        for image in (lines, truth)
+    ]
+    return float((grown[0] & grown[1]).sum() / (grown[0] | grown[1]).sum())
