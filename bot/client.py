@@ -1,14 +1,36 @@
 """The discord.py client: the command tree, the buttons, and staying connected."""
 
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from typing import Any, cast
+
+import aiohttp
 import discord
 from discord import app_commands
+from discord.utils import MISSING
 
+from bot.commands.animate import animate
+from bot.commands.imagine import imagine
+from bot.commands.intake import Intake
+from bot.commands.sketch import sketch
 from bot.config import LimitsConfig
+from bot.errors import StartupError, TokenRefused
 from bot.jobs.files import FileStore
 from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
+from bot.ui.answers import answer_error, answering
+from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.roads import Roads
 from pipelines.catalog import Catalog
+
+log = logging.getLogger(__name__)
+
+SYNCED = "synced commands"  # the store's note of what Discord was last told
+OUTDATED = "This is from an older version of the bot and no longer works. Please start anew."
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between attempts to connect
 
 
 class AtelierClient(discord.Client):
@@ -32,9 +54,107 @@ class AtelierClient(discord.Client):
         super().__init__(
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),
+            max_messages=None,
         )
-        self.tree = app_commands.CommandTree(self)
+        self.queue = queue
         self.roads = Roads(self)
+        self.tree = app_commands.CommandTree(self)
+        self.tree.error(_on_command_error)
+        self._store = store
+        intake = Intake(queue, files, limits)
+        for command in (sketch(intake, catalog.styles), imagine(intake), animate(intake)):
+            self.tree.add_command(command)
+
+    async def setup_hook(self) -> None:
+        """After the login, before the connection; discord.py calls this."""
+        self.add_dynamic_items(JobButton)
+        self.roads.open()
+        try:
+            await self.sync_commands()
+        except discord.HTTPException as error:
+            log.error("Discord did not take the commands; the old ones stay: %s", error)
+
+    async def sync_commands(self, *, force: bool = False) -> bool:
+        """Tell Discord the commands if they have changed since it was last told, or by `force`.
+
+        Returns whether it was told. Needs a login.
+        """
+        commands = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        told = json.dumps([self.application_id, commands], sort_keys=True)
+        digest = hashlib.sha256(told.encode()).hexdigest()
+        if not force and await self._store.get_note(SYNCED) == digest:
+            return False
+        await self.tree.sync()
+        await self._store.set_note(SYNCED, digest)
+        return True
+
+    async def on_interaction(self, interaction: discord.Interaction) -> None:
+        """Answer what nobody else does, such as buttons of an earlier version."""
+        if interaction.type is discord.InteractionType.component:
+            data = cast(dict[str, Any], interaction.data)
+            unknown = CUSTOM_ID.fullmatch(data["custom_id"]) is None
+        else:
+            unknown = interaction.type is discord.InteractionType.modal_submit
+        if unknown:
+            async with answering(interaction):
+                await interaction.response.send_message(OUTDATED, ephemeral=True)
 
     async def serve(self, token: str) -> None:
-        """Log in and stay connected until `close`. Raises TokenRefused when Discord says no."""
+        """Log in and stay connected until `close`.
+
+        Raises TokenRefused when Discord does not know the token, StartupError when it ends the
+        connection for good.
+        """
+        await self._log_in(token)
+        pause = FIRST_PAUSE
+        while not self.is_closed():
+            since = time.monotonic()
+            try:
+                await self.connect()
+            except discord.ConnectionClosed as closed:
+                raise _closed_for_good(closed) from closed
+            except Exception:  # one message that discord.py cannot read must not end the bot
+                pause = FIRST_PAUSE if time.monotonic() - since > LONGEST_PAUSE else pause * 2
+                log.exception("the connection broke; connecting anew in %.0f s", pause)
+                await self._hang_up()
+                await asyncio.sleep(pause := min(pause, LONGEST_PAUSE))
+
+    async def _log_in(self, token: str) -> None:
+        """Log in, however long Discord or the network is away."""
+        pause = FIRST_PAUSE
+        while True:
+            try:
+                return await self.login(token)
+            except discord.LoginFailure as error:
+                raise TokenRefused(
+                    "Discord refuses the bot token. Copy it anew from your application's Bot page "
+                    "at https://discord.com/developers/applications."
+                ) from error
+            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                log.warning("Discord cannot be reached (%s); trying again in %.0f s", error, pause)
+                # login() opens another session, on the connector that close() closes.
+                await self.http.close()
+                self.http.connector = MISSING
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, LONGEST_PAUSE)
+
+    async def _hang_up(self) -> None:
+        """Close what a broken `connect` left open, its heartbeat above all."""
+        if self.ws is not None:
+            await self.ws.close(code=4000)
+
+
+async def _on_command_error(
+    interaction: discord.Interaction, error: app_commands.AppCommandError
+) -> None:
+    await answer_error(interaction, error)
+
+
+def _closed_for_good(closed: discord.ConnectionClosed) -> StartupError:
+    """discord.py reconnects by itself after all codes but these (4004, 4010 to 4014)."""
+    if closed.code == 4004:
+        return TokenRefused("Discord no longer accepts the bot token. Was it reset?")
+    return StartupError(
+        f"Discord ended the connection for good (code {closed.code}): see "
+        "https://discord.com/developers/docs/topics/opcodes-and-status-codes."
+    )

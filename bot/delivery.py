@@ -1,10 +1,63 @@
-"""The end of a job reaches Discord, whatever became of token, size or channel."""
+"""The end of a job reaches Discord, whatever became of token, size or channel.
 
+The roads, best first: the message is edited by the interaction's token; by the bot's own; a new
+message is posted. Where Discord closes one for good the next is tried, and where it only has
+trouble the caller tries again later. An edit may be repeated without harm, and Discord drops a
+second post with the same nonce: so a member sees each end once.
+"""
+
+import asyncio
+import logging
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from pathlib import Path
+
+import discord
+from discord import ui
+
+from bot.errors import FileDamaged, Undeliverable
 from bot.jobs.files import FileStore
-from bot.jobs.job import Job
+from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
+from bot.ui import messages
+from bot.ui.origin import Origin
 from bot.ui.progress import ProgressBoard
-from bot.ui.roads import Roads
+from bot.ui.roads import UNREACHABLE, Roads, Upload
+from pipelines import media
+from pipelines.contract.artifact import MediaType
+from pipelines.contract.errors import AtelierError, TooLarge
+
+log = logging.getLogger(__name__)
+
+MESSAGE_BYTES = 24 * 2**20  # Discord takes 25 MiB a request, text and boundaries included
+SMALLEST_LIMIT = 256 * 2**10  # below this a refusal is not about the size
+
+# Discord's error codes where the HTTP status alone does not tell.
+TOKEN_INVALID = 50027
+TOO_LARGE = 40005
+TOO_MANY_LATE_EDITS = 30046  # of a message older than an hour; allowed again after a while
+
+
+class _Verdict(Enum):
+    """What a refusal of Discord's means for the road it was met on."""
+
+    LATER = auto()
+    SMALLER = auto()
+    CLOSED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    """A file as the pipeline made it."""
+
+    name: str
+    media_type: MediaType
+    data: bytes
+
+
+Road = Callable[[Job, Origin, ui.LayoutView, Sequence[Upload]], Awaitable[None]]
 
 
 class Delivery:
@@ -19,4 +72,134 @@ class Delivery:
         self._files = files
 
     async def deliver(self, job: Job) -> None:
-        """Show the result or the reason. Raises Undeliverable when every road is closed for good."""
+        """Show the result or the reason.
+
+        Raises Undeliverable when that can never be, and what discord.py and aiohttp raise when a
+        later try may succeed.
+        """
+        await self._board.release(job.id)
+        origin = Origin.from_json(job.origin)
+        if job.status is not Status.RENDERED:
+            await self._carry(job, origin, messages.ended(job))
+            return
+        try:
+            await self._show_result(job, origin)
+        except (TooLarge, FileDamaged) as error:
+            view = messages.ended(_failed(job, error))
+            await self._carry(job, origin, view)
+            raise Undeliverable(error.sentence) from error
+
+    async def _show_result(self, job: Job, origin: Origin) -> None:
+        """Deliver in a size that Discord takes, smaller each time it says no."""
+        results = [
+            _Result(_safe_name(a.name), a.media_type, await self._files.read(a.path))
+            for a in job.artifacts
+        ]
+        limit = self._roads.filesize_limit(origin)
+        while True:
+            uploads = await asyncio.to_thread(_fit, results, limit)
+            view = messages.finished(job, [upload.name for upload in uploads])
+            try:
+                return await self._carry(job, origin, view, uploads)
+            except discord.HTTPException as error:
+                if _verdict(error) is not _Verdict.SMALLER:
+                    raise
+                limit = _next_limit(uploads)
+                log.info("job %s: Discord finds it too large; trying %d bytes", job.id, limit)
+
+    async def _carry(
+        self, job: Job, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload] = ()
+    ) -> None:
+        """Take the first road that is open. Raises Undeliverable when none is."""
+        refusal: discord.HTTPException | None = None
+        for road in self._roads_for(origin):
+            try:
+                return await road(job, origin, view, uploads)
+            except discord.HTTPException as error:
+                if _verdict(error) is not _Verdict.CLOSED:
+                    raise
+                log.info("job %s: %s is closed: %s", job.id, road.__name__, error)
+                refusal = error
+        raise await self._give_up(job, origin, refusal)
+
+    def _roads_for(self, origin: Origin) -> list[Road]:
+        roads: list[Road] = [self._edit_as_bot, self._post_anew]
+        return [self._edit_by_token, *roads] if self._roads.token_lives(origin) else roads
+
+    async def _edit_by_token(
+        self, job: Job, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
+    ) -> None:
+        await self._roads.edit_by_token(origin, view, uploads)
+
+    async def _edit_as_bot(
+        self, job: Job, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
+    ) -> None:
+        await self._roads.edit_as_bot(origin, view, uploads)
+
+    async def _post_anew(
+        self, job: Job, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
+    ) -> None:
+        message_id = await self._roads.send(origin, view, uploads, nonce=job.id)
+        await self._queue.set_origin(job.id, origin.moved(message_id).to_json())
+
+    async def _give_up(
+        self, job: Job, origin: Origin, refusal: discord.HTTPException | None
+    ) -> Undeliverable:
+        """Tell the member once, privately, if even that is possible."""
+        sentence = _why(job, origin, refusal)
+        try:
+            await self._roads.whisper(origin, sentence)
+        except UNREACHABLE as error:
+            log.info("job %s: its owner could not be told either: %s", job.id, error)
+        return Undeliverable(sentence)
+
+
+def _verdict(error: discord.HTTPException) -> _Verdict:
+    if error.status == 413 or error.code == TOO_LARGE:
+        return _Verdict.SMALLER
+    if error.status >= 500 or error.status == 429 or error.code == TOO_MANY_LATE_EDITS:
+        return _Verdict.LATER
+    if error.status == 401 and error.code != TOKEN_INVALID:
+        return _Verdict.LATER  # the bot's own token was changed; its owner will notice
+    return _Verdict.CLOSED
+
+
+def _fit(results: Sequence[_Result], limit: int) -> list[Upload]:
+    """The results as files of at most `limit` bytes each that fit one message together."""
+    limit = min(limit, MESSAGE_BYTES // max(1, len(results)))
+    uploads = []
+    for result in results:
+        data, media_type = media.shrink(result.data, result.media_type, limit)
+        uploads.append(Upload(str(Path(result.name).with_suffix(media_type.suffix)), data))
+    return uploads
+
+
+def _next_limit(uploads: Sequence[Upload]) -> int:
+    """Half of what was refused. Raises TooLarge when that would be absurd."""
+    limit = max((len(upload.data) for upload in uploads), default=0) // 2
+    if limit < SMALLEST_LIMIT:
+        raise TooLarge("Discord takes no version of this result here, however small.")
+    return limit
+
+
+def _safe_name(name: str) -> str:
+    """A file name that `attachment://` can refer to."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "result"
+
+
+def _failed(job: Job, error: AtelierError) -> Job:
+    return replace(job, status=Status.FAILED, error_code=error.code, error_sentence=error.sentence)
+
+
+def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> str:
+    """What the member can do about a channel that takes no answer."""
+    what = f"Your `/{job.kind}` has ended, but I could not show it in <#{origin.channel_id}>"
+    if refusal is not None and refusal.status == 404:
+        return f"{what}: Discord says that the channel is gone."
+    if refusal is not None and refusal.status == 403:
+        return (
+            f"{what}: I am not allowed to. Ask a moderator to give me View Channel, Send Messages "
+            f"and Attach Files there; the same request with seed {job.request.seed} gives the "
+            "same result."
+        )
+    return f"{what}: Discord refused the message ({refusal})."

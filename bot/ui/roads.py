@@ -1,10 +1,32 @@
 """The roads by which the bot reaches a message it has to change."""
 
 import asyncio
+import io
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
+import aiohttp
 import discord
+from discord import ui
+
+from bot.ui.origin import Origin
+
+TOKEN_LIFE = 14 * 60.0  # Discord says 15 minutes; the last one is for uploads under way
+UNREACHABLE = (discord.HTTPException, discord.RateLimited, aiohttp.ClientError, OSError)
+"""What any road may raise: Discord's refusals, its rate limits, a lost connection."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file of a message, kept as bytes so that it can be sent more than once."""
+
+    name: str
+    data: bytes = field(repr=False)
+
+    def open(self) -> discord.File:
+        """A fresh file for one request."""
+        return discord.File(io.BytesIO(self.data), self.name)
 
 
 class Roads:
@@ -17,4 +39,74 @@ class Roads:
     def __init__(self, client: discord.Client, *, now: Callable[[], float] = time.time) -> None:
         self._client = client
         self._now = now
-        self._open = asyncio.Event()
+        self._logged_in = asyncio.Event()
+
+    def open(self) -> None:
+        """Let everyone through: the client has logged in."""
+        self._logged_in.set()
+
+    def token_lives(self, origin: Origin) -> bool:
+        """Whether Discord still takes the interaction's token."""
+        return bool(origin.token) and self._now() - origin.token_made_at < TOKEN_LIFE
+
+    def filesize_limit(self, origin: Origin) -> int:
+        """Bytes a file may have: the lower of what the interaction and the server say now."""
+        guild = self._client.get_guild(origin.guild_id) if origin.guild_id else None
+        return min(origin.filesize_limit, guild.filesize_limit) if guild else origin.filesize_limit
+
+    async def edit(self, origin: Origin, view: ui.LayoutView) -> None:
+        """Change the message by the token while that lives, else as the bot."""
+        if self.token_lives(origin):
+            await self.edit_by_token(origin, view)
+        else:
+            await self.edit_as_bot(origin, view)
+
+    async def edit_by_token(
+        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload] = ()
+    ) -> None:
+        """Change the message by the interaction's token, which needs no permission."""
+        webhook = await self._webhook(origin)
+        files = [upload.open() for upload in uploads]
+        await webhook.edit_message(origin.message_id, view=view, attachments=files)
+
+    async def edit_as_bot(
+        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload] = ()
+    ) -> None:
+        """Change the message by the bot's own token, which needs to see the channel."""
+        message = (await self._channel(origin)).get_partial_message(origin.message_id)
+        await message.edit(view=view, attachments=[upload.open() for upload in uploads])
+
+    async def send(
+        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload], nonce: str
+    ) -> int:
+        """Post a new message that pings the member, and return its id.
+
+        Discord drops a second one with the same nonce, should the first have seemed to fail.
+        """
+        message = await (await self._channel(origin)).send(
+            view=view,
+            files=[upload.open() for upload in uploads],
+            nonce=nonce,
+            allowed_mentions=discord.AllowedMentions(users=[discord.Object(origin.user_id)]),
+        )
+        return message.id
+
+    async def whisper(self, origin: Origin, sentence: str) -> None:
+        """Tell only the member: in the channel while the token lives, else in a direct message."""
+        if self.token_lives(origin):
+            webhook = await self._webhook(origin)
+            await webhook.send(sentence, ephemeral=True)
+        else:
+            await self._logged_in.wait()
+            direct = await self._client.create_dm(discord.Object(origin.user_id))
+            await direct.send(sentence)
+
+    async def _webhook(self, origin: Origin) -> discord.Webhook:
+        await self._logged_in.wait()
+        webhook = discord.Webhook.partial(origin.application_id, origin.token, client=self._client)
+        webhook.type = discord.WebhookType.application  # which may send ephemeral messages
+        return webhook
+
+    async def _channel(self, origin: Origin) -> discord.PartialMessageable:
+        await self._logged_in.wait()
+        return self._client.get_partial_messageable(origin.channel_id, guild_id=origin.guild_id)

@@ -1,0 +1,56 @@
+"""/imagine: words become pictures."""
+
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.intake import Intake
+from bot.commands.options import SEED_HELP, Prompt, Seed
+from pipelines.contract.requests import MAX_COUNT, Aspect, ImagineRequest, new_seed
+
+ASPECTS = {
+    Aspect.SQUARE: "Square",
+    Aspect.PHOTO: "Photo",
+    Aspect.PORTRAIT: "Portrait",
+    Aspect.WIDE: "Wide",
+    Aspect.TALL: "Tall",
+}
+
+
+def imagine(intake: Intake) -> app_commands.Command[Any, ..., None]:
+    """The command."""
+
+    @app_commands.command(name="imagine", description="Paint a picture from words")
+    @app_commands.guild_only()
+    @app_commands.describe(
+        prompt="What to paint",
+        negative="What to keep out of the picture",
+        aspect="The picture's shape, width to height. Usually square",
+        count="How many pictures, each from a seed of its own",
+        seed=SEED_HELP,
+    )
+    @app_commands.choices(
+        aspect=[
+            app_commands.Choice(name=f"{name} {aspect}", value=aspect.value)
+            for aspect, name in ASPECTS.items()
+        ]
+    )
+    async def command(
+        interaction: discord.Interaction,
+        prompt: Prompt,
+        negative: Prompt = "",
+        aspect: str = Aspect.SQUARE.value,
+        count: app_commands.Range[int, 1, MAX_COUNT] = 1,
+        seed: Seed | None = None,
+    ) -> None:
+        request = ImagineRequest(
+            prompt=prompt,
+            negative=negative,
+            aspect=Aspect(aspect),
+            count=count,
+            seed=new_seed() if seed is None else seed,
+        )
+        await intake.submit(interaction, request)
+
+    return command

@@ -1,0 +1,75 @@
+"""The steps that all commands share: acknowledge, take pictures in, submit."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import discord
+
+from bot.config import LimitsConfig
+from bot.jobs.files import FileStore
+from bot.jobs.queue import JobQueue
+from bot.ui.origin import acknowledge
+from pipelines import media
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import Request
+
+PICTURES_AT_ONCE = 4  # each may take some 200 MB while it is decoded
+DOWNLOAD_SECONDS = 60.0
+MIB = 2**20
+
+
+class Intake:
+    """Takes requests into the queue. The progress board shows members where they stand."""
+
+    def __init__(self, queue: JobQueue, files: FileStore, limits: LimitsConfig) -> None:
+        self._queue = queue
+        self._files = files
+        self._limits = limits
+        self._room = asyncio.Semaphore(PICTURES_AT_ONCE)
+
+    async def submit(
+        self,
+        interaction: discord.Interaction,
+        request: Request,
+        **pictures: discord.Attachment | None,
+    ) -> None:
+        """Submit `request`, its fields `pictures` replaced by the files that were uploaded.
+
+        What can be refused at once is refused before the acknowledgement, and thus in private.
+        """
+        given = {field: picture for field, picture in pictures.items() if picture is not None}
+        for picture in given.values():
+            self._check_size(picture)
+        origin = await acknowledge(interaction)
+        paths: dict[str, Any] = {
+            field: await self._take_in(picture) for field, picture in given.items()
+        }
+        complete = replace(request, **paths) if paths else request
+        await self._queue.submit(complete, owner=interaction.user.id, origin=origin.to_json())
+
+    def _check_size(self, picture: discord.Attachment) -> None:
+        if picture.size > self._limits.upload_mib * MIB:
+            raise BadInput(
+                f"This file has {picture.size / MIB:.1f} MiB. "
+                f"Please send one of at most {self._limits.upload_mib:g} MiB."
+            )
+
+    async def _take_in(self, picture: discord.Attachment) -> Path:
+        """Download, vet and store a picture. Its address at Discord expires, the file does not."""
+        async with self._room:
+            data = await _download(picture)
+            png = await asyncio.to_thread(
+                media.vet, data, max_megapixels=self._limits.upload_megapixels
+            )
+        return await self._files.put(png, ".png")
+
+
+async def _download(picture: discord.Attachment) -> bytes:
+    try:
+        async with asyncio.timeout(DOWNLOAD_SECONDS):
+            return await picture.read()
+    except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+        raise BadInput("Discord did not hand over this file. Please upload it again.") from error

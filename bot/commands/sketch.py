@@ -1,0 +1,63 @@
+"""/sketch: a drawing becomes a picture."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.intake import Intake
+from bot.commands.options import SEED_HELP, Prompt, Seed
+from pipelines.catalog import Style
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import SketchRequest, new_seed
+
+MAX_CHOICES = 25  # that Discord shows
+
+
+def sketch(intake: Intake, styles: Mapping[str, Style]) -> app_commands.Command[Any, ..., None]:
+    """The command, offering `styles`."""
+
+    @app_commands.command(name="sketch", description="Turn a drawing into a picture")
+    @app_commands.guild_only()
+    @app_commands.describe(
+        drawing="A drawing or a photo of one: PNG, JPEG, WebP or GIF",
+        prompt="What it should become, in your words. Left out: what the bot sees in it",
+        style="A look for the picture",
+        strength="How firmly the lines are kept, from 0 (free) to 100 (held). Usually 70",
+        seed=SEED_HELP,
+    )
+    async def command(
+        interaction: discord.Interaction,
+        drawing: discord.Attachment,
+        prompt: Prompt = "",
+        style: str | None = None,
+        strength: app_commands.Range[int, 0, 100] = 70,
+        seed: Seed | None = None,
+    ) -> None:
+        if style is not None and style not in styles:
+            raise BadInput(f"There is no style “{style[:60]}”. {_known(styles)}")
+        request = SketchRequest(
+            drawing=Path(drawing.filename),
+            prompt=prompt,
+            style=style,
+            strength=strength,
+            seed=new_seed() if seed is None else seed,
+        )
+        await intake.submit(interaction, request, drawing=drawing)
+
+    @command.autocomplete("style")
+    async def complete(
+        interaction: discord.Interaction, typed: str
+    ) -> list[app_commands.Choice[str]]:
+        fitting = [name for name in styles if typed.casefold() in name.casefold()]
+        return [app_commands.Choice(name=name, value=name) for name in fitting[:MAX_CHOICES]]
+
+    return command
+
+
+def _known(styles: Mapping[str, Style]) -> str:
+    if not styles:
+        return "None has been set up here."
+    return f"Choose one of: {', '.join(list(styles)[:MAX_CHOICES])}."

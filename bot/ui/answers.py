@@ -1,0 +1,52 @@
+"""One place where an error becomes a sentence that only the member sees."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import discord
+from discord import app_commands
+
+from pipelines.contract.errors import AtelierError
+
+log = logging.getLogger(__name__)
+
+APOLOGY = (
+    "Something went wrong that nobody foresaw. It is in the log now; please try again, and tell "
+    "the person who runs this bot if it happens twice."
+)
+CHANGED = "This command has changed since Discord showed it to you. Reload Discord and try again."
+
+
+@asynccontextmanager
+async def answering(interaction: discord.Interaction) -> AsyncIterator[None]:
+    """The boundary around everything that answers a member: what is raised inside is told."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - discord.py would only log it and leave the member waiting
+        await answer_error(interaction, error)
+
+
+async def answer_error(interaction: discord.Interaction, error: Exception) -> None:
+    """Tell the member in an ephemeral message; a public "thinking …" of theirs is removed first."""
+    sentence = _sentence(error)
+    try:
+        if not interaction.response.is_done():
+            await interaction.response.send_message(sentence, ephemeral=True)
+            return
+        if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
+            await interaction.delete_original_response()
+        await interaction.followup.send(sentence, ephemeral=True)
+    except discord.HTTPException as closed:
+        log.warning("a member could not be told %r: %s", sentence, closed)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, app_commands.CommandInvokeError):
+        error = error.original
+    if isinstance(error, AtelierError):
+        return error.sentence
+    if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
+        return CHANGED
+    log.error("an interaction failed", exc_info=error)
+    return APOLOGY

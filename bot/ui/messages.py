@@ -1,0 +1,127 @@
+"""The messages that a job has in the channel, from waiting to its end."""
+
+from collections.abc import Sequence
+
+import discord
+from discord import ui
+
+from bot.jobs.job import Job, Status
+from bot.ui.buttons import Action, JobButton
+from bot.ui.text import bar, ordinal, plain, seconds
+from pipelines.contract.context import Phase, Progress
+from pipelines.contract.requests import MAX_SEED, AnimateRequest, ImagineRequest, SketchRequest
+
+GREY, AMBER, GREEN, RED = (discord.Colour(c) for c in (0x80848E, 0xF0B232, 0x3BA55C, 0xDA373C))
+
+# Markdown characters for what people typed; all of them together stay far below Discord's 4000.
+PROMPT_ROOM, NEGATIVE_ROOM, CAPTION_ROOM = 1200, 500, 300
+ALT_TEXT = 256
+
+PHASES = {
+    Phase.LOADING: "Loading the models",
+    Phase.CAPTIONING: "Looking at the drawing",
+    Phase.PAINTING: "Painting",
+    Phase.ANIMATING: "Animating",
+    Phase.ENCODING: "Saving",
+}
+RETRYABLE = frozenset({"render_failed", "out_of_memory", "cancelled", "quarantined"})
+
+
+def waiting(job: Job, place: int | None) -> ui.LayoutView:
+    """A job in the queue. `place` is 1 for the next to run; None where it is not known."""
+    if place is None:
+        where = "in line"
+    else:
+        where = "next in line" if place == 1 else f"{ordinal(place)} in line"
+    return _message(GREY, f"**Waiting** · {where}", job, [Action.CANCEL])
+
+
+def running(job: Job, progress: Progress | None) -> ui.LayoutView:
+    """A job on the GPU."""
+    if progress is None:
+        return _message(AMBER, "**Starting**", job, [Action.CANCEL])
+    headline = f"**{PHASES[progress.phase]}**"
+    if progress.of:
+        headline += f" · step {progress.step} of {progress.of}"
+        headline += f"\n{bar(progress.step, progress.of)}"
+    return _message(AMBER, headline, job, [Action.CANCEL])
+
+
+def finished(job: Job, names: Sequence[str], *, ping: bool = False) -> ui.LayoutView:
+    """The result: the files `names` of the same message in a gallery, and what was asked."""
+    alt = (job.request.prompt or _caption(job) or "An animation")[:ALT_TEXT]
+    gallery = ui.MediaGallery[ui.LayoutView](
+        *(discord.MediaGalleryItem(f"attachment://{name}", description=alt) for name in names)
+    )
+    return _message(GREEN, None, job, [Action.AGAIN, Action.DELETE], gallery=gallery)
+
+
+def ended(job: Job) -> ui.LayoutView:
+    """A job that ended without a result, and why."""
+    if job.status is Status.CANCELLED:
+        return _message(GREY, "**Cancelled**", job, [Action.AGAIN, Action.DELETE])
+    sentence = plain(job.error_sentence or "It did not work, and nobody knows why.", 600)
+    actions = [Action.DELETE]
+    if job.error_code in RETRYABLE or job.status is Status.QUARANTINED:
+        actions.insert(0, Action.AGAIN)
+    return _message(RED, f"**That did not work**\n{sentence}", job, actions)
+
+
+def _message(
+    colour: discord.Colour,
+    headline: str | None,
+    job: Job,
+    actions: Sequence[Action],
+    *,
+    gallery: ui.MediaGallery[ui.LayoutView] | None = None,
+) -> ui.LayoutView:
+    """Every message of a job: a headline or a gallery, what was asked, and the buttons."""
+    container = ui.Container[ui.LayoutView](accent_colour=colour)
+    if gallery is not None:
+        container.add_item(gallery)
+    if headline is not None:
+        container.add_item(ui.TextDisplay(headline))
+    container.add_item(ui.TextDisplay(_asked(job)))
+    container.add_item(ui.ActionRow(*(JobButton(action, job.id) for action in actions)))
+    view = ui.LayoutView(timeout=None)
+    view.add_item(container)
+    return view
+
+
+def _asked(job: Job) -> str:
+    """What was asked and, as far as it is known, what it became."""
+    request = job.request
+    lines = [plain(request.prompt, PROMPT_ROOM)] if request.prompt else []
+    if isinstance(request, ImagineRequest) and request.negative:
+        lines.append(f"-# without {plain(request.negative, NEGATIVE_ROOM)}")
+    if caption := _caption(job):
+        lines.append(f"-# the drawing shows {plain(caption, CAPTION_ROOM)}")
+    lines.append("-# " + " · ".join(_details(job)))
+    return "\n".join(lines)
+
+
+def _details(job: Job) -> list[str]:
+    request = job.request
+    details = [f"`/{request.kind}`"]
+    match request:
+        case SketchRequest():
+            details += [plain(request.style, 60)] if request.style else []
+            details.append(f"strength {request.strength}")
+        case ImagineRequest():
+            details.append(str(request.aspect))
+        case AnimateRequest():
+            details.append(f"motion {request.motion}")
+    details.append(_seeds(request.seed, getattr(request, "count", 1)))
+    if job.status is Status.RENDERED or job.status is Status.DELIVERED:
+        details.append(seconds(job.gpu_seconds))
+    return [*details, f"for <@{job.owner}>"]
+
+
+def _seeds(seed: int, count: int) -> str:
+    """`seed 7`, or `seeds 7 to 10`; as in the pipeline, seeds start again at 0 after the last."""
+    last = (seed + count - 1) % (MAX_SEED + 1)
+    return f"seed {seed}" if count == 1 else f"seeds {seed} to {last}"
+
+
+def _caption(job: Job) -> str:
+    return str(job.artifacts[0].facts.get("caption", "")) if job.artifacts else ""

@@ -1,0 +1,63 @@
+"""Where a job's answer goes."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+import discord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Origin:
+    """The message that a member sees for a job, and the interaction that made it.
+
+    `token` is the interaction's, good for 15 minutes from `token_made_at` (Unix seconds), and
+    empty for a message that the bot posted by itself. `filesize_limit` is in bytes.
+    """
+
+    application_id: int
+    token: str
+    token_made_at: float
+    channel_id: int
+    message_id: int
+    guild_id: int | None
+    user_id: int
+    filesize_limit: int
+    locale: str
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> Self:
+        """The origin that `to_json` wrote."""
+        return cls(**fields)
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-shaped, for the job's row."""
+        return asdict(self)
+
+    def moved(self, message_id: int) -> Self:
+        """The same place after the bot posted the message anew."""
+        return replace(self, message_id=message_id, token="")
+
+
+async def acknowledge(interaction: discord.Interaction) -> Origin:
+    """Tell Discord that an answer will come, and return where it goes.
+
+    Everyone in the channel sees "thinking …" from here on. Nothing slow may come before.
+    """
+    made_at = time.time()
+    callback = await interaction.response.defer(thinking=True)
+    message_id = callback.message_id if callback else None
+    if message_id is None:
+        message_id = (await interaction.original_response()).id
+    return Origin(
+        application_id=interaction.application_id,
+        token=interaction.token,
+        token_made_at=made_at,
+        channel_id=interaction.channel_id or 0,
+        message_id=message_id,
+        guild_id=interaction.guild_id,
+        user_id=interaction.user.id,
+        filesize_limit=interaction.filesize_limit,
+        locale=str(interaction.locale),
+    )
