@@ -147,10 +147,15 @@ class Delivery:
     ) -> Undeliverable:
         """Tell the member once, privately, if even that is possible."""
         sentence = _why(job, origin, refusal)
-        try:
-            await self._roads.whisper(origin, sentence)
-        except UNREACHABLE as error:
-            log.info("job %s: its owner could not be told either: %s", job.id, error)
+        ways = [self._roads.write_to]
+        if self._roads.token_lives(origin):
+            ways.insert(0, self._roads.whisper)
+        for way in ways:
+            try:
+                await way(origin, sentence)
+                break
+            except UNREACHABLE as error:
+                log.info("job %s: its owner could not be told either: %s", job.id, error)
         return Undeliverable(sentence)
 
 

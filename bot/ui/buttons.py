@@ -9,7 +9,7 @@ import discord
 from discord import ui
 
 from bot.access import require_owner
-from bot.errors import NoSuchJob, TooLate
+from bot.errors import NoSuchJob
 from bot.jobs.job import Status
 from bot.jobs.queue import JobQueue
 from bot.ui.answers import answering
@@ -93,8 +93,6 @@ async def _delete(interaction: discord.Interaction, queue: JobQueue, job_id: str
     await interaction.response.defer()
     try:
         job = await queue.get(job_id)
-        if job.status.is_live:
-            raise TooLate("It is still being made. Press Cancel first.")
         _require_owner(interaction, job.owner, "delete")
         await queue.erase(job_id)
     except NoSuchJob:

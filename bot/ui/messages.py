@@ -47,7 +47,7 @@ def running(job: Job, progress: Progress | None) -> ui.LayoutView:
     return _message(AMBER, headline, job, [Action.CANCEL])
 
 
-def finished(job: Job, names: Sequence[str], *, ping: bool = False) -> ui.LayoutView:
+def finished(job: Job, names: Sequence[str]) -> ui.LayoutView:
     """The result: the files `names` of the same message in a gallery, and what was asked."""
     alt = (job.request.prompt or _caption(job) or "An animation")[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
@@ -80,7 +80,7 @@ def _message(
     if gallery is not None:
         container.add_item(gallery)
     if headline is not None:
-        container.add_item(ui.TextDisplay(headline))
+        container.add_item(ui.TextDisplay(headline)).add_item(ui.Separator())
     container.add_item(ui.TextDisplay(_asked(job)))
     container.add_item(ui.ActionRow(*(JobButton(action, job.id) for action in actions)))
     view = ui.LayoutView(timeout=None)
@@ -93,9 +93,9 @@ def _asked(job: Job) -> str:
     request = job.request
     lines = [plain(request.prompt, PROMPT_ROOM)] if request.prompt else []
     if isinstance(request, ImagineRequest) and request.negative:
-        lines.append(f"-# without {plain(request.negative, NEGATIVE_ROOM)}")
+        lines.append(f"-# without: {plain(request.negative, NEGATIVE_ROOM)}")
     if caption := _caption(job):
-        lines.append(f"-# the drawing shows {plain(caption, CAPTION_ROOM)}")
+        lines.append(f"-# caption: {plain(caption, CAPTION_ROOM)}")
     lines.append("-# " + " · ".join(_details(job)))
     return "\n".join(lines)
 
@@ -118,9 +118,9 @@ def _details(job: Job) -> list[str]:
 
 
 def _seeds(seed: int, count: int) -> str:
-    """`seed 7`, or `seeds 7 to 10`; as in the pipeline, seeds start again at 0 after the last."""
+    """`seed 7`, or `seeds 7–10`; as in the pipeline, seeds start again at 0 after the last."""
     last = (seed + count - 1) % (MAX_SEED + 1)
-    return f"seed {seed}" if count == 1 else f"seeds {seed} to {last}"
+    return f"seed {seed}" if count == 1 else f"seeds {seed}–{last}"
 
 
 def _caption(job: Job) -> str:

@@ -111,23 +111,27 @@ class ProgressBoard:
     def _hear(self, event: Event) -> None:
         match event:
             case JobQueued(job):
-                watch = self._watch(job)
-                watch.progress, watch.place = None, self._queue.place(job.id)
-                if self._is_near(watch) or self._is_new(watch):
-                    self._refresh(watch)
+                self._queued(self._watch(job))
             case JobStarted(job):
-                watch = self._watch(job)
-                watch.edits = min(watch.edits, 1)  # quick again: now it gets interesting
-                self._refresh(watch)
+                self._started(self._watch(job))
             case JobProgressed(job, progress):
-                watch = self._watch(job)
-                watch.progress = progress
-                self._refresh(watch)
+                if watch := self._watches.get(job.id):  # else it has ended already
+                    watch.progress = progress
+                    self._refresh(watch)
             case JobEnded(job):
                 self._watch(job).closed = True
             case QueueMoved():
                 if self._sweep is None or self._sweep.done():
                     self._sweep = self._tasks.start(self._look_at_places(), name="queue places")
+
+    def _queued(self, watch: _Watch) -> None:
+        watch.progress, watch.place = None, self._queue.place(watch.job.id)
+        if self._is_near(watch) or self._is_new(watch):
+            self._refresh(watch)
+
+    def _started(self, watch: _Watch) -> None:
+        watch.edits = min(watch.edits, 1)  # quick again: now it gets interesting
+        self._refresh(watch)
 
     def _watch(self, job: Job) -> _Watch:
         """What is known of the job's message, with the job as it is now."""

@@ -92,14 +92,15 @@ class Roads:
         return message.id
 
     async def whisper(self, origin: Origin, sentence: str) -> None:
-        """Tell only the member: in the channel while the token lives, else in a direct message."""
-        if self.token_lives(origin):
-            webhook = await self._webhook(origin)
-            await webhook.send(sentence, ephemeral=True)
-        else:
-            await self._logged_in.wait()
-            direct = await self._client.create_dm(discord.Object(origin.user_id))
-            await direct.send(sentence)
+        """Tell only the member, under the command they gave."""
+        webhook = await self._webhook(origin)
+        await webhook.send(sentence, ephemeral=True)
+
+    async def write_to(self, origin: Origin, sentence: str) -> None:
+        """Tell only the member, in a direct message."""
+        await self._logged_in.wait()
+        direct = await self._client.create_dm(discord.Object(origin.user_id))
+        await direct.send(sentence)
 
     async def _webhook(self, origin: Origin) -> discord.Webhook:
         await self._logged_in.wait()

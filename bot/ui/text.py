@@ -3,7 +3,7 @@
 import re
 
 _MARKS = re.compile(r"[\\*_~`|\[\]<]|:(?=//)|^[#>+-]|(?<=^\d)\.|(?<=^\d\d)\.")
-_AT = "@\u200b"  # Discord reads no mention across a zero-width space
+_AT = "@\u2060"  # no mention is read across a word joiner, and no line broken at it
 
 
 def plain(text: str, room: int) -> str:

@@ -1,0 +1,1 @@
+"""The slash commands, used as a member uses them."""

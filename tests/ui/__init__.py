@@ -1,0 +1,1 @@
+"""What a member sees and touches, in a simulated Discord."""
