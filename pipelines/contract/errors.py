@@ -7,6 +7,7 @@
     │   ├── ModelMissing    it is not on this machine
     │   ├── ModelGated      its licence has not been accepted, or the Hub token is missing
     │   └── UnsafeModel     it holds pickles or code of its own, which are never run
+    ├── DeviceMissing       the configuration names a device that this machine lacks
     ├── OutOfMemory         the card cannot hold this job
     ├── RenderFailed        a pipeline raised something unexpected; the log has the traceback
     └── TooLarge            no version of the result is small enough to be sent
@@ -64,6 +65,12 @@ class UnsafeModel(ModelUnavailable):
     """The checkpoint has no safetensors, or wants to run code of its own."""
 
     code = "unsafe_model"
+
+
+class DeviceMissing(AtelierError):
+    """The configuration names a device that this machine lacks."""
+
+    code = "device_missing"
 
 
 class OutOfMemory(AtelierError):

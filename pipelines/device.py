@@ -1,0 +1,74 @@
+"""The device that models run on: which it is, what it holds, what it can compute in."""
+
+import gc
+import math
+
+import torch
+
+from pipelines.catalog import Dtype
+from pipelines.contract.errors import DeviceMissing
+from pipelines.placement import GIB
+
+_RESERVE = GIB  # for the CUDA context and the desktop
+
+
+def choose_device(name: str) -> torch.device:
+    """The device that `gpu.device` names; `auto` takes the best there is. Raises DeviceMissing."""
+    present = {
+        "cuda": torch.cuda.is_available(),
+        "mps": torch.backends.mps.is_available(),
+        "cpu": True,
+    }
+    if name == "auto":
+        return torch.device(next(kind for kind, there in present.items() if there))
+    device = torch.device(name)
+    count = torch.cuda.device_count() if device.type == "cuda" else 1
+    if not present[device.type] or (device.index or 0) >= count:
+        raise DeviceMissing(
+            f"gpu.device is {name!r}, but this machine has no such device. Check the driver and "
+            'that torch was installed for it, or set gpu.device to "auto" or "cpu".'
+        )
+    return device
+
+
+def budget_of(device: torch.device, vram_gib: float | None) -> float:
+    """The bytes that models may take: as configured, else the card less a reserve."""
+    if vram_gib is not None:
+        return vram_gib * GIB
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory - _RESERVE)
+    if device.type == "mps":
+        return float(torch.mps.recommended_max_memory() - _RESERVE)
+    return math.inf
+
+
+def dtype_on(device: torch.device, dtype: Dtype) -> torch.dtype:
+    """The type to compute in. A CPU computes in float32: it is slower and less exact in halves."""
+    return torch.float32 if device.type == "cpu" else _DTYPES[dtype]
+
+
+_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+def free_caches(device: torch.device) -> None:
+    """Give memory that nobody holds any more back to the device."""
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+    elif device.type == "mps":
+        torch.mps.empty_cache()
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, on the GPU, in its libraries or in RAM."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+_SIGNS = (
+    "out of memory",  # CUDA's driver, MPS
+    "ALLOC_FAILED",  # cuBLAS, cuDNN
+    "can't allocate memory",  # the CPU's allocator
+    "not enough memory",
+)

@@ -1,0 +1,117 @@
+"""What is on the GPU and what waits in RAM.
+
+    with models.use(ModelKey.SKETCH, context) as pipeline:
+        ...
+
+A model comes from disk once. While it is used it stays on the GPU; when another needs the room,
+the one that was used longest ago leaves for RAM. Not thread-safe: the GPU thread owns it.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Generic, Protocol, TypeVar
+
+from pipelines.contract.context import Phase, RunContext
+
+log = logging.getLogger(__name__)
+
+M = TypeVar("M")
+
+
+class Mover(Protocol[M]):
+    """What residency needs to have done to models; it never looks inside one."""
+
+    def load(self, key: str) -> M:
+        """From disk into RAM. Raises ModelUnavailable."""
+        ...
+
+    def move_in(self, model: M) -> None:
+        """From RAM onto the GPU."""
+        ...
+
+    def move_out(self, model: M) -> None:
+        """From the GPU into RAM."""
+        ...
+
+
+@dataclass(slots=True)
+class _Resident(Generic[M]):
+    model: M
+    users: int = 0
+
+
+class Residency(Generic[M]):
+    """An LRU of models by bytes. `budget` and `sizes` are bytes of GPU memory."""
+
+    def __init__(self, budget: float, sizes: Mapping[str, int], mover: Mover[M]) -> None:
+        self._budget = budget
+        self._sizes = sizes
+        self._mover = mover
+        self._resident: dict[str, _Resident[M]] = {}  # the one used longest ago comes first
+        self._waiting: dict[str, M] = {}
+
+    @contextmanager
+    def use(self, key: str, context: RunContext | None = None) -> Iterator[M]:
+        """The model, on the GPU until the block ends. Reports Phase.LOADING if it was not there."""
+        resident = self._bring_in(key, context or RunContext())
+        resident.users += 1
+        try:
+            yield resident.model
+        finally:
+            resident.users -= 1
+            self._make_room(0)
+
+    def resident(self) -> frozenset[str]:
+        """Keys of the models on the GPU."""
+        return frozenset(self._resident)
+
+    def fits(self, key: str) -> bool:
+        """Whether a model is on the GPU, or could be without another leaving."""
+        return key in self._resident or self._taken() + self._sizes[key] <= self._budget
+
+    def evict_idle(self) -> None:
+        """Move every model that nobody uses into RAM."""
+        for key in [k for k, r in self._resident.items() if not r.users]:
+            self._evict(key)
+
+    def forget(self, key: str) -> None:
+        """Drop a model that nobody uses, wherever it is; its next use loads it afresh."""
+        resident = self._resident.get(key)
+        if resident is not None and resident.users:
+            raise RuntimeError(f"{key} is in use")
+        self._resident.pop(key, None)
+        self._waiting.pop(key, None)
+
+    def clear(self) -> None:
+        """Drop every model."""
+        self._resident.clear()
+        self._waiting.clear()
+
+    def _bring_in(self, key: str, context: RunContext) -> _Resident[M]:
+        found = self._resident.pop(key, None)
+        if found is None:
+            context.step(Phase.LOADING)
+            self._make_room(self._sizes[key])
+            model = self._waiting.pop(key) if key in self._waiting else self._mover.load(key)
+            self._mover.move_in(model)  # a model that fails half-way is in neither dict: dropped
+            found = _Resident(model)
+        self._resident[key] = found  # now the one used last
+        return found
+
+    def _make_room(self, size: int) -> None:
+        """Evict idle models, the one used longest ago first, until `size` more bytes fit."""
+        for key in [k for k, r in self._resident.items() if not r.users]:
+            if self._taken() + size <= self._budget:
+                return
+            self._evict(key)
+
+    def _evict(self, key: str) -> None:
+        model = self._resident.pop(key).model
+        self._mover.move_out(model)
+        self._waiting[key] = model
+        log.debug("evicted %s", key)
+
+    def _taken(self) -> int:
+        return sum(self._sizes[key] for key in self._resident)
