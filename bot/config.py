@@ -1,14 +1,19 @@
 """config.toml, read by tomllib and checked by pydantic before anything starts."""
 
+import difflib
 import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
 
 from bot.errors import ConfigError, TokenRefused
 from pipelines.catalog import Catalog
+
+Location = tuple[int | str, ...]
 
 TOKEN_VARIABLE = "ATELIER_TOKEN"
 
@@ -45,7 +50,12 @@ class LimitsConfig(_Table):
 class GpuConfig(_Table):
     """[gpu]"""
 
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[
+        str,
+        Field(
+            pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:0"
+        ),
+    ] = "auto"
     vram_gib: Annotated[float, Field(gt=0)] | None = None
     """The budget for models; without it, what the card has less 1 GiB."""
     models_folder: Path | None = None
@@ -122,31 +132,71 @@ def read_token(config: Config) -> str:
 
 def _remedy(error: ValidationError) -> str:
     """Every problem of a file in one line, each with its key and what would be right."""
-    return "; ".join(_problem(e["type"], e["loc"], e["msg"]) for e in error.errors()) + "."
+    return "; ".join(map(_problem, error.errors(include_url=False))) + "."
 
 
-def _problem(type_: str, loc: tuple[int | str, ...], message: str) -> str:
-    key = ".".join(map(str, loc))
-    if type_ == "extra_forbidden":
-        known = ", ".join(_keys_beside(loc))
-        return f"{key}: there is no such key; remove it, or use one of: {known}"
-    if type_ == "missing":
-        return f"{key}: this key is required; add it"
-    return f"{key}: {message[0].lower()}{message[1:]}"
+def _problem(error: ErrorDetails) -> str:
+    location, found = error["loc"], _shown(error["input"])
+    key = ".".join(map(str, location))
+    message = error["msg"].removeprefix("Input ")
+    match error["type"]:
+        case "extra_forbidden":
+            return f"{key}: there is no such key; {_nearest(location)}"
+        case "missing":
+            return f"{key}: this key is required; add it"
+        case "model_type" | "dict_type":
+            return f"{key}: must be a table, written as [{key}], not {found}"
+        case "path_type":
+            return f"{key}: must be a path in quotes, not {found}"
+        case "string_pattern_mismatch" if field := _field_at(location):
+            return f"{key}: is {found}; use {field.description}"
+        case "literal_error":
+            return f"{key}: is {found}; use {error['ctx']['expected']}"
+    return f"{key}: {message}, not {found}"
 
 
-def _keys_beside(loc: tuple[int | str, ...]) -> list[str]:
-    """The keys that the table which holds `loc` accepts."""
+def _shown(value: object) -> str:
+    """`value` as one writes it in TOML, or its beginning."""
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= 40 else f"{text[:39]}…"
+
+
+def _nearest(location: Location) -> str:
+    """What somebody who wrote a key that does not exist may have meant."""
+    *tables, name = map(str, location)
+    known = _keys_beside(location)
+    if close := difflib.get_close_matches(name, known, n=1):
+        return f"did you mean {'.'.join([*tables, close[0]])}?"
+    for table, field in Config.model_fields.items():
+        model = _model_in(field.annotation)
+        if model is not None and name in model.model_fields:
+            return f"did you mean {table}.{name}?"
+    return f"remove it, or use one of: {', '.join(known)}"
+
+
+def _keys_beside(location: Location) -> list[str]:
+    """The keys that the table which holds `location` accepts."""
+    model = _model_at(location[:-1])
+    return [] if model is None else sorted(model.model_fields)
+
+
+def _field_at(location: Location) -> FieldInfo | None:
+    model = _model_at(location[:-1])
+    return None if model is None else model.model_fields.get(str(location[-1]))
+
+
+def _model_at(location: Location) -> type[BaseModel] | None:
+    """The table that `location` leads to, or None where it leads to a plain value."""
     model: type[BaseModel] = Config
-    for part in loc[:-1]:
+    for part in location:
         field = model.model_fields.get(str(part))
         if field is None:
             continue  # a name of the owner's choosing, as of a style
         inner = _model_in(field.annotation)
         if inner is None:
-            return []
+            return None
         model = inner
-    return sorted(model.model_fields)
+    return model
 
 
 def _model_in(annotation: object) -> type[BaseModel] | None:

@@ -108,7 +108,10 @@ class AnimateModel(Checkpoint):
 class Style(_Table):
     """A look that /sketch offers. `frame` holds `{prompt}` once."""
 
-    frame: Annotated[str, Field(pattern=r"^[^{}]*\{prompt\}[^{}]*$")] = "{prompt}"
+    frame: Annotated[
+        str,
+        Field(pattern=r"^[^{}]*\{prompt\}[^{}]*$", description="a text that holds {prompt} once"),
+    ] = "{prompt}"
     negative: str = ""
 
 

@@ -1,0 +1,170 @@
+from pathlib import Path
+
+import pytest
+
+from bot.config import TOKEN_VARIABLE, Config, DiscordConfig, load_config, read_token
+from bot.errors import ConfigError, TokenRefused
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def problem(folder: Path, text: str) -> str:
+    """What is said of a configuration, less the file's name."""
+    path = written(folder, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    sentence = caught.value.sentence
+    assert "\n" not in sentence
+    assert sentence.startswith(f"{path}: ")
+    return sentence.removeprefix(f"{path}: ")
+
+
+def test_an_empty_file_is_a_configuration(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, ""))
+    assert config.gpu.device == "auto"
+    assert config.metrics.port is None
+    assert config.storage.folder == tmp_path / "data"
+
+
+def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.chdir("/")
+    config = load_config(
+        written(
+            tmp_path,
+            """
+            discord.token_file = "secret/token"
+            storage.folder = "~/atelier"
+            gpu.models_folder = "/models"
+            models.imagine.source = "./weights/sd3"
+            models.sketch.source = "owner/name"
+            models.sketch.vae.source = "../vae"
+            """,
+        )
+    )
+    assert config.discord.token_file == tmp_path / "secret/token"
+    assert config.storage.folder == Path("/home/somebody/atelier")
+    assert config.gpu.models_folder == Path("/models")
+    assert config.models.imagine is not None
+    assert config.models.imagine.source == str(tmp_path / "weights/sd3")
+    assert config.models.sketch is not None
+    assert config.models.sketch.source == "owner/name"
+    assert config.models.sketch.vae is not None
+    assert config.models.sketch.vae.source == str(tmp_path.parent / "vae")
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"no such file\. Copy config\.example\.toml"):
+        load_config(tmp_path / "config.toml")
+
+
+def test_a_folder_is_no_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        load_config(tmp_path)
+
+
+def test_what_is_not_toml_is_said_with_its_place(tmp_path: Path) -> None:
+    assert "line 2, column 8" in problem(tmp_path, "[gpu]\ndevice cuda")
+
+
+def test_what_is_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_bytes(b'[log]\nlevel = "\xff"')
+    with pytest.raises(ConfigError, match="cannot be read as TOML"):
+        load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('gpu.devise = "cuda"', "gpu.devise: there is no such key; did you mean gpu.device?"),
+        ("[limit]\nx = 1", "limit: there is no such key; did you mean limits?"),
+        ("vram_gib = 8", "vram_gib: there is no such key; did you mean gpu.vram_gib?"),
+        ("[gpu]\nlevel = 'info'", "gpu.level: there is no such key; did you mean log.level?"),
+        (
+            "[log]\ncolour = true",
+            "log.colour: there is no such key; remove it, or use one of: format, level",
+        ),
+        (
+            'models.sketch = {source = "a/b", vae = {source = "c/d", step = 3}}',
+            "models.sketch.vae.step: there is no such key; "
+            "remove it, or use one of: gated, revision, source, variant",
+        ),
+        (
+            'models.styles.ink = {frames = "{prompt}"}',
+            "models.styles.ink.frames: there is no such key; did you mean models.styles.ink.frame?",
+        ),
+        ('gpu.device = "gpu"', "gpu.device: is 'gpu'; use auto, cpu, mps, cuda or cuda:0"),
+        ('log.level = "loud"', "log.level: is 'loud'; use 'debug', 'info', 'warning' or 'error'"),
+        (
+            'models.styles.ink = {frame = "ink"}',
+            "models.styles.ink.frame: is 'ink'; use a text that holds {prompt} once",
+        ),
+        ("models.sketch.steps = 20", "models.sketch.source: this key is required; add it"),
+        ("gpu = 3", "gpu: must be a table, written as [gpu], not 3"),
+        (
+            "limits.waiting_in_all = 0",
+            "limits.waiting_in_all: should be greater than or equal to 1, not 0",
+        ),
+        ("metrics.port = 70000", "metrics.port: should be less than or equal to 65535, not 70000"),
+        (
+            'gpu.preload = "perhaps"',
+            "gpu.preload: should be a valid boolean, unable to interpret input, not 'perhaps'",
+        ),
+        ("storage.folder = true", "storage.folder: must be a path in quotes, not true"),
+        (
+            'models.imagine = {source = "a/b", size = 1001}',
+            "models.imagine.size: should be a multiple of 8, not 1001",
+        ),
+    ],
+)
+def test_every_mistake_is_said_with_its_key_and_remedy(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    assert problem(tmp_path, text) == f"{said}."
+
+
+def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:
+    said = problem(tmp_path, 'gpu.device = "x"\nlog.level = "y"')
+    assert "gpu.device" in said
+    assert "log.level" in said
+
+
+def test_a_long_value_is_cut_and_a_misplaced_secret_is_not_shown(tmp_path: Path) -> None:
+    assert len(problem(tmp_path, f'gpu.device = "{"x" * 500}"')) < 120
+    assert "hunter2" not in problem(tmp_path, 'discord.token = "hunter2"')
+
+
+class TestToken:
+    @pytest.fixture(autouse=True)
+    def _no_token_outside(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.delenv(TOKEN_VARIABLE, raising=False)
+
+    def test_the_environment_comes_first(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = tmp_path / "token"
+        file.write_text("from the file\n")
+        config = Config(discord=DiscordConfig(token_file=file))
+        assert read_token(config) == "from the file"
+        monkeypatch.setenv(TOKEN_VARIABLE, "  from outside ")
+        assert read_token(config) == "from outside"
+
+    def test_none_at_all(self) -> None:
+        with pytest.raises(TokenRefused, match=r"no bot token\. Set ATELIER_TOKEN"):
+            read_token(Config())
+
+    @pytest.mark.parametrize(("content", "said"), [(b" \n", "is empty"), (b"\xff\xfe", "be read")])
+    def test_a_file_without_one(self, tmp_path: Path, content: bytes, said: str) -> None:
+        file = tmp_path / "token"
+        file.write_bytes(content)
+        with pytest.raises(TokenRefused, match=said):
+            read_token(Config(discord=DiscordConfig(token_file=file)))
+
+    def test_no_such_file(self, tmp_path: Path) -> None:
+        with pytest.raises(TokenRefused, match="cannot be read"):
+            read_token(Config(discord=DiscordConfig(token_file=tmp_path / "absent")))
