@@ -47,6 +47,11 @@ class Checkpoint(_Table):
         """Whether `source` is a path (`./x`, `../x`, `/x`, `~/x`) rather than a repository."""
         return self.source.startswith((".", "/", "~"))
 
+    @property
+    def name(self) -> str:
+        """What a member is shown: the repository, or a folder without the path to it."""
+        return Path(self.source).name if self.is_folder else self.source
+
 
 class CaptionModel(Checkpoint):
     """A BLIP captioner."""
