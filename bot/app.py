@@ -10,12 +10,14 @@ from bot.config import Config, GpuConfig
 from bot.delivery import Delivery
 from bot.executors.base import Executor
 from bot.executors.thread import ThreadExecutor
+from bot.jobs.deliveries import Deliveries
 from bot.jobs.events import Events
 from bot.jobs.files import FileStore
+from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
-from bot.jobs.store import Limits, Store
-from bot.jobs.worker import Deliveries, Worker
+from bot.jobs.store import Store
+from bot.jobs.worker import Worker
 from bot.metrics import Metrics
 from bot.tasks import Tasks
 from bot.ui.progress import ProgressBoard
@@ -89,9 +91,14 @@ class App:
             await self.close()
 
     async def close(self) -> None:
-        """Let the running job end within its grace, post what is rendered, and free everything."""
+        """Let the running job end within its grace, post what is rendered, and free everything.
+
+        Asked again meanwhile, no more grace is given.
+        """
         if self._closing is None:
             self._closing = asyncio.create_task(self._close(), name="close")
+        else:
+            await self.worker.stop()
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
