@@ -8,10 +8,10 @@ from typing import Self
 from bot.client import AtelierClient
 from bot.config import Config, GpuConfig
 from bot.delivery import Delivery
-from bot.executors.base import Executor
 from bot.executors.thread import ThreadExecutor
 from bot.jobs.deliveries import Deliveries
 from bot.jobs.events import Events
+from bot.jobs.executor import Executor
 from bot.jobs.files import FileStore
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy

@@ -1,0 +1,129 @@
+"""The default executor: one thread of this process that loads, moves and runs every model."""
+
+import asyncio
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from queue import SimpleQueue
+
+from pipelines.contract.context import RunContext
+from pipelines.contract.errors import AtelierError, RenderFailed
+from pipelines.contract.requests import Request
+from pipelines.contract.runner import Artifacts, RunnerLike
+
+log = logging.getLogger(__name__)
+
+Work = Callable[[RunnerLike], tuple[Artifacts, ...]]
+
+
+class ThreadExecutor:
+    """Builds a Runner in a thread of its own, where alone it is used until it is closed there.
+
+    `build` may import torch. Where it raises, the job that waited for it fails with its error,
+    and the next job has it tried again. With `preload`, models are loaded before the first job.
+    """
+
+    def __init__(self, build: Callable[[], RunnerLike], *, preload: bool = False) -> None:
+        self._build = build
+        self._preload = preload
+        self._orders: SimpleQueue[tuple[Work, Future[tuple[Artifacts, ...]]] | None] = SimpleQueue()
+        self._thread = threading.Thread(target=self._serve, name="gpu", daemon=False)
+        self._resident: frozenset[str] = frozenset()
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Begin: returns at once, while libraries and models load behind it."""
+        self._thread.start()
+
+    async def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
+        """Run a batch to its end. Raises what the Runner raises, or what building it raised."""
+        if self._stopped:
+            raise RenderFailed("The bot is stopping; please try again when it is back.")
+        done: Future[tuple[Artifacts, ...]] = Future()
+        self._orders.put((lambda runner: runner.run(requests, context), done))
+        return await asyncio.wrap_future(done)
+
+    def resident(self) -> frozenset[str]:
+        """Keys of the models that are on the GPU, as of the last run."""
+        return self._resident
+
+    async def stop(self) -> None:
+        """End after the current run and free the GPU. Idempotent."""
+        if not self._stopped:
+            self._stopped = True
+            self._orders.put(None)
+        if self._thread.is_alive():
+            await asyncio.to_thread(self._thread.join)
+
+    # -- on the thread ----------------------------------------------------------------------
+
+    def _serve(self) -> None:
+        runner = self._first_runner()
+        while (order := self._orders.get()) is not None:
+            work, done = order
+            if not done.set_running_or_notify_cancel():
+                continue
+            try:
+                runner = runner or self._build_runner()
+                result = work(runner)
+            except BaseException as error:  # noqa: BLE001  # carried to whoever awaits the run
+                self._look_at(runner)
+                done.set_exception(_carried(error))
+            else:
+                self._look_at(runner)
+                done.set_result(result)
+        if runner is not None:
+            self._close(runner)
+
+    def _first_runner(self) -> RunnerLike | None:
+        """A Runner before anyone needs it; None where it cannot be built yet."""
+        try:
+            runner = self._build_runner()
+        except AtelierError as error:
+            log.error("the GPU is not ready: %s", error.sentence)
+            return None
+        if self._preload:
+            runner.preload()
+            self._look_at(runner)
+        return runner
+
+    def _build_runner(self) -> RunnerLike:
+        try:
+            return self._build()
+        except AtelierError:
+            raise
+        except Exception as error:
+            log.exception("the GPU's side of the bot cannot be built")
+            raise RenderFailed(
+                "The bot cannot use its GPU at the moment. Its owner finds the reason in the log."
+            ) from error
+
+    def _look_at(self, runner: RunnerLike | None) -> None:
+        if runner is not None:
+            self._resident = runner.resident()
+
+    def _close(self, runner: RunnerLike) -> None:
+        try:
+            runner.close()
+        except Exception:
+            log.exception("the GPU was not freed in good order")
+        self._resident = frozenset()
+
+
+def _carried(error: BaseException) -> Exception:
+    """`error` as it may leave the thread.
+
+    Its frames give up their variables, or a traceback would keep tensors on the GPU for as long
+    as anyone holds the error. StopIteration and what is no Exception cannot cross to asyncio.
+    """
+    link: BaseException | None = error
+    while link is not None:
+        traceback.clear_frames(link.__traceback__)
+        link = link.__cause__ or link.__context__
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    carried = RuntimeError(f"{type(error).__name__} on the GPU thread")
+    carried.__cause__ = error
+    return carried

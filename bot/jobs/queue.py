@@ -1,0 +1,219 @@
+"""The queue as everyone sees it: members' commands put jobs in, the worker takes them out.
+
+The store is the truth; the policy holds the same waiting jobs in memory, in their order.
+"""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from bot.errors import NoSuchJob, TooLate
+from bot.jobs.costs import Costs
+from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
+from bot.jobs.job import Job, Status, new_job_id
+from bot.jobs.limits import Limits
+from bot.jobs.policy import Policy
+from bot.jobs.store import Store
+from bot.tasks import Tasks
+from pipelines.catalog import Catalog
+from pipelines.contract.errors import AtelierError, BadInput
+from pipelines.contract.requests import Request
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """A leased job on its way through the GPU. `cancel` stops it between two steps.
+
+    `unwanted` says that a person cancelled it, rather than the bot's own end.
+    """
+
+    job: Job
+    cancel: threading.Event = field(default_factory=threading.Event)
+    unwanted: bool = False
+
+
+class JobQueue:
+    """Submit, cancel and look up jobs; lease the one whose turn it is.
+
+    `restore` is awaited once, before anything is leased.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        policy: Policy,
+        catalog: Catalog,
+        events: Events,
+        limits: Limits,
+        *,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._policy = policy
+        self._catalog = catalog
+        self._events = events
+        self._limits = limits
+        self._now = now
+        self._costs = Costs(catalog)
+        self._runs: dict[str, Run] = {}
+        self._work = asyncio.Event()
+        self._tasks = Tasks()
+
+    # -- for members ------------------------------------------------------------------------
+
+    async def submit(
+        self,
+        request: Request,
+        *,
+        owner: int,
+        origin: Mapping[str, Any],
+        weight: float = 1.0,
+        parent: str | None = None,
+        job_id: str | None = None,
+    ) -> Job:
+        """Queue a request. The job is durable when this returns.
+
+        Raises BadInput where no model for it is set up, QueueFull, StorageFailed.
+        """
+        job = Job(
+            id=job_id or new_job_id(),
+            owner=owner,
+            request=request,
+            origin=origin,
+            weight=weight,
+            cost=self._costs.estimate(request),
+            parent=parent,
+            queued_at=self._now(),
+        )
+        try:
+            self._check_models(request)
+            await self._store.enqueue(job, self._limits)
+        except asyncio.CancelledError:
+            self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")
+            raise
+        except AtelierError as error:
+            self._events.publish(JobRefused(owner, error.code))
+            raise
+        self._admit(job)
+        return job
+
+    async def cancel(self, job_id: str) -> Job:
+        """Cancel a waiting job at once, or have a running one stop at its next step.
+
+        Returns the job as it is then: cancelled, or still running. Raises NoSuchJob, TooLate.
+        """
+        job = await self.get(job_id)
+        if job.status is Status.QUEUED and (ended := await self._store.cancelled(job)) is not None:
+            self._policy.remove(job_id)
+            self._events.publish(JobEnded(ended))
+            self._events.publish(QueueMoved())
+            return ended
+        run = self._runs.get(job_id)
+        if run is None:
+            raise TooLate("This job has already ended, so there is nothing left to cancel.")
+        run.unwanted = True
+        run.cancel.set()
+        return run.job
+
+    async def get(self, job_id: str) -> Job:
+        """The job. Raises NoSuchJob."""
+        job = await self._store.get(job_id)
+        if job is None:
+            raise NoSuchJob("This job is no longer known: it was deleted, or it is too old.")
+        return job
+
+    async def erase(self, job_id: str) -> Job:
+        """Forget what a job has made. Raises NoSuchJob, or TooLate while it waits or runs."""
+        job = await self._store.erase(job_id)
+        if job is None:
+            await self.get(job_id)
+            raise TooLate("This job has not ended yet. Cancel it first.")
+        return job
+
+    async def set_origin(self, job_id: str, origin: Mapping[str, Any]) -> None:
+        """Change where a job's answer goes."""
+        await self._store.set_origin(job_id, origin)
+
+    def place(self, job_id: str) -> int | None:
+        """Where a job stands, 1 for the next to run; None if it does not wait."""
+        return self._policy.place(job_id)
+
+    # -- for the worker ---------------------------------------------------------------------
+
+    async def restore(self) -> None:
+        """Take up what an earlier process left: learn its costs, recover and queue its jobs."""
+        for job in reversed(await self._store.recent(100)):
+            self.learn(job)
+        for job in await self._store.recover():
+            self._events.publish(JobEnded(job))
+        for job in await self._store.waiting():
+            self._admit(job)
+
+    async def lease(self, resident: frozenset[str]) -> Run | None:
+        """Take out the job whose turn it is; None when none waits. Raises StorageFailed."""
+        while True:
+            self._work.clear()
+            now = asyncio.get_running_loop().time()
+            job_id = self._policy.pick(resident=resident, now=now)
+            if job_id is None:
+                return None
+            run = await self._start(job_id)
+            if run is not None:
+                return run
+
+    async def work(self) -> None:
+        """Wait until something may have come that `lease` would take."""
+        await self._work.wait()
+
+    def wake(self) -> None:
+        """Let `work` return, whether there is any or not."""
+        self._work.set()
+
+    def leave(self, run: Run, gpu_seconds: float) -> None:
+        """The GPU is done with a run, which took `gpu_seconds`: correct what was charged for it."""
+        job = run.job
+        self._runs.pop(job.id, None)
+        self._policy.charge(job.owner, job.weight, gpu_seconds - job.cost)
+
+    def learn(self, job: Job) -> None:
+        """Estimate the costs of later jobs by this one, if it was rendered."""
+        if job.status in (Status.RENDERED, Status.DELIVERED):
+            self._costs.learn(job.request, job.gpu_seconds)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _check_models(self, request: Request) -> None:
+        if missing := self._catalog.missing(request):
+            names = " and ".join(f"[models.{key}]" for key in missing)
+            raise BadInput(
+                f"/{request.kind} is not set up on this bot: its owner has yet to name {names} "
+                "in the configuration."
+            )
+
+    def _admit(self, job: Job) -> None:
+        """Let a stored job wait its turn."""
+        models = frozenset(self._catalog.needs(job.request))
+        self._policy.add(job.id, job.owner, job.weight, job.cost, models, job.queued_at)
+        self._work.set()
+        self._events.publish(JobQueued(job))
+
+    async def _adopt(self, job_id: str) -> None:
+        """Admit a job that was written although its submitter had gone."""
+        job = await self._store.get(job_id)
+        if job is not None and job.status is Status.QUEUED:
+            self._admit(job)
+
+    async def _start(self, job_id: str) -> Run | None:
+        """Lease the job from the store; None if it was cancelled a moment ago."""
+        job = await self._store.lease(job_id)
+        self._policy.remove(job_id)
+        if job is None:
+            return None
+        run = self._runs[job_id] = Run(job)
+        self._policy.charge(job.owner, job.weight, job.cost)
+        self._events.publish(JobStarted(job))
+        self._events.publish(QueueMoved())
+        return run

@@ -1,0 +1,226 @@
+"""The worker takes jobs through the GPU, one at a time, and writes down what became of them."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from bot.errors import StorageFailed
+from bot.jobs.events import Events, JobEnded, JobProgressed
+from bot.jobs.executor import Executor
+from bot.jobs.files import FileStore
+from bot.jobs.job import Job, Status, StoredArtifact
+from bot.jobs.pauses import growing
+from bot.jobs.progress import Meter
+from bot.jobs.queue import JobQueue, Run
+from bot.jobs.store import Store
+from bot.tasks import Tasks
+from pipelines.contract.artifact import Artifact
+from pipelines.contract.context import RunContext
+from pipelines.contract.errors import AtelierError, Cancelled
+from pipelines.contract.runner import Artifacts
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_WRITES_AT_ONCE = 2  # jobs whose results are being written while the GPU is at the next one
+_LAST_STEP = 10.0  # seconds that a cancelled run may take to come to the end of its step
+
+
+class Unforeseen(AtelierError):
+    """Something raised what is not in the tree. The log has the traceback."""
+
+    code = "internal"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Something went wrong that nobody foresaw. Its traceback is in the bot's log."
+        )
+
+
+class Worker:
+    """Runs the queue's jobs on `executor`.
+
+    `grace` is how many seconds `stop` lets a running job go on before it is put back.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        store: Store,
+        files: FileStore,
+        executor: Executor,
+        events: Events,
+        *,
+        grace: float = 20.0,
+    ) -> None:
+        self._queue = queue
+        self._store = store
+        self._files = files
+        self._executor = executor
+        self._events = events
+        self._grace = grace
+        self._tasks = Tasks()
+        self._writes = Tasks()
+        self._slots = asyncio.Semaphore(_WRITES_AT_ONCE)
+        self._current: Run | None = None
+        self._loop: asyncio.Task[None] | None = None
+        self._end: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._hurry = asyncio.Event()
+
+    def start(self) -> None:
+        """Begin to lease and run."""
+        self._loop = self._tasks.start(self._work(), name="worker")
+
+    async def idle(self) -> None:
+        """Wait while there is nothing to do."""
+        await self._queue.work()
+
+    async def stop(self) -> None:
+        """Lease no more, and end after the running job or after the grace, whichever is first.
+
+        A job that is cut short goes back to the queue. Asked again meanwhile, no more grace is
+        given.
+        """
+        if self._end is None:
+            self._end = self._tasks.start(self._wind_up(), name="worker: stop")
+        else:
+            self._hurry.set()
+        await asyncio.shield(self._end)
+
+    # -- one job ----------------------------------------------------------------------------
+
+    async def _work(self) -> None:
+        """One job after another. Whatever goes wrong outside of a run is logged and tried again."""
+        pauses = growing()
+        while not self._stopping.is_set():
+            try:
+                await self._next()
+                pauses = growing()
+            except Exception:
+                log.exception("the worker could not take a job")
+                await self._pause(next(pauses))
+
+    async def _next(self) -> None:
+        """Render the job whose turn it is; have the result written while the GPU goes on."""
+        run = await self._queue.lease(self._executor.resident())
+        if run is None:
+            await self.idle()
+            return
+        self._current = run
+        outcome, gpu_seconds = await self._render(run)
+        self._current = None
+        self._queue.leave(run, gpu_seconds)
+        await self._slots.acquire()
+        conclude = self._conclude(run, outcome, gpu_seconds)
+        self._writes.start(conclude, name=f"conclude job {run.job.id}")
+
+    async def _render(self, run: Run) -> tuple[Artifacts | AtelierError, float]:
+        """The job's artifacts, or why there are none; and the GPU-seconds that it took."""
+        outcome: Artifacts | AtelierError
+        meter = Meter(lambda progress: self._events.publish(JobProgressed(run.job, progress)))
+        if self._stopping.is_set():
+            return Cancelled(), 0.0
+        try:
+            (outcome,) = await self._executor.run(
+                [run.job.request], RunContext(meter.report, run.cancel)
+            )
+        except AtelierError as error:
+            outcome = error
+        except Exception:
+            log.exception("job %s failed for no foreseen reason", run.job.id)
+            outcome = Unforeseen()
+        return outcome, meter.gpu_seconds()
+
+    async def _conclude(
+        self, run: Run, outcome: Artifacts | AtelierError, gpu_seconds: float
+    ) -> None:
+        """Write down how a run ended, however often the storage refuses, and tell the listeners."""
+        try:
+            try:
+                job = await self._stored(lambda: self._record(run, outcome, gpu_seconds))
+            except StorageFailed:
+                raise
+            except Exception:
+                log.exception("what job %s made cannot be stored", run.job.id)
+                job = await self._stored(lambda: self._record(run, Unforeseen(), gpu_seconds))
+        finally:
+            self._slots.release()
+        if job is None:
+            log.warning("job %s was finished by somebody else", run.job.id)
+        elif job.status is not Status.QUEUED:
+            self._queue.learn(job)
+            self._events.publish(JobEnded(job))
+
+    async def _record(
+        self, run: Run, outcome: Artifacts | AtelierError, gpu_seconds: float
+    ) -> Job | None:
+        """One try to write down how a run ended. Artifacts are on disk before the row says so."""
+        if run.unwanted:
+            return await self._store.cancelled(run.job, gpu_seconds)
+        if isinstance(outcome, Cancelled) and self._stopping.is_set():
+            return await self._store.put_back(run.job)
+        if isinstance(outcome, AtelierError):
+            return await self._store.failed(run.job, outcome.code, outcome.sentence, gpu_seconds)
+        artifacts = await asyncio.gather(*(self._put(artifact) for artifact in outcome))
+        return await self._store.rendered(run.job, artifacts, gpu_seconds)
+
+    async def _put(self, artifact: Artifact) -> StoredArtifact:
+        return StoredArtifact(
+            path=await self._files.put(artifact.data, artifact.media_type.suffix),
+            media_type=artifact.media_type,
+            name=artifact.name,
+            size=len(artifact.data),
+            width=artifact.width,
+            height=artifact.height,
+            facts=artifact.facts,
+        )
+
+    async def _stored(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Repeat `action` for as long as the storage refuses, until the worker is stopped."""
+        pauses = growing()
+        while True:
+            try:
+                return await action()
+            except StorageFailed as error:
+                if self._stopping.is_set():
+                    raise
+                log.error("a result cannot be stored yet: %s", error.sentence)
+            await self._pause(next(pauses))
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, though no longer than the worker is wanted."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopping.wait(), seconds)
+
+    # -- the end ----------------------------------------------------------------------------
+
+    async def _wind_up(self) -> None:
+        self._stopping.set()
+        self._queue.wake()
+        if self._loop is not None and not await self._ended(self._loop, self._grace):
+            await self._cut_short(self._loop)
+        await self._writes.join()
+
+    async def _ended(self, loop: asyncio.Task[None], seconds: float) -> bool:
+        """Whether the loop ends within `seconds`. Returns early when there is a hurry."""
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait({loop, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        return loop.done()
+
+    async def _cut_short(self, loop: asyncio.Task[None]) -> None:
+        """Stop the run at its next step; if that takes too long, leave it behind."""
+        run = self._current
+        if run is not None:
+            run.cancel.set()
+            await asyncio.wait({loop}, timeout=_LAST_STEP)
+        if not loop.done():
+            loop.cancel()
+            await asyncio.wait({loop})
+        if run is not None and self._current is run:
+            log.warning("job %s did not stop in time; it will run again", run.job.id)
+            await self._store.put_back(run.job)
