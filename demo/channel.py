@@ -92,6 +92,7 @@ async def open_channel(config: Config) -> AsyncIterator[Channel]:
     """Open the app of `config` in a channel of its own with two members."""
     app = await App.open(config)
     env = simcord.Env(app.client, check_errors=False)
+    env.backend.bot_user.name = "Atelier"
     await env.start()
     try:
         with env.time_context():  # what the app starts here runs on real time
