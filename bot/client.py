@@ -112,7 +112,9 @@ class AtelierClient(discord.Client):
             try:
                 await self.connect()
             except discord.ConnectionClosed as closed:
-                raise _closed_for_good(closed) from closed
+                raise _closed_for_good(closed.code) from closed
+            except discord.PrivilegedIntentsRequired as closed:
+                raise _closed_for_good(4014) from closed
             except Exception:  # one message that discord.py cannot read must not end the bot
                 pause = FIRST_PAUSE if time.monotonic() - since > LONGEST_PAUSE else pause * 2
                 log.exception("the connection broke; connecting anew in %.0f s", pause)
@@ -150,11 +152,11 @@ async def _on_command_error(
     await answer_error(interaction, error)
 
 
-def _closed_for_good(closed: discord.ConnectionClosed) -> StartupError:
+def _closed_for_good(code: int) -> StartupError:
     """discord.py reconnects by itself after all codes but these (4004, 4010 to 4014)."""
-    if closed.code == 4004:
+    if code == 4004:
         return TokenRefused("Discord no longer accepts the bot token. Was it reset?")
     return StartupError(
-        f"Discord ended the connection for good (code {closed.code}): see "
+        f"Discord ended the connection for good (code {code}): see "
         "https://discord.com/developers/docs/topics/opcodes-and-status-codes."
     )

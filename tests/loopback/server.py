@@ -177,11 +177,11 @@ class LoopbackDiscord:
     @web.middleware
     async def _serve(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Let a request meet its fault, answer problems as Discord does, and take note."""
-        if request.path == "/gateway/":
-            return await handler(request)
         path = request.path.removeprefix(API)
         uploads = request.content_type.startswith("multipart/")
         fault = self.faults.meet(request.method, path, uploads=uploads)
+        if path == "/gateway/":
+            return await self._answer(request, handler, fault)  # which lasts as long as the line
         if fault is not None and fault.cut is Cut.BEFORE:
             await request.read()
             return await self._cut(request, path)

@@ -1,0 +1,45 @@
+"""The real app in this process, an unmodified discord.py in it, and a Discord of our own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from bot.app import App
+from bot.config import Config
+from tests.integration.apps import Heard, light_config, serving
+from tests.loopback import LoopbackDiscord, Member, point_discord_at
+from tests.loopback.runner import Studio
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LoopbackDiscord]:
+    async with LoopbackDiscord() as server:
+        with point_discord_at(server.base):
+            yield server
+
+
+@pytest.fixture
+def ada(server: LoopbackDiscord) -> Member:
+    return server.member("ada")
+
+
+@pytest.fixture
+def studio() -> Studio:
+    return Studio()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return light_config(tmp_path)
+
+
+@pytest.fixture
+async def app(server: LoopbackDiscord, config: Config, studio: Studio) -> AsyncIterator[App]:
+    async with serving(server, config, studio) as app:
+        yield app
+
+
+@pytest.fixture
+def heard(app: App) -> Heard:
+    return Heard(app.events)

@@ -1,0 +1,95 @@
+"""The bot in a process of its own, which can be stopped, killed and started again."""
+
+import asyncio
+import os
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from bot.config import TOKEN_VARIABLE
+from tests.loopback import LoopbackDiscord
+
+ROOT = Path(__file__).parents[2]
+
+LIGHT_CONFIG = """
+[limits]
+waiting_per_member = {per_member}
+waiting_in_all = {in_all}
+[gpu]
+preload = false
+[models.caption]
+source = "./none"
+[models.sketch]
+source = "./none"
+[models.imagine]
+source = "./none"
+[models.animate]
+source = "./none"
+"""
+
+
+class BotProcess:
+    """One bot's folder and the process that serves it now, if any. Its log is in `log`."""
+
+    def __init__(
+        self,
+        server: LoopbackDiscord,
+        folder: Path,
+        *,
+        per_member: int = 5,
+        in_all: int = 200,
+        step_seconds: float = 0.0,
+    ) -> None:
+        self._server = server
+        self.config = folder / "config.toml"
+        self.config.write_text(LIGHT_CONFIG.format(per_member=per_member, in_all=in_all))
+        self.log = folder / "bot.log"
+        self._step_seconds = step_seconds
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self, *, connected: bool = True) -> asyncio.subprocess.Process:
+        """Start it and, unless told otherwise, wait until it is on the line."""
+        before = len(self._server.gateway.identifies)
+        with self.log.open("ab") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "tests.loopback.child",
+                self._server.base,
+                str(self.config),
+                f"--step-seconds={self._step_seconds}",
+                cwd=ROOT,
+                env=os.environ | {TOKEN_VARIABLE: self._server.token},
+                stdout=log,
+                stderr=log,
+            )
+        if connected:
+            await self._server.wait_for(
+                lambda: (
+                    len(self._server.gateway.identifies) > before
+                    and self._server.gateway.connected
+                    and self._server.state.commands
+                ),
+                timeout=60,
+            )
+        return self.process
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait until it is gone and Discord has noticed."""
+        assert self.process is not None
+        with suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+        await self._server.wait_for(lambda: not self._server.gateway.connected)
+
+    async def stop(self, timeout: float = 60.0) -> int:
+        """SIGTERM, as a service manager sends it. Returns the exit code."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+        return await asyncio.wait_for(self.process.wait(), timeout)
+
+    async def end(self, timeout: float = 60.0) -> int:
+        """Wait until it ends by itself. Returns the exit code."""
+        assert self.process is not None
+        return await asyncio.wait_for(self.process.wait(), timeout)

@@ -1,0 +1,103 @@
+"""Buttons pressed twice, late, by the wrong person, and after a restart."""
+
+import asyncio
+import time
+
+import pytest
+
+from bot.app import App
+from bot.config import Config
+from bot.errors import NoSuchJob
+from bot.jobs.events import JobTold
+from bot.jobs.job import Status
+from tests.integration.apps import Heard, serving
+from tests.integration.shown import button, end_of, jobs_of, wait_of, waits
+from tests.loopback import Interaction, LoopbackDiscord, Member
+from tests.loopback.model import MANAGE_MESSAGES, ORDINARY
+from tests.loopback.runner import Studio
+
+PROMPT = "a lighthouse"
+
+
+async def answered(server: LoopbackDiscord, clicks: list[Interaction]) -> None:
+    """Wait until every click is acknowledged."""
+    await server.wait_for(lambda: all(c.acknowledged is not None for c in clicks))
+    assert not [c.refusals for c in clicks if c.refusals]
+
+
+async def test_many_clicks_on_cancel_cancel_once(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    studio.gate.clear()
+    message = await wait_of(server, await ada.slash("imagine", prompt=PROMPT))
+    cancel = button(message, "cancel")
+    clicks = await asyncio.gather(*(ada.press(message, cancel) for _ in range(6)))
+    await answered(server, clicks)
+    [job_id] = jobs_of(message)
+    await server.wait_for(lambda: not waits(message))
+    assert (await app.queue.get(job_id)).status is Status.CANCELLED
+    studio.gate.set()
+    await end_of(server, await ada.slash("imagine", prompt="the next one runs"))
+    assert not message.files
+
+
+async def test_many_clicks_on_delete_delete_once(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
+    delete = button(message, "delete")
+    clicks = await asyncio.gather(*(ada.press(message, delete) for _ in range(6)))
+    await answered(server, clicks)
+    await server.wait_for(lambda: message.deleted)
+    await server.wait_for(lambda: sum(bool(c.followups) for c in clicks) >= len(clicks) - 1)
+    assert all(m.ephemeral for c in clicks for m in c.followups)
+
+
+async def test_a_stranger_neither_cancels_nor_deletes_but_a_moderator_does(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    bob = server.member("bob")
+    carol = server.member("carol", permissions=ORDINARY | MANAGE_MESSAGES)
+    studio.gate.clear()
+    message = await wait_of(server, await ada.slash("imagine", prompt=PROMPT))
+    refused = await bob.click(message, button(message, "cancel"))
+    await server.wait_for(lambda: refused.followups)
+    assert "Only" in refused.said
+    studio.gate.set()
+    await server.wait_for(lambda: message.files)
+    refused = await bob.click(message, button(message, "delete"))
+    await server.wait_for(lambda: refused.followups)
+    assert not message.deleted
+    await carol.click(message, button(message, "delete"))
+    await server.wait_for(lambda: message.deleted)
+
+
+async def test_buttons_of_before_a_restart_still_work(
+    server: LoopbackDiscord, ada: Member, config: Config, studio: Studio
+) -> None:
+    async with serving(server, config, studio):
+        message = await end_of(server, await ada.slash("imagine", prompt=PROMPT, seed=1))
+    await server.wait_for(lambda: not server.gateway.connected)
+    async with serving(server, config, studio) as app:
+        again = await ada.click(message, button(message, "again"))
+        fresh = await end_of(server, again)
+        assert fresh is not message
+        assert len(fresh.files) == 1
+        await ada.click(message, button(message, "delete"))
+        await server.wait_for(lambda: message.deleted)
+        assert not fresh.deleted
+        assert (await app.queue.get(*jobs_of(fresh))).status is Status.DELIVERED
+
+
+async def test_a_button_of_a_job_that_is_forgotten_says_so(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard
+) -> None:
+    message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
+    await heard.of(JobTold)
+    [job_id] = jobs_of(message)
+    await app.store.forget_before(time.time() + 1)
+    used = await ada.click(message, button(message, "again"))
+    await server.wait_for(lambda: used.followups)
+    with pytest.raises(NoSuchJob) as caught:
+        await app.queue.get(job_id)
+    assert used.said == caught.value.sentence
