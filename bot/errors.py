@@ -5,7 +5,9 @@ AtelierError
 │   ├── ConfigError         the configuration names what does not exist or cannot be
 │   ├── AlreadyRunning      another process holds the job store
 │   ├── PortTaken           the metrics address is in use
-│   └── TokenRefused        there is no token, or Discord refuses it
+│   ├── TokenRefused        there is no token, or Discord refuses it
+│   ├── DiscordUnreachable  a command that needs Discord at once got no answer
+│   └── TooLittleDisk       the models to download do not fit on the disk
 ├── Refused                 a person asked for what they cannot have now; nothing was run
 │   ├── QueueFull           too many jobs wait; says when to come back
 │   ├── NotAllowed          the job is somebody else's
@@ -48,6 +50,18 @@ class TokenRefused(StartupError):
     """There is no token, or Discord refuses it."""
 
     code = "token_refused"
+
+
+class DiscordUnreachable(StartupError):
+    """A command that needs Discord at once, as `sync` does, got no answer."""
+
+    code = "discord_unreachable"
+
+
+class TooLittleDisk(StartupError):
+    """The models that are still to be downloaded do not fit on the disk."""
+
+    code = "too_little_disk"
 
 
 class Refused(AtelierError):

@@ -75,6 +75,12 @@ def encode_mp4(frames: Sequence[Image.Image], fps: int, facts: Facts) -> bytes:
     return _encode_h264(frames, Fraction(fps), json.dumps(dict(facts), ensure_ascii=False), _GOOD)
 
 
+def convert(data: bytes, media_type: MediaType) -> bytes:
+    """A picture as WebP or JPEG that nobody can tell from it, its facts inside."""
+    image, exif = _opened(data)
+    return _lossy(image, media_type, 95, exif)
+
+
 def shrink(data: bytes, media_type: MediaType, limit: int) -> tuple[bytes, MediaType]:
     """`data`, or the best version of it that has at most `limit` bytes, and what type that is.
 
@@ -232,21 +238,30 @@ _WEBP_MAX_SIDE = 16383
 
 def _smaller_pictures(data: bytes) -> Iterator[tuple[bytes, MediaType]]:
     """Ever smaller versions of a picture, the best first."""
-    with Image.open(io.BytesIO(data), formats=FORMATS) as file:
-        file.load()
-    exif = _facts_as_exif(file)
-    image = file.convert("RGBA" if file.has_transparency_data else "RGB")
+    image, exif = _opened(data)
     for scale, media_type, quality in _PICTURE_TRIES:
         size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
         if media_type is MediaType.WEBP and max(size) > _WEBP_MAX_SIDE:
             media_type = MediaType.JPEG
         scaled = image if scale == 1.0 else image.resize(size, Image.Resampling.LANCZOS)
-        out = io.BytesIO()
-        if media_type is MediaType.WEBP:
-            scaled.save(out, "WEBP", quality=quality, method=4, exif=exif)
-        else:
-            on_white(scaled).save(out, "JPEG", quality=quality, optimize=True, exif=exif)
-        yield out.getvalue(), media_type
+        yield _lossy(scaled, media_type, quality, exif), media_type
+
+
+def _opened(data: bytes) -> tuple[Image.Image, bytes]:
+    """A picture as RGB or RGBA, and its facts as EXIF."""
+    with Image.open(io.BytesIO(data), formats=FORMATS) as file:
+        file.load()
+    image = file.convert("RGBA" if file.has_transparency_data else "RGB")
+    return image, _facts_as_exif(file)
+
+
+def _lossy(image: Image.Image, media_type: MediaType, quality: int, exif: bytes) -> bytes:
+    out = io.BytesIO()
+    if media_type is MediaType.WEBP:
+        image.save(out, "WEBP", quality=quality, method=4, exif=exif)
+    else:
+        on_white(image).save(out, "JPEG", quality=quality, optimize=True, exif=exif)
+    return out.getvalue()
 
 
 def on_white(image: Image.Image) -> Image.Image:
