@@ -39,13 +39,14 @@ class BotProcess:
         *,
         per_member: int = 5,
         in_all: int = 200,
+        steps: int = 3,
         step_seconds: float = 0.0,
     ) -> None:
         self._server = server
         self.config = folder / "config.toml"
         self.config.write_text(LIGHT_CONFIG.format(per_member=per_member, in_all=in_all))
         self.log = folder / "bot.log"
-        self._step_seconds = step_seconds
+        self._pace = (f"--steps={steps}", f"--step-seconds={step_seconds}")
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self, *, connected: bool = True) -> asyncio.subprocess.Process:
@@ -58,7 +59,7 @@ class BotProcess:
                 "tests.loopback.child",
                 self._server.base,
                 str(self.config),
-                f"--step-seconds={self._step_seconds}",
+                *self._pace,
                 cwd=ROOT,
                 env=os.environ | {TOKEN_VARIABLE: self._server.token},
                 stdout=log,

@@ -7,8 +7,6 @@ from tests.integration.shown import end_of, is_final, jobs_of, stayed_final, wai
 from tests.loopback import LoopbackDiscord, Member
 from tests.loopback.runner import DEADLY
 
-SLOW_STEP = 60.0
-
 
 async def test_a_second_instance_is_refused_in_one_line(
     server: LoopbackDiscord, tmp_path: Path
@@ -27,7 +25,7 @@ async def test_a_second_instance_is_refused_in_one_line(
 async def test_a_stop_puts_the_running_job_back_and_it_ends_after_the_restart_once(
     server: LoopbackDiscord, ada: Member, tmp_path: Path
 ) -> None:
-    slow = BotProcess(server, tmp_path, step_seconds=SLOW_STEP)
+    slow = BotProcess(server, tmp_path, steps=10**6, step_seconds=0.01)
     await slow.start()
     running = await ada.slash("imagine", prompt="a lighthouse")
     waiting = await ada.slash("imagine", prompt="the next")

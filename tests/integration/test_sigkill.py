@@ -17,6 +17,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from bot.jobs.files import FileStore
+from bot.jobs.store import Store
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from tests.integration.processes import BotProcess
 from tests.integration.shown import (
@@ -65,11 +67,18 @@ class Crowd:
             if not self.server.gateway.connected:
                 continue
             asked = await self._ask(member)
-            with suppress(TimeoutError):  # the bot was killed before it could answer
-                await asyncio.wait_for(asked.interaction.callback.wait(), 3)
-            message = asked.interaction.original
-            if self.random.random() < 0.1 and message is not None and waits(message):
-                await member.click(message, button(message, "cancel"))
+            if self.random.random() < 0.1:
+                await self._change_mind(member, asked.interaction)
+
+    async def _change_mind(self, member: Member, used: Interaction) -> None:
+        """Press Cancel, if the bot lives long enough to show it."""
+
+        def shown() -> Message | None:
+            return used.original if used.original is not None and waits(used.original) else None
+
+        with suppress(AssertionError):
+            message = await self.server.wait_for(shown, 1)
+            await member.click(message, button(message, "cancel"))
 
     async def _ask(self, member: Member) -> Asked:
         number = len(self.asked)
@@ -112,9 +121,10 @@ async def test_no_kill_loses_an_acknowledged_job_or_doubles_a_message(
     told = [a for a in crowd.asked if _was_acknowledged(a)]
     await server.wait_for(lambda: all(_ended(a) for a in told), timeout=120)
     assert await bot.stop() == 0
-    _check(server, crowd, told)
+    _check_messages(server, crowd, told)
+    interrupted = await _check_store(tmp_path / "data", told)
     with capsys.disabled():
-        sys.stdout.write(f"\n{_summary(crowd, told)}\n")
+        sys.stdout.write(f"\n{_summary(crowd, told, interrupted)}\n")
 
 
 async def _live_and_die(server: LoopbackDiscord, bot: BotProcess, chance: random.Random) -> None:
@@ -148,7 +158,7 @@ def _ended(asked: Asked) -> bool:
     return asked.interaction.original is not None and is_final(asked.interaction.original)
 
 
-def _check(server: LoopbackDiscord, crowd: Crowd, told: list[Asked]) -> None:
+def _check_messages(server: LoopbackDiscord, crowd: Crowd, told: list[Asked]) -> None:
     assert told, "nobody was told anything: the test tests nothing"
     originals = {id(a.interaction.original) for a in crowd.asked}
     public = [m for m in server.messages if not m.ephemeral]
@@ -165,15 +175,31 @@ def _check(server: LoopbackDiscord, crowd: Crowd, told: list[Asked]) -> None:
             assert [f.data for f in message.files] == [a.data for a in paint(asked.request)]
 
 
-def _summary(crowd: Crowd, told: list[Asked]) -> str:
+async def _check_store(folder: Path, told: list[Asked]) -> int:
+    """Every acknowledged job has ended and its files are sound. Returns how many ran again."""
+    store = await Store.open(folder / "jobs.sqlite3", folder / "files")
+    files = FileStore(folder / "files")
+    interrupted = 0
+    for asked in told:
+        assert asked.interaction.original is not None
+        [job_id] = jobs_of(asked.interaction.original)
+        job = await store.get(job_id)
+        assert job is not None
+        assert job.told
+        assert not job.status.is_live
+        for artifact in job.artifacts:
+            await files.read(artifact.path)
+        interrupted += job.attempt > 1
+    await store.close()
+    return interrupted
+
+
+def _summary(crowd: Crowd, told: list[Asked], interrupted: int) -> str:
     messages = [m for a in told if (m := a.interaction.original) is not None]
     shown = sum(bool(m.files) for m in messages)
+    twice = sum(sum(bool(v.files) for v in m.versions) > 1 for m in messages)
     return (
-        f"sigkill: {KILLS} kills, {len(crowd.asked)} commands, {len(told)} acknowledged as queued, "
-        f"{shown} results intact, {len(told) - shown} cancelled or set aside, 0 lost, 0 doubled "
-        f"({sum(_deliveries(m) > 1 for m in messages)} edited in again after a kill)"
+        f"sigkill: {KILLS} kills, {len(crowd.asked)} commands, {len(told)} acknowledged as queued: "
+        f"{shown} results intact, {len(told) - shown} cancelled or set aside, 0 lost, 0 doubled; "
+        f"{interrupted} were interrupted and ran again, {twice} were shown again in their message"
     )
-
-
-def _deliveries(message: Message) -> int:
-    return sum(bool(version.files) for version in message.versions)

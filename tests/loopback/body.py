@@ -3,7 +3,7 @@
 import json
 from dataclasses import dataclass, field
 
-from aiohttp import BodyPartReader, web
+from aiohttp import BodyPartReader, MultipartReader, StreamReader, web
 
 from tests.loopback.problems import invalid, too_large
 from tests.loopback.rules import Json
@@ -31,23 +31,26 @@ class Body:
 
 async def read_body(request: web.Request) -> Body:
     """Read all of it, also where it will be refused, as a proxy in between would."""
+    data = await request.read()
     if request.content_type.startswith("multipart/"):
-        return await _read_multipart(request)
-    text = await request.text()
-    return Body(json.loads(text) if text else {}, {})
+        return await _read_parts(request, data)
+    return Body(json.loads(data) if data else {}, {})
 
 
-async def _read_multipart(request: web.Request) -> Body:
+async def _read_parts(request: web.Request, data: bytes) -> Body:
     payload: Json = {}
     files: dict[int, SentFile] = {}
-    async for part in await request.multipart():
+    stream = StreamReader(request.protocol, limit=len(data) + 1)
+    stream.feed_data(data)
+    stream.feed_eof()
+    async for part in MultipartReader(request.headers, stream):
         assert isinstance(part, BodyPartReader)
         name = part.name or ""
         if name == "payload_json":
             payload = json.loads(await part.text())
         elif name.startswith("files[") and name.endswith("]"):
-            data = bytes(await part.read(decode=False))
-            files[int(name[6:-1])] = SentFile(part.filename or "unnamed", data)
+            sent = SentFile(part.filename or "unnamed", bytes(await part.read()))
+            files[int(name[6:-1])] = sent
         else:
             raise invalid(name or "part", "UNKNOWN_PART", "is neither payload_json nor files[n]")
     return Body(payload, files)

@@ -44,6 +44,20 @@ async def test_a_file_goes_up_and_comes_back_byte_for_byte(
     assert await bot.http.get_from_cdn(gallery.items[0].media.url) == DRAWING.data
 
 
+async def test_an_upload_that_is_held_back_arrives_whole(
+    server: LoopbackDiscord, bot: SmallBot
+) -> None:
+    gate = server.faults.hold("POST", "/channels/*", uploads=True)
+    channel = bot.get_partial_messageable(server.channel.id)
+    data = bytes(range(256)) * 4096
+    sending = asyncio.create_task(channel.send(file=discord.File(io.BytesIO(data), "a.bin")))
+    await gate.arrived.wait()
+    assert not server.messages
+    gate.open()
+    await sending
+    assert [f.data for m in server.messages for f in m.files] == [data]
+
+
 async def test_a_modal_opens_and_is_submitted(
     server: LoopbackDiscord, bot: SmallBot, ada: Member
 ) -> None:
