@@ -24,7 +24,7 @@ PHASES = {
     Phase.ANIMATING: "Animating",
     Phase.ENCODING: "Saving",
 }
-RETRYABLE = frozenset({"render_failed", "out_of_memory", "cancelled", "quarantined"})
+HOPELESS = frozenset({"bad_input", "too_large"})  # the same request would end the same way
 
 
 def waiting(job: Job, place: int | None) -> ui.LayoutView:
@@ -60,10 +60,9 @@ def ended(job: Job) -> ui.LayoutView:
     """A job that ended without a result, and why."""
     if job.status is Status.CANCELLED:
         return _message(GREY, "**Cancelled**", job, [Action.AGAIN, Action.DELETE])
-    sentence = plain(job.error_sentence or "It did not work, and nobody knows why.", 600)
-    actions = [Action.DELETE]
-    if job.error_code in RETRYABLE or job.status is Status.QUARANTINED:
-        actions.insert(0, Action.AGAIN)
+    sentence = plain(job.error_sentence or "Nobody knows why.", 600)
+    hopeless = job.error_code in HOPELESS
+    actions = [Action.DELETE] if hopeless else [Action.AGAIN, Action.DELETE]
     return _message(RED, f"**That did not work**\n{sentence}", job, actions)
 
 

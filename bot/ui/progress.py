@@ -59,6 +59,10 @@ class _Watch:
         running = self.job.status is Status.RUNNING
         return (self.progress or "starting") if running else ("waiting", self.place)
 
+    @property
+    def is_stale(self) -> bool:
+        return not self.closed and self.state != self.shown
+
     def render(self) -> ui.LayoutView:
         if self.job.status is Status.RUNNING:
             return messages.running(self.job, self.progress)
@@ -164,11 +168,11 @@ class ProgressBoard:
 
     async def _show(self, watch: _Watch) -> None:
         """Edit the message until it shows the latest state."""
-        while True:
+        while watch.is_stale:
             if not self._is_new(watch):
                 await self._sleep(max(watch.due - self._now(), self._budget.wait()))
-            if watch.closed or watch.state == watch.shown:
-                return
+                if not watch.is_stale:
+                    return
             watch.shown = watch.state
             await self._edit(watch)
             watch.due = self._now() + PAUSES[min(watch.edits, len(PAUSES) - 1)]
