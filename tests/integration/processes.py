@@ -97,15 +97,14 @@ class BotProcess:
         await self._server.wait_for(lambda: not self._server.gateway.connected)
 
     async def stop(self, *, hurry: bool = False, timeout: float = 60.0) -> int:
-        """SIGTERM, as a service manager sends it; again and again in a `hurry`. The exit code."""
+        """SIGTERM, as a service manager sends it; a second one in a `hurry`. The exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        async with asyncio.timeout(timeout):
-            while hurry:
-                with suppress(TimeoutError):
-                    return await asyncio.wait_for(self.process.wait(), 0.3)
-                self.process.send_signal(signal.SIGTERM)
-            return await self.process.wait()
+        if hurry:
+            with suppress(TimeoutError):  # should both arrive as one, the grace has to pass
+                return await self.end(0.5)
+            self.process.send_signal(signal.SIGTERM)
+        return await self.end(timeout)
 
     async def end(self, timeout: float = 60.0) -> int:
         """Wait until it ends by itself. Returns the exit code."""
