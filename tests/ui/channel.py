@@ -19,6 +19,7 @@ import simcord
 from PIL import Image, ImageDraw
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle, GuildHandle
+from simcord.results import InteractionResult
 
 from bot.client import AtelierClient
 
@@ -90,6 +91,18 @@ class Shown:
     @property
     def _gallery(self) -> list[dict[str, Any]]:
         return [i for c in self._components if c["type"] == GALLERY for i in c["items"]]
+
+
+def whispered(result: InteractionResult) -> str:
+    """The sentence that the member alone got for an answer; nothing public may be left of it."""
+    assert result.acknowledged
+    if result.ephemeral:
+        assert result.response is not None
+        return result.response.content
+    assert result.response is None
+    [followup] = result.followups
+    assert followup.ephemeral
+    return followup.content
 
 
 def _walk(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
