@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 from typer.core import TyperGroup
 
 from bot.config import Config, load_config, read_token
@@ -93,8 +94,9 @@ def doctor(config: ConfigFile = DEFAULT_CONFIG) -> None:
     problems = 0
     for finding in examine(config):
         problems += finding.level is Level.PROBLEM
-        line = f"{finding.level} {finding.subject:<19} {finding.text}"
-        out.print(line, markup=False, soft_wrap=True)
+        colour = {Level.FINE: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}[finding.level]
+        line = Text.assemble((finding.level, colour), f" {finding.subject:<19} {finding.text}")
+        out.print(line, soft_wrap=True)
     if problems:
         raise typer.Exit(1)
 
