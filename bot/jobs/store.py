@@ -120,7 +120,9 @@ class Store:
                 if refusal is None:
                     crowd.add(owner, 1, arrival.row["cost"])
             rows = [a.row for a, refusal in zip(group, refusals, strict=True) if refusal is None]
-            await self._connection.executemany(_INSERT, rows)
+            inserted = await self._connection.executemany(_INSERT, rows)
+            # As long as somebody holds it open, a closed connection would keep the file's lock.
+            await inserted.close()
         return refusals
 
     async def _crowd(self) -> Crowd:
