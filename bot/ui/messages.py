@@ -9,7 +9,14 @@ from bot.jobs.job import Job, Status
 from bot.ui.buttons import Action, JobButton
 from bot.ui.text import bar, ordinal, plain, seconds
 from pipelines.contract.context import Phase, Progress
-from pipelines.contract.requests import MAX_SEED, AnimateRequest, ImagineRequest, SketchRequest
+from pipelines.contract.requests import (
+    MAX_PROMPT,
+    MAX_SEED,
+    AnimateRequest,
+    ImagineRequest,
+    SketchRequest,
+    clean_text,
+)
 
 GREY, AMBER, GREEN, RED = (discord.Colour(c) for c in (0x80848E, 0xF0B232, 0x3BA55C, 0xDA373C))
 
@@ -123,4 +130,6 @@ def _seeds(seed: int, count: int) -> str:
 
 
 def _caption(job: Job) -> str:
-    return str(job.artifacts[0].facts.get("caption", "")) if job.artifacts else ""
+    """What the captioner saw in the drawing, if that is known."""
+    facts = job.artifacts[0].facts if job.artifacts else {}
+    return clean_text(str(facts.get("caption", ""))[:MAX_PROMPT])

@@ -1,4 +1,4 @@
-"""Words of people and of models, made safe to show: they ping nobody, link nowhere, format nothing."""
+"""Words of people and models, made safe to show: they ping nobody, link nowhere, format nothing."""
 
 import re
 

@@ -78,6 +78,11 @@ class Shown:
         return [c["label"] for c in self._components if c["type"] == BUTTON]
 
     @property
+    def custom_ids(self) -> list[str]:
+        """What its buttons send when they are pressed."""
+        return [c["custom_id"] for c in self._components if c["type"] == BUTTON]
+
+    @property
     def alt_texts(self) -> list[str | None]:
         """What a screen reader says for each item of its gallery."""
         return [item.get("description") for item in self._gallery]

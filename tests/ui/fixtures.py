@@ -58,6 +58,17 @@ async def open_app(config: Config, studio: Moods) -> App:
     return await App.open(config, executor=ThreadExecutor(lambda: MoodyRunner(studio)))
 
 
+async def restarted(channel: Channel, app: App, studio: Moods) -> App:
+    """Another app on the same data, in the place of `app`, which is stopped without grace."""
+    await asyncio.gather(app.worker.stop(), app.worker.stop())
+    await app.close()
+    later = await open_app(app.config, studio)
+    await channel.env.restart_bot(later.client)
+    with channel.env.time_context():
+        later.start()
+    return later
+
+
 @pytest.fixture
 def studio() -> Moods:
     return Moods()
