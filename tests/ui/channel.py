@@ -83,6 +83,11 @@ class Shown:
         return [c["custom_id"] for c in self._components if c["type"] == BUTTON]
 
     @property
+    def job_id(self) -> str:
+        """The job that its buttons belong to."""
+        return self.custom_ids[0].rsplit(":", 1)[1]
+
+    @property
     def alt_texts(self) -> list[str | None]:
         """What a screen reader says for each item of its gallery."""
         return [item.get("description") for item in self._gallery]

@@ -35,7 +35,7 @@ async def press(member: MemberActor, message: Shown, label: str) -> Any:
 
 
 async def job_of(app: App, message: Shown) -> Job:
-    return await app.queue.get(message.custom_ids[0].rsplit(":", 1)[1])
+    return await app.queue.get(message.job_id)
 
 
 # -- Again ----------------------------------------------------------------------------------

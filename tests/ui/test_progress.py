@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import simcord
@@ -21,6 +22,7 @@ from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
+from bot.ui import progress
 from bot.ui.progress import BURST, NEAR, PAUSES, SWEEP, ProgressBoard
 from pipelines.contract.context import Phase, Progress
 from tests.integration.apps import light_catalog
@@ -214,6 +216,45 @@ async def test_after_its_release_a_message_is_left_alone(desk: Desk) -> None:
     desk.step(job, 6)
     assert await desk.edits_in(60) == 0
     assert "in line" in message.text
+
+
+async def edit_under_way(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> tuple[Job, asyncio.Event]:
+    """A job whose message is just being edited; the edit arrives when the event is set."""
+    await desk.ask()
+    arrive, edit = asyncio.Event(), desk.board._roads.edit
+
+    async def slow_edit(*what: Any) -> None:
+        await arrive.wait()
+        await edit(*what)
+
+    monkeypatch.setattr(desk.board._roads, "edit", slow_edit)
+    job = await desk.start_next()
+    desk.step(job, 5)
+    await desk.clock.pass_(PAUSES[0])
+    return job, arrive
+
+
+async def test_its_release_waits_for_an_edit_under_way(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job, arrive = await edit_under_way(desk, monkeypatch)
+    release = asyncio.create_task(desk.board.release(job.id))
+    await _idle()
+    assert not release.done()
+    arrive.set()
+    await release
+    assert "step 5 of 1000" in desk.channel.shown()[-1].text
+    assert await desk.edits_in(60) == 0
+
+
+async def test_its_release_does_not_wait_for_ever(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LAST_EDIT", 0.01)
+    job, arrive = await edit_under_way(desk, monkeypatch)
+    await desk.board.release(job.id)
+    arrive.set()
+    assert await desk.edits_in(60) == 0
 
 
 async def test_after_its_end_a_late_step_is_not_shown(desk: Desk) -> None:
