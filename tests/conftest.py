@@ -1,4 +1,4 @@
-"""What many tests stand on: tiny models of the real classes, built once, and a catalogue of them."""
+"""What many tests stand on: tiny models of the real classes, and a catalogue of them."""
 
 from pathlib import Path
 
