@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_WRITES_AT_ONCE = 1  # jobs whose results are being written while the GPU is at the next one
+_WRITES_AT_ONCE = 2  # jobs whose results are being written while the GPU is at the next one
 _LAST_STEP = 10.0  # seconds that a cancelled run may take to come to the end of its step
 
 
