@@ -72,8 +72,8 @@ class _Watch:
 class ProgressBoard:
     """Listens to job events and edits the waiting messages; starts nothing until an event comes.
 
-    Of each job only the latest state is shown, at a pace that slows down. A progress edit that
-    fails is dropped; the final one, which the delivery makes, is another matter.
+    Of each job only the latest state is shown, at a pace that slows down whether the edits
+    succeed or fail. Where Discord refuses one for good, no more are made for that job.
     """
 
     def __init__(
@@ -183,7 +183,8 @@ class ProgressBoard:
         try:
             await self._roads.edit(watch.origin, watch.render())
         except UNREACHABLE as error:
-            log.info("job %s: a progress edit was dropped: %s", watch.job.id, error)
+            log.info("job %s: a progress edit failed: %s", watch.job.id, error)
+            watch.shown = None  # by the next one, if there is to be a next one
             if isinstance(error, discord.HTTPException) and error.status in (401, 403, 404):
                 watch.closed = True
         finally:

@@ -169,6 +169,17 @@ async def test_when_nobody_can_be_reached_it_is_given_up(
     assert (await finish(studio, ends)).error_code == "undeliverable"
 
 
+async def test_a_cancelled_job_whose_message_is_gone_is_not_spoken_of_again(
+    app: App, channel: Channel, running: Shown, ada: MemberActor, ends: Ends
+) -> None:
+    job_id = running.job_id
+    await channel.member("mod", manage_messages=True).delete(running.message)
+    await app.queue.cancel(job_id)
+    job = await ends.next()
+    assert (job.id, job.status, job.error_code) == (job_id, Status.CANCELLED, None)
+    assert channel.handle.history(viewer=ada) == []
+
+
 # -- trouble that passes --------------------------------------------------------------------
 
 

@@ -276,12 +276,10 @@ async def test_a_message_that_cannot_be_edited_is_not_tried_again(desk: Desk, st
     assert desk.channel.edits() == 2  # the first, and the one that was refused
 
 
-async def test_discords_own_trouble_only_costs_the_edit_that_met_it(desk: Desk) -> None:
+async def test_discords_own_trouble_delays_what_is_shown(desk: Desk) -> None:
     message = await desk.ask()
     job = await desk.start_next()
-    desk.channel.env.inject_error("PATCH", "/webhooks/*/messages/*", status=500)
+    desk.channel.env.inject_error("PATCH", "/webhooks/*/messages/*", status=500, times=3)
     desk.step(job, 1)
-    await desk.clock.pass_(PAUSES[0])
-    desk.step(job, 2)
-    await desk.clock.pass_(30)
-    assert "step 2 of 1000" in message.text
+    assert await desk.edits_in(60) == 4
+    assert "step 1 of 1000" in message.text
