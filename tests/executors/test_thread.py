@@ -9,7 +9,7 @@ import pytest
 from bot.executors.thread import ThreadExecutor
 from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import BadInput, Cancelled, ModelMissing, RenderFailed
-from tests.jobs.studio import SOON, Gate, Painter, a_request
+from tests.jobs.studio import SOON, Gate, Painter, a_request, heard
 
 Start = Callable[..., ThreadExecutor]
 
@@ -119,6 +119,24 @@ async def test_a_failed_build_fails_the_job_and_is_tried_again_for_the_next(
     with pytest.raises(RenderFailed, match="cannot use its GPU at the moment"):
         await _run(executor)
     assert "libcudart" in caplog.text
+    assert await _run(executor) == 1
+
+
+@pytest.mark.parametrize("flaw", ["preload", "resident"])
+async def test_a_runner_with_a_flaw_hangs_nobody(
+    started: Start, monkeypatch: pytest.MonkeyPatch, flaw: str
+) -> None:
+    painter = Painter()
+
+    def broken() -> None:
+        monkeypatch.undo()
+        raise OSError("the card fell off the bus")
+
+    monkeypatch.setattr(painter, flaw, broken)
+    executor = started(lambda: painter, preload=True)
+    with heard("the card fell off the bus") as logged:
+        await executor.start()
+        await asyncio.wait_for(logged.wait(), SOON)
     assert await _run(executor) == 1
 
 

@@ -109,12 +109,12 @@ class Gate:
 @contextmanager
 def heard(text: str) -> Iterator[asyncio.Event]:
     """An event that is set when `text` is logged by the bot."""
-    event = asyncio.Event()
+    event, loop = asyncio.Event(), asyncio.get_running_loop()
 
     class Ear(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if text in record.getMessage():
-                event.set()
+                loop.call_soon_threadsafe(event.set)
 
     ear = Ear()
     logging.getLogger("bot").addHandler(ear)
