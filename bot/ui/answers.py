@@ -16,6 +16,7 @@ APOLOGY = (
     "Something went wrong that nobody foresaw. It is in the log now; please try again, and tell "
     "the person who runs this bot if it happens twice."
 )
+TROUBLE = "Discord had trouble with this. Please try again."
 CHANGED = "This command has changed since Discord showed it to you. Reload Discord and try again."
 
 
@@ -61,5 +62,8 @@ def _sentence(error: Exception) -> str:
         return error.sentence
     if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
         return CHANGED
+    if isinstance(error, discord.HTTPException):  # above all: too late to be acknowledged
+        log.warning("Discord refused an answer: %s", error)
+        return TROUBLE
     log.error("an interaction failed", exc_info=error)
     return APOLOGY
