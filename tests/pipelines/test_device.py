@@ -1,0 +1,43 @@
+import math
+
+import pytest
+import torch
+
+from pipelines.catalog import Dtype
+from pipelines.device import budget_of, choose_device, dtype_on, is_out_of_memory
+from pipelines.placement import GIB
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "expected"),
+    [
+        ("cpu", "float16", torch.float32),
+        ("cpu", "bfloat16", torch.float32),
+        ("cuda", "float16", torch.float16),
+        ("cuda", "bfloat16", torch.bfloat16),
+        ("mps", "float32", torch.float32),
+    ],
+)
+def test_a_cpu_computes_in_float32(device: str, dtype: Dtype, expected: torch.dtype) -> None:
+    assert dtype_on(torch.device(device), dtype) is expected
+
+
+def test_the_budget_is_as_configured_and_a_cpus_is_endless() -> None:
+    cpu = choose_device("cpu")
+    assert budget_of(cpu, None) == math.inf
+    assert budget_of(cpu, 12.5) == 12.5 * GIB
+
+
+def test_auto_takes_a_device_that_is_there() -> None:
+    torch.zeros(1, device=choose_device("auto"))
+
+
+def test_what_counts_as_out_of_memory() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**50)
+    assert is_out_of_memory(raised.value)
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
+    assert not is_out_of_memory(RuntimeError("The size of tensor a (4) must match"))
+    assert not is_out_of_memory(KeyError("out of memory"))
