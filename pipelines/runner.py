@@ -55,6 +55,7 @@ class Runner:
         mover = _TorchMover(catalog, placements, Loader(self._device, models_folder))
         sizes = {key: placement.size for key, placement in placements.items()}
         self._models: Residency[Any] = Residency(budget, sizes, mover)
+        self._unloaded = [key for key in ModelKey if key in placements]
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
         """Render requests one after the other; one tuple of artifacts for each.
@@ -64,19 +65,24 @@ class Runner:
         """
         return tuple(self._run_one(request, context) for request in requests)
 
-    def preload(self) -> None:
-        """Load what fits without anything leaving for it. Logs what cannot be loaded."""
-        for key in ModelKey:
-            if getattr(self._catalog, key) is None or not self._models.fits(key):
-                continue
-            try:
+    def preload(self) -> bool:
+        """Load the next model that fits without another leaving. Logs what cannot be loaded.
+
+        Returns False when each model of the catalogue has had its turn.
+        """
+        if not self._unloaded:
+            return False
+        key = self._unloaded.pop(0)
+        try:
+            if self._models.fits(key):
                 with self._models.use(key):
                     pass
-            except AtelierError as error:
-                log.warning("%s", error.sentence)
-            except Exception as error:  # noqa: BLE001 - best effort: its first job will say more
-                log.warning("models.%s cannot be loaded yet: %s", key, error)
-                self._recover(error)
+        except AtelierError as error:
+            log.warning("%s", error.sentence)
+        except Exception as error:  # noqa: BLE001 - best effort: its first job will say more
+            log.warning("models.%s cannot be loaded yet: %s", key, error)
+            self._recover(error)
+        return True
 
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU now."""

@@ -23,7 +23,7 @@ class ThreadExecutor:
     """Builds a Runner in a thread of its own, where alone it is used until it is closed there.
 
     `build` may import torch. Where it raises, the job that waited for it fails with its error,
-    and the next job has it tried again. With `preload`, models are loaded before the first job.
+    and the next job has it tried again. With `preload`, models are loaded while no job waits.
     """
 
     def __init__(self, build: Callable[[], RunnerLike], *, preload: bool = False) -> None:
@@ -36,9 +36,7 @@ class ThreadExecutor:
 
     async def start(self) -> None:
         """Begin: returns at once, while libraries and models load behind it."""
-        ready: Future[tuple[Artifacts, ...]] = Future()
-        ready.add_done_callback(_log_failure)
-        self._orders.put((self._warm_up, ready))
+        self._order_warm_up()
         self._thread.start()
 
     async def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
@@ -82,9 +80,15 @@ class ThreadExecutor:
         if runner is not None:
             self._close(runner)
 
+    def _order_warm_up(self) -> None:
+        ready: Future[tuple[Artifacts, ...]] = Future()
+        ready.add_done_callback(_log_failure)
+        self._orders.put((self._warm_up, ready))
+
     def _warm_up(self, runner: RunnerLike) -> tuple[Artifacts, ...]:
-        if self._preload:
-            runner.preload()
+        """Load one model, and the next one after whatever was ordered meanwhile."""
+        if self._preload and runner.preload():
+            self._order_warm_up()
         return ()
 
     def _build_runner(self) -> RunnerLike:
