@@ -53,6 +53,14 @@ class TokenRefused(StartupError):
 
     code = "token_refused"
 
+    @classmethod
+    def by_discord(cls) -> Self:
+        """Discord was asked and does not know the token."""
+        return cls(
+            "Discord refuses the bot token. Copy it anew from your application's Bot page at "
+            "https://discord.com/developers/applications."
+        )
+
 
 class DiscordUnreachable(StartupError):
     """A command that needs Discord at once, as `sync` does, got no answer."""
