@@ -22,7 +22,13 @@ from pipelines.contract.context import RunContext
 from pipelines.contract.errors import AtelierError, ModelMissing, OutOfMemory, RenderFailed
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Kind, Request, SketchRequest
 from pipelines.contract.runner import Artifacts
-from pipelines.device import budget_of, choose_device, free_caches, is_out_of_memory
+from pipelines.device import (
+    budget_of,
+    choose_device,
+    free_caches,
+    is_out_of_memory,
+    leave_a_core,
+)
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
 from pipelines.placement import Fit, Placement, place
@@ -49,6 +55,7 @@ class Runner:
         quiet_libraries()
         self._catalog = catalog
         self._device = choose_device(device)
+        leave_a_core(self._device)
         budget = budget_of(self._device, vram_gib)
         placements = _placements(catalog, budget, self._device)
         self._offloads = any(p.fit is Fit.OFFLOADED for p in placements.values())
