@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 Sleep = Callable[[float], Awaitable[None]]
 
 PAUSES = (3.0, 4.0, 6.0, 9.0, 12.0, 15.0)  # seconds between the edits of one message, growing
+FIRST = 0.1  # seconds; a job that begins within them is never said to wait
 SWEEP = 3.0  # seconds in which moves of the queue are taken together
 NEAR = 10  # places whose moves are shown; those further back are told their first place only
 EDITS_PER_SECOND, BURST = 1.0, 10  # of all messages together, beside each one's first
@@ -84,7 +85,9 @@ class ProgressBoard:
         *,
         now: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
+        first: float = FIRST,
     ) -> None:
+        self._first = first
         self._roads = roads
         self._queue = queue
         self._now = now
@@ -168,6 +171,8 @@ class ProgressBoard:
 
     async def _show(self, watch: _Watch) -> None:
         """Edit the message until it shows the latest state."""
+        if self._is_new(watch):
+            await self._sleep(self._first)
         while watch.is_stale:
             if not self._is_new(watch):
                 await self._sleep(max(watch.due - self._now(), self._budget.wait()))

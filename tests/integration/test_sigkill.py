@@ -110,7 +110,7 @@ async def test_no_kill_loses_an_acknowledged_job_or_doubles_a_message(
     server: LoopbackDiscord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chance = random.Random(SEED)
-    bot = BotProcess(server, tmp_path, per_member=50, in_all=500, step_seconds=0.01)
+    bot = BotProcess(server, tmp_path, per_member=10, step_seconds=0.02)
     crowd = Crowd(server, random.Random(SEED + 1))
     members = [server.member(f"member{n}") for n in range(MEMBERS)]
     acting = [asyncio.create_task(crowd.act(member)) for member in members]

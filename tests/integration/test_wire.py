@@ -94,6 +94,17 @@ async def test_it_is_acknowledged_before_the_drawing_is_fetched_and_its_link_may
     assert len(studio.runs) == 2
 
 
+async def test_a_job_that_begins_at_once_is_not_first_said_to_wait(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    studio.gate.clear()
+    message = await wait_of(server, await imagine(ada))
+    other = await wait_of(server, await imagine(ada, seed=8))
+    studio.gate.set()
+    assert not any("in line" in version.text for version in message.versions)
+    assert "next in line" in other.text
+
+
 async def test_what_discord_finds_too_large_is_made_smaller_and_not_painted_again(
     server: LoopbackDiscord, ada: Member, app: App, studio: Studio
 ) -> None:

@@ -115,7 +115,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     queue = JobQueue(store, Policy(patience=60.0), catalog, events, limits)
     files = FileStore(tmp_path / "files")
     client = AtelierClient(queue, files, store, catalog, LimitsConfig())
-    board = ProgressBoard(client.roads, queue, events, now=clock.now, sleep=clock.sleep)
+    board = ProgressBoard(client.roads, queue, events, now=clock.now, sleep=clock.sleep, first=0.0)
     yield Shop(clock, events, queue, client, board)
     await board.stop()
     await store.close()
