@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from bot.log import set_up_logging
 from rich.console import Console
 
 from bot.config import StorageConfig, load_config
+from bot.log import set_up_logging
 from demo.channel import Channel, Shown, open_channel, open_page
 from demo.sample import draw_sample
 from demo.tiny import ensure
