@@ -24,6 +24,7 @@ from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request,
 from tests.integration.processes import BotProcess
 from tests.integration.shown import (
     button,
+    end_of,
     has_waited,
     is_final,
     jobs_of,
@@ -52,6 +53,10 @@ class Asked:
     interaction: Interaction
     request: Request
 
+    @property
+    def message(self) -> Message | None:
+        return self.interaction.original
+
 
 @dataclass
 class Crowd:
@@ -60,6 +65,13 @@ class Crowd:
     server: LoopbackDiscord
     random: random.Random
     asked: list[Asked] = field(default_factory=list)
+
+    def told_when_all_ended(self) -> list[Asked] | None:
+        """Those who were told that their job is queued, once no message shows a job at work."""
+        shown = [a for a in self.asked if a.message is not None and jobs_of(a.message)]
+        if not all(a.message is not None and is_final(a.message) for a in shown):
+            return None
+        return [a for a in shown if a.message is not None and has_waited(a.message)]
 
     async def act(self, member: Member) -> None:
         """One member, until cancelled."""
@@ -119,8 +131,8 @@ async def test_no_kill_loses_an_acknowledged_job_or_doubles_a_message(
     for task in acting:
         task.cancel()
     await bot.start()
-    told = [a for a in crowd.asked if _was_acknowledged(a)]
-    await server.wait_for(lambda: all(_ended(a) for a in told), timeout=120)
+    await end_of(server, await server.member("last").slash("imagine", prompt="the last"), 120)
+    told = await server.wait_for(crowd.told_when_all_ended, 120)
     assert await bot.stop() == 0
     _check_messages(server, crowd, told)
     ends = await _check_store(tmp_path / "data", told)
@@ -150,25 +162,14 @@ async def _live_and_die(server: LoopbackDiscord, bot: BotProcess, chance: random
     server.faults.clear()  # Discord goes on with what it was told
 
 
-def _was_acknowledged(asked: Asked) -> bool:
-    """Whether the member was shown that the job is in the queue."""
-    return asked.interaction.original is not None and has_waited(asked.interaction.original)
-
-
-def _ended(asked: Asked) -> bool:
-    return asked.interaction.original is not None and is_final(asked.interaction.original)
-
-
 def _check_messages(server: LoopbackDiscord, crowd: Crowd, told: list[Asked]) -> None:
     assert told, "nobody was told anything: the test tests nothing"
-    originals = {id(a.interaction.original) for a in crowd.asked}
     public = [m for m in server.messages if not m.ephemeral]
-    assert all(id(m) in originals for m in public), "a message nobody asked for"
     owners = Counter(job for m in public for job in jobs_of(m))
     assert max(owners.values()) == 1, "two messages for one job"
+    assert len(public) <= 1 + len(crowd.asked), "a message that nobody asked for"
     for asked in crowd.asked:
-        message = asked.interaction.original
-        if message is None:
+        if (message := asked.message) is None:
             continue
         assert len(jobs_of(message)) <= 1, "two jobs for one command"
         assert stayed_final(message), "an end was taken back"
@@ -179,11 +180,13 @@ def _check_messages(server: LoopbackDiscord, crowd: Crowd, told: list[Asked]) ->
 async def _check_store(folder: Path, told: list[Asked]) -> Counter[str]:
     """Every acknowledged job has ended well and its files are sound. How many ended how."""
     store = await Store.open(folder / "jobs.sqlite3", folder / "files")
+    assert not await store.waiting()
+    assert not await store.untold()
     files = FileStore(folder / "files")
     ends = Counter[str]()
     for asked in told:
-        assert asked.interaction.original is not None
-        [job_id] = jobs_of(asked.interaction.original)
+        assert asked.message is not None
+        [job_id] = jobs_of(asked.message)
         job = await store.get(job_id)
         assert job is not None
         assert job.told
@@ -197,7 +200,7 @@ async def _check_store(folder: Path, told: list[Asked]) -> Counter[str]:
 
 
 def _summary(crowd: Crowd, told: list[Asked], ends: Counter[str]) -> str:
-    messages = [m for a in told if (m := a.interaction.original) is not None]
+    messages = [a.message for a in told if a.message is not None]
     twice = sum(sum(bool(v.files) for v in m.versions) > 1 for m in messages)
     return (
         f"sigkill: {KILLS} kills, {len(crowd.asked)} commands, {len(told)} acknowledged as queued: "
