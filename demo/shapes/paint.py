@@ -1,0 +1,226 @@
+"""A scene becomes a picture: anti-aliased, of any size, the same for the same scene."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from demo.shapes.geometry import distances
+from demo.shapes.scene import Colour, Figure, Ground, Look, Pattern, Scene
+
+Floats = NDArray[np.floating[Any]]
+
+SIDE = 256
+RGB: dict[Colour, tuple[int, int, int]] = {
+    Colour.RED: (222, 52, 52),
+    Colour.GREEN: (46, 160, 84),
+    Colour.BLUE: (44, 104, 220),
+    Colour.YELLOW: (250, 206, 56),
+    Colour.PURPLE: (138, 70, 192),
+    Colour.ORANGE: (244, 130, 36),
+    Colour.WHITE: (250, 250, 247),
+    Colour.BLACK: (30, 30, 34),
+}
+NIGHT = ((16, 20, 52), (46, 40, 98))  # its top and bottom
+DARK = np.array([20, 20, 25], np.float32) / 255  # what neon shines on
+
+
+def paint(scene: Scene, side: int = SIDE) -> Image.Image:
+    """`scene` as an RGB picture of `side`² pixels."""
+    rng = np.random.default_rng(scene.seed)
+    canvas = _ground(scene.ground, side, rng)
+    canvas = _GROUND_LOOKS.get(scene.look, _as_it_is)(canvas, rng)
+    for figure in scene.figures:
+        away = _away(figure, side)
+        canvas = _FIGURE_LOOKS[scene.look](canvas, away, figure, side, rng)
+    return Image.fromarray((canvas.clip(0, 1) * 255).round().astype(np.uint8))
+
+
+def silhouette(scene: Scene, side: int = SIDE) -> NDArray[np.bool_]:
+    """Where the figures of `scene` are, whatever its look; side × side."""
+    inside: NDArray[np.bool_] = np.any([_away(f, side) < 0 for f in scene.figures], axis=0)
+    return inside
+
+
+def _away(figure: Figure, side: int) -> Floats:
+    """Pixels from the figure's edge, negative inside."""
+    return distances(
+        figure.shape,
+        figure.x * side - 0.5,
+        figure.y * side - 0.5,
+        figure.radius * side,
+        figure.tilt,
+        side,
+    )
+
+
+def _rgb(colour: Colour) -> Floats:
+    return np.array(RGB[colour], np.float32) / 255
+
+
+def _cover(away: Floats) -> Floats:
+    """How much of each pixel lies inside an edge, with one more axis for colours."""
+    return (0.5 - away).clip(0, 1)[..., None]
+
+
+def _mix(below: Floats, above: Floats, cover: Floats) -> Floats:
+    return below + (above - below) * cover
+
+
+# --- grounds ------------------------------------------------------------------------------------
+
+
+def _ground(ground: Ground, side: int, rng: np.random.Generator) -> Floats:
+    if ground.colour is None:
+        return _night(side, rng)
+    base = _rgb(ground.colour)
+    canvas = np.broadcast_to(base, (side, side, 3)).astype(np.float32)
+    if ground.pattern is Pattern.PLAIN:
+        return canvas
+    marks = (_stripes if ground.pattern is Pattern.STRIPES else _dots)(side, rng)
+    return _mix(canvas, _tint(ground.colour, base), _cover(marks))
+
+
+def _tint(colour: Colour, base: Floats) -> Floats:
+    """The second tone of a pattern: lighter, but darker for white."""
+    if colour is Colour.WHITE:
+        return np.array([0.83, 0.84, 0.87], np.float32)
+    return base + (1 - base) * (0.2 if colour is Colour.BLACK else 0.32)
+
+
+def _stripes(side: int, rng: np.random.Generator) -> Floats:
+    """Pixels from the edges of straight stripes as wide as their gaps."""
+    width = side / 256 * rng.uniform(18, 26)
+    angle = np.radians(rng.choice([0, 45, 90, 135]))
+    ys, xs = np.mgrid[:side, :side]
+    across = xs * np.cos(angle) + ys * np.sin(angle) + rng.uniform(0, 2 * width)
+    stripes: Floats = np.abs(across % (2 * width) - width) - width / 2
+    return stripes
+
+
+def _dots(side: int, rng: np.random.Generator) -> Floats:
+    """Pixels from the edges of round dots in even rows, every other row shifted."""
+    apart = side / 256 * rng.uniform(36, 46)
+    ys, xs = np.mgrid[:side, :side] + rng.uniform(0, apart, 2)[:, None, None]
+    row = ys // apart
+    x = (xs + row % 2 * apart / 2) % apart - apart / 2
+    dots: Floats = np.hypot(x, ys % apart - apart / 2) - apart * 0.2
+    return dots
+
+
+def _night(side: int, rng: np.random.Generator) -> Floats:
+    """A dark sky with a dozen small stars, spread evenly."""
+    top, bottom = (np.array(tone, np.float32) / 255 for tone in NIGHT)
+    down = np.linspace(0, 1, side, dtype=np.float32)[:, None, None]
+    canvas = np.broadcast_to(top + (bottom - top) * down, (side, side, 3)).astype(np.float32)
+    ys, xs = np.mgrid[:side, :side].astype(np.float32)
+    light = np.zeros((side, side), np.float32)
+    for cell in range(16):
+        y, x = (np.array(divmod(cell, 4)) + rng.uniform(0.15, 0.85, 2)) * side / 4
+        size = side / 256 * rng.uniform(1.6, 3.0)
+        light = np.maximum(light, (size + 0.5 - np.hypot(ys - y, xs - x)).clip(0, 1))
+    return _mix(canvas, np.array([1.0, 0.97, 0.86], np.float32), light[..., None])
+
+
+# --- looks --------------------------------------------------------------------------------------
+
+
+def _as_it_is(canvas: Floats, rng: np.random.Generator) -> Floats:
+    return canvas
+
+
+def _washed(canvas: Floats, rng: np.random.Generator) -> Floats:
+    """A ground as thin paint on paper: lighter here and there, dark paint less so."""
+    wash = 0.04 + 0.16 * _clouds(canvas.shape[0], rng, cells=5)[..., None]
+    wash = wash * canvas.max(axis=2, keepdims=True)
+    return _mix(canvas, np.ones(3, np.float32), wash)
+
+
+def _dimmed(canvas: Floats, rng: np.random.Generator) -> Floats:
+    """Neon shines in the dark: a little of the ground remains."""
+    return DARK + canvas * np.float32(0.05)
+
+
+def _flat(
+    canvas: Floats, away: Floats, figure: Figure, side: int, rng: np.random.Generator
+) -> Floats:
+    return _mix(canvas, _rgb(figure.colour), _cover(away))
+
+
+def _outlined(
+    canvas: Floats, away: Floats, figure: Figure, side: int, rng: np.random.Generator
+) -> Floats:
+    """A firm line inside the edge, and the ground within it."""
+    line = _line_width(figure, side)
+    return _mix(canvas, _rgb(figure.colour), _cover(np.abs(away + line / 2) - line / 2))
+
+
+def _watercolour(
+    canvas: Floats, away: Floats, figure: Figure, side: int, rng: np.random.Generator
+) -> Floats:
+    """An edge that wanders, paint that pools at it and is thin elsewhere."""
+    unit = side / 256
+    wander = away + unit * 5 * (_clouds(side, rng, cells=12) - 0.5)
+    thin = 0.3 * _clouds(side, rng, cells=6)[..., None]
+    colour = _rgb(figure.colour)
+    pigment = colour + (1 - colour) * thin
+    pooled = pigment * (1 - 0.22 * np.exp(-np.abs(wander / (3.5 * unit))))[..., None]
+    return _mix(canvas, pooled.astype(np.float32), _cover(wander / (1.2 * unit)))
+
+
+def _neon(
+    canvas: Floats, away: Floats, figure: Figure, side: int, rng: np.random.Generator
+) -> Floats:
+    """A bright tube along the edge, and its glow on what is around."""
+    tube = np.abs(away + _line_width(figure, side) / 2) - _line_width(figure, side) / 2
+    colour = _rgb(figure.colour)
+    glow = 0.45 * np.exp(-tube.clip(0) / (side / 256 * 5))[..., None]
+    lit = 1 - (1 - canvas) * (1 - colour * glow)
+    core = (-tube / _line_width(figure, side)).clip(0, 1)[..., None]
+    return _mix(lit, colour + (1 - colour) * 0.7 * core, _cover(tube))
+
+
+def _shaded(
+    canvas: Floats, away: Floats, figure: Figure, side: int, rng: np.random.Generator
+) -> Floats:
+    """Light from the upper left, and a soft shadow on the ground."""
+    shift = max(2, round(side / 256 * 7))
+    fallen = np.roll(away, (shift, shift), axis=(0, 1)) + shift / 2
+    shadow = 0.38 / (1 + np.exp((fallen / (side / 256 * 3)).clip(-20, 20)))
+    ground = canvas * (1 - shadow[..., None])
+    ys, xs = np.mgrid[:side, :side] / side
+    light = (figure.x - xs + figure.y - ys) / (2 * figure.radius)
+    colour = _rgb(figure.colour)
+    tone = np.where(
+        light[..., None] > 0,
+        colour + (1 - colour) * 0.3 * light[..., None],
+        colour * (1 + 0.3 * light[..., None]),
+    )
+    return _mix(ground, tone.astype(np.float32), _cover(away))
+
+
+def _line_width(figure: Figure, side: int) -> float:
+    return side * (0.024 + 0.06 * figure.radius)
+
+
+def _clouds(side: int, rng: np.random.Generator, cells: int) -> Floats:
+    """Smooth noise from 0 to 1 with about `cells` hills a side."""
+    grid = Image.fromarray(rng.random((cells, cells), np.float32))
+    return np.asarray(grid.resize((side, side), Image.Resampling.BICUBIC)).clip(0, 1)
+
+
+_GROUND_LOOKS: dict[Look, Callable[[Floats, np.random.Generator], Floats]] = {
+    Look.WATERCOLOUR: _washed,
+    Look.NEON: _dimmed,
+}
+_FIGURE_LOOKS: dict[
+    Look, Callable[[Floats, Floats, Figure, int, np.random.Generator], Floats]
+] = {
+    Look.FLAT: _flat,
+    Look.OUTLINE: _outlined,
+    Look.WATERCOLOUR: _watercolour,
+    Look.NEON: _neon,
+    Look.SHADED: _shaded,
+}

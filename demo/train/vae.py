@@ -1,0 +1,117 @@
+"""The autoencoders: 256 × 256 pictures to latents of 16 × 16 and back."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from demo.shapes.paint import SIDE, paint
+from demo.shapes.scene import random_scene
+from demo.train.loop import Recipe, fit
+from demo.train.room import Room
+
+PICTURES = 6000
+CROP = 128
+CALM = 2e-4  # the weight of the divergence from a normal distribution
+LATENT_STAGES = 5  # a picture is halved four times: one latent pixel is 16 picture pixels
+RECIPE = Recipe(steps=6000, rate=1.5e-3, average=0.998)
+
+
+def build_vae(channels: int, **config: Any) -> Any:
+    """An AutoencoderKL with latents of `channels` × 16 × 16."""
+    from diffusers import AutoencoderKL
+
+    return AutoencoderKL(
+        down_block_types=("DownEncoderBlock2D",) * LATENT_STAGES,
+        up_block_types=("UpDecoderBlock2D",) * LATENT_STAGES,
+        block_out_channels=(16, 32, 64, 96, 96),
+        layers_per_block=1,
+        norm_num_groups=8,
+        latent_channels=channels,
+        sample_size=SIDE,
+        mid_block_add_attention=False,
+        force_upcast=False,
+        **config,
+    )
+
+
+def train_vae(name: str, vae: Any, room: Room) -> None:
+    """Train an AutoencoderKL and set its scaling factor, so that latents have a deviation of 1."""
+    pictures = training_pictures(room)
+
+    def loss(step: int) -> Tensor:
+        return _reconstruction(vae, _batch(pictures, step, room))
+
+    fit(name, vae, loss, RECIPE, room)
+    vae.register_to_config(**_scale(vae, pictures, room))
+
+
+def training_pictures(room: Room) -> NDArray[np.uint8]:
+    """Pictures of scenes that training may see: n × 256 × 256 × 3."""
+    count = max(16, round(PICTURES * min(room.scale, 1)))
+    return room.array("pictures", (count, SIDE, SIDE, 3), lambda i: np.asarray(paint(_scene(i))))
+
+
+def _scene(i: int) -> Any:
+    return random_scene(i)
+
+
+def as_tensor(pictures: NDArray[np.uint8], room: Room) -> Tensor:
+    """Pictures (n × side × side × 3) as the models see them: n × 3 × side × side, -1 to 1."""
+    pixels = torch.from_numpy(np.ascontiguousarray(pictures)).to(room.device)
+    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def _batch(pictures: NDArray[np.uint8], step: int, room: Room) -> Tensor:
+    """Sixteen crops, or every third time four whole pictures, at random turned and mirrored.
+
+    Crops are cheap; whole pictures keep normalisation honest about large plain areas.
+    """
+    rng = np.random.default_rng([room.seed, step])
+    if step % 3 == 0:
+        chosen = pictures[np.sort(rng.choice(len(pictures), 4, replace=False))]
+    else:
+        chosen = np.stack([_crop(pictures[rng.integers(len(pictures))], rng) for _ in range(16)])
+    turned = np.rot90(chosen, int(rng.integers(4)), axes=(1, 2))
+    return as_tensor(turned[:, ::-1] if rng.random() < 0.5 else turned, room)
+
+
+def _crop(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    y, x = rng.integers(0, SIDE - CROP + 1, 2)
+    return picture[y : y + CROP, x : x + CROP]
+
+
+def _reconstruction(vae: Any, pictures: Tensor) -> Tensor:
+    """Pixels, and the edges between them, so that edges are crisp and plain areas plain."""
+    posterior = vae.encode(pictures).latent_dist
+    painted = vae.decode(posterior.sample()).sample
+    divergence = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
+    return picture_loss(painted, pictures) + CALM * divergence
+
+
+def picture_loss(painted: Tensor, pictures: Tensor) -> Tensor:
+    """How far `painted` is from `pictures`, n × 3 × side × side."""
+    pixels = functional.l1_loss(painted, pictures)
+    edges = sum(
+        functional.l1_loss(painted.diff(dim=axis), pictures.diff(dim=axis)) for axis in (2, 3)
+    )
+    coarse = functional.l1_loss(
+        functional.avg_pool2d(painted, 8), functional.avg_pool2d(pictures, 8)
+    )
+    return pixels + edges + coarse
+
+
+@torch.no_grad()
+def _scale(vae: nn.Module, pictures: NDArray[np.uint8], room: Room) -> dict[str, float]:
+    latents = torch.cat([encode(vae, pictures[i : i + 16], room) for i in range(0, 256, 16)])
+    return {"scaling_factor": float(1 / latents.std())}
+
+
+@torch.no_grad()
+def encode(vae: Any, pictures: NDArray[np.uint8], room: Room) -> Tensor:
+    """The means of the latents of pictures, not yet scaled."""
+    mean: Tensor = vae.encode(as_tensor(pictures, room)).latent_dist.mean
+    return mean
