@@ -57,9 +57,12 @@ class Verdict:
 
     def shows(self, scene: Scene) -> bool:
         """Whether shapes and colours of figures and ground are those of `scene`."""
-        wanted = sorted((f.shape.value, f.colour.value) for f in scene.figures)
-        seen = sorted((str(f.shape), str(f.colour)) for f in self.figures)
-        return seen == wanted and self.has_ground_of(scene)
+        return self.has_figures_of(scene) and self.has_ground_of(scene)
+
+    def has_figures_of(self, scene: Scene) -> bool:
+        """Whether the figures' shapes and colours are those of `scene`, and no others are there."""
+        wanted = sorted((str(f.shape), str(f.colour)) for f in scene.figures)
+        return wanted == sorted((str(f.shape), str(f.colour)) for f in self.figures)
 
     def has_ground_of(self, scene: Scene) -> bool:
         """Whether the ground is that of `scene`."""
@@ -109,7 +112,7 @@ def _palette() -> tuple[NDArray[np.float32], tuple[Colour | None, ...]]:
         darkest, lightest = _range(colour)
         light = base + (255 - base) * lightest
         tones.append(np.concatenate([np.linspace(darkest, base, 4), np.linspace(base, light, 4)]))
-    tones.append(np.linspace(*np.array(NIGHT, np.float32), 8))
+    tones.append(np.linspace(NIGHT[0], NIGHT[1], 8))
     return np.stack(tones, axis=1).astype(np.float32), (*Colour, None)
 
 
@@ -132,7 +135,7 @@ def _names() -> NDArray[np.int8]:
     far = np.full((*colours.shape[:3], tones.shape[1]), np.inf, np.float32)
     for tone in tones:
         np.minimum(far, ((colours[..., None, :] - tone) ** 2).sum(axis=-1), out=far)
-    names = far.argmin(axis=-1).astype(np.int8)
+    names: NDArray[np.int8] = far.argmin(axis=-1).astype(np.int8)
     names[far.min(axis=-1) > STRANGE**2] = -1
     return names
 
@@ -140,7 +143,8 @@ def _names() -> NDArray[np.int8]:
 def _named(pixels: Bytes) -> NDArray[np.int8]:
     """The place in the palette of the colour of each pixel (… × 3)."""
     upper = pixels >> 3
-    return _names()[upper[..., 0], upper[..., 1], upper[..., 2]]
+    named: NDArray[np.int8] = _names()[upper[..., 0], upper[..., 1], upper[..., 2]]
+    return named
 
 
 def _ground(names: NDArray[np.int8]) -> int | None:

@@ -112,9 +112,7 @@ def _triangle() -> Points:
 def _star() -> Points:
     radii = (1.0, 0.46)
     angles = [math.radians(36 * i - 90) for i in range(10)]
-    return [
-        (radii[i % 2] * math.cos(a), radii[i % 2] * math.sin(a)) for i, a in enumerate(angles)
-    ]
+    return [(radii[i % 2] * math.cos(a), radii[i % 2] * math.sin(a)) for i, a in enumerate(angles)]
 
 
 def _heart() -> Points:

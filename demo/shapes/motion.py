@@ -30,10 +30,14 @@ def clip(scene: Scene, motion: int, frames: int = FRAMES) -> list[Scene]:
 
     `motion` is 1 to 255, as SVD's motion bucket. The first scene is `scene` itself.
     """
-    return [moved(scene, motion, math.sin(0.85 * math.pi * i / (frames - 1))) for i in range(frames)]
+    return [
+        moved(scene, motion, math.sin(0.85 * math.pi * i / (frames - 1))) for i in range(frames)
+    ]
 
 
-def pictures(scene: Scene, motion: int, frames: int = FRAMES, side: int = SIDE) -> list[Image.Image]:
+def pictures(
+    scene: Scene, motion: int, frames: int = FRAMES, side: int = SIDE
+) -> list[Image.Image]:
     """The frames of `clip`, painted."""
     return [paint(frame, side) for frame in clip(scene, motion, frames)]
 
@@ -48,9 +52,7 @@ def moved(scene: Scene, motion: int, part: float) -> Scene:
     way = (LEAST + (MOST - LEAST) * lively) * part
     dx = _within_reach(way * right, [(f.x, f.radius) for f in scene.figures])
     dy = _within_reach(way * down, [(f.y, f.radius) for f in scene.figures])
-    return replace(
-        scene, figures=tuple(_moved(f, dx, dy, lively * part) for f in scene.figures)
-    )
+    return replace(scene, figures=tuple(_moved(f, dx, dy, lively * part) for f in scene.figures))
 
 
 def _moved(figure: Figure, dx: float, dy: float, part: float) -> Figure:

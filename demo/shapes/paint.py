@@ -215,9 +215,7 @@ _GROUND_LOOKS: dict[Look, Callable[[Floats, np.random.Generator], Floats]] = {
     Look.WATERCOLOUR: _washed,
     Look.NEON: _dimmed,
 }
-_FIGURE_LOOKS: dict[
-    Look, Callable[[Floats, Floats, Figure, int, np.random.Generator], Floats]
-] = {
+_FIGURE_LOOKS: dict[Look, Callable[[Floats, Floats, Figure, int, np.random.Generator], Floats]] = {
     Look.FLAT: _flat,
     Look.OUTLINE: _outlined,
     Look.WATERCOLOUR: _watercolour,

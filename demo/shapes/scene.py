@@ -179,8 +179,8 @@ def _place_one(rng: random.Random) -> list[tuple[float, float, float]]:
     radius = rng.uniform(*SIZES[size])
     free = 0.5 - MARGIN - 1.1 * radius
     column, row = (1, 1) if rng.random() < 0.5 else (rng.randrange(3), rng.randrange(3))
-    x, y = (0.5 + (PLACES[i] - 0.5) * min(1.0, free / 0.25) for i in (column, row))
-    wobble = min(0.04, max(0.0, free) / 2)
+    wobble = min(0.04, free / 3)
+    x, y = (0.5 + (PLACES[i] - 0.5) * min(1.0, (free - wobble) / 0.25) for i in (column, row))
     return [(x + rng.uniform(-wobble, wobble), y + rng.uniform(-wobble, wobble), radius)]
 
 

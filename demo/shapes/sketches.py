@@ -130,9 +130,7 @@ def _along(corners: Floats, step: float) -> Floats:
     return np.stack([np.interp(at, lengths, closed[:, axis]) for axis in (0, 1)], axis=1)
 
 
-def _stroke(
-    pen: ImageDraw.ImageDraw, points: Floats, width: float, rng: random.Random
-) -> None:
+def _stroke(pen: ImageDraw.ImageDraw, points: Floats, width: float, rng: random.Random) -> None:
     waves, phase = rng.uniform(1, 3), rng.uniform(0, math.tau)
     for i, (x, y) in enumerate(points.tolist()):
         radius = width / 2 * (1 + 0.3 * math.sin(math.tau * waves * i / len(points) + phase))

@@ -92,7 +92,7 @@ def sentence(scene: Scene, rng: random.Random) -> str:
 
 def full_prompt(scene: Scene) -> str:
     """The plainest sentence that says every shape and colour of `scene`."""
-    figures = [f"a {f.colour} {f.shape}" for f in scene.figures]
+    figures = [f"{_article(f.colour)} {f.colour} {f.shape}" for f in scene.figures]
     ground = scene.ground
     places = _PLAIN if ground.pattern is Pattern.PLAIN else _PATTERNED[ground.pattern]
     return _related(scene.figures, figures) + places[0].format(c=ground.colour)
