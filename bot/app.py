@@ -65,7 +65,7 @@ class App:
                 waiting_per_member=config.limits.waiting_per_member,
                 waiting_in_all=config.limits.waiting_in_all,
             )
-            policy = Policy(patience=config.gpu.patience_seconds)
+            policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
             queue = JobQueue(store, policy, config.models, events, limits)
             app = cls(config, store, queue, events, executor or _executor(config))
             await queue.restore()

@@ -19,6 +19,7 @@ from bot.commands.sketch import sketch
 from bot.config import LimitsConfig
 from bot.errors import StartupError, TokenRefused
 from bot.jobs.files import FileStore
+from bot.jobs.pauses import growing
 from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
 from bot.ui.answers import answer_error, answering
@@ -30,7 +31,7 @@ log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
 OUTDATED = "This is from an older version of the bot and no longer works. Please start anew."
-FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0  # seconds between attempts to connect
+STEADY = 60.0  # seconds after which a connection that breaks had been a good one
 
 
 class AtelierClient(discord.Client):
@@ -106,7 +107,7 @@ class AtelierClient(discord.Client):
         connection for good.
         """
         await self._log_in(token)
-        pause = FIRST_PAUSE
+        pauses = growing()
         while not self.is_closed():
             since = time.monotonic()
             try:
@@ -116,17 +117,18 @@ class AtelierClient(discord.Client):
             except discord.PrivilegedIntentsRequired as closed:
                 raise _closed_for_good(4014) from closed
             except Exception:  # one message that discord.py cannot read must not end the bot
-                pause = FIRST_PAUSE if time.monotonic() - since > LONGEST_PAUSE else pause * 2
-                log.exception("the connection broke; connecting anew in %.0f s", pause)
+                log.exception("the connection broke; connecting anew")
                 await self._hang_up()
-                await asyncio.sleep(pause := min(pause, LONGEST_PAUSE))
+                if time.monotonic() - since > STEADY:
+                    pauses = growing()
+                await asyncio.sleep(next(pauses))
 
     async def _log_in(self, token: str) -> None:
         """Log in, however long Discord or the network is away."""
-        pause = FIRST_PAUSE
-        while True:
+        for pause in growing():
             try:
-                return await self.login(token)
+                await self.login(token)
+                return
             except discord.LoginFailure as error:
                 raise TokenRefused(
                     "Discord refuses the bot token. Copy it anew from your application's Bot page "
@@ -138,7 +140,6 @@ class AtelierClient(discord.Client):
                 await self.http.close()
                 self.http.connector = MISSING
                 await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_PAUSE)
 
     async def _hang_up(self) -> None:
         """Close what a broken `connect` left open, its heartbeat above all."""

@@ -9,9 +9,10 @@ second post with the same nonce: so a member sees each end once.
 import asyncio
 import logging
 import re
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from functools import partial
 from pathlib import Path
 
 import discord
@@ -57,7 +58,7 @@ class _Result:
     data: bytes
 
 
-Road = Callable[[Job, Origin, ui.LayoutView, Sequence[Upload]], Awaitable[None]]
+Road = Callable[[Origin, ui.LayoutView, Sequence[Upload]], Awaitable[None]]
 
 
 class Delivery:
@@ -112,29 +113,24 @@ class Delivery:
     ) -> None:
         """Take the first road that is open. Raises Undeliverable when none is."""
         refusal: discord.HTTPException | None = None
-        for road in self._roads_for(origin):
+        for road in self._roads_for(job, origin):
             try:
-                return await road(job, origin, view, uploads)
+                await road(origin, view, uploads)
+                return
             except discord.HTTPException as error:
                 if _verdict(error) is not _Verdict.CLOSED:
                     raise
-                log.info("job %s: %s is closed: %s", job.id, road.__name__, error)
+                log.info("job %s: a road is closed: %s", job.id, error)
                 refusal = error
-        raise await self._give_up(job, origin, refusal)
+        if job.status is not Status.CANCELLED:  # of that its owner knows
+            raise await self._give_up(job, origin, refusal)
 
-    def _roads_for(self, origin: Origin) -> list[Road]:
-        roads: list[Road] = [self._edit_as_bot, self._post_anew]
-        return [self._edit_by_token, *roads] if self._roads.token_lives(origin) else roads
-
-    async def _edit_by_token(
-        self, job: Job, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
-    ) -> None:
-        await self._roads.edit_by_token(origin, view, uploads)
-
-    async def _edit_as_bot(
-        self, job: Job, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
-    ) -> None:
-        await self._roads.edit_as_bot(origin, view, uploads)
+    def _roads_for(self, job: Job, origin: Origin) -> Iterator[Road]:
+        if self._roads.token_lives(origin):
+            yield self._roads.edit_by_token
+        yield self._roads.edit_as_bot
+        if job.status is not Status.CANCELLED:  # where its message is gone, so is the matter
+            yield partial(self._post_anew, job)
 
     async def _post_anew(
         self, job: Job, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]

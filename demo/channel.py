@@ -126,7 +126,7 @@ class LivePage:
         # SimCord refreshes a page after an action, not when a job ends later. An action that met
         # our refresh would be refused and wedge the page, so the two take turns; and an action is
         # on what the page shows now, though the job has edited the message since it was drawn.
-        preview._action = self._action
+        preview._action = self._action  # type: ignore[method-assign]
 
     async def serve(self, *, every: float = 0.25) -> None:
         """Keep the page in step until cancelled. `every` is in seconds."""
@@ -140,12 +140,12 @@ class LivePage:
                         await self._preview.refresh()
                         shown = now
 
-    async def _action(self, context: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
+    async def _action(self, context_id: str | None, body: Mapping[str, Any]) -> dict[str, Any]:
         async with self._lock:
             if "published_revision" in body:
-                revision = self._preview._get_page(context).revision
+                revision = self._preview._get_page(context_id).revision
                 body = {**body, "published_revision": revision}
-            result: dict[str, Any] = await self._act(context, body)
+            result: dict[str, Any] = await self._act(context_id, body)
             return result
 
     def _fingerprint(self) -> str:

@@ -167,7 +167,8 @@ def _bert_tokenizer() -> Any:
 
     special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
     pieces = [*special, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
-    return BertTokenizer(vocab={piece: i for i, piece in enumerate(dict.fromkeys(pieces))})
+    vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
+    return BertTokenizer(vocab=vocab, bos_token="[DEC]")
 
 
 # --- parts --------------------------------------------------------------------------------------
@@ -228,6 +229,7 @@ def _sdxl_unet() -> Any:
 
 
 def _write_blip(folder: Path) -> None:
+    import torch
     from transformers import (
         BlipConfig,
         BlipForConditionalGeneration,
@@ -259,6 +261,9 @@ def _write_blip(folder: Path) -> None:
         "patch_size": 16,
     }
     model = BlipForConditionalGeneration(BlipConfig(text_config=text, vision_config=vision))
+    bias = model.text_decoder.cls.predictions.bias
+    torch.nn.init.constant_(bias, -100.0)
+    bias.data[ids(WORDS)] = 0.0  # it says words only, and goes on until it is stopped
     model.save_pretrained(folder)
     size = {"height": vision["image_size"], "width": vision["image_size"]}
     BlipProcessor(BlipImageProcessor(size=size), tokenizer).save_pretrained(folder)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
 from pipelines.contract.context import Phase, RunContext
+from pipelines.contract.errors import AtelierError
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +28,11 @@ class Mover(Protocol[M]):
         """From disk into RAM. Raises ModelUnavailable."""
         ...
 
-    def move_in(self, model: M) -> None:
+    def move_in(self, key: str, model: M) -> None:
         """From RAM onto the GPU."""
         ...
 
-    def move_out(self, model: M) -> None:
+    def move_out(self, key: str, model: M) -> None:
         """From the GPU into RAM."""
         ...
 
@@ -40,6 +41,7 @@ class Mover(Protocol[M]):
 class _Resident(Generic[M]):
     model: M
     users: int = 0
+    spoilt: bool = False
 
 
 class Residency(Generic[M]):
@@ -54,13 +56,24 @@ class Residency(Generic[M]):
 
     @contextmanager
     def use(self, key: str, context: RunContext | None = None) -> Iterator[M]:
-        """The model, on the GPU until the block ends. Reports Phase.LOADING if it was not there."""
+        """The model, on the GPU until the block ends. Reports Phase.LOADING if it was not there.
+
+        A model whose block failed is dropped and comes from disk again: it may have been
+        half-way through a cast or a move. One that was cancelled, between two steps, is whole.
+        """
         resident = self._bring_in(key, context or RunContext())
         resident.users += 1
         try:
             yield resident.model
+        except AtelierError:
+            raise
+        except BaseException:
+            resident.spoilt = True
+            raise
         finally:
             resident.users -= 1
+            if resident.spoilt and not resident.users:
+                self._resident.pop(key, None)
             self._make_room(0)
 
     def resident(self) -> frozenset[str]:
@@ -76,14 +89,6 @@ class Residency(Generic[M]):
         for key in [k for k, r in self._resident.items() if not r.users]:
             self._evict(key)
 
-    def forget(self, key: str) -> None:
-        """Drop a model that nobody uses, wherever it is; its next use loads it afresh."""
-        resident = self._resident.get(key)
-        if resident is not None and resident.users:
-            raise RuntimeError(f"{key} is in use")
-        self._resident.pop(key, None)
-        self._waiting.pop(key, None)
-
     def clear(self) -> None:
         """Drop every model."""
         self._resident.clear()
@@ -95,7 +100,9 @@ class Residency(Generic[M]):
             context.step(Phase.LOADING)
             self._make_room(self._sizes[key])
             model = self._waiting.pop(key) if key in self._waiting else self._mover.load(key)
-            self._mover.move_in(model)  # a model that fails half-way is in neither dict: dropped
+            self._mover.move_in(
+                key, model
+            )  # a model that fails half-way is in neither dict: dropped
             found = _Resident(model)
         self._resident[key] = found  # now the one used last
         return found
@@ -109,7 +116,7 @@ class Residency(Generic[M]):
 
     def _evict(self, key: str) -> None:
         model = self._resident.pop(key).model
-        self._mover.move_out(model)
+        self._mover.move_out(key, model)
         self._waiting[key] = model
         log.debug("evicted %s", key)
 

@@ -2,7 +2,6 @@ import asyncio
 import io
 import json
 import logging
-import sys
 import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator
@@ -16,6 +15,7 @@ from discord.http import HTTPClient, Route
 
 from bot.config import LogConfig
 from bot.log import REDACTED, Redactor, set_up_logging
+from tests.logs import logging_as_before
 
 BOT_TOKEN = "MTE5NzA0NzU2MzI4MjQ5OTY4Ng.GhXqzT.7Q-s3cr3t_s3cr3t_s3cr3t_s3cr3t_s3cr"
 INTERACTION_TOKEN = "aW50ZXJhY3Rpb246MTIzNDU2Nzg5OnNlY3JldHNlY3JldHNlY3JldHNlY3JldA"
@@ -24,17 +24,8 @@ ODD_TOKEN = "short.but-secret_16"
 
 @pytest.fixture(autouse=True)
 def _logging_as_before() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    hooks = sys.excepthook, threading.excepthook
-    with warnings.catch_warnings():
+    with logging_as_before():
         yield
-    logging.captureWarnings(False)
-    sys.excepthook, threading.excepthook = hooks
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    for name in ("bot", "pipelines", "discord"):
-        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 def written(

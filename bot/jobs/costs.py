@@ -12,6 +12,7 @@ _GUESSES = {
 """Seconds for one run of each model on a card of the class that they are made for."""
 
 _WEIGHT_OF_NEWEST = 0.2
+_LEAST = 0.01  # seconds: nothing is free, or it would never move its owner's turn
 
 
 class Costs:
@@ -32,7 +33,7 @@ class Costs:
     def learn(self, request: Request, gpu_seconds: float) -> None:
         """Take into account that `request` took `gpu_seconds`."""
         models = self._catalog.needs(request)
-        seen = gpu_seconds / _pictures(request)
+        seen = max(gpu_seconds / _pictures(request), _LEAST)
         mean = self._means.setdefault(models, seen)
         self._means[models] = mean + _WEIGHT_OF_NEWEST * (seen - mean)
 

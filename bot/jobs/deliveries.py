@@ -34,7 +34,7 @@ class Deliveries:
         self._tasks = Tasks()
         self._slots = asyncio.Semaphore(_AT_ONCE)
         self._telling: dict[str, asyncio.Task[None]] = {}
-        self._trying: set[str] = set()
+        self._trying: set[str] = set()  # those that hold a slot, or are about to be written down
         self._running = False
         events.subscribe(self._on_event)
 
@@ -69,7 +69,6 @@ class Deliveries:
         """Try until the owner is told, or the bot ends; the job is read anew for every try."""
         try:
             for pause in growing():
-                self._trying.add(job.id)
                 if await self._try(job) or not self._running:
                     return
                 self._trying.discard(job.id)
@@ -85,6 +84,7 @@ class Deliveries:
         """Deliver once. Returns whether that settled it, one way or the other."""
         error: Undeliverable | None = None
         async with self._slots:
+            self._trying.add(job.id)
             try:
                 await self._deliver(job)
             except Undeliverable as undeliverable:

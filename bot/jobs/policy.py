@@ -224,13 +224,13 @@ class Policy:
             job.overdue = next(self._late_ones)
             self._overdue.append(job)
             self._unranked.add(job.owner)
-        while self._overdue:
-            job = self._overdue[0]
-            if not job.gone and self._members[job.owner].head() is job:
-                return job
+        while self._overdue and self._overdue[0].gone:
             self._overdue.popleft()
-            job.passed, job.overdue = False, None  # an older job of its owner came back
-        return None
+        return next((job for job in self._overdue if self._is_head(job)), None)
+
+    def _is_head(self, job: _Waiting) -> bool:
+        """Whether `job` is its owner's next: an older one may have been put back before it."""
+        return not job.gone and self._members[job.owner].head() is job
 
     # -- places -----------------------------------------------------------------------------
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import contextvars
 import time
 from collections.abc import Callable
 
@@ -16,6 +17,7 @@ class Meter:
 
     def __init__(self, publish: Callable[[Progress], None]) -> None:
         self._loop = asyncio.get_running_loop()
+        self._context = contextvars.copy_context()  # the run's; the GPU thread has none of its own
         self._publish = publish
         self._latest: Progress | None = None
         self._under_way = False
@@ -29,7 +31,7 @@ class Meter:
         if not self._under_way:
             self._under_way = True
             with contextlib.suppress(RuntimeError):  # the loop was closed before the run's end
-                self._loop.call_soon_threadsafe(self._arrive)
+                self._loop.call_soon_threadsafe(self._arrive, context=self._context)
 
     def gpu_seconds(self) -> float:
         """What the run took from its first report to now, less what it spent on loading.

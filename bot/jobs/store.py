@@ -14,15 +14,15 @@ import logging
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
 
-from bot.errors import StorageFailed
+from bot.errors import QueueFull, StorageFailed
 from bot.jobs import codec
 from bot.jobs.database import open_database
 from bot.jobs.job import Job, Status, StoredArtifact
@@ -95,31 +95,34 @@ class Store:
         async with self._turn:
             group = [a for a in self._arrivals if not a.written.done()]
             self._arrivals = []
+            answers: Sequence[Exception | None]
             try:
-                answers = await self._insert(group)
-            except _FAILURES as error:
-                log.error("could not write %d jobs: %s", len(group), error)
-                answers = [StorageFailed.because(error)] * len(group)
-        for arrival, refusal in zip(group, answers, strict=True):
+                with _storage_errors():
+                    answers = await self._insert(group)
+            except (StorageFailed, sqlite3.IntegrityError) as error:
+                answers = [error] * len(group)
+        for arrival, answer in zip(group, answers, strict=True):
             if arrival.written.done():
                 continue  # its caller was cancelled meanwhile
-            if refusal is None:
+            if answer is None:
                 arrival.written.set_result(None)
             else:
-                arrival.written.set_exception(refusal)
+                arrival.written.set_exception(answer)
 
-    async def _insert(self, group: Sequence[_Arrival]) -> list[AtelierError | None]:
+    async def _insert(self, group: Sequence[_Arrival]) -> list[QueueFull | None]:
         """Insert those whom the limits allow. Returns the refusal, or None, for each."""
         async with self._transaction():
             crowd = await self._crowd()
-            refusals: list[AtelierError | None] = []
+            refusals: list[QueueFull | None] = []
             for arrival in group:
                 owner = arrival.row["owner"]
                 refusals.append(refusal := crowd.refusal(owner, arrival.limits))
                 if refusal is None:
                     crowd.add(owner, 1, arrival.row["cost"])
             rows = [a.row for a, refusal in zip(group, refusals, strict=True) if refusal is None]
-            await self._connection.executemany(_INSERT, rows)
+            inserted = await self._connection.executemany(_INSERT, rows)
+            # As long as somebody holds it open, a closed connection would keep the file's lock.
+            await inserted.close()
         return refusals
 
     async def _crowd(self) -> Crowd:
@@ -161,7 +164,9 @@ class Store:
 
     async def cancelled(self, job: Job, gpu_seconds: float = 0.0) -> Job | None:
         """Queued or running, as `job` says, → cancelled. None: it is in another state by now."""
-        return await self._finish(job, Status.CANCELLED, gpu_seconds)
+        if not job.status.is_live:
+            return None
+        return await self._finish(job, Status.CANCELLED, gpu_seconds, since=job.status)
 
     async def put_back(self, job: Job) -> Job | None:
         """Running → queued, through no fault of the job: no crash is counted."""
@@ -205,7 +210,7 @@ class Store:
             values = {}
         return await self._change(
             change,
-            "id = :id AND attempt = :attempt AND status = :status AND NOT told",
+            f"id = :id AND attempt = :attempt AND status = :status AND NOT told AND NOT {_LIVE}",
             id=job.id,
             attempt=job.attempt,
             status=job.status.value,
@@ -256,17 +261,18 @@ class Store:
         )
 
     async def usage(self) -> dict[int, float]:
-        """Each owner's GPU-seconds, those of a day ago counted half; live jobs by their estimate.
+        """The GPU-seconds that each owner was charged; those of a day ago count half.
 
-        What a job is charged is in its own row: its estimate while it lives, then what it used.
+        The rows are the ledger: from its lease on a job is charged its estimate, and from its
+        end on what it really used.
         """
         now, used = self._now(), defaultdict[int, float](float)
-        for owner, seconds, since in await self._select(
-            f"SELECT owner, iif({_LIVE}, cost, gpu_seconds), coalesce(ended_at, :now) FROM jobs"
-            " WHERE ended_at IS NULL OR ended_at > :horizon",
+        for owner, seconds, at in await self._select(
+            "SELECT owner, iif(ended_at IS NULL, cost, gpu_seconds), coalesce(ended_at, :now)"
+            " FROM jobs WHERE status = 'running' OR ended_at > :horizon",
             horizon=now - 20 * HALF_LIFE,
         ):
-            used[owner] += decayed(seconds, now - since)
+            used[owner] += decayed(seconds, now - at)
         return dict(used)
 
     # -- housekeeping -----------------------------------------------------------------------
@@ -306,18 +312,23 @@ class Store:
     # -- SQL --------------------------------------------------------------------------------
 
     async def _finish(
-        self, job: Job, status: Status, gpu_seconds: float, **columns: object
+        self,
+        job: Job,
+        end: Status,
+        gpu_seconds: float,
+        *,
+        since: Status = Status.RUNNING,
+        **columns: object,
     ) -> Job | None:
-        """End `job`, if its row is still in the state and of the attempt that `job` says."""
-        change = ", ".join(f"{name} = :{name}" for name in columns)
+        """End `job`, if it is still in the state `since` and of the attempt that `job` says."""
+        change = "".join(f", {name} = :{name}" for name in columns)
         return await self._change(
-            "status = :end, ended_at = :now, gpu_seconds = :gpu_seconds"
-            + (f", {change}" if change else ""),
-            f"id = :id AND attempt = :attempt AND status = :status AND {_LIVE}",
+            f"status = :end, ended_at = :now, gpu_seconds = :gpu_seconds{change}",
+            "id = :id AND attempt = :attempt AND status = :since",
             id=job.id,
             attempt=job.attempt,
-            status=job.status.value,
-            end=status.value,
+            since=since.value,
+            end=end.value,
             gpu_seconds=gpu_seconds,
             **columns,
         )
@@ -337,13 +348,10 @@ class Store:
     async def _select(self, sql: str, **values: object) -> list[sqlite3.Row]:
         """Run one statement, which is a transaction of its own, and fetch all its rows."""
         async with self._turn:
-            try:
+            with _storage_errors():
                 rows: Iterable[sqlite3.Row] = await self._connection.execute_fetchall(
                     sql, {"now": self._now(), **values}
                 )
-            except _FAILURES as error:
-                log.error("the job store failed: %s", error)
-                raise StorageFailed.because(error) from error
         return list(rows)
 
     @asynccontextmanager
@@ -365,6 +373,21 @@ class Store:
             return None
 
 
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Have SQLite's errors leave as StorageFailed.
+
+    Not so IntegrityError: it is a mistake in the code, and trying again would not help.
+    """
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite, after it was closed
+        log.error("the job store failed: %s", error)
+        raise StorageFailed.because(error) from error
+
+
 def _only(jobs: list[Job]) -> Job | None:
     return jobs[0] if jobs else None
 
@@ -374,7 +397,6 @@ def _text(sentence: str) -> str:
     return sentence.encode("utf-8", "replace").decode()
 
 
-_FAILURES = (sqlite3.Error, ValueError)  # a closed connection is a ValueError to aiosqlite
 _LIVE = "status IN ('queued', 'running')"
 _INSERT = (
     f"INSERT INTO jobs ({', '.join(codec.COLUMNS)})"

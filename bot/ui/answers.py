@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import discord
 from discord import app_commands
 
-from pipelines.contract.errors import AtelierError
+from bot.errors import Refused
+from pipelines.contract.errors import AtelierError, BadInput
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +36,28 @@ async def answer_error(interaction: discord.Interaction, error: Exception) -> No
             await interaction.response.send_message(sentence, ephemeral=True)
             return
         if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
-            await interaction.delete_original_response()
+            await _take_back(interaction)
         await interaction.followup.send(sentence, ephemeral=True)
     except discord.HTTPException as closed:
         log.warning("a member could not be told %r: %s", sentence, closed)
+
+
+async def _take_back(interaction: discord.Interaction) -> None:
+    """Remove the public "thinking …".
+
+    The first thing sent after it would be taken for its answer, and be as public. So an answer is
+    given first, and deleted.
+    """
+    await interaction.edit_original_response(content="…")
+    await interaction.delete_original_response()
 
 
 def _sentence(error: Exception) -> str:
     if isinstance(error, app_commands.CommandInvokeError):
         error = error.original
     if isinstance(error, AtelierError):
+        if not isinstance(error, BadInput | Refused):
+            log.warning("an interaction failed: %s", error.sentence)
         return error.sentence
     if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
         return CHANGED

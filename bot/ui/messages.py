@@ -9,7 +9,14 @@ from bot.jobs.job import Job, Status
 from bot.ui.buttons import Action, JobButton
 from bot.ui.text import bar, ordinal, plain, seconds
 from pipelines.contract.context import Phase, Progress
-from pipelines.contract.requests import MAX_SEED, AnimateRequest, ImagineRequest, SketchRequest
+from pipelines.contract.requests import (
+    MAX_PROMPT,
+    MAX_SEED,
+    AnimateRequest,
+    ImagineRequest,
+    SketchRequest,
+    clean_text,
+)
 
 GREY, AMBER, GREEN, RED = (discord.Colour(c) for c in (0x80848E, 0xF0B232, 0x3BA55C, 0xDA373C))
 
@@ -24,7 +31,7 @@ PHASES = {
     Phase.ANIMATING: "Animating",
     Phase.ENCODING: "Saving",
 }
-RETRYABLE = frozenset({"render_failed", "out_of_memory", "cancelled", "quarantined"})
+HOPELESS = frozenset({"bad_input", "too_large"})  # the same request would end the same way
 
 
 def waiting(job: Job, place: int | None) -> ui.LayoutView:
@@ -60,10 +67,9 @@ def ended(job: Job) -> ui.LayoutView:
     """A job that ended without a result, and why."""
     if job.status is Status.CANCELLED:
         return _message(GREY, "**Cancelled**", job, [Action.AGAIN, Action.DELETE])
-    sentence = plain(job.error_sentence or "It did not work, and nobody knows why.", 600)
-    actions = [Action.DELETE]
-    if job.error_code in RETRYABLE or job.status is Status.QUARANTINED:
-        actions.insert(0, Action.AGAIN)
+    sentence = plain(job.error_sentence or "Nobody knows why.", 600)
+    hopeless = job.error_code in HOPELESS
+    actions = [Action.DELETE] if hopeless else [Action.AGAIN, Action.DELETE]
     return _message(RED, f"**That did not work**\n{sentence}", job, actions)
 
 
@@ -124,4 +130,6 @@ def _seeds(seed: int, count: int) -> str:
 
 
 def _caption(job: Job) -> str:
-    return str(job.artifacts[0].facts.get("caption", "")) if job.artifacts else ""
+    """What the captioner saw in the drawing, if that is known."""
+    facts = job.artifacts[0].facts if job.artifacts else {}
+    return clean_text(str(facts.get("caption", ""))[:MAX_PROMPT])

@@ -59,6 +59,10 @@ class _Watch:
         running = self.job.status is Status.RUNNING
         return (self.progress or "starting") if running else ("waiting", self.place)
 
+    @property
+    def is_stale(self) -> bool:
+        return not self.closed and self.state != self.shown
+
     def render(self) -> ui.LayoutView:
         if self.job.status is Status.RUNNING:
             return messages.running(self.job, self.progress)
@@ -68,8 +72,8 @@ class _Watch:
 class ProgressBoard:
     """Listens to job events and edits the waiting messages; starts nothing until an event comes.
 
-    Of each job only the latest state is shown, at a pace that slows down. A progress edit that
-    fails is dropped; the final one, which the delivery makes, is another matter.
+    Of each job only the latest state is shown, at a pace that slows down whether the edits
+    succeed or fail. Where Discord refuses one for good, no more are made for that job.
     """
 
     def __init__(
@@ -164,11 +168,11 @@ class ProgressBoard:
 
     async def _show(self, watch: _Watch) -> None:
         """Edit the message until it shows the latest state."""
-        while True:
+        while watch.is_stale:
             if not self._is_new(watch):
                 await self._sleep(max(watch.due - self._now(), self._budget.wait()))
-            if watch.closed or watch.state == watch.shown:
-                return
+                if not watch.is_stale:
+                    return
             watch.shown = watch.state
             await self._edit(watch)
             watch.due = self._now() + PAUSES[min(watch.edits, len(PAUSES) - 1)]
@@ -179,7 +183,8 @@ class ProgressBoard:
         try:
             await self._roads.edit(watch.origin, watch.render())
         except UNREACHABLE as error:
-            log.info("job %s: a progress edit was dropped: %s", watch.job.id, error)
+            log.info("job %s: a progress edit failed: %s", watch.job.id, error)
+            watch.shown = None  # by the next one, if there is to be a next one
             if isinstance(error, discord.HTTPException) and error.status in (401, 403, 404):
                 watch.closed = True
         finally:

@@ -1,14 +1,17 @@
-"""Words that people typed, made safe to show: they ping nobody, link nowhere, format nothing."""
+"""Words of people and models, made safe to show: they ping nobody, link nowhere, format nothing."""
 
 import re
+
+from pipelines.contract.requests import MAX_PROMPT, clean_text
 
 _MARKS = re.compile(r"[\\*_~`|\[\]<]|:(?=//)|^[#>+-]|(?<=^\d)\.|(?<=^\d\d)\.")
 _AT = "@\u2060"  # no mention is read across a word joiner, and no line broken at it
 
 
 def plain(text: str, room: int) -> str:
-    """One line of `text`, shown letter by letter, in at most `room` characters of markdown."""
-    safe = _MARKS.sub(r"\\\g<0>", text).replace("@", _AT)
+    """`text` on one line, shown letter by letter, in at most `room` characters of markdown."""
+    clean = clean_text(text[:MAX_PROMPT])
+    safe = _MARKS.sub(r"\\\g<0>", clean).replace("@", _AT)
     if len(safe) <= room:
         return safe
     return safe[: room - 1].rstrip("\\ ") + "…"

@@ -66,15 +66,27 @@ class BotProcess:
                 stderr=log,
             )
         if connected:
-            await self._server.wait_for(
-                lambda: (
-                    len(self._server.gateway.identifies) > before
-                    and self._server.gateway.connected
-                    and self._server.state.commands
-                ),
-                timeout=60,
-            )
+            await self._connected(before)
         return self.process
+
+    async def _connected(self, identified: int, timeout: float = 60.0) -> None:
+        """Wait until it has identified once more, or fail with the log of what died."""
+        assert self.process is not None
+        server = self._server
+
+        def ready() -> bool:
+            new = len(server.gateway.identifies) > identified
+            return new and server.gateway.connected and bool(server.state.commands)
+
+        connecting = asyncio.create_task(server.wait_for(ready, timeout))
+        dying = asyncio.create_task(self.process.wait())
+        await asyncio.wait({connecting, dying}, return_when=asyncio.FIRST_COMPLETED)
+        dying.cancel()
+        if not connecting.done():
+            connecting.cancel()
+            lately = self.log.read_text().splitlines()[-5:]
+            raise AssertionError("the bot did not start: " + "\n".join(lately))
+        await connecting
 
     async def kill(self) -> None:
         """SIGKILL, and wait until it is gone and Discord has noticed."""
@@ -84,11 +96,15 @@ class BotProcess:
         await self.process.wait()
         await self._server.wait_for(lambda: not self._server.gateway.connected)
 
-    async def stop(self, timeout: float = 60.0) -> int:
-        """SIGTERM, as a service manager sends it. Returns the exit code."""
+    async def stop(self, *, hurry: bool = False, timeout: float = 60.0) -> int:
+        """SIGTERM, as a service manager sends it; a second one in a `hurry`. The exit code."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
-        return await asyncio.wait_for(self.process.wait(), timeout)
+        if hurry:
+            with suppress(TimeoutError):  # should both arrive as one, the grace has to pass
+                return await self.end(0.5)
+            self.process.send_signal(signal.SIGTERM)
+        return await self.end(timeout)
 
     async def end(self, timeout: float = 60.0) -> int:
         """Wait until it ends by itself. Returns the exit code."""

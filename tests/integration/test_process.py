@@ -13,8 +13,8 @@ async def test_a_second_instance_is_refused_in_one_line(
 ) -> None:
     first = BotProcess(server, tmp_path)
     await first.start()
-    first.log.write_text("")
     second = BotProcess(server, tmp_path)
+    second.log = tmp_path / "second.log"
     await second.start(connected=False)
     assert await second.end() == 2
     [line] = second.log.read_text().splitlines()
@@ -32,7 +32,7 @@ async def test_a_stop_puts_the_running_job_back_and_it_ends_after_the_restart_on
     message = await wait_of(server, running)
     await wait_of(server, waiting)
     assert waits(message)
-    assert await slow.stop() == 0
+    assert await slow.stop(hurry=True) == 0
     quick = BotProcess(server, tmp_path)
     await quick.start()
     for used in (running, waiting):

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 from bot.jobs.files import FileStore
+from bot.jobs.job import Status
 from bot.jobs.store import Store
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from tests.integration.processes import BotProcess
@@ -122,9 +123,9 @@ async def test_no_kill_loses_an_acknowledged_job_or_doubles_a_message(
     await server.wait_for(lambda: all(_ended(a) for a in told), timeout=120)
     assert await bot.stop() == 0
     _check_messages(server, crowd, told)
-    interrupted = await _check_store(tmp_path / "data", told)
+    ends = await _check_store(tmp_path / "data", told)
     with capsys.disabled():
-        sys.stdout.write(f"\n{_summary(crowd, told, interrupted)}\n")
+        sys.stdout.write(f"\n{_summary(crowd, told, ends)}\n")
 
 
 async def _live_and_die(server: LoopbackDiscord, bot: BotProcess, chance: random.Random) -> None:
@@ -175,31 +176,32 @@ def _check_messages(server: LoopbackDiscord, crowd: Crowd, told: list[Asked]) ->
             assert [f.data for f in message.files] == [a.data for a in paint(asked.request)]
 
 
-async def _check_store(folder: Path, told: list[Asked]) -> int:
-    """Every acknowledged job has ended and its files are sound. Returns how many ran again."""
+async def _check_store(folder: Path, told: list[Asked]) -> Counter[str]:
+    """Every acknowledged job has ended well and its files are sound. How many ended how."""
     store = await Store.open(folder / "jobs.sqlite3", folder / "files")
     files = FileStore(folder / "files")
-    interrupted = 0
+    ends = Counter[str]()
     for asked in told:
         assert asked.interaction.original is not None
         [job_id] = jobs_of(asked.interaction.original)
         job = await store.get(job_id)
         assert job is not None
         assert job.told
-        assert not job.status.is_live
+        assert job.status in (Status.DELIVERED, Status.CANCELLED, Status.QUARANTINED), job
         for artifact in job.artifacts:
             await files.read(artifact.path)
-        interrupted += job.attempt > 1
+        ends[job.status] += 1
+        ends["ran again"] += job.attempt > 1
     await store.close()
-    return interrupted
+    return ends
 
 
-def _summary(crowd: Crowd, told: list[Asked], interrupted: int) -> str:
+def _summary(crowd: Crowd, told: list[Asked], ends: Counter[str]) -> str:
     messages = [m for a in told if (m := a.interaction.original) is not None]
-    shown = sum(bool(m.files) for m in messages)
     twice = sum(sum(bool(v.files) for v in m.versions) > 1 for m in messages)
     return (
         f"sigkill: {KILLS} kills, {len(crowd.asked)} commands, {len(told)} acknowledged as queued: "
-        f"{shown} results intact, {len(told) - shown} cancelled or set aside, 0 lost, 0 doubled; "
-        f"{interrupted} were interrupted and ran again, {twice} were shown again in their message"
+        f"{ends[Status.DELIVERED]} results intact, {ends[Status.CANCELLED]} cancelled by their "
+        f"members, {ends[Status.QUARANTINED]} quarantined, 0 lost, 0 doubled; {ends['ran again']} "
+        f"were interrupted and ran again, {twice} were shown again in their message"
     )

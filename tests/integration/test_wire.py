@@ -127,6 +127,16 @@ async def test_a_rate_limit_is_waited_out(server: LoopbackDiscord, ada: Member, 
     assert all(min(at for at in edits if at > limited) - limited >= 0.29 for limited in refused)
 
 
+async def test_a_ban_by_cloudflare_is_sat_out(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    fault = server.faults.refuse("PATCH", EDITS, rate_limited(60, via=False), uploads=True)
+    message = await end_of(server, await imagine(ada))
+    assert fault.met == 1
+    assert [f.data for f in message.files] == [painted()]
+    assert len(studio.runs) == 1
+
+
 async def test_a_server_that_is_ill_for_a_while_gets_it_later_and_once(
     server: LoopbackDiscord, ada: Member, app: App, studio: Studio
 ) -> None:
@@ -235,3 +245,41 @@ async def test_one_whose_way_is_shut_does_not_hold_up_the_others(
     assert [f.data for f in message.files] == [painted(seed=2)]
     server.faults.clear()
     assert await end_of(server, stuck) is waiting
+
+
+async def test_a_drawing_that_discord_no_longer_has_is_refused_in_private(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    used = await ada.slash("sketch", drawing=drawing())
+    server.expire_links()
+    await server.wait_for(lambda: used.followups)
+    assert "upload it again" in used.said
+    assert all(m.ephemeral for m in used.messages)
+    assert used.original is not None
+    assert used.original.deleted, "it still says that it is thinking"
+    assert not studio.runs
+
+
+async def test_a_file_that_is_said_to_be_too_large_is_not_even_fetched(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    large = Upload("house.png", drawing().data, claimed=60 << 20)
+    used = await ada.slash("sketch", drawing=large)
+    await server.wait_for(lambda: used.said)
+    assert "60.0 MiB" in used.said
+    assert all(m.ephemeral for m in used.messages)
+    assert not server.called("GET", "/attachments/")
+
+
+async def test_an_acknowledgement_that_comes_too_late_leaves_no_job(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    gate = server.faults.hold("POST", "/interactions/*")
+    used = await imagine(ada)
+    await gate.arrived.wait()
+    server.clock.advance(4)
+    gate.open()
+    await server.wait_for(lambda: used.refusals)
+    assert used.refusals == [10062]
+    await end_of(server, await imagine(ada, seed=8))
+    assert [run.seed for run in studio.runs] == [8]

@@ -1,26 +1,22 @@
-"""`python -m tests.loopback.child BASE CONFIG`: the bot in a process of its own.
+"""`python -m tests.loopback.child BASE CONFIG`: `python -m bot run` in a Discord of our own.
 
-It is the real one but for two things: discord.py talks to the loopback Discord at BASE, and the
-executor's thread has a LightRunner. Starts, stops and ends as `python -m bot run` does.
+Everything is real but two things: discord.py talks to the loopback Discord at BASE, and the
+executor's thread has a LightRunner, which needs no torch.
 """
 
 import argparse
-import asyncio
-import signal
-import sys
-from contextlib import suppress
 from pathlib import Path
+from unittest.mock import patch
 
-from bot.app import App
-from bot.config import load_config, read_token
-from bot.errors import StartupError
+from bot.cli import cli
+from bot.config import Config
 from bot.executors.thread import ThreadExecutor
-from bot.log import set_up_logging
+from bot.jobs.executor import Executor
 from tests.loopback.pointing import point_discord_at
 from tests.loopback.runner import LightRunner, Studio
 
 
-def main() -> int:
+def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("base")
     parser.add_argument("config", type=Path)
@@ -28,26 +24,13 @@ def main() -> int:
     parser.add_argument("--step-seconds", type=float, default=0.0)
     given = parser.parse_args()
     studio = Studio(steps=given.steps, step_seconds=given.step_seconds)
-    with point_discord_at(given.base):
-        try:
-            asyncio.run(_serve(given.config, studio))
-        except StartupError as error:
-            sys.stderr.write(f"atelier: {error.sentence}\n")
-            return 2
-    return 0
 
+    def light_executor(config: Config) -> Executor:
+        return ThreadExecutor(lambda: LightRunner(studio))
 
-async def _serve(path: Path, studio: Studio) -> None:
-    config = load_config(path)
-    set_up_logging(config.log)
-    executor = ThreadExecutor(lambda: LightRunner(studio))
-    app = await App.open(config, executor=executor)
-    task = asyncio.create_task(app.serve(read_token(config)))
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await task
+    with point_discord_at(given.base), patch("bot.app._executor", light_executor):
+        cli(["run", "--config", str(given.config)])
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

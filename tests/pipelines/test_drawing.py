@@ -1,9 +1,12 @@
+import io
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from pipelines.contract.errors import BadInput
 from pipelines.drawing import read_drawing
+from pipelines.media import vet
 from tests.pipelines.sheets import (
     BLACK,
     WHITE,
@@ -55,6 +58,17 @@ def test_the_picture_is_dark_on_white_paper(name: str) -> None:
     assert np.percentile(tones[paper], 5) >= 225
     if ink.any():
         assert np.median(tones[ink]) < np.median(tones[paper]) - 20
+
+
+def test_a_photo_held_sideways_is_read_upright_after_it_was_vetted() -> None:
+    truth = heart()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # "turn me a quarter clockwise"
+    held = photographed(inked(truth, BLACK)).transpose(Image.Transpose.ROTATE_90)
+    file = io.BytesIO()
+    held.save(file, "JPEG", quality=90, exif=exif)
+    upright = Image.open(io.BytesIO(vet(file.getvalue(), max_megapixels=50)))
+    assert overlap(read_drawing(upright).lines, truth) >= 0.9
 
 
 def test_sizes_and_modes_are_kept() -> None:

@@ -1,0 +1,271 @@
+"""The command line: run, doctor, fetch, sync, render.
+
+What a command needs is imported when it runs, so that `--help` and `run` are quick. Every error
+of our own becomes one line on stderr and exit code 2, or 1 where a render failed.
+"""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+from typer.core import TyperGroup
+
+from bot.config import Config, load_config, read_token
+from bot.errors import StartupError
+from pipelines.contract.errors import AtelierError, Cancelled
+from pipelines.contract.requests import (
+    MAX_SEED,
+    MOTION,
+    STRENGTH,
+    AnimateRequest,
+    Aspect,
+    ImagineRequest,
+    Kind,
+    Request,
+    SketchRequest,
+    new_seed,
+)
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class _Commands(TyperGroup):
+    """Says an error of ours in a line, wherever in a command it comes from."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AtelierError as error:
+            _complain(error)
+            raise typer.Exit(2) from error
+
+
+cli = typer.Typer(
+    cls=_Commands,
+    help="Atelier, a Discord bot that paints on your own GPU.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+render_commands = typer.Typer(
+    help="Make a picture or a video here, without Discord.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+cli.add_typer(render_commands, name="render")
+
+ConfigFile = Annotated[Path, typer.Option("--config", help="The configuration.", metavar="FILE")]
+Output = Annotated[
+    Path | None, typer.Option("-o", "--output", help="Where to save the result.", metavar="FILE")
+]
+Seed = Annotated[
+    int | None, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same result.")
+]
+DEFAULT_CONFIG = Path("config.toml")
+
+
+@cli.command()
+def run(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Run the bot, until Ctrl-C."""
+    settings = load_config(config)
+    token = read_token(settings)
+    from bot.device import require_device
+    from bot.log import set_up_logging
+
+    set_up_logging(settings.log, secrets=[token])
+    require_device(settings.gpu.device)
+    asyncio.run(_serve(settings, token))
+
+
+@cli.command()
+def doctor(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Check this machine, the models and the Discord account; say what to do."""
+    from bot.doctor import Level, examine
+
+    _quiet()
+    problems = 0
+    for finding in examine(config):
+        problems += finding.level is Level.PROBLEM
+        colour = {Level.FINE: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}[finding.level]
+        line = Text.assemble((finding.level, colour), f" {finding.subject:<19} {finding.text}")
+        out.print(line, soft_wrap=True)
+    if problems:
+        raise typer.Exit(1)
+
+
+@cli.command()
+def fetch(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Download the configured models, as far as they are not here."""
+    from bot.fetch import fetch as fetch_models
+
+    _quiet()
+    settings = load_config(config)
+    errors = fetch_models(settings.models, settings.gpu.models_folder, out)
+    for error in errors:
+        _complain(error)
+    if errors:
+        raise typer.Exit(2)
+
+
+@cli.command()
+def sync(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Register the slash commands with Discord, even if they have not changed."""
+    settings = load_config(config)
+    count = asyncio.run(_sync(settings, read_token(settings)))
+    out.print(f"Discord knows {count} commands.")
+
+
+@render_commands.command()
+def sketch(
+    drawing: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
+    prompt: Annotated[str, typer.Option(help="What it shows.")] = "",
+    style: Annotated[str | None, typer.Option(help="A style of the configuration.")] = None,
+    strength: Annotated[
+        int, typer.Option(min=STRENGTH[0], max=STRENGTH[-1], help="How firmly the lines hold.")
+    ] = 70,
+    seed: Seed = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+    output: Output = None,
+) -> None:
+    """Paint a drawing."""
+    from bot.render import vetted
+
+    settings = load_config(config)
+    seed = new_seed() if seed is None else seed
+    with vetted(drawing, settings) as path:
+        request = SketchRequest(
+            drawing=path, prompt=prompt, style=style, strength=strength, seed=seed
+        )
+        _render(request, settings, output)
+
+
+@render_commands.command()
+def imagine(
+    prompt: Annotated[str, typer.Argument(help="What to paint.", show_default=False)],
+    negative: Annotated[str, typer.Option(help="What to leave out.")] = "",
+    aspect: Annotated[Aspect, typer.Option(help="Width to height.")] = Aspect.SQUARE,
+    seed: Seed = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+    output: Output = None,
+) -> None:
+    """Paint a prompt."""
+    settings = load_config(config)
+    seed = new_seed() if seed is None else seed
+    request = ImagineRequest(prompt=prompt, negative=negative, aspect=aspect, seed=seed)
+    _render(request, settings, output)
+
+
+@render_commands.command()
+def animate(
+    image: Annotated[
+        Path | None, typer.Argument(help="A picture file.", show_default=False)
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="Paint this first, instead of a file.")] = "",
+    motion: Annotated[
+        int, typer.Option(min=MOTION[0], max=MOTION[-1], help="How much moves.")
+    ] = 127,
+    seed: Seed = None,
+    config: ConfigFile = DEFAULT_CONFIG,
+    output: Output = None,
+) -> None:
+    """Animate a picture, or a prompt."""
+    from bot.render import vetted
+
+    settings = load_config(config)
+    seed = new_seed() if seed is None else seed
+    if image is None or prompt:
+        request = AnimateRequest(image=image, prompt=prompt, motion=motion, seed=seed)
+        _render(request, settings, output)
+    else:
+        with vetted(image, settings) as path:
+            request = AnimateRequest(image=path, motion=motion, seed=seed)
+            _render(request, settings, output)
+
+
+def _render(request: Request, config: Config, output: Path | None) -> None:
+    """Render with one line for an error: exit code 1, or 130 where a person pressed Ctrl-C."""
+    from bot.device import require_device
+    from bot.render import output_file, render
+
+    _quiet()
+    file = output_file(Kind(request.kind), request.seed, output)
+    require_device(config.gpu.device)
+    try:
+        render(request, config, file, out)
+    except StartupError:
+        raise
+    except AtelierError as error:
+        _complain(error)
+        raise typer.Exit(130 if isinstance(error, Cancelled) else 1) from error
+
+
+async def _serve(config: Config, token: str) -> None:
+    """The bot, until a signal. A second signal lets the running job have no more time."""
+    from bot.app import App
+
+    app = await App.open(config)
+    serving = asyncio.create_task(app.serve(token))
+    hurry: list[asyncio.Task[None]] = []
+
+    def stop() -> None:
+        if serving.cancelling():
+            hurry.append(asyncio.create_task(app.close()))
+        else:
+            serving.cancel()
+
+    with _on_signals(stop), suppress(asyncio.CancelledError):
+        await serving
+    await asyncio.gather(*hurry)
+
+
+@contextmanager
+def _on_signals(stop: Any) -> Iterator[None]:
+    """Have SIGINT and SIGTERM call `stop` on the event loop, where the system can do that."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+    with suppress(NotImplementedError):
+        for number in signals:
+            loop.add_signal_handler(number, stop)
+    try:
+        yield
+    finally:
+        with suppress(NotImplementedError):
+            for number in signals:
+                loop.remove_signal_handler(number)
+
+
+async def _sync(config: Config, token: str) -> int:
+    """Register all commands, and say how many there are."""
+    from bot.account import logged_in
+    from bot.app import App
+
+    app = await App.open(config)
+    try:
+        async with logged_in(app.client, token):
+            await app.client.sync_commands(force=True)
+        return len(app.client.tree.get_commands())
+    finally:
+        await app.close()
+
+
+def _quiet() -> None:
+    """Keep what libraries log off a terminal where a person reads findings and a bar."""
+    from huggingface_hub.utils import logging as hub_logging
+
+    from bot.config import LogConfig
+    from bot.log import set_up_logging
+
+    hub_logging.set_verbosity_error()
+    set_up_logging(LogConfig(level="error"))
+
+
+def _complain(error: AtelierError) -> None:
+    err.print(f"atelier: {error.sentence}", markup=False, soft_wrap=True)

@@ -1,0 +1,179 @@
+"""`python -m bot doctor`: what is right on this machine, what is not, and what to do about it.
+
+Each check is a function that returns a Finding, or some. Nothing is changed, but that lists of
+parts, which are small, are put where `fetch` would put them.
+"""
+
+import asyncio
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from PIL import Image
+
+from bot.account import Account, ask_discord, invitation
+from bot.config import Config, GpuConfig, StorageConfig, load_config, read_token
+from bot.device import require_device
+from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
+from bot.fetch import GIB, Hub, check_disk, free_bytes, is_here
+from pipelines.catalog import Catalog
+from pipelines.contract.errors import AtelierError, DeviceMissing, ModelUnavailable
+from pipelines.media import encode_mp4
+
+
+class Level(StrEnum):
+    """How a check ended."""
+
+    FINE = "✓"
+    WARNING = "!"
+    PROBLEM = "✗"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line: what was looked at, and what was found or is to be done."""
+
+    level: Level
+    subject: str
+    text: str
+
+
+def examine(config_file: Path) -> Iterator[Finding]:
+    """Look at everything. Without a readable configuration there is nothing else to look at."""
+    try:
+        config = load_config(config_file)
+    except ConfigError as error:
+        yield Finding(Level.PROBLEM, "config", error.sentence)
+        return
+    yield Finding(Level.FINE, "config", f"{config_file} is valid")
+    yield from check_account(config)
+    yield check_device(config.gpu)
+    yield check_encoder()
+    yield check_storage(config.storage)
+    yield from check_models(config.models, Hub(config.gpu.models_folder))
+
+
+def check_account(config: Config) -> Iterator[Finding]:
+    """The token, and what Discord says about it."""
+    try:
+        token = read_token(config)
+        account = asyncio.run(ask_discord(token))
+    except DiscordUnreachable as error:
+        yield Finding(Level.WARNING, "token", f"present, but untested. {error.sentence}")
+    except AtelierError as error:
+        yield Finding(Level.PROBLEM, "token", error.sentence)
+    else:
+        yield Finding(Level.FINE, "token", f"Discord knows it as {account.name}")
+        yield from check_servers(account)
+
+
+def check_servers(account: Account) -> Iterator[Finding]:
+    """Whether the bot is in a server, and may do there what it must."""
+    link = invitation(account.application_id)
+    if account.servers == 0:
+        yield Finding(Level.WARNING, "servers", f"in none yet; invite it: {link}")
+    else:
+        yield Finding(Level.FINE, "servers", f"in {account.servers}; invite it elsewhere: {link}")
+    for server, missing in account.lacking.items():
+        yield Finding(
+            Level.WARNING,
+            "permissions",
+            f"{server}: its roles do not give it {', '.join(missing)}; channels may, or invite "
+            "it again with the link above",
+        )
+
+
+def check_device(gpu: GpuConfig) -> Finding:
+    """The device that models would run on, as torch sees it."""
+    try:
+        require_device(gpu.device)
+    except DeviceMissing as error:
+        return Finding(Level.PROBLEM, "device", error.sentence)
+    import torch
+
+    kind, _, index = gpu.device.partition(":")
+    if kind in ("auto", "cuda") and torch.cuda.is_available():
+        card = torch.cuda.get_device_properties(int(index or 0))
+        return Finding(Level.FINE, "device", f"{card.name}, {card.total_memory / GIB:.1f} GiB")
+    if kind in ("auto", "mps") and torch.backends.mps.is_available():
+        return Finding(Level.FINE, "device", "the GPU of this Mac (mps)")
+    if kind in ("cuda", "mps"):
+        return Finding(
+            Level.PROBLEM,
+            "device",
+            f"the driver is there, but torch {torch.__version__} was not built for it; install "
+            "the right torch: https://pytorch.org/get-started",
+        )
+    return Finding(
+        Level.WARNING,
+        "device",
+        "the CPU: the bot works, but a picture takes many minutes and a video hours; install "
+        "a driver and torch for your GPU, or use small models",
+    )
+
+
+def check_encoder() -> Finding:
+    """Whether a video can be made, by making one."""
+    try:
+        encode_mp4([Image.new("RGB", (16, 16))] * 2, 7, {})
+    except (OSError, ValueError) as error:
+        return Finding(
+            Level.PROBLEM,
+            "video",
+            f"libx264 does not work here ({error}); reinstall it: pip install --force-reinstall av",
+        )
+    return Finding(Level.FINE, "video", "H.264 by libx264")
+
+
+def check_storage(storage: StorageConfig) -> Finding:
+    """Whether jobs and results can be written."""
+    folder = storage.folder
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            raise PermissionError(f"{existing} cannot be written to")
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        return Finding(
+            Level.PROBLEM,
+            "storage",
+            f"{folder}: {error.strerror or error}; correct storage.folder or its permissions",
+        )
+    free = free_bytes(folder) / GIB
+    if free < 2:
+        return Finding(
+            Level.WARNING, "storage", f"{folder}: only {free:.1f} GiB free; results need room"
+        )
+    return Finding(Level.FINE, "storage", f"{folder}: {free:.0f} GiB free")
+
+
+def check_models(catalog: Catalog, hub: Hub) -> Iterator[Finding]:
+    """Each checkpoint: here, still to be downloaded, or out of reach; and whether all will fit."""
+    checkpoints = dict(catalog.checkpoints())
+    if not checkpoints:
+        yield Finding(
+            Level.WARNING,
+            "models",
+            "none is configured; add [models.…] tables as in config.example.toml",
+        )
+    missing = 0
+    for place, checkpoint in checkpoints.items():
+        try:
+            here = is_here(place, checkpoint, hub.folder)
+            size = 0 if here else hub.plan(place, checkpoint).size
+        except ModelUnavailable as error:
+            yield Finding(Level.PROBLEM, place, error.sentence)
+            continue
+        missing += size
+        absent = f"{checkpoint.source} is not here ({size / GIB:.1f} GiB): `python -m bot fetch`"
+        yield Finding(
+            Level.FINE if here else Level.PROBLEM, place, checkpoint.source if here else absent
+        )
+    try:
+        check_disk(missing, hub.folder)
+    except TooLittleDisk as error:
+        yield Finding(Level.PROBLEM, "disk", error.sentence)

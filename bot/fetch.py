@@ -1,0 +1,268 @@
+"""`python -m bot fetch`: download what the catalogue names and this machine lacks.
+
+Only the files that the loader reads. Whole files that are there are never asked for again, and a
+connection that drops is taken up where it broke.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HTTPError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+
+from bot.errors import TooLittleDisk
+from pipelines.catalog import Catalog, Checkpoint
+from pipelines.checkpoints import INDEX, gated, index_file, locate, needed_files, unusable
+from pipelines.contract.errors import AtelierError, ModelMissing
+
+GIB = 2**30
+SPARE = GIB  # left free on the disk, for the results
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What is missing of one checkpoint: file names and their sizes in bytes, small files first.
+
+    In this order a checkpoint whose weights are complete is complete.
+    """
+
+    place: str
+    checkpoint: Checkpoint
+    commit: str
+    files: dict[str, int]
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return sum(self.files.values())
+
+
+def fetch(
+    catalog: Catalog, models_folder: Path | None, console: Console, endpoint: str | None = None
+) -> list[AtelierError]:
+    """Download every checkpoint of the catalogue. Returns what could not be had, and why.
+
+    `models_folder` is a Hugging Face cache, without it the user's own; `endpoint` another Hub.
+    Raises TooLittleDisk before anything large is downloaded.
+    """
+    hub = Hub(models_folder, endpoint)
+    downloads, errors = [], []
+    for place, checkpoint in catalog.checkpoints():
+        try:
+            if is_here(place, checkpoint, models_folder):
+                console.print(f"✓ {place}: {checkpoint.source}", markup=False, soft_wrap=True)
+            else:
+                downloads.append(hub.plan(place, checkpoint))
+        except AtelierError as error:
+            errors.append(error)
+    check_disk(sum(download.size for download in downloads), hub.folder)
+    with _progress(console) as progress:
+        for download in downloads:
+            try:
+                _show(hub, download, progress)
+            except AtelierError as error:
+                errors.append(error)
+    return errors
+
+
+def is_here(place: str, checkpoint: Checkpoint, models_folder: Path | None) -> bool:
+    """Whether a checkpoint is on this machine. Raises where it is there and cannot serve."""
+    try:
+        locate(place, checkpoint, models_folder)
+    except ModelMissing:
+        if checkpoint.is_folder:
+            raise
+        return False
+    return True
+
+
+def check_disk(size: int, folder: Path) -> None:
+    """Raise TooLittleDisk unless the disk of `folder` can take `size` bytes more."""
+    free = free_bytes(folder)
+    if size and size + SPARE > free:
+        raise TooLittleDisk(
+            f"{size / GIB:.1f} GiB of models are to be downloaded to {folder}, where "
+            f"{free / GIB:.1f} GiB are free. Free {(size + SPARE - free) / GIB:.1f} GiB there, or "
+            "set gpu.models_folder to a folder on a larger disk."
+        )
+
+
+def free_bytes(folder: Path) -> int:
+    """Bytes free on the disk that holds `folder`, which need not exist yet."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+class Hub:
+    """The Hugging Face Hub, and the folder that keeps what comes from it."""
+
+    def __init__(self, models_folder: Path | None, endpoint: str | None = None) -> None:
+        self.folder = models_folder or Path(constants.HF_HUB_CACHE)
+        self._endpoint = endpoint
+        self._api = HfApi(endpoint=endpoint)
+
+    def plan(self, place: str, checkpoint: Checkpoint) -> Download:
+        """What is missing of a checkpoint. Downloads no weights. Raises ModelUnavailable."""
+        with _explained(place, checkpoint):
+            info = self._api.model_info(
+                checkpoint.source, revision=checkpoint.revision, files_metadata=True
+            )
+            sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
+            index = self._index(checkpoint)
+            names = needed_files(place, checkpoint, sizes, index)
+        missing = [name for name in names if not self._has(checkpoint, name, info.sha)]
+        files = {name: sizes[name] for name in sorted(missing, key=lambda name: sizes[name])}
+        return Download(place, checkpoint, str(info.sha), files)
+
+    def download(self, download: Download, advance: Callable[[int], None]) -> None:
+        """Get what is missing; `advance` is told of bytes as they come. Raises ModelUnavailable."""
+
+        class Bar(_Bar):
+            report = staticmethod(advance)
+
+        with _explained(download.place, download.checkpoint):
+            for name in download.files:
+                self._get(download.checkpoint, name, download.commit, Bar)
+
+    def _index(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
+        """A pipeline's list of parts. Getting it also notes the commit behind the revision."""
+        file = self._get(checkpoint, index_file(checkpoint), checkpoint.revision, _Bar)
+        if index_file(checkpoint) != INDEX:
+            return None
+        index: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
+        return index
+
+    def _get(
+        self, checkpoint: Checkpoint, name: str, revision: str | None, bar: type["_Bar"]
+    ) -> str:
+        file: str = hf_hub_download(
+            checkpoint.source,
+            name,
+            revision=revision,
+            cache_dir=self.folder,
+            endpoint=self._endpoint,
+            tqdm_class=bar,
+        )
+        return file
+
+    def _has(self, checkpoint: Checkpoint, name: str, commit: str | None) -> bool:
+        found = try_to_load_from_cache(
+            checkpoint.source, name, cache_dir=self.folder, revision=commit
+        )
+        return isinstance(found, str)
+
+
+class _Bar:
+    """What huggingface_hub asks of a progress bar. Tells `report` of bytes written to disk."""
+
+    report: Callable[[int], None] = staticmethod(lambda _: None)
+
+    def __init__(self, *_: object, initial: int = 0, **__: object) -> None:
+        self.update(initial)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def update(self, n: float | None = 1) -> None:
+        self.report(int(n or 0))
+
+    def update_transfer(self, n: float | None = 1) -> None:
+        """Bytes from the network, which are counted again when they are written."""
+
+    def set_postfix_str(self, *_: object, **__: object) -> None: ...
+
+    def set_transfer_postfix_str(self, *_: object, **__: object) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def _progress(console: Console) -> Progress:
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(binary_units=True),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console,
+    )
+
+
+def _show(hub: Hub, download: Download, progress: Progress) -> None:
+    """Download with a bar; what goes wrong is said once, at the end, by the caller."""
+    checkpoint = download.checkpoint
+    task = progress.add_task(f"  {download.place}: {checkpoint.source}", total=download.size)
+    hub.download(download, lambda n: progress.advance(task, n))
+    progress.update(
+        task, description=f"✓ {download.place}: {checkpoint.source}", completed=download.size
+    )
+
+
+@contextmanager
+def _explained(place: str, checkpoint: Checkpoint) -> Iterator[None]:
+    """Turn what the Hub and the network raise into ModelUnavailable, with what to do about it."""
+    try:
+        yield
+    except GatedRepoError as error:
+        raise gated(place, checkpoint) from error
+    except RevisionNotFoundError as error:
+        raise unusable(
+            place,
+            checkpoint,
+            f"has no revision {checkpoint.revision!r}. Correct models.{place}.revision.",
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise unusable(
+            place,
+            checkpoint,
+            "is not on the Hub, or is private. Correct models."
+            f"{place}.source, or set HF_TOKEN to a token that may read it.",
+        ) from error
+    except EntryNotFoundError as error:
+        raise unusable(
+            place,
+            checkpoint,
+            f"lacks {index_file(checkpoint)}: it is not in the format of diffusers or "
+            f"transformers. Correct models.{place}.source.",
+        ) from error
+    except (HTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:
+        raise unusable(place, checkpoint, _why(error)) from error
+
+
+def _why(error: Exception) -> str:
+    """What is to be done about an error that is not about one checkpoint in particular."""
+    response = getattr(error, "response", None)
+    if isinstance(error, HfHubHTTPError) and response is not None and response.status_code == 401:
+        return "is refused: the Hub does not know your token. Correct HF_TOKEN or `hf auth login`."
+    if isinstance(error, OSError) and error.errno is not None and not isinstance(error, HTTPError):
+        return f"cannot be stored: {error.strerror}. Mend that and run `python -m bot fetch` again."
+    what = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return (
+        f"could not be downloaded: {what.rstrip('.')}. Check the network and run "
+        "`python -m bot fetch` again; what is complete is kept."
+    )

@@ -1,0 +1,118 @@
+"""/animate: Stable Video Diffusion moves a picture."""
+
+import math
+from typing import Any
+
+import torch
+from PIL import Image, ImageFilter, ImageOps
+
+from pipelines.catalog import AnimateModel, ModelKey, dimensions
+from pipelines.contract.artifact import Artifact, MediaType
+from pipelines.contract.context import Phase, RunContext
+from pipelines.contract.requests import AnimateRequest, Aspect
+from pipelines.loading import Loader
+from pipelines.media import encode_mp4, on_white
+from pipelines.residency import Residency
+from pipelines.steps import Steps
+
+MOST_CROPPED = 0.25  # of a side: where a picture would lose more, it is shown whole
+
+
+def load(model: AnimateModel, loader: Loader) -> Any:
+    """The StableVideoDiffusionPipeline of a catalogue entry, in RAM."""
+    from diffusers import StableVideoDiffusionPipeline
+
+    return loader.load(StableVideoDiffusionPipeline, ModelKey.ANIMATE, model, model.dtype)
+
+
+def render(
+    request: AnimateRequest,
+    picture: Image.Image,
+    model: AnimateModel,
+    models: Residency[Any],
+    context: RunContext,
+) -> tuple[Artifact, ...]:
+    """One video that begins with `picture` (RGB or RGBA)."""
+    size = shape_for(picture.size, model)
+    first = fill(on_white(picture), size)
+    with models.use(ModelKey.ANIMATE, context) as pipeline:
+        frames = move(pipeline, model, context, first, request.motion, request.seed)
+    context.step(Phase.ENCODING)
+    facts: dict[str, str | int | float] = {"prompt": request.prompt} if request.prompt else {}
+    facts |= {
+        "motion": request.motion,
+        "seed": request.seed,
+        "steps": model.steps,
+        "model": model.name,
+    }
+    video = Artifact(
+        data=encode_mp4(frames, model.fps, facts),
+        media_type=MediaType.MP4,
+        name=f"animate-{request.seed}.mp4",
+        width=size[0],
+        height=size[1],
+        facts=facts,
+    )
+    return (video,)
+
+
+def move(
+    pipeline: Any,
+    model: AnimateModel,
+    context: RunContext,
+    first: Image.Image,
+    motion: int,
+    seed: int,
+) -> list[Image.Image]:
+    """The frames of a video of the size of `first`."""
+    steps = Steps(context, Phase.ANIMATING, model.steps)
+    with torch.inference_mode():
+        frames: list[Image.Image] = pipeline(
+            first,
+            width=first.width,
+            height=first.height,
+            num_frames=model.frames,
+            num_inference_steps=model.steps,
+            min_guidance_scale=model.min_guidance,
+            max_guidance_scale=model.max_guidance,
+            fps=model.fps,
+            motion_bucket_id=motion,
+            noise_aug_strength=model.noise,
+            decode_chunk_size=model.decode_chunk,
+            generator=torch.Generator().manual_seed(seed),
+            callback_on_step_end=steps.on_step_end,
+        ).frames[0]
+    return frames
+
+
+def shape_for(size: tuple[int, int], model: AnimateModel) -> tuple[int, int]:
+    """Width and height of the video of a picture of `size`.
+
+    The model's own shape, upright for a portrait; for a picture that is neither, the nearest of
+    a few shapes with as many pixels, so that little of it is cropped.
+    """
+    area = math.sqrt(model.width * model.height)
+    shapes = [
+        (model.width, model.height),
+        (model.height, model.width),
+        *(dimensions(aspect, round(area)) for aspect in Aspect),
+    ]
+    return min(shapes, key=lambda shape: _crop(size, shape))  # the first of equals
+
+
+def fill(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """`picture` (RGB) over all of `size`: cropped at two edges where little is lost by it, else
+    whole before a blurred copy of itself."""
+    covering = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
+    if _crop(picture.size, size) <= MOST_CROPPED:
+        return covering
+    whole = ImageOps.contain(picture, size, Image.Resampling.LANCZOS)
+    background = covering.filter(ImageFilter.GaussianBlur(max(size) / 32))
+    background.paste(whole, ((size[0] - whole.width) // 2, (size[1] - whole.height) // 2))
+    return background
+
+
+def _crop(size: tuple[int, int], shape: tuple[int, int]) -> float:
+    """The fraction of a picture of `size` that is lost when it is cropped to `shape`."""
+    ratio = (size[0] * shape[1]) / (size[1] * shape[0])
+    return 1 - min(ratio, 1 / ratio)

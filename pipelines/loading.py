@@ -1,0 +1,76 @@
+"""From a checkpoint on disk to a model in RAM."""
+
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from pipelines.catalog import Checkpoint, Dtype
+from pipelines.checkpoints import locate, unusable
+from pipelines.device import dtype_on
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Loader:
+    """Reads checkpoints for one device: safetensors only, no code of theirs, never the network."""
+
+    device: torch.device
+    models_folder: Path | None = None
+
+    def load(
+        self, cls: Any, place: str, checkpoint: Checkpoint, dtype: Dtype, **parts: object
+    ) -> Any:
+        """A model or pipeline, `cls` being of diffusers or transformers, in RAM.
+
+        `parts` replace or add to the checkpoint's own. Raises ModelUnavailable.
+        """
+        begun = time.perf_counter()
+        model = self._read(
+            cls,
+            place,
+            checkpoint,
+            dtype=dtype_on(self.device, dtype),
+            variant=checkpoint.variant,
+            use_safetensors=True,
+            **parts,
+        )
+        log.info("loaded models.%s in %.1f s", place, time.perf_counter() - begun)
+        return model
+
+    def load_processor(self, cls: Any, place: str, checkpoint: Checkpoint) -> Any:
+        """What prepares a model's input, and has no weights. Raises ModelUnavailable."""
+        return self._read(cls, place, checkpoint)
+
+    def _read(self, cls: Any, place: str, checkpoint: Checkpoint, **kwargs: object) -> Any:
+        folder = locate(place, checkpoint, self.models_folder)
+        try:
+            return cls.from_pretrained(str(folder), local_files_only=True, **kwargs)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise unusable(
+                place,
+                checkpoint,
+                f"cannot be loaded: {_first_line(error)} If a file is damaged, delete it and run "
+                "`python -m bot fetch`.",
+            ) from error
+
+
+def _first_line(error: Exception) -> str:
+    """What a library says, as one sentence."""
+    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    return line if line.endswith((".", "!", "?")) else f"{line}."
+
+
+def quiet_libraries() -> None:
+    """Keep progress bars and advice meant for programmers out of the log."""
+    import diffusers.utils.logging
+    import transformers.utils.logging
+
+    for library in (diffusers.utils.logging, transformers.utils.logging):
+        library.set_verbosity_error()
+        library.disable_progress_bar()

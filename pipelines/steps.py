@@ -1,0 +1,35 @@
+"""Denoising steps: each is reported, and each is where a run can be cancelled."""
+
+from typing import Any
+
+from pipelines.contract.context import Phase, RunContext
+
+
+class Steps:
+    """Counts the steps of one phase over all the pipeline calls that it takes.
+
+    Its methods are what diffusers calls after each step; they raise Cancelled. Raising is the
+    one way to stop that every pipeline has: Stable Video Diffusion knows no `_interrupt`.
+    """
+
+    def __init__(self, context: RunContext, phase: Phase, total: int) -> None:
+        self._context = context
+        self._phase = phase
+        self._total = total
+        self._done = 0
+        context.step(phase, 0, total)
+
+    def on_step_end(
+        self, pipeline: object, index: int, timestep: object, tensors: dict[str, Any]
+    ) -> dict[str, Any]:
+        """diffusers' `callback_on_step_end`. Changes no tensor."""
+        self._advance()
+        return {}
+
+    def callback(self, index: int, timestep: object, latents: object) -> None:
+        """diffusers' older `callback`, the only one that the adapter pipeline has."""
+        self._advance()
+
+    def _advance(self) -> None:
+        self._done = min(self._done + 1, self._total)  # some samplers call twice a step
+        self._context.step(self._phase, self._done, self._total)

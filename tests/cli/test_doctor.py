@@ -1,0 +1,149 @@
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from bot.account import Account
+from bot.config import GpuConfig, StorageConfig
+from bot.doctor import (
+    Finding,
+    Level,
+    check_device,
+    check_encoder,
+    check_models,
+    check_servers,
+    check_storage,
+    examine,
+)
+from bot.fetch import Hub
+from pipelines.catalog import CaptionModel, Catalog, SketchModel
+from tests.cli.command import command
+from tests.cli.hub import Repository, captioner, hub_of, painter
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_logged_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in list(os.environ):
+        if name.startswith(("HF_", "HUGGING_FACE", "ATELIER_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setattr("huggingface_hub.constants.HF_TOKEN_PATH", str(tmp_path / "no-token"))
+
+
+def by_subject(findings: list[Finding]) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in findings}
+
+
+def test_a_configuration_that_cannot_be_read_is_the_only_finding(tmp_path: Path) -> None:
+    (finding,) = examine(tmp_path / "config.toml")
+    assert finding.level is Level.PROBLEM
+    assert "no such file" in finding.text
+
+
+def test_the_models_here_and_there_and_out_of_reach(tmp_path: Path) -> None:
+    catalog = Catalog(
+        caption=CaptionModel(source="acme/blip"), sketch=SketchModel(source="acme/sdxl")
+    )
+    with hub_of(blip=Repository(captioner()), sdxl=Repository(painter(), gated=True)) as hub:
+        ours = Hub(tmp_path, hub.url)
+        before = by_subject(list(check_models(catalog, ours)))
+        plan = ours.plan("caption", CaptionModel(source="acme/blip"))
+        ours.download(plan, lambda _: None)
+        after = by_subject(list(check_models(catalog, ours)))
+        assert "unet/diffusion_pytorch_model.safetensors" not in hub.downloads()
+    assert before["caption"].level is Level.PROBLEM
+    assert "acme/blip is not here (0.0 GiB): `python -m bot fetch`" in before["caption"].text
+    assert before["sketch"].level is Level.PROBLEM
+    assert "is gated. Accept its licence" in before["sketch"].text
+    assert after["caption"] == Finding(Level.FINE, "caption", "acme/blip")
+
+
+def test_models_that_will_not_fit_on_the_disk(tmp_path: Path) -> None:
+    claimed = shutil.disk_usage(tmp_path).total * 2
+    repository = Repository(captioner(), sizes={"model.safetensors": claimed})
+    catalog = Catalog(caption=CaptionModel(source="acme/blip"))
+    with hub_of(blip=repository) as hub:
+        findings = by_subject(list(check_models(catalog, Hub(tmp_path, hub.url))))
+    assert findings["disk"].level is Level.PROBLEM
+    assert "gpu.models_folder" in findings["disk"].text
+
+
+def test_a_missing_model_without_a_network(tmp_path: Path) -> None:
+    catalog = Catalog(caption=CaptionModel(source="acme/blip"))
+    (finding,) = check_models(catalog, Hub(tmp_path, "http://127.0.0.1:9"))
+    assert finding.level is Level.PROBLEM
+    assert "Check the network" in finding.text
+
+
+def test_no_models_at_all(tmp_path: Path) -> None:
+    (finding,) = check_models(Catalog(), Hub(tmp_path))
+    assert finding.level is Level.WARNING
+    assert "none is configured" in finding.text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_machine_without_cuda() -> None:
+    assert check_device(GpuConfig(device="cuda")).level is Level.PROBLEM
+    finding = check_device(GpuConfig())
+    assert finding.level is Level.WARNING
+    assert finding.text.startswith("the CPU: the bot works, but")
+    assert check_device(GpuConfig(device="cpu")).level is Level.WARNING
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
+def test_a_machine_with_cuda() -> None:
+    for device in ("auto", "cuda", "cuda:0"):
+        finding = check_device(GpuConfig(device=device))
+        assert finding.level is Level.FINE
+        assert "GiB" in finding.text
+    assert check_device(GpuConfig(device="cuda:63")).level is Level.PROBLEM
+
+
+def test_videos_can_be_made_here() -> None:
+    assert check_encoder() == Finding(Level.FINE, "video", "H.264 by libx264")
+
+
+def test_the_storage_folder(tmp_path: Path) -> None:
+    fine = check_storage(StorageConfig(folder=tmp_path / "not/yet/there"))
+    assert fine.level is not Level.PROBLEM
+    assert not (tmp_path / "not").exists()
+    (tmp_path / "taken").write_text("")
+    assert check_storage(StorageConfig(folder=tmp_path / "taken")).level is Level.PROBLEM
+
+
+def test_an_uninvited_bot_is_given_its_invitation() -> None:
+    (finding,) = check_servers(Account("painter", 88, 0, {}))
+    assert finding.level is Level.WARNING
+    assert "https://discord.com/oauth2/authorize?client_id=88" in finding.text
+
+
+def test_a_server_that_is_too_strict() -> None:
+    fine, strict = check_servers(Account("painter", 88, 2, {"strict": ["attach files"]}))
+    assert fine.level is Level.FINE
+    assert strict.level is Level.WARNING
+    assert "strict: its roles do not give it attach files" in strict.text
+
+
+def test_as_a_command(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('models.caption = {source = "./nowhere"}')
+    ended = command("doctor", cwd=tmp_path)
+    assert ended.code == 1
+    assert ended.err == ""
+    lines = ended.out.splitlines()
+    assert [line.split()[:2] for line in lines[:2]] == [["✓", "config"], ["✗", "token"]]
+    assert all(line[0] in "✓!✗" for line in lines)
+    assert any(line.startswith("✗ caption") and "./nowhere" not in line for line in lines)
+
+
+def test_a_token_is_only_untested_where_discord_is_away(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    ended = command(
+        "doctor", cwd=tmp_path, discord="http://127.0.0.1:9", ATELIER_TOKEN="some-token"
+    )
+    assert ended.code == 0
+    (line,) = [line for line in ended.out.splitlines() if line[2:7] == "token"]
+    assert line.startswith("! token")
+    assert "present, but untested" in line
+    assert "some-token" not in ended.out + ended.err

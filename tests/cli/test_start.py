@@ -1,0 +1,143 @@
+"""What cannot start says so in one line, with exit code 2; what can is quick."""
+
+import asyncio
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from bot.jobs.store import Store
+from tests.cli.command import Ended, command, surroundings
+from tests.loopback import LoopbackDiscord
+
+TOKEN = "a-token"
+
+
+def run(folder: Path, config: str = "", token: str = TOKEN, discord: str | None = None) -> Ended:
+    """`python -m bot run` in `folder` with a configuration that logs little."""
+    (folder / "config.toml").write_text(f'log.level = "error"\n{config}')
+    return command("run", cwd=folder, discord=discord, ATELIER_TOKEN=token)
+
+
+def test_without_a_configuration(tmp_path: Path) -> None:
+    ended = command("run", cwd=tmp_path)
+    assert ended.code == 2
+    assert "config.toml: there is no such file. Copy config.example.toml" in ended.complaint
+
+
+def test_an_unknown_key(tmp_path: Path) -> None:
+    ended = run(tmp_path, 'gpu.devise = "cuda"')
+    assert ended.code == 2
+    assert "gpu.devise: there is no such key; did you mean gpu.device?" in ended.complaint
+
+
+def test_without_a_token(tmp_path: Path) -> None:
+    ended = run(tmp_path, token="")
+    assert ended.code == 2
+    assert "There is no bot token. Set ATELIER_TOKEN" in ended.complaint
+
+
+async def test_a_token_that_discord_refuses(tmp_path: Path) -> None:
+    async with LoopbackDiscord() as server:
+        ended = await asyncio.to_thread(run, tmp_path, token="wrong", discord=server.base)
+    assert ended.code == 2
+    assert "Discord refuses the bot token" in ended.complaint
+
+
+def test_a_port_in_use(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = run(tmp_path, f"metrics.port = {port}")
+    assert ended.code == 2
+    assert f"another program uses 127.0.0.1:{port}" in ended.complaint
+
+
+async def test_a_second_instance(tmp_path: Path) -> None:
+    first = await Store.open(tmp_path / "data/jobs.sqlite3", tmp_path / "data/files")
+    try:
+        ended = await asyncio.to_thread(run, tmp_path)
+    finally:
+        await first.close()
+    assert ended.code == 2
+    assert "already running" in ended.complaint
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_without_cuda(tmp_path: Path) -> None:
+    ended = run(tmp_path, 'gpu.device = "cuda"')
+    assert ended.code == 2
+    assert "gpu.device is 'cuda', but this machine has no such device" in ended.complaint
+
+
+def test_a_storage_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "taken").write_text("")
+    ended = run(tmp_path, 'storage.folder = "taken"')
+    assert ended.code == 2
+    assert "taken" in ended.complaint
+
+
+def test_help_is_quick_and_names_every_command(tmp_path: Path) -> None:
+    command("--help", cwd=tmp_path)  # so that bytecode is written
+    begun = time.perf_counter()
+    ended = command("--help", cwd=tmp_path)
+    assert time.perf_counter() - begun < 2
+    assert ended.code == 0
+    for word in ("run", "doctor", "fetch", "sync", "render"):
+        assert f"\n  {word} " in ended.out
+
+
+def test_a_typing_mistake_is_no_traceback(tmp_path: Path) -> None:
+    ended = command("rnu", cwd=tmp_path)
+    assert ended.code == 2
+    assert "rnu" in ended.err
+
+
+def test_nothing_heavy_is_imported_before_the_commands_are_ready(tmp_path: Path) -> None:
+    script = (
+        "import sys, bot.cli, bot.app, bot.log, bot.device, bot.metrics\n"
+        "heavy = {'torch', 'diffusers', 'transformers', 'accelerate'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    out = subprocess.check_output(
+        [sys.executable, "-c", script], cwd=tmp_path, env=surroundings(), text=True
+    )
+    assert out == "[]\n"
+
+
+async def test_sync_registers_every_command(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    async with LoopbackDiscord() as server:
+        for _ in range(2):  # the second time too, though nothing has changed
+            ended = await asyncio.to_thread(
+                command, "sync", cwd=tmp_path, discord=server.base, ATELIER_TOKEN=server.token
+            )
+            assert (ended.code, ended.err) == (0, "")
+            assert ended.out == f"Discord knows {len(server.state.commands)} commands.\n"
+        assert len(server.state.commands) >= 3
+        puts = [call for call in server.calls if call.method == "PUT"]
+        assert len(puts) >= 2
+
+
+async def test_sync_with_a_token_that_discord_refuses(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    async with LoopbackDiscord() as server:
+        ended = await asyncio.to_thread(
+            command, "sync", cwd=tmp_path, discord=server.base, ATELIER_TOKEN="wrong"
+        )
+    assert ended.code == 2
+    assert "Discord refuses the bot token" in ended.complaint
+
+
+def test_sync_without_discord(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    ended = command(
+        "sync", cwd=tmp_path, discord=f"http://127.0.0.1:{port}", ATELIER_TOKEN="some-token"
+    )
+    assert ended.code == 2
+    assert "Discord gave no useful answer" in ended.complaint

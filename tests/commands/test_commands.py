@@ -1,0 +1,148 @@
+"""The three commands, from the slash to the picture in the channel."""
+
+import io
+import json
+
+import av
+import pytest
+from PIL import Image
+from simcord.actors import MemberActor
+
+from bot.app import App
+from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, SketchRequest
+from pipelines.media import open_picture
+from tests.loopback.runner import paint
+from tests.ui.channel import Channel, drawing
+from tests.ui.fixtures import Ends, Moods
+
+
+async def test_imagine_ends_in_the_pictures_and_what_was_asked(
+    channel: Channel, ada: MemberActor, studio: Moods, ends: Ends
+) -> None:
+    result = await ada.slash(
+        channel.handle,
+        "imagine",
+        prompt="a lighthouse",
+        negative="people",
+        aspect="16:9",
+        count=2,
+        seed=7,
+    )
+    await ends.next()
+    [message] = channel.shown()
+    [request] = studio.runs
+    assert request == ImagineRequest(
+        prompt="a lighthouse", negative="people", aspect=Aspect.WIDE, count=2, seed=7
+    )
+    assert result.response is not None and result.response.id == message.message.id
+    assert await message.files() == [artifact.data for artifact in paint(request)]
+    assert message.alt_texts == ["a lighthouse", "a lighthouse"]
+    assert message.text.splitlines() == [
+        "a lighthouse",
+        "-# without: people",
+        f"-# `/imagine` · 16:9 · seeds 7–8 · 0.0 s · for <@{ada.id}>",
+    ]
+    assert message.buttons == ["Again", "Delete"]
+
+
+async def test_sketch_shows_the_caption_that_was_used(
+    channel: Channel, ada: MemberActor, studio: Moods, ends: Ends
+) -> None:
+    await ada.slash(
+        channel.handle,
+        "sketch",
+        drawing=("my house.png", drawing()),
+        prompt="a cosy cabin",
+        style="watercolour",
+        strength=90,
+        seed=7,
+    )
+    await ends.next()
+    [message] = channel.shown()
+    [request] = studio.runs
+    assert isinstance(request, SketchRequest)
+    assert open_picture(request.drawing).size == (200, 150)
+    assert message.text.splitlines() == [
+        "a cosy cabin",
+        "-# caption: a drawing of a house",
+        f"-# `/sketch` · watercolour · strength 90 · seed 7 · 0.0 s · for <@{ada.id}>",
+    ]
+    [picture] = await message.files()
+    assert Image.open(io.BytesIO(picture)).format == "PNG"
+
+
+async def test_sketch_needs_a_drawing_only(
+    channel: Channel, ada: MemberActor, studio: Moods, ends: Ends
+) -> None:
+    await ada.slash(channel.handle, "sketch", drawing=("house.png", drawing()))
+    await ends.next()
+    [message] = channel.shown()
+    [request] = studio.runs
+    assert (request.prompt, request.style, request.strength) == ("", None, 70)  # type: ignore[union-attr]
+    assert message.alt_texts == ["a drawing of a house"]
+
+
+@pytest.mark.parametrize("options", [{"image": ("house.png", drawing())}, {"prompt": "waves"}])
+async def test_animate_ends_in_a_video_that_plays(
+    channel: Channel,
+    ada: MemberActor,
+    studio: Moods,
+    ends: Ends,
+    options: dict[str, object],
+) -> None:
+    await ada.slash(channel.handle, "animate", motion=200, seed=7, **options)
+    await ends.next()
+    [message] = channel.shown()
+    [request] = studio.runs
+    assert isinstance(request, AnimateRequest)
+    assert (request.image is None) == ("prompt" in options)
+    [video] = await message.files()
+    with av.open(io.BytesIO(video)) as opened:
+        assert len(list(opened.decode(video=0))) == 6
+    details = f"-# `/animate` · motion 200 · seed 7 · 0.0 s · for <@{ada.id}>"
+    assert message.text.splitlines() == [*([request.prompt] if request.prompt else []), details]
+
+
+async def test_without_a_seed_every_job_has_its_own(
+    channel: Channel, ada: MemberActor, studio: Moods, ends: Ends
+) -> None:
+    for _ in range(3):
+        await ada.slash(channel.handle, "imagine", prompt="a lighthouse")
+        await ends.next()
+    assert len({request.seed for request in studio.runs}) == 3
+
+
+async def test_an_animated_gif_counts_as_its_first_frame(
+    channel: Channel, ada: MemberActor, studio: Moods, ends: Ends
+) -> None:
+    frames = [Image.new("RGB", (64, 48), colour) for colour in ("red", "blue")]
+    gif = io.BytesIO()
+    frames[0].save(gif, "GIF", save_all=True, append_images=frames[1:])
+    await ada.slash(channel.handle, "animate", image=("party.gif", gif.getvalue()))
+    await ends.next()
+    [request] = studio.runs
+    assert isinstance(request, AnimateRequest) and request.image is not None
+    assert open_picture(request.image).getpixel((5, 5)) == (255, 0, 0)
+
+
+async def test_styles_are_completed_while_they_are_typed(
+    channel: Channel, ada: MemberActor
+) -> None:
+    all_of_them = await ada.autocomplete(channel.handle, "sketch", "style", "")
+    assert [c["name"] for c in all_of_them] == ["watercolour", "oil painting", "pixel art"]
+    some = await ada.autocomplete(channel.handle, "sketch", "style", "OIL")
+    assert [c["value"] for c in some] == ["oil painting"]
+
+
+def test_the_commands_are_what_discord_allows(app: App) -> None:
+    commands = {c.name: c.to_dict(app.client.tree) for c in app.client.tree.get_commands()}
+    assert set(commands) == {"sketch", "imagine", "animate"}
+    for command in commands.values():
+        assert command["contexts"] == [0]  # servers
+        assert len(json.dumps(command)) < 8000
+        assert all(1 <= len(option["description"]) <= 100 for option in command["options"])
+        required = [bool(option.get("required")) for option in command["options"]]
+        assert required == sorted(required, reverse=True)
+    assert [o["name"] for o in commands["sketch"]["options"] if o["required"]] == ["drawing"]
+    assert [o["name"] for o in commands["imagine"]["options"] if o["required"]] == ["prompt"]
+    assert not [o for o in commands["animate"]["options"] if o["required"]]

@@ -1,0 +1,1 @@
+"""The end of a job on its way to its owner."""

@@ -1,0 +1,315 @@
+"""Every end of a job reaches its owner by the first road that is open, once."""
+
+import io
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from PIL import Image
+from simcord.actors import MemberActor
+
+from bot import delivery
+from bot.app import App
+from bot.delivery import Delivery
+from bot.errors import Undeliverable
+from bot.jobs.events import JobEnded, JobStarted
+from bot.jobs.job import Job, Status
+from pipelines.contract.errors import OutOfMemory
+from pipelines.contract.requests import ImagineRequest
+from tests.integration.apps import Heard
+from tests.loopback.runner import paint
+from tests.ui.channel import Channel, Shown
+from tests.ui.fixtures import Ends, Moods, restarted
+
+TOKEN_EDIT = ("PATCH", "/webhooks/*/messages/*")
+FINAL = ["Again", "Delete"]
+PICTURE = paint(ImagineRequest(prompt="a lighthouse", seed=7))[0].data
+
+
+@pytest.fixture
+async def running(app: App, channel: Channel, ada: MemberActor, studio: Moods) -> Shown:
+    """A job of ada's that is held on the GPU until `studio.gate` is set; its message."""
+    return await begin(app, channel, ada, studio)
+
+
+async def begin(
+    app: App, channel: Channel, member: MemberActor, studio: Moods, **options: Any
+) -> Shown:
+    studio.gate.clear()
+    heard = Heard(app.events)
+    await member.slash(
+        channel.handle, "imagine", **{"prompt": "a lighthouse", "seed": 7, **options}
+    )
+    await heard.of(JobStarted)
+    return channel.shown()[-1]
+
+
+async def finish(studio: Moods, ends: Ends) -> Job:
+    """Let go of the GPU, and wait until the owner has been told."""
+    studio.gate.set()
+    return await ends.next()
+
+
+def requests(channel: Channel, method: str, path: str) -> int:
+    """How often the bot has called a route."""
+    return sum(r.method == method and path in r.path for r in channel.env.http_requests)
+
+
+# -- the roads ------------------------------------------------------------------------------
+
+
+async def test_the_interactions_token_edits_the_message(
+    channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    job = await finish(studio, ends)
+    assert job.status is Status.DELIVERED
+    assert [m.buttons for m in channel.shown()] == [FINAL]
+    assert await running.files() == [PICTURE]
+    assert requests(channel, "PATCH", "/channels/") == 0
+
+
+async def test_after_fourteen_minutes_the_bot_edits_it_as_itself(
+    channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    await channel.env.advance_time(16 * 60)
+    await finish(studio, ends)
+    assert [m.buttons for m in channel.shown()] == [FINAL]
+    assert await running.files() == [PICTURE]
+    assert requests(channel, "PATCH", "/channels/") == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(401, 50027), (403, 50013), (404, 10015), (404, 10008), (400, 0)]
+)
+async def test_any_refusal_of_the_token_leaves_it_to_the_bot(
+    channel: Channel, running: Shown, ends: Ends, studio: Moods, status: int, code: int
+) -> None:
+    channel.env.inject_error(*TOKEN_EDIT, status=status, code=code, times=None)
+    await finish(studio, ends)
+    assert [m.buttons for m in channel.shown()] == [FINAL]
+    assert await running.files() == [PICTURE]
+
+
+async def test_a_message_that_was_deleted_is_replaced_by_one_that_calls_its_owner(
+    app: App,
+    channel: Channel,
+    running: Shown,
+    ada: MemberActor,
+    ends: Ends,
+    studio: Moods,
+) -> None:
+    moderator = channel.member("mod", manage_messages=True)
+    await moderator.delete(running.message)
+    job = await finish(studio, ends)
+    [message] = channel.shown()
+    assert message.message.id != running.message.id
+    assert await message.files() == [PICTURE]
+    [post] = [r for r in channel.env.http_requests if r.path.endswith("/messages")]
+    assert post.json is not None
+    assert (post.json["nonce"], post.json["enforce_nonce"]) == (job.id, True)
+    assert post.json["allowed_mentions"]["users"] == [ada.id]
+    assert f"<@{ada.id}>" in message.text
+    await ada.click(message.message, label="Delete")
+    assert channel.shown() == []
+
+
+async def test_a_crash_after_a_new_message_does_not_post_a_second(
+    app: App, channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    moderator = channel.member("mod", manage_messages=True)
+    await moderator.delete(running.message)
+    job = await finish(studio, ends)
+    rendered = replace(await app.queue.get(job.id), status=Status.RENDERED)
+    await Delivery(app.client.roads, app.board, app.queue, app.files).deliver(rendered)
+    assert len(channel.shown()) == 1
+
+
+# -- all roads closed -----------------------------------------------------------------------
+
+
+def close_the_channel(channel: Channel) -> None:
+    """Take the bot's permissions away. The interaction's token is refused as well."""
+    here = f"/channels/{channel.handle.id}/messages"
+    channel.env.inject_error(*TOKEN_EDIT, status=404, code=10008, times=None)
+    channel.env.inject_error("PATCH", f"{here}/*", status=403, code=50001, times=None)
+    channel.env.inject_error("POST", here, status=403, code=50013, times=None)
+
+
+async def test_where_it_may_not_write_the_member_is_told_once_and_the_result_kept(
+    app: App, channel: Channel, running: Shown, ada: MemberActor, ends: Ends, studio: Moods
+) -> None:
+    close_the_channel(channel)
+    job = await finish(studio, ends)
+    assert (job.status, job.error_code) == (Status.RENDERED, "undeliverable")
+    assert await app.files.read(job.artifacts[0].path) == PICTURE
+    [whisper] = [m for m in channel.handle.history(viewer=ada) if m.flags.ephemeral]
+    assert whisper.content == (
+        f"Your `/imagine` has ended, but I could not show it in <#{channel.handle.id}>: I am not "
+        "allowed to. Ask a moderator to give me View Channel, Send Messages and Attach Files "
+        "there; the same request with seed 7 gives the same result."
+    )
+
+
+async def test_when_the_token_is_dead_as_well_the_member_is_told_in_person(
+    channel: Channel, running: Shown, ada: MemberActor, ends: Ends, studio: Moods
+) -> None:
+    close_the_channel(channel)
+    channel.env.inject_error("POST", "/webhooks/*", status=401, code=50027, times=None)
+    await finish(studio, ends)
+    [direct] = ada.user.dm_channel.history()
+    assert "I am not allowed to" in direct.content
+
+
+async def test_when_nobody_can_be_reached_it_is_given_up(
+    channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    close_the_channel(channel)
+    channel.env.inject_error("POST", "/webhooks/*", status=401, code=50027, times=None)
+    channel.env.inject_error("POST", "/users/@me/channels", status=403, code=50007, times=None)
+    assert (await finish(studio, ends)).error_code == "undeliverable"
+
+
+async def test_a_cancelled_job_whose_message_is_gone_is_not_spoken_of_again(
+    app: App, channel: Channel, running: Shown, ada: MemberActor, ends: Ends
+) -> None:
+    job_id = running.job_id
+    await channel.member("mod", manage_messages=True).delete(running.message)
+    await app.queue.cancel(job_id)
+    job = await ends.next()
+    assert (job.id, job.status, job.error_code) == (job_id, Status.CANCELLED, None)
+    assert channel.handle.history(viewer=ada) == []
+
+
+# -- trouble that passes --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("status", "code"), [(500, 0), (503, 0), (429, 0), (400, 30046)])
+async def test_trouble_of_discords_is_waited_out_without_another_run(
+    channel: Channel, running: Shown, ends: Ends, studio: Moods, status: int, code: int
+) -> None:
+    channel.env.inject_error(*TOKEN_EDIT, status=status, code=code)
+    await finish(studio, ends)
+    assert [m.buttons for m in channel.shown()] == [FINAL]
+    assert requests(channel, "PATCH", "/channels/") == 0
+    assert len(studio.runs) == 1
+
+
+async def test_what_a_crash_left_rendered_is_delivered_after_the_restart(
+    app: App, channel: Channel, running: Shown, studio: Moods
+) -> None:
+    await app.deliveries.stop()
+    heard = Heard(app.events)
+    studio.gate.set()
+    await heard.of(JobEnded)
+    assert running.buttons == ["Cancel"]
+    later = await restarted(channel, app, studio)
+    try:
+        await Ends(later.events).next()
+        assert [m.buttons for m in channel.shown()] == [FINAL]
+        assert len(studio.runs) == 1
+    finally:
+        await later.close()
+
+
+# -- sizes ----------------------------------------------------------------------------------
+
+
+async def test_what_is_larger_than_the_channel_takes_is_made_smaller(
+    app: App, channel: Channel, ada: MemberActor, ends: Ends, studio: Moods
+) -> None:
+    message = await begin(app, channel, ada, studio, prompt="a large lighthouse")
+    await limit_files(app, message, 400_000)
+    await finish(studio, ends)
+    [data] = await message.files()
+    assert len(data) <= 400_000
+    assert Image.open(io.BytesIO(data)).format in ("WEBP", "JPEG")
+
+
+async def test_what_discord_finds_too_large_is_made_smaller_and_sent_again(
+    app: App, channel: Channel, ada: MemberActor, ends: Ends, studio: Moods
+) -> None:
+    message = await begin(app, channel, ada, studio, prompt="a large lighthouse")
+    channel.env.inject_error(*TOKEN_EDIT, status=413, code=40005)
+    await finish(studio, ends)
+    [data] = await message.files()
+    assert len(data) <= 3 * 1024 * 1024 // 2
+    assert len(studio.runs) == 1
+
+
+async def test_what_discord_finds_too_large_in_every_size_is_said_and_kept(
+    app: App, channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    channel.env.inject_error(*TOKEN_EDIT, status=413, code=40005)
+    job = await finish(studio, ends)
+    assert running.text.splitlines()[:2] == [
+        "**That did not work**",
+        "Discord takes no version of this result here, however small.",
+    ]
+    assert running.buttons == ["Delete"]
+    assert (job.status, job.error_code) == (Status.RENDERED, "undeliverable")
+
+
+async def test_pictures_that_go_together_fit_together(
+    app: App,
+    channel: Channel,
+    ada: MemberActor,
+    ends: Ends,
+    studio: Moods,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(delivery, "MESSAGE_BYTES", 1_000_000)
+    message = await begin(app, channel, ada, studio, prompt="a large lighthouse", count=2)
+    await finish(studio, ends)
+    files = await message.files()
+    assert len(files) == 2
+    assert sum(map(len, files)) <= 1_000_000
+
+
+async def limit_files(app: App, message: Shown, limit: int) -> None:
+    """Have the job remember that the interaction allowed files of `limit` bytes."""
+    job = await app.queue.get(message.job_id)
+    await app.queue.set_origin(job.id, {**job.origin, "filesize_limit": limit})
+
+
+# -- ends without a result ------------------------------------------------------------------
+
+
+async def test_a_failure_is_told_in_the_same_message(
+    channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    studio.error = OutOfMemory("The card is full. Try fewer pictures at once.")
+    job = await finish(studio, ends)
+    assert job.status is Status.FAILED
+    [message] = channel.shown()
+    assert message.text.splitlines()[:3] == [
+        "**That did not work**",
+        r"The card is full. Try fewer pictures at once.",
+        "a lighthouse",
+    ]
+    assert message.buttons == FINAL
+
+
+async def test_a_failure_that_nobody_foresaw_shows_no_traceback(
+    channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    studio.error = ZeroDivisionError("tensor of shape [4, 64, 64]")
+    await finish(studio, ends)
+    [message] = channel.shown()
+    assert "nobody foresaw" in message.text
+    assert "tensor" not in message.text
+
+
+async def test_a_file_that_the_disk_has_damaged_is_said(
+    app: App, channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    await app.deliveries.stop()
+    heard = Heard(app.events)
+    studio.gate.set()
+    job = (await heard.of(JobEnded)).job
+    job.artifacts[0].path.write_bytes(b"noise")
+    deliver = Delivery(app.client.roads, app.board, app.queue, app.files).deliver
+    with pytest.raises(Undeliverable, match="no longer holds"):
+        await deliver(job)
+    [message] = channel.shown()
+    assert message.text.splitlines()[0] == "**That did not work**"
+    assert message.buttons == FINAL

@@ -1,0 +1,123 @@
+"""The demo's page in a real browser: a person types, uploads, clicks and plays."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from demo.sample import draw_sample
+
+ROOT = Path(__file__).parents[2]
+PATIENCE = 60_000.0  # milliseconds, for a slow machine; nothing waits longer than it must
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+expect.set_options(timeout=PATIENCE)
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None,
+        reason="Chromium is not installed: `apt-get install chromium`, then `pytest -m browser`",
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "demo", "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as demo:
+        assert demo.stdout is not None
+        address = (re.search(r"http://127\.0\.0\.1:\d+/\S*", line) for line in demo.stdout)
+        yield next(found.group() for found in address if found)
+        demo.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser: Browser, url: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1000, "height": 900})
+    page.set_default_timeout(PATIENCE)
+    page.goto(url)
+    expect(results(page).first).to_be_visible()
+    yield page
+    page.close()
+
+
+def results(page: Page) -> Locator:
+    """The messages in the channel that hold a finished result."""
+    return page.locator("[data-message-id]").filter(has=page.get_by_role("button", name="Again"))
+
+
+def type_command(page: Page, name: str, *keys: str) -> None:
+    page.get_by_role("textbox", name="Message").click()
+    page.keyboard.type(f"/{name}")
+    expect(page.get_by_role("option", name=f"/{name}")).to_be_visible()
+    page.keyboard.press("Enter")
+    for key in keys:
+        page.keyboard.type(key)
+
+
+def test_opens_on_the_results_of_the_three_commands(page: Page) -> None:
+    for command in ("/sketch", "/imagine", "/animate"):
+        expect(results(page).filter(has_text=command).first).to_be_visible()
+
+
+def test_the_video_plays(page: Page) -> None:
+    video = page.locator("video").first
+    # The page may load its media anew while it opens, which interrupts a play().
+    page.wait_for_function(
+        """() => {
+            const video = document.querySelector("video");
+            video.muted = true;
+            if (video.paused) video.play().catch(() => {});
+            return video.currentTime > 0.2;
+        }"""
+    )
+    size = video.evaluate("video => [video.videoWidth, video.videoHeight]")
+    assert size == [192, 192]
+
+
+def test_a_typed_prompt_becomes_a_picture_and_again_another(page: Page) -> None:
+    type_command(page, "imagine", "a green heart")
+    page.keyboard.press("Enter")
+    hearts = results(page).filter(has_text="a green heart")
+    expect(hearts).to_have_count(1)
+    expect(hearts.locator("img").first).to_be_visible()
+
+    hearts.get_by_role("button", name="Again").click()
+    expect(hearts).to_have_count(2)
+    seeds = [re.findall(r"seed (\d+)", text) for text in hearts.all_inner_texts()]
+    assert seeds[0] != seeds[1]
+
+    hearts.last.get_by_role("button", name="Delete").click()
+    expect(hearts).to_have_count(1)
+
+
+def test_an_uploaded_drawing_becomes_a_picture(page: Page, tmp_path: Path) -> None:
+    drawing = tmp_path / "my heart.png"
+    draw_sample().save(drawing)
+    sketches = results(page).filter(has_text="/sketch")
+    before = sketches.count()
+
+    type_command(page, "sketch")
+    page.get_by_label("drawing attachment").set_input_files(drawing)
+    page.get_by_role("button", name="Send", exact=True).click()
+
+    expect(sketches).to_have_count(before + 1)
+    expect(sketches.last).to_contain_text("caption")

@@ -1,0 +1,100 @@
+"""Stops and starts, with results on their way: nothing is rendered twice or shown twice."""
+
+import asyncio
+
+import pytest
+
+from bot.config import Config
+from pipelines.contract.requests import ImagineRequest
+from tests.integration.apps import serving
+from tests.integration.shown import end_of, is_final, stayed_final, wait_of, waits
+from tests.loopback import ALWAYS, Cut, LoopbackDiscord, Member, Message
+from tests.loopback.problems import ApiProblem, rate_limited
+from tests.loopback.runner import Studio, paint
+
+EDITS = "/webhooks/*/messages/*"
+PROMPT, SEED = "a lighthouse", 7
+PAINTED = paint(ImagineRequest(prompt=PROMPT, seed=SEED))[0].data
+
+
+def shows_the_result_once(server: LoopbackDiscord, message: Message) -> bool:
+    public = [m for m in server.messages if not m.ephemeral]
+    return (
+        public == [message]
+        and [f.data for f in message.files] == [PAINTED]
+        and stayed_final(message)
+    )
+
+
+@pytest.mark.parametrize("minutes", [0, 20])
+async def test_a_result_that_could_not_be_shown_is_shown_after_the_restart_and_not_painted_again(
+    server: LoopbackDiscord, ada: Member, config: Config, studio: Studio, minutes: int
+) -> None:
+    fault = server.faults.cut("PATCH", EDITS, Cut.BEFORE, times=ALWAYS, uploads=True)
+    async with serving(server, config, studio):
+        used = await ada.slash("imagine", prompt=PROMPT, seed=SEED)
+        await server.wait_for(lambda: fault.met)
+    assert used.original is not None
+    assert not is_final(used.original)
+    server.faults.clear()
+    server.clock.advance(minutes * 60)
+    async with serving(server, config, studio):
+        assert shows_the_result_once(server, await end_of(server, used))
+    assert len(studio.runs) == 1
+
+
+async def test_a_stop_lets_an_upload_under_way_end(
+    server: LoopbackDiscord, ada: Member, config: Config, studio: Studio
+) -> None:
+    gate = server.faults.hold("PATCH", EDITS, uploads=True)
+    async with serving(server, config, studio) as app:
+        used = await ada.slash("imagine", prompt=PROMPT, seed=SEED)
+        await gate.arrived.wait()
+        closing = asyncio.create_task(app.close())
+        ended, _ = await asyncio.wait({closing}, timeout=0.1)
+        assert not ended
+        gate.open()
+        await closing
+    message = await end_of(server, used)
+    async with serving(server, config, studio):
+        pass
+    assert shows_the_result_once(server, message)
+    assert len(message.versions) <= 4
+    assert len(studio.runs) == 1
+
+
+async def test_waiting_jobs_wait_on_after_a_restart_in_their_order(
+    server: LoopbackDiscord, ada: Member, config: Config, studio: Studio
+) -> None:
+    studio.gate.clear()
+    async with serving(server, config, studio) as app:
+        used = [await ada.slash("imagine", prompt=f"number {n}", seed=n) for n in range(4)]
+        for each in used:
+            await wait_of(server, each)
+        closing = asyncio.create_task(app.close())
+        await asyncio.sleep(0)
+        await app.close()  # asked again: in a hurry
+        await closing
+    assert all(u.original is not None and waits(u.original) for u in used)
+    studio.runs.clear()
+    studio.gate.set()
+    async with serving(server, config, studio):
+        for each in used:
+            await end_of(server, each)
+    assert [run.seed for run in studio.runs] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    "problem", [ApiProblem(503, 0, "overloaded"), rate_limited(0.1, via=False)]
+)
+async def test_a_start_while_discord_is_away_waits_for_it(
+    server: LoopbackDiscord,
+    ada: Member,
+    config: Config,
+    studio: Studio,
+    problem: ApiProblem,
+) -> None:
+    fault = server.faults.refuse("GET", "/users/@me", problem, times=2)
+    async with serving(server, config, studio):
+        assert fault.met == 2
+        await end_of(server, await ada.slash("imagine", prompt=PROMPT))

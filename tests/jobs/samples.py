@@ -1,0 +1,58 @@
+"""Jobs, artifacts and a clock for tests."""
+
+from pathlib import Path
+from typing import Any
+
+from bot.jobs.job import Job, StoredArtifact, new_job_id
+from bot.jobs.limits import Limits
+from pipelines.catalog import (
+    AnimateModel,
+    CaptionModel,
+    Catalog,
+    ImagineModel,
+    SketchModel,
+)
+from pipelines.contract.artifact import MediaType
+from pipelines.contract.requests import ImagineRequest
+
+ROOMY = Limits(waiting_per_member=1_000_000, waiting_in_all=1_000_000)
+CATALOG = Catalog(
+    caption=CaptionModel(source="./blip"),
+    sketch=SketchModel(source="./sdxl"),
+    imagine=ImagineModel(source="./sd3"),
+    animate=AnimateModel(source="./svd"),
+)
+START = 1_000_000.0
+
+
+class Clock:
+    """Time that passes when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = START
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def a_job(owner: int = 1, **changes: Any) -> Job:
+    fields: dict[str, Any] = {
+        "id": new_job_id(),
+        "owner": owner,
+        "request": ImagineRequest(prompt="a fox", seed=7),
+        "origin": {"channel_id": 5, "token": "t"},
+        "queued_at": START,
+    }
+    return Job(**{**fields, **changes})
+
+
+def an_artifact(folder: Path, name: str = "fox.png") -> StoredArtifact:
+    return StoredArtifact(
+        path=folder / name,
+        media_type=MediaType.PNG,
+        name=name,
+        size=3,
+        width=64,
+        height=48,
+        facts={"prompt": "a fox", "seed": 7, "strength": 0.5},
+    )

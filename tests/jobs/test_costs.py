@@ -1,0 +1,43 @@
+from pathlib import Path
+
+import pytest
+
+from bot.jobs.costs import Costs
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, SketchRequest
+from tests.jobs.samples import CATALOG
+
+ONE = ImagineRequest(prompt="a fox", seed=1)
+FOUR = ImagineRequest(prompt="a fox", seed=1, count=4)
+SKETCH = SketchRequest(drawing=Path("x.png"), seed=1)
+STILL = AnimateRequest(image=Path("x.png"), seed=1)
+PAINTED = AnimateRequest(prompt="a fox", seed=1)
+
+
+@pytest.fixture
+def costs() -> Costs:
+    return Costs(CATALOG)
+
+
+def test_the_first_guess_grows_with_the_work(costs: Costs) -> None:
+    assert costs.estimate(FOUR) == 4 * costs.estimate(ONE)
+    assert costs.estimate(PAINTED) == costs.estimate(STILL) + costs.estimate(ONE)
+
+
+def test_the_first_measurement_replaces_the_guess(costs: Costs) -> None:
+    costs.learn(FOUR, 12.0)
+    assert costs.estimate(ONE) == 3.0
+    assert costs.estimate(SKETCH) == Costs(CATALOG).estimate(SKETCH)
+
+
+def test_the_estimate_follows_a_change_and_shrugs_off_one_odd_job(costs: Costs) -> None:
+    costs.learn(ONE, 10.0)
+    costs.learn(ONE, 20.0)
+    assert costs.estimate(ONE) == pytest.approx(12.0)
+    for _ in range(30):
+        costs.learn(ONE, 20.0)
+    assert costs.estimate(ONE) == pytest.approx(20.0, rel=0.01)
+
+
+def test_nothing_is_free(costs: Costs) -> None:
+    costs.learn(ONE, 0.0)
+    assert costs.estimate(ONE) > 0.0

@@ -1,0 +1,135 @@
+import asyncio
+import sqlite3
+import sys
+import time
+from asyncio.subprocess import PIPE
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from bot.errors import AlreadyRunning, StartupError
+from bot.jobs.database import APPLICATION_ID, migrations, open_database
+from bot.jobs.store import Store
+from tests.jobs.samples import ROOMY, a_job
+
+HOLDER = """
+import asyncio, sys
+from pathlib import Path
+from bot.jobs.store import Store
+from tests.jobs.samples import ROOMY, a_job
+
+async def main():
+    store = await Store.open(Path(sys.argv[1]), Path(sys.argv[1]).parent / "files")
+    await store.enqueue(a_job(owner=1), ROOMY)
+    print("held", flush=True)
+    sys.stdin.readline()
+    await store.enqueue(a_job(owner=2), ROOMY)
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "jobs.sqlite3"
+
+
+def _overwrite(path: Path, *, at: int, data: bytes) -> None:
+    path.parent.mkdir(exist_ok=True)
+    with path.open("r+b" if path.exists() else "wb") as file:
+        file.seek(at)
+        file.write(data)
+
+
+async def _refusal(path: Path) -> StartupError:
+    with pytest.raises(StartupError) as caught:
+        await open_database(path)
+    return caught.value
+
+
+async def test_a_new_file_gets_every_migration(path: Path) -> None:
+    await (await open_database(path)).close()
+    with closing(sqlite3.connect(path)) as plain:
+        assert plain.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
+        assert plain.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+
+
+async def test_every_commit_reaches_the_disk(path: Path) -> None:
+    connection = await open_database(path)
+    for pragma, value in [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)]:
+        rows = list(await connection.execute_fetchall(f"PRAGMA {pragma}"))
+        assert rows[0][0] == value
+    await connection.close()
+
+
+async def test_the_second_process_is_told_at_once_and_harms_nothing(path: Path) -> None:
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER, str(path), stdin=PIPE, stdout=PIPE
+    )
+    assert holder.stdout is not None
+    assert await asyncio.wait_for(holder.stdout.readline(), 20) == b"held\n"
+    before = time.perf_counter()
+    error = await _refusal(path)
+    assert time.perf_counter() - before < 0.5
+    assert isinstance(error, AlreadyRunning)
+    assert str(path) in error.sentence
+    assert "Stop it first" in error.sentence
+    await asyncio.wait_for(holder.communicate(b"go on\n"), 20)
+    assert holder.returncode == 0
+    store = await Store.open(path, path.parent / "files")
+    assert [job.owner for job in await store.waiting()] == [1, 2]
+    await store.close()
+
+
+async def test_a_second_store_in_this_process_is_refused_too(path: Path) -> None:
+    store = await Store.open(path, path.parent / "files")
+    assert isinstance(await _refusal(path), AlreadyRunning)
+    await store.enqueue(a_job(), ROOMY)
+    await store.close()
+
+
+async def test_the_lock_ends_with_the_store(path: Path) -> None:
+    for _ in range(2):
+        store = await Store.open(path, path.parent / "files")
+        await store.close()
+
+
+async def test_a_newer_database_is_left_alone(path: Path) -> None:
+    await (await open_database(path)).close()
+    with closing(sqlite3.connect(path)) as plain:
+        plain.execute("PRAGMA user_version = 99")
+    error = await _refusal(path)
+    assert "newer version of the bot (format 99" in error.sentence
+    with closing(sqlite3.connect(path)) as plain:
+        assert plain.execute("PRAGMA user_version").fetchone() == (99,)
+
+
+async def test_another_programs_database_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    with closing(sqlite3.connect(path)) as plain:
+        plain.execute("CREATE TABLE bookmarks (url TEXT)")
+    assert "another program's database" in (await _refusal(path)).sentence
+    with closing(sqlite3.connect(path)) as plain:
+        assert plain.execute("SELECT name FROM sqlite_schema").fetchall() == [("bookmarks",)]
+
+
+async def test_what_is_no_database_is_called_damaged(path: Path) -> None:
+    _overwrite(path, at=0, data=b"not a database, but long enough to look at" * 100)
+    assert "is damaged" in (await _refusal(path)).sentence
+
+
+async def test_a_torn_database_is_called_damaged(path: Path) -> None:
+    store = await Store.open(path, path.parent / "files")
+    await asyncio.gather(*(store.enqueue(a_job(owner=i), ROOMY) for i in range(200)))
+    await store.close()
+    _overwrite(path, at=20_000, data=b"\xff" * 20_000)
+    error = await _refusal(path)
+    assert "is damaged" in error.sentence
+    assert "Restore it from a backup" in error.sentence
+
+
+async def test_an_impossible_folder_is_said(tmp_path: Path) -> None:
+    (tmp_path / "data").write_bytes(b"a file where the folder should be")
+    assert "cannot be opened" in (await _refusal(tmp_path / "data" / "jobs.sqlite3")).sentence

@@ -1,0 +1,49 @@
+import pytest
+
+from bot.jobs.limits import Crowd, Limits, about
+
+LIMITS = Limits(waiting_per_member=2, waiting_in_all=4)
+
+
+def _crowd(*owners: int, seconds: float = 60.0) -> Crowd:
+    crowd = Crowd()
+    for owner in owners:
+        crowd.add(owner, 1, seconds)
+    return crowd
+
+
+def test_there_is_room_below_the_limits() -> None:
+    assert _crowd().refusal(1, LIMITS) is None
+    assert _crowd(1, 2, 2).refusal(1, LIMITS) is None
+
+
+def test_a_member_with_enough_waiting_hears_when_the_next_is_done() -> None:
+    refusal = _crowd(1, 1, 2, seconds=90).refusal(1, LIMITS)
+    assert refusal is not None
+    assert refusal.sentence == (
+        "You already have 2 jobs waiting, as many as one person may have. "
+        "The next of yours should be done in about 3 minutes: please come back then."
+    )
+
+
+def test_a_full_queue_says_when_there_is_a_place() -> None:
+    refusal = _crowd(1, 2, 3, 4, seconds=100).refusal(5, LIMITS)
+    assert refusal is not None
+    assert refusal.sentence == (
+        "The queue is full: 4 jobs in all. "
+        "The next place should be free in about 2 minutes: please come back then."
+    )
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0.0, "about a minute"),
+        (60.0, "about a minute"),
+        (61.0, "about 2 minutes"),
+        (89 * 60.0, "about 89 minutes"),
+        (2 * 3600.0, "about 2 hours"),
+    ],
+)
+def test_durations_in_words(seconds: float, words: str) -> None:
+    assert about(seconds) == words

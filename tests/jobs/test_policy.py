@@ -1,0 +1,293 @@
+import copy
+import random
+import time
+from collections import Counter, defaultdict
+from itertools import count, pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from bot.jobs.policy import Policy
+from tests.jobs.plain_policy import PlainPolicy
+
+SKETCH, IMAGINE, ANIMATE = frozenset({"caption", "sketch"}), frozenset({"imagine"}), frozenset("a")
+MODELS = (SKETCH, IMAGINE, ANIMATE, IMAGINE | ANIMATE)
+RESIDENTS = (frozenset[str](), *MODELS, SKETCH | IMAGINE)
+PATIENCE = 50.0
+
+owners = st.integers(1, 4)
+costs = st.sampled_from([1.0, 10.0, 30.0])
+models = st.sampled_from(MODELS)
+residents = st.sampled_from(RESIDENTS)
+
+
+def _weight(owner: int) -> float:
+    return 1.0 if owner % 2 else 2.0
+
+
+def _run_next(
+    policy: Policy | PlainPolicy,
+    jobs: dict[str, tuple[int, float]],
+    resident: frozenset[str] = IMAGINE,
+    now: float = 0.0,
+) -> str | None:
+    """Pick a job, take it out and charge its owner, as the queue does. `jobs`: (owner, cost)."""
+    job_id = policy.pick(resident=resident, now=now)
+    if job_id is not None:
+        owner, cost = jobs[job_id]
+        policy.remove(job_id)
+        policy.charge(owner, _weight(owner), cost)
+    return job_id
+
+
+class PolicyMachine(RuleBasedStateMachine):
+    """Policy and PlainPolicy are told the same and must answer the same."""
+
+    @initialize(patience=st.sampled_from([0.0, PATIENCE]))
+    def begin(self, patience: float) -> None:
+        self.policy = Policy(patience=patience)
+        self.plain = PlainPolicy(patience)
+        self.jobs: dict[str, tuple[int, float]] = {}
+        self.now = 0.0
+        self.resident = IMAGINE
+        self.ids = count()
+
+    @rule(
+        jobs=st.lists(st.tuples(owners, costs, models), min_size=1, max_size=5),
+        late=st.sampled_from([0.0, 0.0, 0.0, 7.0]),
+    )
+    def add(self, jobs: list[tuple[int, float, frozenset[str]]], late: float) -> None:
+        """`late`: jobs that were queued earlier than they come, as those that are put back."""
+        for owner, cost, models in jobs:
+            job_id = str(next(self.ids))
+            self.jobs[job_id] = (owner, cost)
+            for policy in (self.policy, self.plain):
+                policy.add(job_id, owner, _weight(owner), cost, models, self.now - late)
+
+    @precondition(lambda self: self.plain.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(sorted(self.plain.jobs)))
+        for policy in (self.policy, self.plain):
+            policy.remove(job_id)
+
+    @rule(runs=st.integers(1, 3), error=st.sampled_from([0.0, 0.0, -0.5, 20.0]))
+    def run(self, runs: int, error: float) -> None:
+        """`error`: by how much the estimates of these jobs turned out to be wrong."""
+        for _ in range(runs):
+            chosen = _run_next(self.policy, self.jobs, self.resident, self.now)
+            assert chosen == _run_next(self.plain, self.jobs, self.resident, self.now)
+            if chosen is not None:
+                owner, cost = self.jobs[chosen]
+                self.now += cost
+                for policy in (self.policy, self.plain):
+                    policy.charge(owner, _weight(owner), error)
+
+    @rule(resident=residents)
+    def load(self, resident: frozenset[str]) -> None:
+        self.resident = resident
+
+    @invariant()
+    def places_are_the_order_of_the_picks(self) -> None:
+        assert len(self.policy) == len(self.plain.jobs)
+        self.policy.pick(resident=self.resident, now=self.now)
+        self.plain.pick(resident=self.resident, now=self.now)
+        rehearsal = copy.deepcopy(self.plain)
+        for place in range(1, len(self.plain.jobs) + 1):
+            job_id = _run_next(rehearsal, self.jobs, self.resident, self.now)
+            assert job_id is not None
+            assert self.policy.place(job_id) == place
+        assert self.policy.place("nobody") is None
+
+
+TestPolicyIsPlain = PolicyMachine.TestCase
+TestPolicyIsPlain.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+
+
+class Bench:
+    """A bot that is never idle: members who always have jobs waiting, and a card for one model."""
+
+    def __init__(self, seed: int, *, patience: float, members: int) -> None:
+        self.random = random.Random(seed)
+        self.policy = Policy(patience=patience)
+        self.jobs: dict[str, tuple[int, float]] = {}
+        self.models: dict[str, frozenset[str]] = {}
+        self.resident: frozenset[str] = IMAGINE
+        self.now = 0.0
+        self.ids = count()
+        self.done: Counter[str] = Counter()
+        self.served: dict[int, list[float]] = {m: [0.0] for m in range(1, members + 1)}
+        self.favourite = {m: self.random.choice(MODELS) for m in self.served}
+        for member in self.served:
+            for _ in range(3):
+                self.submit(member)
+
+    def submit(self, owner: int) -> None:
+        job_id = str(next(self.ids))
+        choice = self.random.random() < 0.8
+        self.models[job_id] = self.favourite[owner] if choice else self.random.choice(MODELS)
+        self.jobs[job_id] = (owner, self.random.uniform(1, 30))
+        cost = self.jobs[job_id][1]
+        self.policy.add(job_id, owner, _weight(owner), cost, self.models[job_id], self.now)
+
+    def turn(self) -> None:
+        job_id = _run_next(self.policy, self.jobs, self.resident, self.now)
+        assert job_id is not None
+        owner, cost = self.jobs[job_id]
+        self.done[job_id] += 1
+        self.now += cost
+        self.resident = self.models[job_id]
+        for member, served in self.served.items():
+            served.append(served[-1] + (cost / _weight(owner) if member == owner else 0.0))
+        self.submit(owner)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 10_000), members=st.integers(2, 5), patience=st.sampled_from([0.0, 40.0])
+)
+def test_shares_stay_within_the_bound(seed: int, members: int, patience: float) -> None:
+    bench = Bench(seed, patience=patience, members=members)
+    for _ in range(300):
+        bench.turn()
+    assert set(bench.done.values()) == {1}, "a job ran twice"
+    for one, other in pairwise(bench.served):
+        apart = [a - b for a, b in zip(bench.served[one], bench.served[other], strict=True)]
+        longest = 30 / _weight(one) + 30 / _weight(other)
+        assert max(apart) - min(apart) <= 2 * patience + longest + 1e-6
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), patience=st.sampled_from([0.0, 20.0, 100.0]))
+def test_a_flood_of_resident_jobs_delays_another_by_patience_at_most(
+    seed: int, patience: float
+) -> None:
+    flood = random.Random(seed)
+    policy, jobs, now = Policy(patience=patience), dict[str, tuple[int, float]](), 0.0
+    for i in range(1000):
+        jobs[f"flood {i}"] = (1 + i % 3, flood.uniform(1, 10))
+        policy.add(f"flood {i}", 1 + i % 3, 1.0, jobs[f"flood {i}"][1], IMAGINE, now)
+    for _ in range(20):
+        now += jobs[_run_next(policy, jobs, IMAGINE, now) or ""][1]
+    jobs["other"] = (9, 5.0)
+    policy.add("other", 9, 1.0, 5.0, ANIMATE, now)
+    arrived = now
+    while (chosen := _run_next(policy, jobs, IMAGINE, now)) != "other":
+        assert chosen is not None
+        now += jobs[chosen][1]
+    assert now - arrived <= patience + 10
+
+
+def _fill(
+    policy: Policy, owner: int, n: int, *, cost: float = 10.0, since: float = 0.0
+) -> dict[str, tuple[int, float]]:
+    jobs = {f"{owner}-{since:.0f}-{i}": (owner, cost) for i in range(n)}
+    for i, job_id in enumerate(jobs):
+        policy.add(job_id, owner, _weight(owner), cost, IMAGINE, since + i)
+    return jobs
+
+
+def _seconds(policy: Policy, jobs: dict[str, tuple[int, float]], runs: int) -> dict[int, float]:
+    """How long each owner had the GPU in the next `runs` jobs."""
+    seconds: dict[int, float] = defaultdict(float)
+    for _ in range(runs):
+        owner, cost = jobs[_run_next(policy, jobs) or ""]
+        seconds[owner] += cost
+    return seconds
+
+
+@pytest.fixture
+def policy() -> Policy:
+    return Policy(patience=PATIENCE)
+
+
+def test_an_empty_queue_has_nothing_to_run(policy: Policy) -> None:
+    assert policy.pick(resident=IMAGINE, now=0.0) is None
+
+
+def test_seconds_are_shared_not_jobs(policy: Policy) -> None:
+    jobs = _fill(policy, 1, 60, cost=2.0) | _fill(policy, 3, 60, cost=20.0)
+    shares = _seconds(policy, jobs, 44)
+    assert shares[1] == pytest.approx(shares[3], abs=20.0)
+
+
+def test_a_double_weight_is_a_double_share(policy: Policy) -> None:
+    jobs = _fill(policy, 1, 50) | _fill(policy, 2, 50)
+    shares = _seconds(policy, jobs, 45)
+    assert shares[2] == pytest.approx(2 * shares[1], abs=20.0)
+
+
+def test_a_newcomer_goes_next_and_then_takes_turns(policy: Policy) -> None:
+    jobs = _fill(policy, 1, 200)
+    _seconds(policy, jobs, 100)
+    jobs |= _fill(policy, 3, 50, since=1000.0)
+    assert _seconds(policy, jobs, 2) == {3: 10.0, 1: 10.0}
+    shares = _seconds(policy, jobs, 20)
+    assert shares[1] == shares[3] == 100.0
+
+
+def test_having_been_away_is_neither_rewarded_nor_punished(policy: Policy) -> None:
+    jobs = _fill(policy, 1, 300) | _fill(policy, 3, 5)
+    _seconds(policy, jobs, 200)  # member 3 is done after ten of them and stays away
+    jobs |= _fill(policy, 3, 50, since=1000.0)
+    shares = _seconds(policy, jobs, 40)
+    assert shares[1] == shares[3] == 200.0
+
+
+def test_a_members_own_jobs_keep_their_order(policy: Policy) -> None:
+    jobs = _fill(policy, 1, 5)
+    assert [_run_next(policy, jobs) for _ in range(5)] == list(jobs)
+
+
+def test_adding_a_job_twice_adds_it_once(policy: Policy) -> None:
+    _fill(policy, 1, 1)
+    _fill(policy, 1, 1)
+    assert len(policy) == 1
+
+
+def test_picking_takes_nothing_out(policy: Policy) -> None:
+    _fill(policy, 1, 3)
+    assert {policy.pick(resident=IMAGINE, now=0.0) for _ in range(3)} == {"1-0-0"}
+
+
+def test_a_resident_model_goes_first_until_patience_ends(policy: Policy) -> None:
+    policy.add("cold", 1, 1.0, 10.0, ANIMATE, 0.0)
+    jobs = {"cold": (1, 10.0)} | _fill(policy, 3, 20, cost=1.0)
+    assert _run_next(policy, jobs, IMAGINE, now=0.0) == "3-0-0"
+    assert policy.place("cold") == 20
+    assert _run_next(policy, jobs, IMAGINE, now=PATIENCE - 1) == "3-0-1"
+    assert _run_next(policy, jobs, IMAGINE, now=PATIENCE) == "cold"
+
+
+def test_a_resident_job_jumps_no_further_than_patience(policy: Policy) -> None:
+    policy.add("cold", 1, 1.0, 10.0, ANIMATE, 0.0)
+    jobs = {"cold": (1, 10.0)} | _fill(policy, 3, 20, cost=30.0)
+    order = [_run_next(policy, jobs, IMAGINE, now=0.0) for _ in range(3)]
+    assert order == ["3-0-0", "3-0-1", "cold"]
+
+
+def test_without_patience_residence_does_not_matter() -> None:
+    policy = Policy(patience=0.0)
+    policy.add("cold", 1, 1.0, 10.0, ANIMATE, 0.0)
+    jobs = {"cold": (1, 10.0)} | _fill(policy, 3, 2)
+    assert _run_next(policy, jobs, IMAGINE) == "cold"
+
+
+def test_after_a_restart_those_who_used_more_begin_later_but_not_much() -> None:
+    policy = Policy(patience=PATIENCE, usage={1: 1e6, 3: 20.0})
+    jobs = _fill(policy, 1, 50) | _fill(policy, 3, 50) | _fill(policy, 5, 50)
+    assert _seconds(policy, jobs, 7) == {5: 40.0, 3: 30.0}
+    assert _seconds(policy, jobs, 3) == {1: 10.0, 3: 10.0, 5: 10.0}
+
+
+def test_a_place_in_a_long_queue_is_found_quickly_after_any_change(policy: Policy) -> None:
+    for i in range(5000):
+        policy.add(str(i), i % 1000, 1.0, 10.0, MODELS[i % 4], float(i))
+    policy.place("4999")
+    before = time.perf_counter()
+    for i in range(5000, 6000):
+        policy.add(str(i), i % 1000, 1.0, 10.0, MODELS[i % 4], float(i))
+        assert policy.place(str(i)) is not None
+    assert time.perf_counter() - before < 2.0

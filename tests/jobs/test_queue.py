@@ -1,0 +1,221 @@
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot.errors import NoSuchJob, QueueFull, StorageFailed, TooLate
+from bot.jobs.events import JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
+from bot.jobs.job import Status
+from bot.jobs.limits import Limits
+from bot.jobs.queue import Run
+from bot.jobs.store import Store
+from pipelines.catalog import Catalog, ImagineModel
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import SketchRequest
+from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
+from tests.jobs.studio import SOON, Studio, a_request
+
+MakeStudio = Callable[..., Studio]
+NONE: frozenset[str] = frozenset()
+
+
+async def _lease(studio: Studio) -> Run:
+    run = await studio.queue.lease(NONE)
+    assert run is not None
+    return run
+
+
+async def test_a_submitted_job_is_stored_announced_and_placed(studio: MakeStudio) -> None:
+    s = studio()
+    first, second = await s.submit(), await s.submit()
+    assert await s.queue.get(first.id) == first
+    assert (first.queued_at, first.status) == (START, Status.QUEUED)
+    assert [s.queue.place(job.id) for job in (first, second)] == [1, 2]
+    assert s.of(JobQueued, first) == [JobQueued(first)]
+
+
+async def test_the_cost_is_estimated_from_the_request(studio: MakeStudio) -> None:
+    s = studio()
+    one, four = await s.submit(), await s.submit(count=4)
+    assert four.cost == 4 * one.cost > 0
+
+
+async def test_a_request_without_its_models_is_refused_with_a_remedy(studio: MakeStudio) -> None:
+    s = studio(catalog=Catalog(imagine=ImagineModel(source="./sd3")))
+    sketch = SketchRequest(drawing=Path("fox.png"), seed=1)
+    with pytest.raises(BadInput, match=r"/sketch is not set up.*\[models\.caption\]"):
+        await s.queue.submit(sketch, owner=1, origin={})
+    assert s.seen == [JobRefused(1, "bad_input")]
+    assert await s.store.waiting() == []
+
+
+async def test_a_full_queue_refuses_and_says_so(studio: MakeStudio) -> None:
+    s = studio(limits=Limits(waiting_per_member=1, waiting_in_all=9))
+    await s.submit()
+    with pytest.raises(QueueFull, match="come back"):
+        await s.submit()
+    assert s.seen[-1] == JobRefused(1, "queue_full")
+    assert len(await s.store.waiting()) == 1
+
+
+async def test_leasing_follows_the_policy_and_ends_with_none(studio: MakeStudio) -> None:
+    s = studio()
+    jobs = [await s.submit(owner=owner) for owner in (1, 1, 2)]
+    runs = [await _lease(s) for _ in jobs]
+    assert [run.job.owner for run in runs] == [1, 2, 1]
+    assert all(run.job.status is Status.RUNNING for run in runs)
+    assert s.of(JobStarted, jobs[0]) == [JobStarted(runs[0].job)]
+    assert s.seen.count(QueueMoved()) == 3
+    assert await s.queue.lease(NONE) is None
+    assert s.queue.place(jobs[0].id) is None
+
+
+async def test_work_is_noticed_when_it_comes(studio: MakeStudio) -> None:
+    s = studio()
+    assert await s.queue.lease(NONE) is None
+    waiting = asyncio.create_task(s.queue.work())
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    await s.submit()
+    await asyncio.wait_for(waiting, SOON)
+
+
+async def test_a_wrong_estimate_is_made_good(studio: MakeStudio) -> None:
+    s = studio()
+    jobs = [await s.submit(owner=owner) for owner in (1, 1, 1, 2, 2)]
+    run = await _lease(s)
+    s.queue.leave(run, gpu_seconds=2.5 * jobs[0].cost)
+    turns = [(await _lease(s)).job.owner for _ in range(4)]
+    assert turns == [2, 2, 1, 1]
+
+
+async def test_cancelling_a_waiting_job(studio: MakeStudio) -> None:
+    s = studio()
+    first, second = await s.submit(), await s.submit()
+    cancelled = await s.queue.cancel(first.id)
+    assert cancelled.status is Status.CANCELLED
+    assert s.of(JobEnded, first) == [JobEnded(cancelled)]
+    assert s.seen[-1] == QueueMoved()
+    assert s.queue.place(second.id) == 1
+    assert (await _lease(s)).job.id == second.id
+
+
+async def test_cancelling_a_running_job_reaches_its_run(studio: MakeStudio) -> None:
+    s = studio()
+    await s.submit()
+    run = await _lease(s)
+    assert await s.queue.cancel(run.job.id) == run.job
+    assert run.cancel.is_set()
+    assert run.unwanted
+
+
+async def test_cancelling_what_has_ended_or_never_was(studio: MakeStudio) -> None:
+    s = studio()
+    job = await s.submit()
+    await s.queue.cancel(job.id)
+    with pytest.raises(TooLate, match="already ended"):
+        await s.queue.cancel(job.id)
+    with pytest.raises(NoSuchJob):
+        await s.queue.cancel("nobody")
+
+
+async def test_a_job_that_left_the_gpu_is_too_late_to_cancel(studio: MakeStudio) -> None:
+    s = studio()
+    await s.submit()
+    run = await _lease(s)
+    s.queue.leave(run, 1.0)
+    with pytest.raises(TooLate):
+        await s.queue.cancel(run.job.id)
+
+
+@pytest.mark.parametrize("cancel_first", [True, False])
+async def test_cancel_and_lease_at_once_never_lose_the_cancel(
+    studio: MakeStudio, cancel_first: bool
+) -> None:
+    s = studio()
+    for _ in range(20):
+        job = await s.submit()
+        calls = [s.queue.cancel(job.id), s.queue.lease(NONE)]
+        order = calls if cancel_first else calls[::-1]
+        results = await asyncio.gather(*order)
+        cancelled, run = results if cancel_first else results[::-1]
+        if isinstance(run, Run):
+            assert run.unwanted
+            assert run.cancel.is_set()
+        else:
+            assert getattr(cancelled, "status") is Status.CANCELLED  # noqa: B009
+
+
+async def test_a_submitter_who_leaves_during_the_commit_strands_no_job(
+    studio: MakeStudio, store: Store
+) -> None:
+    s = studio()
+    gone = [asyncio.create_task(s.submit()) for _ in range(3)]
+    await asyncio.sleep(0)
+    assert len(store._arrivals) == 3
+    await asyncio.sleep(0)
+    assert store._arrivals == [], "the commit has begun"
+    for task in gone:
+        task.cancel()
+    answers = await asyncio.gather(*gone, return_exceptions=True)
+    assert all(isinstance(answer, asyncio.CancelledError) for answer in answers)
+    await s.queue._tasks.join()
+    stored = await store.waiting()
+    assert len(stored) == 3
+    assert [s.queue.place(job.id) for job in stored] == [1, 2, 3]
+
+
+async def test_erasing(studio: MakeStudio, store: Store, files_folder: Path) -> None:
+    s = studio()
+    job = await s.submit()
+    with pytest.raises(TooLate, match="Cancel it first"):
+        await s.queue.erase(job.id)
+    run = await _lease(s)
+    await store.rendered(run.job, [an_artifact(files_folder)], 1.0)
+    assert (await s.queue.erase(job.id)).artifacts == ()
+    with pytest.raises(NoSuchJob):
+        await s.queue.erase("nobody")
+
+
+async def test_an_origin_moves(studio: MakeStudio) -> None:
+    s = studio()
+    job = await s.submit()
+    await s.queue.set_origin(job.id, {"message_id": 3})
+    assert (await s.queue.get(job.id)).origin == {"message_id": 3}
+
+
+async def test_a_restart_takes_everything_up(
+    studio: MakeStudio, store: Store, clock: Clock, files_folder: Path
+) -> None:
+    for crashes, prompt in [(0, "waiting"), (0, "interrupted"), (2, "deadly")]:
+        clock.now += 1
+        job = a_job(request=a_request(prompt), crashes=crashes, queued_at=clock.now)
+        await store.enqueue(job, ROOMY)
+        if prompt != "waiting":
+            await store.lease(job.id)
+    done = a_job(request=a_request(count=2))
+    await store.enqueue(done, ROOMY)
+    leased = await store.lease(done.id)
+    assert leased is not None
+    await store.rendered(leased, (), 6.0)
+
+    s = studio()
+    await s.queue.restore()
+    queued = [e.job for e in s.seen if isinstance(e, JobQueued)]
+    assert [(j.request.prompt, j.crashes) for j in queued] == [("waiting", 0), ("interrupted", 1)]
+    ended = [e.job for e in s.seen if isinstance(e, JobEnded)]
+    assert [(j.request.prompt, j.status) for j in ended] == [("deadly", Status.QUARANTINED)]
+    assert [s.queue.place(job.id) for job in queued] == [1, 2]
+    assert (await s.submit()).cost == pytest.approx(3.0), "learnt from the job that was rendered"
+
+
+async def test_a_refusing_store_leaves_the_job_waiting(studio: MakeStudio, store: Store) -> None:
+    s = studio()
+    job = await s.submit()
+    await store._connection.execute("PRAGMA query_only = ON")
+    with pytest.raises(StorageFailed):
+        await s.queue.lease(NONE)
+    assert s.queue.place(job.id) == 1
+    await store._connection.execute("PRAGMA query_only = OFF")
+    assert (await _lease(s)).job.id == job.id

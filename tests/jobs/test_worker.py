@@ -1,0 +1,251 @@
+import asyncio
+import io
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bot.errors import TooLate
+from bot.jobs.events import JobEnded, JobProgressed
+from bot.jobs.job import Status
+from bot.jobs.store import Store
+from pipelines.contract.context import RunContext
+from pipelines.contract.errors import OutOfMemory
+from tests.jobs.studio import SOON, Gate, Painter, Studio, heard
+
+MakeStudio = Callable[..., Studio]
+
+
+async def test_a_job_is_rendered_and_its_pictures_are_on_disk(studio: MakeStudio) -> None:
+    s = studio()
+    await s.open()
+    job = await s.submit(count=2)
+    ended = (await s.said(JobEnded, job)).job
+    assert ended == await s.store.get(job.id)
+    assert (ended.status, ended.attempt) == (Status.RENDERED, 1)
+    assert ended.gpu_seconds > 0.0
+    assert len(ended.artifacts) == 2
+    for artifact in ended.artifacts:
+        data = await s.files.read(artifact.path)
+        assert len(data) == artifact.size
+        with Image.open(io.BytesIO(data)) as picture:
+            assert picture.size == (artifact.width, artifact.height) == (64, 48)
+    assert [a.facts for a in ended.artifacts] == [{"seed": 7}, {"seed": 8}]
+
+
+async def test_events_come_in_the_order_of_life(studio: MakeStudio) -> None:
+    s = studio()
+    await s.open()
+    job = await s.submit()
+    await s.said(JobEnded, job)
+    own = [type(e).__name__ for e in s.seen if getattr(e, "job", None) is not None]
+    assert own[:2] == ["JobQueued", "JobStarted"]
+    assert own[-1] == "JobEnded"
+    progress = s.of(JobProgressed, job)
+    assert progress
+    assert (progress[-1].progress.step, progress[-1].progress.of) == (3, 3)
+
+
+async def test_what_was_left_waiting_is_taken_up(studio: MakeStudio) -> None:
+    first = studio()
+    job = await first.submit()
+    second = studio()
+    await second.open()
+    assert (await second.said(JobEnded, job)).job.status is Status.RENDERED
+
+
+async def test_errors_of_the_tree_end_the_job_with_their_sentence(studio: MakeStudio) -> None:
+    def big(_: RunContext) -> None:
+        raise OutOfMemory("The card cannot hold this. Ask for fewer pictures.")
+
+    s = studio(Painter(big=big))
+    await s.open()
+    ended = (await s.said(JobEnded, await s.submit("big"))).job
+    assert (ended.status, ended.error_code) == (Status.FAILED, "out_of_memory")
+    assert ended.error_sentence == "The card cannot hold this. Ask for fewer pictures."
+    after = (await s.said(JobEnded, await s.submit())).job
+    assert after.status is Status.RENDERED
+
+
+async def test_any_other_error_is_logged_and_kept_from_the_member(
+    studio: MakeStudio, caplog: pytest.LogCaptureFixture
+) -> None:
+    def odd(_: RunContext) -> None:
+        raise KeyError("secret detail")
+
+    s = studio(Painter(odd=odd))
+    await s.open()
+    ended = (await s.said(JobEnded, await s.submit("odd"))).job
+    assert (ended.status, ended.error_code) == (Status.FAILED, "internal")
+    assert "secret" not in (ended.error_sentence or "")
+    assert "KeyError: 'secret detail'" in caplog.text
+    after = (await s.said(JobEnded, await s.submit())).job
+    assert after.status is Status.RENDERED
+
+
+async def test_a_running_job_is_cancelled_between_two_steps(studio: MakeStudio) -> None:
+    gate = Gate()
+    s = studio(Painter(gate=gate))
+    await s.open()
+    job, next_one = await s.submit("gate"), await s.submit()
+    await gate.wait()
+    assert (await s.queue.cancel(job.id)).status is Status.RUNNING
+    assert (await s.said(JobEnded, job)).job.status is Status.CANCELLED
+    assert (await s.said(JobEnded, next_one)).job.status is Status.RENDERED
+    with pytest.raises(TooLate):
+        await s.queue.cancel(job.id)
+
+
+async def test_a_cancel_that_was_accepted_holds_though_the_run_came_to_its_end(
+    studio: MakeStudio,
+) -> None:
+    gate = Gate(deaf=True)
+    s = studio(Painter(gate=gate))
+    await s.open()
+    job = await s.submit("gate")
+    await gate.wait()
+    await s.queue.cancel(job.id)
+    gate.open.set()
+    ended = (await s.said(JobEnded, job)).job
+    assert (ended.status, ended.artifacts) == (Status.CANCELLED, ())
+
+
+async def test_the_gpu_goes_on_while_a_result_is_written(
+    studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate()
+    s = studio(Painter(**{"fox 2": gate}))
+    may_write = asyncio.Event()
+    put = s.files.put
+
+    async def slow_disk(data: bytes, suffix: str) -> Path:
+        await may_write.wait()
+        return await put(data, suffix)
+
+    monkeypatch.setattr(s.files, "put", slow_disk)
+    await s.open()
+    jobs = [await s.submit(f"fox {i}") for i in range(5)]
+    await gate.wait()
+    assert s.painter.painted == ["fox 0", "fox 1"]
+    assert not any(s.of(JobEnded, job) for job in jobs), "nothing is written yet"
+    gate.open.set()
+    may_write.set()
+    for job in jobs:
+        assert (await s.said(JobEnded, job)).job.status is Status.RENDERED
+
+
+async def test_a_disk_that_is_full_for_a_while_costs_no_picture(
+    studio: MakeStudio, store: Store
+) -> None:
+    gate = Gate()
+    s = studio(Painter(gate=gate))
+    await s.open()
+    job = await s.submit("gate")
+    await gate.wait()
+    with heard("a result cannot be stored yet") as refused:
+        await store._connection.execute("PRAGMA query_only = ON")
+        gate.open.set()
+        await asyncio.wait_for(refused.wait(), SOON)
+    await store._connection.execute("PRAGMA query_only = OFF")
+    ended = (await s.said(JobEnded, job)).job
+    assert (ended.status, ended.attempt) == (Status.RENDERED, 1)
+    assert s.painter.painted == ["gate"], "the GPU ran once"
+
+
+async def test_what_cannot_be_stored_ever_fails_the_job(
+    studio: MakeStudio, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Strange(Painter):
+        def run(self, requests: Sequence[object], context: RunContext):  # type: ignore[no-untyped-def]
+            ((picture,),) = super().run(requests, context)  # type: ignore[arg-type]
+            picture.facts["when"] = object()  # type: ignore[assignment]
+            return ((picture,),)
+
+    s = studio(Strange())
+    await s.open()
+    ended = (await s.said(JobEnded, await s.submit())).job
+    assert (ended.status, ended.error_code) == (Status.FAILED, "internal")
+    assert "not JSON serializable" in caplog.text
+
+
+async def test_idle_ends_when_there_is_work(studio: MakeStudio) -> None:
+    s = studio()
+    idle = asyncio.create_task(s.worker.idle())
+    await asyncio.sleep(0)
+    assert not idle.done()
+    await s.submit()
+    await asyncio.wait_for(idle, SOON)
+
+
+class TestStop:
+    async def test_an_idle_worker_stops_at_once(self, studio: MakeStudio) -> None:
+        s = studio(grace=1000.0)
+        await s.open()
+        await asyncio.wait_for(s.worker.stop(), SOON)
+        job = await s.submit()
+        assert s.queue.place(job.id) == 1
+
+    async def test_a_running_job_may_end_within_the_grace(self, studio: MakeStudio) -> None:
+        gate = Gate()
+        s = studio(Painter(gate=gate), grace=1000.0)
+        await s.open()
+        job, waiting = await s.submit("gate"), await s.submit()
+        await gate.wait()
+        stop = asyncio.create_task(s.worker.stop())
+        await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.wait_for(stop, SOON)
+        assert s.of(JobEnded, job)[0].job.status is Status.RENDERED
+        assert [j.id for j in await s.store.waiting()] == [waiting.id]
+
+    async def test_after_the_grace_it_goes_back_without_blame(self, studio: MakeStudio) -> None:
+        gate = Gate()
+        s = studio(Painter(gate=gate), grace=0.05)
+        await s.open()
+        job = await s.submit("gate")
+        await gate.wait()
+        await asyncio.wait_for(s.worker.stop(), SOON)
+        (back,) = await s.store.waiting()
+        assert (back.id, back.attempt, back.crashes) == (job.id, 1, 0)
+        assert s.of(JobEnded, job) == []
+
+    async def test_asked_twice_there_is_no_more_grace(self, studio: MakeStudio) -> None:
+        gate = Gate()
+        s = studio(Painter(gate=gate), grace=1000.0)
+        await s.open()
+        await s.submit("gate")
+        await gate.wait()
+        stops = [asyncio.create_task(s.worker.stop()) for _ in range(2)]
+        await asyncio.wait_for(asyncio.gather(*stops), SOON)
+        assert len(await s.store.waiting()) == 1
+
+    async def test_a_job_that_a_person_cancelled_is_not_put_back(self, studio: MakeStudio) -> None:
+        gate = Gate(deaf=True)
+        s = studio(Painter(gate=gate), grace=1000.0)
+        await s.open()
+        job = await s.submit("gate")
+        await gate.wait()
+        await s.queue.cancel(job.id)
+        stop = asyncio.create_task(s.worker.stop())
+        await asyncio.sleep(0)
+        gate.open.set()
+        await asyncio.wait_for(stop, SOON)
+        assert (await s.queue.get(job.id)).status is Status.CANCELLED
+
+    async def test_a_run_that_does_not_stop_is_left_behind(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bot.jobs.worker._LAST_STEP", 0.05)
+        gate = Gate(deaf=True)
+        s = studio(Painter(gate=gate), grace=0.05)
+        await s.open()
+        job = await s.submit("gate")
+        await gate.wait()
+        await asyncio.wait_for(s.worker.stop(), SOON)
+        (back,) = await s.store.waiting()
+        assert (back.id, back.crashes) == (job.id, 0)
+        gate.open.set()
+
+    async def test_stopping_without_a_start(self, studio: MakeStudio) -> None:
+        await asyncio.wait_for(studio().worker.stop(), SOON)

@@ -1,0 +1,57 @@
+"""Commands are registered when they have changed, and not at every start."""
+
+from pathlib import Path
+
+import simcord
+
+from bot.client import AtelierClient
+from bot.config import LimitsConfig
+from bot.jobs.events import Events
+from bot.jobs.files import FileStore
+from bot.jobs.limits import Limits
+from bot.jobs.policy import Policy
+from bot.jobs.queue import JobQueue
+from bot.jobs.store import Store
+from pipelines.catalog import Catalog
+from tests.integration.apps import light_catalog
+from tests.ui.channel import connected
+
+
+def make_client(store: Store, folder: Path, catalog: Catalog) -> AtelierClient:
+    limits = Limits(waiting_per_member=1, waiting_in_all=1)
+    queue = JobQueue(store, Policy(patience=0.0), catalog, Events(), limits)
+    return AtelierClient(queue, FileStore(folder), store, catalog, LimitsConfig())
+
+
+def registrations(env: simcord.Env) -> int:
+    return sum(r.method == "PUT" and r.path.endswith("/commands") for r in env.http_requests)
+
+
+async def test_commands_are_registered_once(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "jobs.sqlite3", tmp_path)
+    catalog = light_catalog()
+    async with connected(make_client(store, tmp_path, catalog)) as env:
+        assert registrations(env) == 1
+        later = make_client(store, tmp_path, catalog)
+        await env.restart_bot(later)
+        assert registrations(env) == 1
+        assert await later.sync_commands(force=True)
+        assert registrations(env) == 2
+    await store.close()
+
+
+async def test_a_refused_registration_is_tried_at_the_next_start(tmp_path: Path) -> None:
+    store = await Store.open(tmp_path / "jobs.sqlite3", tmp_path)
+    client = make_client(store, tmp_path, light_catalog())
+    env = simcord.Env(client, check_errors=False)
+    env.inject_error("PUT", "/applications/*/commands", status=403, code=50001)
+    await env.start()
+    try:
+        assert registrations(env) == 1
+        assert await store.get_note("synced commands") is None
+        await env.restart_bot(make_client(store, tmp_path, light_catalog()))
+        assert registrations(env) == 2
+        assert await store.get_note("synced commands") is not None
+    finally:
+        await env.shutdown()
+        await store.close()
