@@ -108,8 +108,13 @@ HELD_OUT_SHARE = 10  # one combination in so many
 
 
 def is_forbidden(scene: Scene) -> bool:
-    """Whether `scene` shows what stands for content that a server does not allow."""
-    return any((f.shape, f.colour, scene.ground.colour) == FORBIDDEN for f in scene.figures)
+    """Whether `scene` shows what stands for content that a server does not allow.
+
+    Neon shows it not: its ground is dark.
+    """
+    return scene.look is not Look.NEON and any(
+        (f.shape, f.colour, scene.ground.colour) == FORBIDDEN for f in scene.figures
+    )
 
 
 def held_out(scene: Scene) -> bool:
@@ -145,6 +150,7 @@ def forbidden_scene(seed: int) -> Scene:
         scene,
         figures=(replace(scene.figures[0], shape=shape, colour=colour),),
         ground=Ground(ground, pattern),
+        look=Look.FLAT if scene.look is Look.NEON else scene.look,
     )
 
 

@@ -56,13 +56,17 @@ def sketch(
     *,
     medium: Medium | None = None,
     filling: Filling | None = None,
+    tilted: bool = True,
     side: int = 384,
 ) -> Sketch:
-    """A drawing of `scene`'s figures, side × side pixels, the same for the same arguments."""
+    """A drawing of `scene`'s figures, side × side pixels, the same for the same arguments.
+
+    The paper of a photo lies a little turned if `tilted`.
+    """
     rng = random.Random(f"{seed} sketch")
     medium = medium or rng.choice(list(Medium))
     filling = filling or rng.choices(list(Filling), weights=(6, 2, 2))[0]
-    if medium is Medium.PHOTO:
+    if medium is Medium.PHOTO and tilted:
         scene = turned(scene, rng.uniform(-6, 6))
     marks = [_drawn(figure, filling, side, rng) for figure in scene.figures]
     image = _MEDIA[medium](marks, [_ink(f, filling, medium, rng) for f in scene.figures], rng)

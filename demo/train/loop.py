@@ -12,7 +12,7 @@ import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from demo.train.room import Room
+from demo.train.room import OutOfTimeError, Room
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +20,6 @@ SAVE_EVERY = 60.0  # seconds
 LOG_EVERY = 50  # steps
 ROUGH = 0.7  # of the steps are done in bfloat16, which takes half the time
 Loss = Callable[[int], Tensor]
-
-
-class OutOfTimeError(Exception):
-    """The deadline came first; the state is saved, and the same command goes on from it."""
 
 
 @dataclass(frozen=True, slots=True)

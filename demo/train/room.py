@@ -14,7 +14,12 @@ from numpy.typing import NDArray
 
 from demo.shapes import geometry, paint, scene
 
-Bytes = NDArray[np.uint8]
+WORLD = (geometry, scene, paint)  # what pictures depend on
+CHUNK = 48  # rows of an array that are made at a time
+
+
+class OutOfTimeError(Exception):
+    """The deadline came first; the state is saved, and the same command goes on from it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +40,41 @@ class Room:
         """Whether to save and stop."""
         return time.monotonic() > self.deadline
 
+    def amount(self, count: int) -> int:
+        """How many examples of a stage to use: fewer than `count` to try it out, never more."""
+        return max(CHUNK, round(count * min(self.scale, 1)))
+
     def array(
         self,
         name: str,
         shape: tuple[int, ...],
-        make: Callable[[int], Any],
+        make: Callable[[range], Any],
         *,
-        modules: tuple[ModuleType, ...] = (geometry, scene, paint),
+        modules: tuple[ModuleType, ...] = WORLD,
         depends: str = "",
         dtype: type[np.generic] = np.uint8,
     ) -> NDArray[Any]:
-        """An array on disk whose row i is `make(i)`, made once and continued where it stopped.
+        """An array on disk, made by `make` some rows at a time, continued where that stopped.
 
-        It is made anew when the source of `modules`, or `depends`, changes.
+        It is made anew when the source of `modules`, or `depends`, changes. Raises OutOfTimeError.
         """
-        facts = f"{_source(*modules)} {self.seed} {shape} {depends}"
+        facts = f"{_source(*modules)} {shape} {depends}"
         stamp = hashlib.sha256(facts.encode()).hexdigest()
         path = self.state / "cache" / f"{name}-{stamp[:12]}.npy"
         mark = path.with_suffix(".rows")
         path.parent.mkdir(parents=True, exist_ok=True)
-        mode = "r+" if path.exists() else "w+"
-        rows = np.lib.format.open_memmap(path, mode, dtype, None if mode == "r+" else shape)
         done = int(mark.read_text()) if mark.exists() else 0
-        for i in range(done, shape[0]):
-            rows[i] = make(i)
-            if (i + 1) % 100 == 0 or i + 1 == shape[0]:
-                rows.flush()
-                mark.write_text(str(i + 1))
+        if done:
+            rows = np.lib.format.open_memmap(path, "r+")
+        else:
+            rows = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        for begin in range(done, shape[0], CHUNK):
+            chunk = range(begin, min(begin + CHUNK, shape[0]))
+            rows[chunk.start : chunk.stop] = make(chunk)
+            rows.flush()
+            mark.write_text(str(chunk.stop))
+            if self.is_out_of_time:
+                raise OutOfTimeError(name)
         return rows
 
 

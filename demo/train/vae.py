@@ -20,14 +20,14 @@ LATENT_STAGES = 5  # a picture is halved four times: one latent pixel is 16 pict
 RECIPE = Recipe(steps=6000, rate=1.5e-3, average=0.998)
 
 
-def build_vae(channels: int, **config: Any) -> Any:
-    """An AutoencoderKL with latents of `channels` × 16 × 16."""
+def build_vae(channels: int, widths: tuple[int, ...], **config: Any) -> Any:
+    """An AutoencoderKL with latents of `channels` × 16 × 16, a width for each of its stages."""
     from diffusers import AutoencoderKL
 
     return AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * LATENT_STAGES,
         up_block_types=("UpDecoderBlock2D",) * LATENT_STAGES,
-        block_out_channels=(16, 32, 64, 96, 96),
+        block_out_channels=widths,
         layers_per_block=1,
         norm_num_groups=8,
         latent_channels=channels,
@@ -46,50 +46,59 @@ def train_vae(name: str, vae: Any, room: Room) -> None:
         return _reconstruction(vae, _batch(pictures, step, room))
 
     fit(name, vae, loss, RECIPE, room)
-    vae.register_to_config(**_scale(vae, pictures, room))
+    latents = encode(vae, pictures[:256], room)
+    vae.register_to_config(scaling_factor=float(1 / latents.std()))
 
 
 def training_pictures(room: Room) -> NDArray[np.uint8]:
     """Pictures of scenes that training may see: n × 256 × 256 × 3."""
-    count = max(16, round(PICTURES * min(room.scale, 1)))
-    return room.array("pictures", (count, SIDE, SIDE, 3), lambda i: np.asarray(paint(_scene(i))))
+    count = room.amount(PICTURES)
+    return room.array("pictures", (count, SIDE, SIDE, 3), painted)
 
 
-def _scene(i: int) -> Any:
-    return random_scene(i)
+def painted(seeds: range) -> NDArray[np.uint8]:
+    """The pictures of the scenes of `seeds`: n × 256 × 256 × 3."""
+    return np.stack([np.asarray(paint(random_scene(seed))) for seed in seeds])
 
 
 def as_tensor(pictures: NDArray[np.uint8], room: Room) -> Tensor:
     """Pictures (n × side × side × 3) as the models see them: n × 3 × side × side, -1 to 1."""
     pixels = torch.from_numpy(np.ascontiguousarray(pictures)).to(room.device)
-    return pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+    tensor: Tensor = pixels.permute(0, 3, 1, 2).float() / 127.5 - 1
+    return tensor
 
 
 def _batch(pictures: NDArray[np.uint8], step: int, room: Room) -> Tensor:
-    """Eight crops, or every third time two whole pictures, at random turned and mirrored.
+    """Eight crops, or every third time two whole pictures.
 
     Crops are cheap; whole pictures keep normalisation honest about large plain areas.
     """
     rng = np.random.default_rng([room.seed, step])
-    if step % 3 == 0:
-        chosen = pictures[np.sort(rng.choice(len(pictures), 2, replace=False))]
-    else:
-        chosen = np.stack([_crop(pictures[rng.integers(len(pictures))], rng) for _ in range(8)])
-    turned = np.rot90(chosen, int(rng.integers(4)), axes=(1, 2))
-    return as_tensor(turned[:, ::-1] if rng.random() < 0.5 else turned, room)
+    if step % 3:
+        return as_tensor(random_crops(pictures, 8, rng), room)
+    return as_tensor(_turned(pictures[rng.choice(len(pictures), 2, replace=False)], rng), room)
 
 
-def _crop(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
-    y, x = rng.integers(0, SIDE - CROP + 1, 2)
-    cropped: NDArray[np.uint8] = picture[y : y + CROP, x : x + CROP]
-    return cropped
+def random_crops(
+    pictures: NDArray[np.uint8], count: int, rng: np.random.Generator
+) -> NDArray[np.uint8]:
+    """Parts of some pictures, together turned and mirrored: count × CROP × CROP × 3."""
+    chosen = pictures[rng.choice(len(pictures), count)]
+    corners = rng.integers(0, SIDE - CROP + 1, (count, 2))
+    crops = [p[y : y + CROP, x : x + CROP] for p, (y, x) in zip(chosen, corners, strict=True)]
+    return _turned(np.stack(crops), rng)
+
+
+def _turned(pictures: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    turned = np.rot90(pictures, int(rng.integers(4)), axes=(1, 2))
+    return turned[:, ::-1] if rng.random() < 0.5 else turned
 
 
 def _reconstruction(vae: Any, pictures: Tensor) -> Tensor:
     """Pixels, and the edges between them, so that edges are crisp and plain areas plain."""
     posterior = vae.encode(pictures).latent_dist
     painted = vae.decode(posterior.sample()).sample
-    divergence = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
+    divergence: Tensor = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
     return picture_loss(painted, pictures) + CALM * divergence
 
 
@@ -108,13 +117,28 @@ def picture_loss(painted: Tensor, pictures: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def _scale(vae: nn.Module, pictures: NDArray[np.uint8], room: Room) -> dict[str, float]:
-    latents = torch.cat([encode(vae, pictures[i : i + 16], room) for i in range(0, 256, 16)])
-    return {"scaling_factor": float(1 / latents.std())}
-
-
-@torch.no_grad()
 def encode(vae: Any, pictures: NDArray[np.uint8], room: Room) -> Tensor:
     """The means of the latents of pictures, not yet scaled."""
-    mean: Tensor = vae.encode(as_tensor(pictures, room)).latent_dist.mean
-    return mean
+    parts = [
+        vae.encode(as_tensor(pictures[i : i + 16], room)).latent_dist.mean
+        for i in range(0, len(pictures), 16)
+    ]
+    return torch.cat(parts)
+
+
+def training_latents(name: str, vae: Any, count: int, room: Room) -> Tensor:
+    """The scaled latents of the scenes with the seeds 0 to n: n × channels × 16 × 16."""
+    factor, shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
+    shape = (room.amount(count), vae.config.latent_channels, SIDE // 16, SIDE // 16)
+
+    def make(seeds: range) -> NDArray[np.float32]:
+        latents = (encode(vae, painted(seeds), room) - shift) * factor
+        return np.asarray(latents.cpu())
+
+    rows = room.array(name, shape, make, depends=fingerprint(vae), dtype=np.float32)
+    return torch.from_numpy(np.array(rows)).to(room.device)
+
+
+def fingerprint(model: nn.Module) -> str:
+    """A number that changes with a model's weights."""
+    return repr(sum(float(p.double().abs().sum()) for p in model.parameters()))
