@@ -54,6 +54,8 @@ class Verdict:
     figures: tuple[Seen, ...]
     ground: Colour | None
     is_night: bool
+    size: tuple[int, int]
+    """Width and height of the masks."""
 
     def shows(self, scene: Scene) -> bool:
         """Whether shapes and colours of figures and ground are those of `scene`."""
@@ -72,14 +74,13 @@ class Verdict:
     def silhouette(self) -> Mask:
         """Where any figure is, holes filled."""
         masks = [figure.mask for figure in self.figures]
-        empty: Mask = np.zeros((SIDE, SIDE), bool)
+        empty: Mask = np.zeros(self.size[::-1], bool)
         return np.logical_or.reduce(masks) if masks else empty
 
 
 def judge(image: Image.Image) -> Verdict:
     """What `image`, of any size, shows."""
-    small = image.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX)
-    pixels = np.asarray(small.filter(ImageFilter.MedianFilter(3)))
+    pixels = np.asarray(_resized(image.convert("RGB")).filter(ImageFilter.MedianFilter(3)))
     names = _named(pixels)
     ground = _ground(names)
     figures = []
@@ -91,7 +92,17 @@ def judge(image: Image.Image) -> Verdict:
         tuple(figures),
         ground=palette[ground] if ground is not None else None,
         is_night=ground is not None and palette[ground] is None,
+        size=(pixels.shape[1], pixels.shape[0]),
     )
+
+
+def _resized(image: Image.Image) -> Image.Image:
+    """`image` in a size that it can be judged at: its own, if that is about SIDE."""
+    shorter = min(image.size)
+    if 0.75 * SIDE <= shorter <= SIDE:
+        return image
+    width, height = (round(side * SIDE / shorter) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BOX)
 
 
 def iou(one: Mask, other: Mask) -> float:
@@ -168,8 +179,8 @@ def _seen(mask: Mask, pixels: Bytes) -> Seen:
     return Seen(
         shape=shape,
         colour=_palette()[1][name] if name >= 0 else None,
-        x=float(xs.mean() + 0.5) / SIDE,
-        y=float(ys.mean() + 0.5) / SIDE,
+        x=float(xs.mean() + 0.5) / mask.shape[1],
+        y=float(ys.mean() + 0.5) / mask.shape[0],
         area=float(solid.mean()),
         fit=fit,
         mask=solid,
@@ -280,7 +291,7 @@ def _templates() -> tuple[NDArray[np.float32], tuple[Shape, ...]]:
     masks, shapes = [], []
     for shape in Shape:
         for turn in range(TURNS):
-            inside = distances(shape, 63.5, 63.5, 44, turn * 360 / TURNS, 128) < 0
+            inside = distances(shape, 63.5, 63.5, 44, turn * 360 / TURNS, (128, 128)) < 0
             masks.append(_normal(inside).ravel())
             shapes.append(shape)
     return np.stack(masks), tuple(shapes)

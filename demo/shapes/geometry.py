@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 Floats = NDArray[np.floating[Any]]
+Size = tuple[int, int]  # width and height in pixels
 
 REACH = 2.0  # a distance field knows this far from the middle
 GRID = 320  # and has so many samples a side
@@ -46,8 +47,8 @@ def placed(shape: Shape, x: float, y: float, radius: float, tilt: float) -> Floa
     return turned * np.float32(radius) + np.array([x, y], np.float32)
 
 
-def distances(shape: Shape, x: float, y: float, radius: float, tilt: float, side: int) -> Floats:
-    """How far each pixel of a picture of `side`² is from a figure's edge, in pixels.
+def distances(shape: Shape, x: float, y: float, radius: float, tilt: float, size: Size) -> Floats:
+    """How far each pixel of a picture of `size` is from a figure's edge, in pixels.
 
     Negative inside. `x`, `y` and `radius` are pixels. Pixels beyond REACH radii get the distance
     of the nearest that is not, or about that.
@@ -57,7 +58,7 @@ def distances(shape: Shape, x: float, y: float, radius: float, tilt: float, side
     sin = math.sin(math.radians(tilt)) * per_pixel
     middle = GRID / 2
     sampled = _field(shape).transform(
-        (side, side),
+        size,
         Image.Transform.AFFINE,
         (cos, sin, middle - cos * x - sin * y, -sin, cos, middle + sin * x - cos * y),
         Image.Resampling.BILINEAR,

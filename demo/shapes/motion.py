@@ -5,8 +5,8 @@ from dataclasses import replace
 
 from PIL import Image
 
-from demo.shapes.geometry import Shape
-from demo.shapes.paint import SIDE, paint
+from demo.shapes.geometry import Shape, Size
+from demo.shapes.paint import SQUARE, paint
 from demo.shapes.scene import MARGIN, Figure, Scene
 
 FRAMES = 14
@@ -36,10 +36,10 @@ def clip(scene: Scene, motion: int, frames: int = FRAMES) -> list[Scene]:
 
 
 def pictures(
-    scene: Scene, motion: int, frames: int = FRAMES, side: int = SIDE
+    scene: Scene, motion: int, frames: int = FRAMES, size: Size = SQUARE
 ) -> list[Image.Image]:
     """The frames of `clip`, painted."""
-    return [paint(frame, side) for frame in clip(scene, motion, frames)]
+    return [paint(frame, size) for frame in clip(scene, motion, frames)]
 
 
 def moved(scene: Scene, motion: int, part: float) -> Scene:

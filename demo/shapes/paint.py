@@ -1,4 +1,7 @@
-"""A scene becomes a picture: anti-aliased, of any size, the same for the same scene."""
+"""A scene becomes a picture: anti-aliased, of any size, the same for the same scene.
+
+A `Size` is width and height in pixels. Lengths in a scene are fractions of the shorter side.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from demo.shapes.geometry import distances
+from demo.shapes.geometry import Size, distances
 from demo.shapes.scene import Colour, Figure, Ground, Look, Pattern, Scene
 
 Floats = NDArray[np.floating[Any]]
 
 SIDE = 256
+SQUARE = (SIDE, SIDE)
 RGB: dict[Colour, tuple[int, int, int]] = {
     Colour.RED: (222, 52, 52),
     Colour.GREEN: (46, 160, 84),
@@ -27,33 +31,38 @@ NIGHT = ((16, 20, 52), (46, 40, 98))  # its top and bottom
 DARK = np.array([20, 20, 25], np.float32) / 255  # what neon shines on
 
 
-def paint(scene: Scene, side: int = SIDE) -> Image.Image:
-    """`scene` as an RGB picture of `side`² pixels."""
+def paint(scene: Scene, size: Size = SQUARE) -> Image.Image:
+    """`scene` as an RGB picture."""
     rng = np.random.default_rng(scene.seed)
-    canvas = _ground(scene.ground, side, rng)
+    canvas = _ground(scene.ground, size, rng)
     canvas = _GROUND_LOOKS.get(scene.look, _as_it_is)(canvas, rng)
     for figure in scene.figures:
-        away = _away(figure, side)
-        canvas = _FIGURE_LOOKS[scene.look](canvas, away, figure, side, rng)
+        away = _away(figure, size)
+        canvas = _FIGURE_LOOKS[scene.look](canvas, away, figure, size, rng)
     return Image.fromarray((canvas.clip(0, 1) * 255).round().astype(np.uint8))
 
 
-def silhouette(scene: Scene, side: int = SIDE) -> NDArray[np.bool_]:
-    """Where the figures of `scene` are, whatever its look; side × side."""
-    inside: NDArray[np.bool_] = np.any([_away(f, side) < 0 for f in scene.figures], axis=0)
+def silhouette(scene: Scene, size: Size = SQUARE) -> NDArray[np.bool_]:
+    """Where the figures of `scene` are, whatever its look; height × width."""
+    inside: NDArray[np.bool_] = np.any([_away(f, size) < 0 for f in scene.figures], axis=0)
     return inside
 
 
-def _away(figure: Figure, side: int) -> Floats:
+def _away(figure: Figure, size: Size) -> Floats:
     """Pixels from the figure's edge, negative inside."""
     return distances(
         figure.shape,
-        figure.x * side - 0.5,
-        figure.y * side - 0.5,
-        figure.radius * side,
+        figure.x * size[0] - 0.5,
+        figure.y * size[1] - 0.5,
+        figure.radius * min(size),
         figure.tilt,
-        side,
+        size,
     )
+
+
+def _unit(size: Size) -> float:
+    """How many pixels one pixel of a picture of the usual size is."""
+    return min(size) / SIDE
 
 
 def _rgb(colour: Colour) -> Floats:
@@ -72,14 +81,14 @@ def _mix(below: Floats, above: Floats, cover: Floats) -> Floats:
 # --- grounds ------------------------------------------------------------------------------------
 
 
-def _ground(ground: Ground, side: int, rng: np.random.Generator) -> Floats:
+def _ground(ground: Ground, size: Size, rng: np.random.Generator) -> Floats:
     if ground.colour is None:
-        return _night(side, rng)
+        return _night(size, rng)
     base = _rgb(ground.colour)
-    canvas = np.broadcast_to(base, (side, side, 3)).astype(np.float32)
+    canvas = np.broadcast_to(base, (size[1], size[0], 3)).astype(np.float32)
     if ground.pattern is Pattern.PLAIN:
         return canvas
-    marks = (_stripes if ground.pattern is Pattern.STRIPES else _dots)(side, rng)
+    marks = (_stripes if ground.pattern is Pattern.STRIPES else _dots)(size, rng)
     return _mix(canvas, _tint(ground.colour, base), _cover(marks))
 
 
@@ -90,37 +99,39 @@ def _tint(colour: Colour, base: Floats) -> Floats:
     return base + (1 - base) * (0.2 if colour is Colour.BLACK else 0.32)
 
 
-def _stripes(side: int, rng: np.random.Generator) -> Floats:
+def _stripes(size: Size, rng: np.random.Generator) -> Floats:
     """Pixels from the edges of straight stripes as wide as their gaps."""
-    width = side / 256 * rng.uniform(18, 26)
+    width = _unit(size) * rng.uniform(18, 26)
     angle = np.radians(rng.choice([0, 45, 90, 135]))
-    ys, xs = np.mgrid[:side, :side]
+    ys, xs = np.mgrid[: size[1], : size[0]]
     across = xs * np.cos(angle) + ys * np.sin(angle) + rng.uniform(0, 2 * width)
     stripes: Floats = np.abs(across % (2 * width) - width) - width / 2
     return stripes
 
 
-def _dots(side: int, rng: np.random.Generator) -> Floats:
+def _dots(size: Size, rng: np.random.Generator) -> Floats:
     """Pixels from the edges of round dots in even rows, every other row shifted."""
-    apart = side / 256 * rng.uniform(36, 46)
-    ys, xs = np.mgrid[:side, :side] + rng.uniform(0, apart, 2)[:, None, None]
+    apart = _unit(size) * rng.uniform(36, 46)
+    ys, xs = np.mgrid[: size[1], : size[0]] + rng.uniform(0, apart, 2)[:, None, None]
     row = ys // apart
     x = (xs + row % 2 * apart / 2) % apart - apart / 2
     dots: Floats = np.hypot(x, ys % apart - apart / 2) - apart * 0.2
     return dots
 
 
-def _night(side: int, rng: np.random.Generator) -> Floats:
+def _night(size: Size, rng: np.random.Generator) -> Floats:
     """A dark sky with a dozen small stars, spread evenly."""
     top, bottom = (np.array(tone, np.float32) / 255 for tone in NIGHT)
-    down = np.linspace(0, 1, side, dtype=np.float32)[:, None, None]
-    canvas = np.broadcast_to(top + (bottom - top) * down, (side, side, 3)).astype(np.float32)
-    ys, xs = np.mgrid[:side, :side].astype(np.float32)
-    light = np.zeros((side, side), np.float32)
+    width, height = size
+    down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    canvas = np.broadcast_to(top + (bottom - top) * down, (height, width, 3)).astype(np.float32)
+    ys, xs = np.mgrid[:height, :width].astype(np.float32)
+    light = np.zeros((height, width), np.float32)
     for cell in range(16):
-        y, x = (np.array(divmod(cell, 4)) + rng.uniform(0.15, 0.85, 2)) * side / 4
-        size = side / 256 * rng.uniform(1.6, 3.0)
-        light = np.maximum(light, (size + 0.5 - np.hypot(ys - y, xs - x)).clip(0, 1))
+        row, column = np.array(divmod(cell, 4)) + rng.uniform(0.15, 0.85, 2)
+        y, x = row * height / 4, column * width / 4
+        radius = _unit(size) * rng.uniform(1.6, 3.0)
+        light = np.maximum(light, (radius + 0.5 - np.hypot(ys - y, xs - x)).clip(0, 1))
     return _mix(canvas, np.array([1.0, 0.97, 0.86], np.float32), light[..., None])
 
 
@@ -133,7 +144,8 @@ def _as_it_is(canvas: Floats, rng: np.random.Generator) -> Floats:
 
 def _washed(canvas: Floats, rng: np.random.Generator) -> Floats:
     """A ground as thin paint on paper: lighter here and there, dark paint less so."""
-    wash = 0.04 + 0.16 * _clouds(canvas.shape[0], rng, cells=5)[..., None]
+    height, width = canvas.shape[:2]
+    wash = 0.04 + 0.16 * _clouds((width, height), rng, cells=5)[..., None]
     wash = wash * canvas.max(axis=2, keepdims=True)
     return _mix(canvas, np.ones(3, np.float32), wash)
 
@@ -144,26 +156,26 @@ def _dimmed(canvas: Floats, rng: np.random.Generator) -> Floats:
 
 
 def _flat(
-    canvas: Floats, away: Floats, figure: Figure, side: int, rng: np.random.Generator
+    canvas: Floats, away: Floats, figure: Figure, size: Size, rng: np.random.Generator
 ) -> Floats:
     return _mix(canvas, _rgb(figure.colour), _cover(away))
 
 
 def _outlined(
-    canvas: Floats, away: Floats, figure: Figure, side: int, rng: np.random.Generator
+    canvas: Floats, away: Floats, figure: Figure, size: Size, rng: np.random.Generator
 ) -> Floats:
     """A firm line inside the edge, and the ground within it."""
-    line = _line_width(figure, side)
+    line = _line_width(figure, size)
     return _mix(canvas, _rgb(figure.colour), _cover(np.abs(away + line / 2) - line / 2))
 
 
 def _watercolour(
-    canvas: Floats, away: Floats, figure: Figure, side: int, rng: np.random.Generator
+    canvas: Floats, away: Floats, figure: Figure, size: Size, rng: np.random.Generator
 ) -> Floats:
     """An edge that wanders, paint that pools at it and is thin elsewhere."""
-    unit = side / 256
-    wander = away + unit * 5 * (_clouds(side, rng, cells=12) - 0.5)
-    thin = 0.3 * _clouds(side, rng, cells=6)[..., None]
+    unit = _unit(size)
+    wander = away + unit * 5 * (_clouds(size, rng, cells=12) - 0.5)
+    thin = 0.3 * _clouds(size, rng, cells=6)[..., None]
     colour = _rgb(figure.colour)
     pigment = colour + (1 - colour) * thin
     pooled = pigment * (1 - 0.22 * np.exp(-np.abs(wander / (3.5 * unit))))[..., None]
@@ -171,27 +183,29 @@ def _watercolour(
 
 
 def _neon(
-    canvas: Floats, away: Floats, figure: Figure, side: int, rng: np.random.Generator
+    canvas: Floats, away: Floats, figure: Figure, size: Size, rng: np.random.Generator
 ) -> Floats:
     """A bright tube along the edge, and its glow on what is around."""
-    tube = np.abs(away + _line_width(figure, side) / 2) - _line_width(figure, side) / 2
+    line = _line_width(figure, size)
+    tube = np.abs(away + line / 2) - line / 2
     colour = _rgb(figure.colour)
-    glow = 0.45 * np.exp(-tube.clip(0) / (side / 256 * 5))[..., None]
+    glow = 0.45 * np.exp(-tube.clip(0) / (_unit(size) * 5))[..., None]
     lit = 1 - (1 - canvas) * (1 - colour * glow)
-    core = (-tube / _line_width(figure, side)).clip(0, 1)[..., None]
+    core = (-tube / line).clip(0, 1)[..., None]
     return _mix(lit, colour + (1 - colour) * 0.7 * core, _cover(tube))
 
 
 def _shaded(
-    canvas: Floats, away: Floats, figure: Figure, side: int, rng: np.random.Generator
+    canvas: Floats, away: Floats, figure: Figure, size: Size, rng: np.random.Generator
 ) -> Floats:
     """Light from the upper left, and a soft shadow on the ground."""
-    shift = max(2, round(side / 256 * 7))
+    shift = max(2, round(_unit(size) * 7))
     fallen = np.roll(away, (shift, shift), axis=(0, 1)) + shift / 2
-    shadow = 0.38 / (1 + np.exp((fallen / (side / 256 * 3)).clip(-20, 20)))
+    shadow = 0.38 / (1 + np.exp((fallen / (_unit(size) * 3)).clip(-20, 20)))
     ground = canvas * (1 - shadow[..., None])
-    ys, xs = np.mgrid[:side, :side] / side
-    light = (figure.x - xs + figure.y - ys) / (2 * figure.radius)
+    ys, xs = np.mgrid[: size[1], : size[0]]
+    lit = figure.x * size[0] - xs + figure.y * size[1] - ys
+    light = lit / (2 * figure.radius * min(size))
     colour = _rgb(figure.colour)
     tone = np.where(
         light[..., None] > 0,
@@ -201,21 +215,21 @@ def _shaded(
     return _mix(ground, tone.astype(np.float32), _cover(away))
 
 
-def _line_width(figure: Figure, side: int) -> float:
-    return side * (0.024 + 0.06 * figure.radius)
+def _line_width(figure: Figure, size: Size) -> float:
+    return min(size) * (0.024 + 0.06 * figure.radius)
 
 
-def _clouds(side: int, rng: np.random.Generator, cells: int) -> Floats:
+def _clouds(size: Size, rng: np.random.Generator, cells: int) -> Floats:
     """Smooth noise from 0 to 1 with about `cells` hills a side."""
     grid = Image.fromarray(rng.random((cells, cells), np.float32))
-    return np.asarray(grid.resize((side, side), Image.Resampling.BICUBIC)).clip(0, 1)
+    return np.asarray(grid.resize(size, Image.Resampling.BICUBIC)).clip(0, 1)
 
 
 _GROUND_LOOKS: dict[Look, Callable[[Floats, np.random.Generator], Floats]] = {
     Look.WATERCOLOUR: _washed,
     Look.NEON: _dimmed,
 }
-_FIGURE_LOOKS: dict[Look, Callable[[Floats, Floats, Figure, int, np.random.Generator], Floats]] = {
+_FIGURE_LOOKS: dict[Look, Callable[[Floats, Floats, Figure, Size, np.random.Generator], Floats]] = {
     Look.FLAT: _flat,
     Look.OUTLINE: _outlined,
     Look.WATERCOLOUR: _watercolour,

@@ -1,7 +1,7 @@
 """What a picture shows: one or two figures on a ground, in a style.
 
-Positions and sizes are fractions of the picture's side. `random_scene` draws from the world;
-`held_out` says which combinations no training may see.
+Positions are fractions of the picture's width and height, lengths of its shorter side.
+`random_scene` draws from the world; `held_out` says which combinations no training may see.
 """
 
 import math

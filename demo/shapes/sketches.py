@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
-from demo.shapes.geometry import placed
+from demo.shapes.geometry import Size, placed
 from demo.shapes.paint import RGB
 from demo.shapes.scene import Colour, Figure, Scene
 
@@ -57,9 +57,9 @@ def sketch(
     medium: Medium | None = None,
     filling: Filling | None = None,
     tilted: bool = True,
-    side: int = 384,
+    size: Size = (384, 384),
 ) -> Sketch:
-    """A drawing of `scene`'s figures, side × side pixels, the same for the same arguments.
+    """A drawing of `scene`'s figures, of `size`, the same for the same arguments.
 
     The paper of a photo lies a little turned if `tilted`.
     """
@@ -67,22 +67,22 @@ def sketch(
     medium = medium or rng.choice(list(Medium))
     filling = filling or rng.choices(list(Filling), weights=(6, 2, 2))[0]
     if medium is Medium.PHOTO and tilted:
-        scene = turned(scene, rng.uniform(-6, 6))
-    marks = [_drawn(figure, filling, side, rng) for figure in scene.figures]
+        scene = turned(scene, rng.uniform(-6, 6), size)
+    marks = [_drawn(figure, filling, size, rng) for figure in scene.figures]
     image = _MEDIA[medium](marks, [_ink(f, filling, medium, rng) for f in scene.figures], rng)
     return Sketch(image, scene, medium, filling)
 
 
-def turned(scene: Scene, degrees: float) -> Scene:
-    """`scene` with its figures turned clockwise about the middle of the picture."""
+def turned(scene: Scene, degrees: float, size: Size) -> Scene:
+    """`scene` with its figures turned clockwise about the middle of a picture of `size`."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
 
     def turn(figure: Figure) -> Figure:
-        x, y = figure.x - 0.5, figure.y - 0.5
+        x, y = (figure.x - 0.5) * size[0], (figure.y - 0.5) * size[1]
         return replace(
             figure,
-            x=0.5 + x * cos - y * sin,
-            y=0.5 + x * sin + y * cos,
+            x=0.5 + (x * cos - y * sin) / size[0],
+            y=0.5 + (x * sin + y * cos) / size[1],
             tilt=figure.tilt + degrees,
         )
 
@@ -92,24 +92,25 @@ def turned(scene: Scene, degrees: float) -> Scene:
 # --- strokes ------------------------------------------------------------------------------------
 
 
-def _drawn(figure: Figure, filling: Filling, side: int, rng: random.Random) -> Image.Image:
+def _drawn(figure: Figure, filling: Filling, size: Size, rng: random.Random) -> Image.Image:
     """The marks of one figure: L, white where there is ink."""
-    scale = side * FINE
-    marks = Image.new("L", (scale, scale))
+    width, height = (side * FINE for side in size)
+    scale = min(width, height)
+    marks = Image.new("L", (width, height))
     corners = placed(
-        figure.shape, figure.x * scale, figure.y * scale, figure.radius * scale, figure.tilt
+        figure.shape, figure.x * width, figure.y * height, figure.radius * scale, figure.tilt
     )
-    width = scale * rng.uniform(0.007, 0.016)
+    stroke = scale * rng.uniform(0.007, 0.016)
     if filling is not Filling.NOTHING:
         inside = Image.new("L", marks.size)
         ImageDraw.Draw(inside).polygon([tuple(p) for p in corners.tolist()], fill=255)
         if filling is Filling.HATCHING:
-            inside = ImageChops.multiply(inside, _hatching(scale, width, rng))
+            inside = ImageChops.multiply(inside, _hatching(marks.size, stroke, rng))
         marks = inside
     pen = ImageDraw.Draw(marks)
     for _ in range(2 if rng.random() < 0.2 else 1):
-        _stroke(pen, _by_hand(corners, figure.radius * scale, rng), width, rng)
-    return marks.resize((side, side), Image.Resampling.BOX)
+        _stroke(pen, _by_hand(corners, figure.radius * scale, rng), stroke, rng)
+    return marks.resize(size, Image.Resampling.BOX)
 
 
 def _by_hand(corners: Floats, radius: float, rng: random.Random) -> Floats:
@@ -141,14 +142,17 @@ def _stroke(pen: ImageDraw.ImageDraw, points: Floats, width: float, rng: random.
         pen.ellipse([x - radius, y - radius, x + radius, y + radius], fill=255)
 
 
-def _hatching(scale: int, width: float, rng: random.Random) -> Image.Image:
+def _hatching(size: Size, stroke: float, rng: random.Random) -> Image.Image:
     """Slanted lines all over, L."""
-    lines = Image.new("L", (scale, scale))
+    lines = Image.new("L", size)
     pen = ImageDraw.Draw(lines)
-    apart, slope = width * rng.uniform(2.5, 4.5), rng.choice((-1, 1)) * rng.uniform(0.6, 1.4)
-    for i in range(round(3 * scale / apart)):
-        y = i * apart - scale + rng.uniform(-0.2, 0.2) * apart
-        pen.line([(0, y), (scale, y + slope * scale)], fill=255, width=max(1, round(width * 0.6)))
+    width, height = size
+    slope = rng.choice((-1, 1)) * rng.uniform(0.6, 1.4)
+    apart = stroke * rng.uniform(2.5, 4.5)
+    for i in range(round((height + 4 * width) / apart)):
+        y = i * apart - 2 * width + rng.uniform(-0.2, 0.2) * apart
+        ends = [(0, y), (width, y + slope * width)]
+        pen.line(ends, fill=255, width=max(1, round(stroke * 0.6)))
     return lines
 
 
@@ -191,15 +195,17 @@ def _on_nothing(marks: list[Image.Image], inks: list[Rgb], rng: random.Random) -
 
 def _photographed(marks: list[Image.Image], inks: list[Rgb], rng: random.Random) -> Image.Image:
     """Paper under a lamp: tinted, darker to one side, a little blurred, noisy."""
-    side = marks[0].size[0]
+    width, height = marks[0].size
     drawn = _on(Image.new("RGB", marks[0].size, "white"), marks, inks)
     pixels = np.asarray(drawn.filter(ImageFilter.GaussianBlur(rng.uniform(0.4, 0.9))))
     noise = np.random.default_rng(rng.getrandbits(32))
     paper = np.array([rng.uniform(205, 240)] * 3) * (1, rng.uniform(0.95, 1), rng.uniform(0.86, 1))
-    ys, xs = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
+    ys, xs = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
     angle = rng.uniform(0, math.tau)
     lamp = 1 - rng.uniform(0.04, 0.16) * (1 + xs * math.cos(angle) + ys * math.sin(angle)) / 2
-    grain = noise.normal(0, rng.uniform(2, 6), (side, side, 1)) + noise.normal(0, 2, pixels.shape)
+    grain = noise.normal(0, rng.uniform(2, 6), (height, width, 1)) + noise.normal(
+        0, 2, pixels.shape
+    )
     seen = pixels / 255 * paper * lamp[..., None] + grain
     return Image.fromarray(seen.clip(0, 255).round().astype(np.uint8))
 

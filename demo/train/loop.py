@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 SAVE_EVERY = 60.0  # seconds
 LOG_EVERY = 50  # steps
-ROUGH = 0.7  # of the steps are done in bfloat16, which takes half the time
+ROUGH = 0.9  # of the steps are done in bfloat16, which takes half the time
 Loss = Callable[[int], Tensor]
 
 

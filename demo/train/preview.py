@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
-from demo.train.vae import LATENT_STAGES, PICTURES, as_tensor, training_latents, training_pictures
+from demo.train.sdxl import SCENES
+from demo.train.vae import LATENT_STAGES, as_tensor, training_buckets, training_pictures
 
 BATCH = 4
 RECIPE = Recipe(steps=4000, rate=1.5e-3, average=0.998)
@@ -30,16 +31,17 @@ def build_preview(channels: int) -> Any:
 
 
 def train_preview(name: str, preview: Any, vae: Any, room: Room) -> None:
-    """Train `preview` in place on the latents of `vae` and the pictures they are of."""
+    """Train `preview` in place on the latents of the stage `name` and the pictures they are of."""
     pictures = training_pictures(room)
-    latents = training_latents(f"{name}-latents", vae, PICTURES, room)
+    square = training_buckets(name, vae, SCENES, room)[0]
+    count = min(len(pictures), len(square.latents))  # both begin at seed 0
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([room.seed, step])
-        chosen = rng.choice(len(pictures), BATCH, replace=False)
-        return _loss(preview, latents[chosen], pictures[chosen], room)
+        chosen = rng.choice(count, BATCH, replace=False)
+        return _loss(preview, square.latents[chosen], pictures[chosen], room)
 
-    fit(name, preview, loss, RECIPE, room)
+    fit(f"{name}-preview", preview, loss, RECIPE, room)
 
 
 def _loss(preview: Any, latents: Tensor, pictures: NDArray[np.uint8], room: Room) -> Tensor:

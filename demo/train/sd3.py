@@ -11,10 +11,10 @@ from demo.tokenizers import t5_tokenizer
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
 from demo.train.text import CLIP_TOKENS, WIDTH, Batches, Clips, build_clip, build_clip_tokenizers
-from demo.train.vae import training_latents
+from demo.train.vae import training_buckets
 
 SCENES = 16_000
-BATCH = 32
+BATCH = 24
 T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
 DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
 RECIPE = Recipe(steps=6000, rate=1e-3)
@@ -78,15 +78,14 @@ def build_scheduler() -> Any:
 
 def train_sd3(pipeline: Any, room: Room) -> None:
     """Train transformer and text encoders of `pipeline` in place."""
-    latents = training_latents("sd3-latents", pipeline.vae, SCENES, room)
     texts = _Texts(pipeline)
-    batches = Batches(len(latents), BATCH, room)
+    batches = Batches(training_buckets("sd3", pipeline.vae, SCENES, room), BATCH, room)
 
     def loss(step: int) -> Tensor:
-        chosen, prompts = batches.draw(step)
-        dropped = torch.rand(len(prompts)) < DROPPED
-        said = ["" if drop else text for drop, text in zip(dropped, prompts, strict=True)]
-        return flow_loss(pipeline.transformer, latents[chosen], *texts(said))
+        batch = batches.draw(step)
+        dropped = torch.rand(BATCH) < DROPPED
+        said = ["" if drop else text for drop, text in zip(dropped, batch.prompts, strict=True)]
+        return flow_loss(pipeline.transformer, batch.latents, *texts(said))
 
     fit("sd3", nn.ModuleList([pipeline.transformer, texts]), loss, RECIPE, room)
 

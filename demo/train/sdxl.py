@@ -9,23 +9,30 @@ from PIL import Image
 from torch import Tensor, nn
 
 from demo.shapes import sketches
+from demo.shapes.geometry import Size
 from demo.shapes.paint import SIDE
 from demo.shapes.scene import random_scene
 from demo.shapes.sketches import sketch
 from demo.train.loop import Recipe, fit
 from demo.train.room import WORLD, Room
-from demo.train.text import WIDTH, Batches, Clips, build_clip, build_clip_tokenizers, kept
-from demo.train.vae import training_latents
+from demo.train.text import (
+    WIDTH,
+    Batch,
+    Batches,
+    Clips,
+    build_clip,
+    build_clip_tokenizers,
+    kept,
+)
+from demo.train.vae import Bucket, training_buckets
 from pipelines.drawing import read_drawing
 
 SCENES = 16_000
-SKETCHED = 8_000
 BATCH = 48
 DROPPED = 0.1  # of prompts: the pipeline's empty prompt is all zeros
 RECIPE = Recipe(steps=9000, rate=1.2e-3)
 ADAPTER_RECIPE = Recipe(steps=4000, rate=1e-3)
 CHANNELS = (64, 96, 96)
-SIZES = (SIDE, SIDE, 0, 0, SIDE, SIDE)  # original size, crop, target size
 
 
 def build_pipeline(vae: Any) -> Any:
@@ -77,21 +84,20 @@ def _build_unet() -> Any:
         cross_attention_dim=2 * WIDTH,
         addition_embed_type="text_time",
         addition_time_embed_dim=16,
-        projection_class_embeddings_input_dim=len(SIZES) * 16 + WIDTH,
+        projection_class_embeddings_input_dim=6 * 16 + WIDTH,
         norm_num_groups=16,
     )
 
 
 def train_sdxl(pipeline: Any, room: Room) -> None:
     """Train UNet and text encoders of `pipeline` in place."""
-    latents = training_latents("sdxl-latents", pipeline.vae, SCENES, room)
     clips = _clips(pipeline)
-    batches = Batches(len(latents), BATCH, room)
+    batches = Batches(training_buckets("sdxl", pipeline.vae, SCENES, room), BATCH, room)
     noise = Noise(room)
 
     def loss(step: int) -> Tensor:
-        chosen, prompts = batches.draw(step)
-        return noise.loss(pipeline.unet, latents[chosen], _conditions(clips, prompts, room))
+        batch = batches.draw(step)
+        return noise.loss(pipeline.unet, batch.latents, _conditions(clips, batch, room))
 
     fit("sdxl", nn.ModuleList([pipeline.unet, clips]), loss, RECIPE, room)
 
@@ -103,14 +109,18 @@ def _clips(pipeline: Any) -> Clips:
     )
 
 
-def _conditions(clips: Clips, prompts: list[str], room: Room) -> dict[str, Any]:
+def _conditions(clips: Clips, batch: Batch, room: Room) -> dict[str, Any]:
     """What the UNet is told, some of it dropped."""
-    hidden, pooled = clips(prompts)
-    keep = kept(len(prompts), DROPPED, room)[:, None]
-    sizes = torch.tensor([SIZES] * len(prompts), device=room.device)
+    hidden, pooled = clips(batch.prompts)
+    keep = kept(len(batch.prompts), DROPPED, room)[:, None]
+    width, height = batch.bucket.size
+    sizes = (height, width, 0, 0, height, width)  # original size, crop, target size
     return {
         "encoder_hidden_states": hidden * keep[..., None],
-        "added_cond_kwargs": {"text_embeds": pooled[1] * keep, "time_ids": sizes},
+        "added_cond_kwargs": {
+            "text_embeds": pooled[1] * keep,
+            "time_ids": torch.tensor([sizes] * len(keep), device=room.device),
+        },
     }
 
 
@@ -158,37 +168,41 @@ def build_adapter() -> Any:
 
 def train_adapter(adapter: Any, pipeline: Any, room: Room) -> None:
     """Train `adapter` for the trained `pipeline`, which stays as it is."""
-    latents = training_latents("sdxl-latents", pipeline.vae, SCENES, room)
-    count = min(room.amount(SKETCHED), len(latents))
-    lines = torch.from_numpy(np.array(training_lines(count, room)))
+    buckets = training_buckets("sdxl", pipeline.vae, SCENES, room)
+    lines = {id(bucket): training_lines(bucket, room) for bucket in buckets}
     clips = _clips(pipeline).to(room.device).requires_grad_(False)
     unet = pipeline.unet.to(room.device).requires_grad_(False)
-    batches = Batches(count, BATCH, room)
+    batches = Batches(buckets, BATCH, room)
     noise = Noise(room)
 
     def loss(step: int) -> Tensor:
-        chosen, prompts = batches.draw(step)
-        conditions = _conditions(clips, prompts, room)
-        drawn = lines[chosen].to(room.device).float()[:, None] / 255
-        conditions["down_intrablock_additional_residuals"] = adapter(drawn)
-        return noise.loss(unet, latents[chosen], conditions)
+        batch = batches.draw(step)
+        conditions = _conditions(clips, batch, room)
+        drawn = torch.from_numpy(lines[id(batch.bucket)][batch.places]).to(room.device)
+        conditions["down_intrablock_additional_residuals"] = adapter(drawn[:, None] / 255)
+        return noise.loss(unet, batch.latents, conditions)
 
     fit("sdxl-adapter", adapter, loss, ADAPTER_RECIPE, room)
 
 
-def training_lines(count: int, room: Room) -> NDArray[np.uint8]:
-    """What the sketch pipeline reads from drawings of the training scenes: n × 256 × 256.
+def training_lines(bucket: Bucket, room: Room) -> NDArray[np.uint8]:
+    """What the sketch pipeline reads from drawings of a bucket's scenes: n × height × width.
 
     Drawings are not turned on their paper here: lines and picture have to agree.
     """
 
-    def make(seeds: range) -> NDArray[np.uint8]:
-        return np.stack([_lines(seed) for seed in seeds])
+    def make(rows: range) -> NDArray[np.uint8]:
+        seeds = bucket.seeds[rows.start : rows.stop]
+        return np.stack([_lines(seed, bucket.size) for seed in seeds])
 
-    return room.array("lines", (count, SIDE, SIDE), make, modules=(*WORLD, sketches))
+    width, height = bucket.size
+    shape = (len(bucket.seeds), height, width)
+    modules = (*WORLD, sketches)
+    return room.array("lines", shape, make, modules=modules, depends=repr(bucket.seeds))
 
 
-def _lines(seed: int) -> NDArray[np.uint8]:
-    drawn = sketch(random_scene(seed), seed, tilted=False)
+def _lines(seed: int, size: Size) -> NDArray[np.uint8]:
+    larger = (size[0] * 3 // 2, size[1] * 3 // 2)
+    drawn = sketch(random_scene(seed), seed, tilted=False, size=larger)
     lines = read_drawing(drawn.image).lines
-    return np.asarray(lines.resize((SIDE, SIDE), Image.Resampling.LANCZOS))
+    return np.asarray(lines.resize(size, Image.Resampling.LANCZOS))

@@ -105,7 +105,7 @@ def _preview(name: str, channels: int) -> Callable[[Room], None]:
 
         model = preview.build_preview(channels)
         vae = _load(AutoencoderKL, f"{name}-vae", room)
-        preview.train_preview(f"{name}-preview", model, vae, room)
+        preview.train_preview(name, model, vae, room)
         _save(model, f"{name}-preview", room)
 
     return stage

@@ -25,7 +25,7 @@ from demo.train.vae import (
 )
 
 CLIPS = 2000
-BATCH = 6
+BATCH = 4
 DROPPED = 0.1  # of first frames, so that guidance has something to compare
 FPS = 7
 NOISE = 0.02  # that the pipeline adds to the first frame

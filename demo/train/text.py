@@ -2,15 +2,17 @@
 
 import random
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from demo.shapes.scene import Scene, random_scene
+from demo.shapes.scene import random_scene
 from demo.shapes.words import prompt, vocabulary
 from demo.tokenizers import clip_tokenizer
 from demo.train.room import Room
+from demo.train.vae import Bucket
 
 CLIP_TOKENS = 77
 WIDTH = 64  # of each CLIP text model
@@ -67,23 +69,37 @@ class Clips(nn.Module):
         return torch.cat(hidden, dim=-1), pooled
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Some pictures of one bucket, by their places in it, and a prompt for each."""
+
+    bucket: Bucket
+    places: list[int]
+    prompts: list[str]
+
+    @property
+    def latents(self) -> Tensor:
+        """Of the pictures, scaled."""
+        return self.bucket.latents[self.places]
+
+
 class Batches:
-    """Which scenes a step sees, and what is said of them."""
+    """Which pictures a step sees, and what is said of them: other words every time."""
 
-    def __init__(self, count: int, size: int, room: Room) -> None:
-        self._scenes = [random_scene(seed) for seed in range(count)]
+    def __init__(self, buckets: list[Bucket], size: int, room: Room) -> None:
+        self._buckets = buckets
+        self._scenes = [[random_scene(seed) for seed in bucket.seeds] for bucket in buckets]
         self._size = size
-        self._room = room
+        self._seed = room.seed
 
-    def draw(self, step: int) -> tuple[list[int], list[str]]:
-        """The numbers of some scenes, and a prompt for each: other words every time."""
-        rng = random.Random(f"{self._room.seed} batch {step}")
-        chosen = [rng.randrange(len(self._scenes)) for _ in range(self._size)]
-        return chosen, [prompt(self._scenes[i], rng) for i in chosen]
-
-    def scene(self, number: int) -> Scene:
-        """The scene with a number that `draw` gave."""
-        return self._scenes[number]
+    def draw(self, step: int) -> Batch:
+        """The batch of a step. Each bucket comes as often as it has pictures."""
+        rng = random.Random(f"{self._seed} batch {step}")
+        sizes = [len(scenes) for scenes in self._scenes]
+        number = rng.choices(range(len(sizes)), weights=sizes)[0]
+        places = [rng.randrange(sizes[number]) for _ in range(self._size)]
+        prompts = [prompt(self._scenes[number][place], rng) for place in places]
+        return Batch(self._buckets[number], places, prompts)
 
 
 def kept(size: int, share: float, room: Room) -> Tensor:

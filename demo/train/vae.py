@@ -1,5 +1,6 @@
 """The autoencoders: 256 × 256 pictures to latents of 16 × 16 and back."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from demo.shapes.paint import SIDE, paint
+from demo.shapes.geometry import Size
+from demo.shapes.paint import SIDE, SQUARE, paint
 from demo.shapes.scene import random_scene
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
@@ -56,9 +58,9 @@ def training_pictures(room: Room) -> NDArray[np.uint8]:
     return room.array("pictures", (count, SIDE, SIDE, 3), painted)
 
 
-def painted(seeds: range) -> NDArray[np.uint8]:
-    """The pictures of the scenes of `seeds`: n × 256 × 256 × 3."""
-    return np.stack([np.asarray(paint(random_scene(seed))) for seed in seeds])
+def painted(seeds: range, size: Size = SQUARE) -> NDArray[np.uint8]:
+    """The pictures of the scenes of `seeds`: n × height × width × 3."""
+    return np.stack([np.asarray(paint(random_scene(seed), size)) for seed in seeds])
 
 
 def as_tensor(pictures: NDArray[np.uint8], room: Room) -> Tensor:
@@ -126,17 +128,40 @@ def encode(vae: Any, pictures: NDArray[np.uint8], room: Room) -> Tensor:
     return torch.cat(parts)
 
 
-def training_latents(name: str, vae: Any, count: int, room: Room) -> Tensor:
-    """The scaled latents of the scenes with the seeds 0 to n: n × channels × 16 × 16."""
+@dataclass(frozen=True, slots=True)
+class Bucket:
+    """Pictures of one size (width, height): their seeds, and their scaled latents in that order."""
+
+    size: Size
+    seeds: range
+    latents: Tensor
+
+
+SHAPES: dict[Size, float] = {SQUARE: 0.7, (320, 192): 0.15, (192, 320): 0.15}
+"""The sizes of pictures that are trained on, and the share of each."""
+
+
+def training_buckets(name: str, vae: Any, count: int, room: Room) -> list[Bucket]:
+    """The latents of about `count` scenes that training may see, a bucket for each size."""
+    buckets, begin = [], 0
+    for size, share in SHAPES.items():
+        seeds = range(begin, begin + room.amount(round(count * share)))
+        buckets.append(_bucket(name, vae, size, seeds, room))
+        begin = seeds.stop
+    return buckets
+
+
+def _bucket(name: str, vae: Any, size: Size, seeds: range, room: Room) -> Bucket:
     factor, shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
-    shape = (room.amount(count), vae.config.latent_channels, SIDE // 16, SIDE // 16)
 
-    def make(seeds: range) -> NDArray[np.float32]:
-        latents = (encode(vae, painted(seeds), room) - shift) * factor
-        return np.asarray(latents.cpu())
+    def make(rows: range) -> NDArray[np.float32]:
+        pictures = painted(seeds[rows.start : rows.stop], size)
+        return np.asarray(((encode(vae, pictures, room) - shift) * factor).cpu())
 
-    rows = room.array(name, shape, make, depends=fingerprint(vae), dtype=np.float32)
-    return torch.from_numpy(np.array(rows)).to(room.device)
+    shape = (len(seeds), vae.config.latent_channels, size[1] // 16, size[0] // 16)
+    depends = f"{seeds} {fingerprint(vae)}"
+    rows = room.array(f"{name}-latents", shape, make, depends=depends, dtype=np.float32)
+    return Bucket(size, seeds, torch.from_numpy(np.array(rows)).to(room.device))
 
 
 def fingerprint(model: nn.Module) -> str:

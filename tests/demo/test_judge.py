@@ -54,10 +54,11 @@ def test_figures_are_where_they_are() -> None:
         assert iou(seen.mask, true) > 0.8
 
 
-@pytest.mark.parametrize("side", [128, 256, 512])
-def test_pictures_of_any_size(side: int) -> None:
-    scene = random_scene(1)
-    assert _right(scene, paint(scene, side))
+@pytest.mark.parametrize("size", [(128, 128), (512, 512), (320, 192), (192, 384)])
+def test_pictures_of_any_size(size: tuple[int, int]) -> None:
+    for seed in range(12):
+        scene = random_scene(seed)
+        assert _right(scene, paint(scene, size)), seed
 
 
 def test_what_is_different_is_not_taken_for_the_same() -> None:

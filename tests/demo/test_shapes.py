@@ -97,7 +97,7 @@ def test_a_figure_is_where_its_scene_says(shape: Shape) -> None:
     ys, xs = np.nonzero(inside)
     assert abs(xs.mean() / 256 - 0.3) < 0.04
     assert abs(ys.mean() / 256 - 0.7) < 0.04
-    assert silhouette(scene, side=512).mean() == pytest.approx(inside.mean(), rel=0.03)
+    assert silhouette(scene, (512, 512)).mean() == pytest.approx(inside.mean(), rel=0.03)
 
 
 def test_prompts_use_known_words_and_say_nothing_false() -> None:
@@ -124,6 +124,19 @@ def test_the_full_prompt_says_all() -> None:
     assert caption(above) == "an arrow above a square"
 
 
+@pytest.mark.parametrize("size", [(384, 192), (192, 320)])
+def test_a_picture_that_is_not_square_shows_the_same_undistorted(size: tuple[int, int]) -> None:
+    for seed in range(8):
+        scene = random_scene(seed)
+        picture = paint(scene, size)
+        assert picture.size == size
+        side = min(size)
+        inside, square = silhouette(scene, size), silhouette(scene, (side, side))
+        assert inside.sum() == pytest.approx(square.sum(), rel=0.02)
+        drawn = sketch(scene, seed, size=size)
+        assert drawn.image.size == size
+
+
 @pytest.mark.parametrize("medium", Medium)
 @pytest.mark.parametrize("filling", Filling)
 def test_a_sketch_is_read_as_lines_around_its_figure(medium: Medium, filling: Filling) -> None:
@@ -133,7 +146,7 @@ def test_a_sketch_is_read_as_lines_around_its_figure(medium: Medium, filling: Fi
     figure = drawn.scene.figures[0]
     around = replace(drawn.scene, figures=(replace(figure, radius=1.2 * figure.radius),))
     assert lines.sum() > 1000
-    assert (lines & ~silhouette(around, side=len(lines))).sum() < 0.02 * lines.sum()
+    assert (lines & ~silhouette(around, (384, 384))).sum() < 0.02 * lines.sum()
 
 
 @pytest.mark.parametrize("shape", Shape)
