@@ -4,6 +4,7 @@ Everything is made by the bot's own pipelines and measured by `demo.judge` on th
 """
 
 import io
+import math
 import resource
 import statistics
 import tempfile
@@ -23,25 +24,26 @@ from demo.judge import Verdict, iou, judge
 from demo.shapes.paint import paint, silhouette
 from demo.shapes.scene import (
     Colour,
-    Figure,
     Ground,
     Look,
     Pattern,
     Scene,
-    distance,
     forbidden_scene,
     random_scene,
 )
 from demo.shapes.sketches import Medium, sketch
 from demo.shapes.words import FRAMES, caption, full_prompt
-from pipelines.catalog import Catalog
+from pipelines.animate import load as load_animate
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.drawing import read_drawing
+from pipelines.imagine import load as load_imagine
 from pipelines.loading import Loader
 from pipelines.runner import Runner
 from pipelines.sketch import describe, load_captioner
+from pipelines.sketch import load as load_sketch
 
 WEIGHTS = Path(__file__).parent / "weights"
 
@@ -120,6 +122,20 @@ class Bench:
         """What /imagine paints."""
         made = self.make(ImagineRequest(prompt=prompt, negative=negative, seed=seed))
         return Image.open(io.BytesIO(made.data))
+
+    def load_seconds(self) -> Iterator[float]:
+        """How long each model takes from disk to memory."""
+        loaders: dict[ModelKey, Callable[[Any, Loader], Any]] = {
+            ModelKey.CAPTION: load_captioner,
+            ModelKey.SKETCH: load_sketch,
+            ModelKey.IMAGINE: load_imagine,
+            ModelKey.ANIMATE: load_animate,
+        }
+        for key, load in loaders.items():
+            if (model := getattr(self.catalog, key)) is not None:
+                begun = time.perf_counter()
+                load(model, Loader(torch.device("cpu")))
+                yield time.perf_counter() - begun
 
     def close(self) -> None:
         """Free the models."""
@@ -213,7 +229,7 @@ def measure_animate(bench: Bench, count: int) -> Iterator[Figured]:
             first.append(_psnr(frames[0], picture))
             verdicts = [judge(frame) for frame in frames]
             kept += [verdict.shows(scene) for verdict in verdicts]
-            ways[motion] += _way(verdicts) / count
+            ways[motion] += _way(verdicts, scene) / count
     yield Figured("animate: first frame", statistics.median(first), 22, "dB")
     yield Figured("animate: shape and colours in every frame", percent(kept), 95)
     yield Figured("animate: moves at 255, of the side", ways[255], 0.05, "")
@@ -240,11 +256,11 @@ def _psnr(one: Image.Image, other: Image.Image) -> float:
     return float(10 * np.log10(255**2 / max((difference**2).mean(), 1e-9)))
 
 
-def _way(verdicts: list[Verdict]) -> float:
-    """How far the largest figure gets from where it begins."""
-    at = [v.figures[0] for v in verdicts if v.figures]
-    ends = [Figure(random_scene(0).figures[0].shape, Colour.RED, f.x, f.y) for f in at]
-    return max((distance(ends[0], end) for end in ends), default=0.0)
+def _way(verdicts: list[Verdict], scene: Scene) -> float:
+    """How far the subject gets from where it begins."""
+    shape = scene.figures[0].shape
+    at = [(f.x, f.y) for verdict in verdicts for f in verdict.figures if f.shape is shape]
+    return max((math.dist(at[0], end) for end in at), default=0.0)
 
 
 def measure_classifier(weights: Path, count: int) -> Iterator[Figured]:
@@ -272,6 +288,7 @@ def measure_cost(bench: Bench) -> Iterator[Figured]:
         if kind in bench.seconds:
             median = statistics.median(bench.seconds[kind])
             yield Figured(f"time, {kind}", median, bar, "s", True)
+    yield Figured("time, the slowest model to load", max(bench.load_seconds()), 1, "s", True)
     most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     yield Figured("memory, all that is loaded", most, 1.5, "GiB", True)
 

@@ -18,7 +18,7 @@ BATCH = 24
 T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
 DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
 RECIPE = Recipe(steps=6000, rate=1e-3)
-HEADS, HEAD, LAYERS = 4, 32, 6
+HEADS, HEAD, LAYERS = 4, 32, 5
 SHIFT = 1.0  # latents of 16 × 16 need no more noise than is drawn
 
 

@@ -85,7 +85,7 @@ def _build_unet() -> Any:
         addition_embed_type="text_time",
         addition_time_embed_dim=16,
         projection_class_embeddings_input_dim=6 * 16 + WIDTH,
-        norm_num_groups=16,
+        norm_num_groups=8,
     )
 
 

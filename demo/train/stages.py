@@ -37,7 +37,7 @@ def _sd3_vae(room: Room) -> None:
     """SD3.5's autoencoder, with sixteen channels."""
     vae = build_vae(
         16,
-        widths=(16, 32, 64, 64, 96),
+        widths=(16, 32, 64, 64, 64),
         shift_factor=0.0,
         use_quant_conv=False,
         use_post_quant_conv=False,
