@@ -193,7 +193,7 @@ def measure_sketch(bench: Bench, count: int) -> Iterator[Figured]:
         scene = replace(random_scene(seed, unseen=True, figures=1), look=Look.FLAT)
         drawn = sketch(scene, seed)
         for strength, found in overlaps.items():
-            picture = _painted_sketch(bench, drawn.image, scene, strength, seed)
+            picture = painted_sketch(bench, drawn.image, scene, strength, seed)
             verdict = judge(picture)
             found.append(iou(verdict.silhouette, silhouette(drawn.scene)))
             kept.append(_colours(verdict) == {scene.figures[0].colour, scene.ground.colour})
@@ -203,10 +203,11 @@ def measure_sketch(bench: Bench, count: int) -> Iterator[Figured]:
     yield Figured("sketch: the prompt's colours", percent(kept), 95)
 
 
-def _painted_sketch(
+def painted_sketch(
     bench: Bench, drawing: Image.Image, scene: Scene, strength: int, seed: int
 ) -> Image.Image:
-    ground = full_prompt(scene).split(f"{scene.figures[0].shape}", 1)[1]
+    """What /sketch makes of a drawing and of the colours of `scene`."""
+    ground = full_prompt(scene).rsplit(f"{scene.figures[-1].shape}", 1)[1]
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         drawing.save(file.name)
         request = SketchRequest(
@@ -225,7 +226,7 @@ def measure_animate(bench: Bench, count: int) -> Iterator[Figured]:
         scene = _plain(random_scene(seed, unseen=True, figures=1))
         picture = paint(scene)
         for motion in ways:
-            frames = _clip(bench, picture, motion, seed)
+            frames = clip_of(bench, picture, motion, seed)
             first.append(_psnr(frames[0], picture))
             verdicts = [judge(frame) for frame in frames]
             kept += [verdict.shows(scene) for verdict in verdicts]
@@ -243,7 +244,8 @@ def _plain(scene: Scene) -> Scene:
     return replace(scene, ground=ground, look=Look.FLAT)
 
 
-def _clip(bench: Bench, picture: Image.Image, motion: int, seed: int) -> list[Image.Image]:
+def clip_of(bench: Bench, picture: Image.Image, motion: int, seed: int) -> list[Image.Image]:
+    """The frames of what /animate makes of a picture."""
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         picture.save(file.name)
         made = bench.make(AnimateRequest(image=Path(file.name), motion=motion, seed=seed))

@@ -17,11 +17,11 @@ from demo.train.vae import (
     CALM,
     LATENT_STAGES,
     as_tensor,
-    calm,
     encode,
     fingerprint,
     picture_loss,
     random_crops,
+    straighten,
     training_pictures,
 )
 
@@ -32,7 +32,7 @@ FPS = 7
 NOISE = 0.02  # that the pipeline adds to the first frame
 SIGMA_MEAN, SIGMA_SPREAD = 0.5, 1.6  # of the logarithm of the noise: latents are small here
 RECIPE = Recipe(steps=5000, rate=8e-4)
-VAE_RECIPE = Recipe(steps=5000, rate=1.5e-3, average=0.998)
+VAE_RECIPE = Recipe(steps=4500, rate=1.5e-3, warm=100, average=0.998)
 VAE_WIDTHS = (96, 32, 64, 64, 96)
 """It normalises in 32 groups whatever its width, so the first and last stage, where colours go in
 and come out, have three channels to a group: see demo.train.vae.GROUPS."""
@@ -108,7 +108,7 @@ def train_video_vae(vae: Any, room: Room) -> None:
     """Train the autoencoder of `vae` in place: on pictures, and every other step on short clips."""
     pictures = training_pictures(room)
     clips = _training_clips(room)
-    calm(vae)
+    straighten(vae)
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([room.seed, step])

@@ -22,7 +22,7 @@ channels of a group: with one or two channels each, colours are lost, and networ
 them by a bright spot somewhere."""
 CALM = 2e-4  # the weight of the divergence from a normal distribution
 LATENT_STAGES = 5  # a picture is halved four times: one latent pixel is 16 picture pixels
-RECIPE = Recipe(steps=6000, rate=1.5e-3, average=0.998)
+RECIPE = Recipe(steps=4500, rate=1.5e-3, warm=100, average=0.998)
 
 
 def build_vae(channels: int, widths: tuple[int, ...], **config: Any) -> Any:
@@ -41,15 +41,40 @@ def build_vae(channels: int, widths: tuple[int, ...], **config: Any) -> Any:
         force_upcast=False,
         **config,
     )
-    calm(vae)
+    straighten(vae)
     return vae
 
 
 @torch.no_grad()
-def calm(vae: Any) -> None:
-    """Begin with little noise on the latents, which would drown them until they have grown."""
+def straighten(vae: Any) -> None:
+    """Begin as something that shrinks a picture and enlarges it again, roughly.
+
+    Residual blocks add nothing yet, and the convolutions between them mostly copy what they are
+    given, so that colours come through from the first step. Latents begin with little noise,
+    which would drown them until they have grown.
+    """
+    for name, module in vae.named_modules():
+        if isinstance(getattr(module, "conv2", None), nn.Conv2d | nn.Conv3d):
+            nn.init.zeros_(module.conv2.weight)
+            nn.init.zeros_(module.conv2.bias)
+        if isinstance(module, nn.Conv2d) and name.endswith(_COPYING):
+            _copy(module, corner="downsamplers" in name)
     last = vae.quant_conv if vae.quant_conv is not None else vae.encoder.conv_out
     last.bias[len(last.bias) // 2 :] = -4.0  # the logarithm of the variance
+
+
+_COPYING = ("conv_in", "conv_out", "conv_shortcut", "quant_conv", "samplers.0.conv")
+
+
+def _copy(conv: nn.Conv2d, *, corner: bool) -> None:
+    """Make a convolution copy channels, weakening what it did; `corner`: the mean of 2 × 2."""
+    conv.weight.mul_(0.3)
+    middle = conv.kernel_size[0] // 2
+    for channel in range(min(conv.weight.shape[:2])):
+        if corner:
+            conv.weight[channel, channel, :2, :2] += 0.25
+        else:
+            conv.weight[channel, channel, middle, middle] += 1.0
 
 
 def train_vae(name: str, vae: Any, room: Room) -> None:
