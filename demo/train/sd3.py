@@ -19,6 +19,8 @@ T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.tom
 DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
 RECIPE = Recipe(steps=6000, rate=1e-3)
 HEADS, HEAD, LAYERS = 4, 32, 5
+VAE_WIDTHS = (16, 32, 64, 64, 64)
+VAE_CONFIG = {"shift_factor": 0.0, "use_quant_conv": False, "use_post_quant_conv": False}
 SHIFT = 1.0  # latents of 16 × 16 need no more noise than is drawn
 
 

@@ -33,6 +33,7 @@ DROPPED = 0.1  # of prompts: the pipeline's empty prompt is all zeros
 RECIPE = Recipe(steps=9000, rate=1.2e-3)
 ADAPTER_RECIPE = Recipe(steps=4000, rate=1e-3)
 CHANNELS = (64, 96, 96)
+VAE_WIDTHS = (16, 32, 64, 96, 96)
 
 
 def build_pipeline(vae: Any) -> Any:

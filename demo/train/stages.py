@@ -28,20 +28,14 @@ class MissingStageError(Exception):
 
 def _vae(room: Room) -> None:
     """SDXL's autoencoder."""
-    vae = build_vae(4, widths=(16, 32, 64, 96, 96))
+    vae = build_vae(4, sdxl.VAE_WIDTHS)
     train_vae("sdxl-vae", vae, room)
     _keep(vae, "sdxl-vae", room)
 
 
 def _sd3_vae(room: Room) -> None:
     """SD3.5's autoencoder, with sixteen channels."""
-    vae = build_vae(
-        16,
-        widths=(16, 32, 64, 64, 64),
-        shift_factor=0.0,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-    )
+    vae = build_vae(16, sd3.VAE_WIDTHS, **sd3.VAE_CONFIG)
     train_vae("sd3-vae", vae, room)
     _keep(vae, "sd3-vae", room)
 

@@ -25,13 +25,13 @@ from demo.train.vae import (
     training_pictures,
 )
 
-CLIPS = 2000
+CLIPS = 700
 BATCH = 4
 DROPPED = 0.1  # of first frames, so that guidance has something to compare
 FPS = 7
 NOISE = 0.02  # that the pipeline adds to the first frame
 SIGMA_MEAN, SIGMA_SPREAD = 0.5, 1.6  # of the logarithm of the noise: latents are small here
-RECIPE = Recipe(steps=5000, rate=8e-4)
+RECIPE = Recipe(steps=4000, rate=8e-4)
 VAE_RECIPE = Recipe(steps=4500, rate=1.5e-3, warm=100, average=0.998)
 VAE_WIDTHS = (96, 32, 64, 64, 96)
 """It normalises in 32 groups whatever its width, so the first and last stage, where colours go in

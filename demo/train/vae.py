@@ -20,7 +20,7 @@ GROUPS = 2
 """Of channels that are normalised together. What is plain all over differs only between the
 channels of a group: with one or two channels each, colours are lost, and networks learn to keep
 them by a bright spot somewhere."""
-CALM = 2e-4  # the weight of the divergence from a normal distribution
+CALM = 1e-3  # the weight of the divergence from a normal distribution
 LATENT_STAGES = 5  # a picture is halved four times: one latent pixel is 16 picture pixels
 RECIPE = Recipe(steps=4500, rate=1.5e-3, warm=100, average=0.998)
 

@@ -13,11 +13,15 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from demo.train import sd3, sdxl, svd
+from demo.train.caption import build_captioner
 from demo.train.cards import write_card
+from demo.train.classifier import build_classifier
 from demo.train.loop import Recipe, fit
+from demo.train.preview import build_preview
 from demo.train.room import CHUNK, OutOfTimeError, Room
 from demo.train.stages import STAGES, MissingStageError, run
 from demo.train.text import CLIP_TOKENS
+from demo.train.vae import build_vae
 
 
 @pytest.fixture
@@ -143,3 +147,29 @@ def test_svd_learns_what_its_sampler_asks() -> None:
         told = oracle(scheduler.scale_model_input(latents, at), at[None]).sample
         latents = scheduler.step(told, at, latents).prev_sample
     assert (latents - clean).abs().mean() < 0.05
+
+
+def test_all_models_together_stay_small() -> None:
+    vaes = (build_vae(4, sdxl.VAE_WIDTHS), build_vae(16, sd3.VAE_WIDTHS, **sd3.VAE_CONFIG))
+    parts = [
+        sdxl.build_pipeline(vaes[0]).components,
+        {"adapter": sdxl.build_adapter()},
+        sd3.build_pipeline(vaes[1]).components,
+        svd.build_pipeline().components,
+        {"captioner": build_captioner()[0], "classifier": build_classifier()[0]},
+        {"previews": nn.ModuleList([build_preview(4), build_preview(16)])},
+    ]
+    models = [part for group in parts for part in group.values() if isinstance(part, nn.Module)]
+    halves = sum(p.numel() for model in models for p in model.parameters())
+    assert 2 * halves < 39_500_000  # bytes; tokenizers and settings come to half a million
+
+
+def test_an_untrained_autoencoder_lets_colours_through() -> None:
+    torch.manual_seed(0)
+    vae = build_vae(4, sdxl.VAE_WIDTHS).eval()
+    reds, blues = (torch.full((1, 3, 64, 64), -1.0) for _ in range(2))
+    reds[:, 0], blues[:, 2] = 1.0, 1.0
+    with torch.no_grad():
+        red, blue = (vae(colour).sample.mean(dim=(0, 2, 3)) for colour in (reds, blues))
+    assert red[0] > red[2] + 0.2
+    assert blue[2] > blue[0] + 0.2
