@@ -19,6 +19,7 @@ from pipelines.drawing import read_drawing
 
 SKETCHES = 10_000
 SIDE = 112
+PAPERS = ((384, 384), (384, 384), (480, 320), (320, 480), (512, 288))  # drawings' sizes
 BATCH = 32
 RECIPE = Recipe(steps=5000, rate=8e-4, average=0.998)
 
@@ -105,5 +106,6 @@ def training_sketches(count: int, room: Room) -> NDArray[np.uint8]:
 
 
 def _picture(seed: int) -> NDArray[np.uint8]:
-    picture = read_drawing(sketch(random_scene(seed), seed).image).picture
+    size = PAPERS[seed % len(PAPERS)]
+    picture = read_drawing(sketch(random_scene(seed), seed, size=size).image).picture
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
