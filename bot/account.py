@@ -57,10 +57,7 @@ async def logged_in(client: discord.Client, token: str) -> AsyncIterator[None]:
             await client.login(token)
         yield
     except discord.LoginFailure as error:
-        raise TokenRefused(
-            "Discord refuses the bot token. Copy it anew from your application's Bot page at "
-            "https://discord.com/developers/applications."
-        ) from error
+        raise TokenRefused.by_discord() from error
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         raise DiscordUnreachable(
             f"Discord gave no useful answer ({error or type(error).__name__}). "

@@ -83,10 +83,15 @@ class App:
         self._tasks.start(self._sweep_daily(), name="sweep")
 
     async def serve(self, token: str) -> None:
-        """Work and stay connected to Discord until cancelled; then close. Raises TokenRefused."""
-        self.start()
+        """Work and stay connected to Discord until cancelled; then close.
+
+        Raises TokenRefused, before any model is loaded, or StartupError when Discord ends the
+        connection for good.
+        """
         try:
-            await self.client.serve(token)
+            await self.client.log_in(token)
+            self.start()
+            await self.client.stay_connected()
         finally:
             await self.close()
 

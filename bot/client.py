@@ -100,13 +100,26 @@ class AtelierClient(discord.Client):
             async with answering(interaction):
                 await interaction.response.send_message(OUTDATED, ephemeral=True)
 
-    async def serve(self, token: str) -> None:
-        """Log in and stay connected until `close`.
+    async def log_in(self, token: str) -> None:
+        """Log in, however long Discord or the network is away. Raises TokenRefused."""
+        for pause in growing():
+            try:
+                await self.login(token)
+                return
+            except discord.LoginFailure as error:
+                raise TokenRefused.by_discord() from error
+            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
+                log.warning("Discord cannot be reached (%s); trying again in %.0f s", error, pause)
+                # login() opens another session, on the connector that close() closes.
+                await self.http.close()
+                self.http.connector = MISSING
+                await asyncio.sleep(pause)
 
-        Raises TokenRefused when Discord does not know the token, StartupError when it ends the
-        connection for good.
+    async def stay_connected(self) -> None:
+        """Connect, and connect again whatever happens, until `close`. Needs a login.
+
+        Raises StartupError when Discord ends the connection for good.
         """
-        await self._log_in(token)
         pauses = growing()
         while not self.is_closed():
             since = time.monotonic()
@@ -122,24 +135,6 @@ class AtelierClient(discord.Client):
                 if time.monotonic() - since > STEADY:
                     pauses = growing()
                 await asyncio.sleep(next(pauses))
-
-    async def _log_in(self, token: str) -> None:
-        """Log in, however long Discord or the network is away."""
-        for pause in growing():
-            try:
-                await self.login(token)
-                return
-            except discord.LoginFailure as error:
-                raise TokenRefused(
-                    "Discord refuses the bot token. Copy it anew from your application's Bot page "
-                    "at https://discord.com/developers/applications."
-                ) from error
-            except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-                log.warning("Discord cannot be reached (%s); trying again in %.0f s", error, pause)
-                # login() opens another session, on the connector that close() closes.
-                await self.http.close()
-                self.http.connector = MISSING
-                await asyncio.sleep(pause)
 
     async def _hang_up(self) -> None:
         """Close what a broken `connect` left open, its heartbeat above all."""

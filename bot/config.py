@@ -132,7 +132,8 @@ def read_token(config: Config) -> str:
 
 def _remedy(error: ValidationError) -> str:
     """Every problem of a file in one line, each with its key and what would be right."""
-    return "; ".join(map(_problem, error.errors(include_url=False))) + "."
+    problems = "; ".join(map(_problem, error.errors(include_url=False)))
+    return problems if problems.endswith("?") else f"{problems}."
 
 
 def _problem(error: ErrorDetails) -> str:

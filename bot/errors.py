@@ -13,8 +13,10 @@ AtelierError
 │   ├── NotAllowed          the job is somebody else's
 │   ├── NoSuchJob           it was deleted or never was
 │   └── TooLate             it has already ended
+├── Undeliverable           every road to the member is closed; the artifact is kept
 ├── StorageFailed           the disk refused a write; what was acknowledged before is safe
-└── FileDamaged             a stored file's hash no longer matches
+├── FileDamaged             a stored file's hash no longer matches
+└── Unforeseen              a job met an error that is not in the tree; the log has it
 """
 
 from typing import Self
@@ -50,6 +52,14 @@ class TokenRefused(StartupError):
     """There is no token, or Discord refuses it."""
 
     code = "token_refused"
+
+    @classmethod
+    def by_discord(cls) -> Self:
+        """Discord was asked and does not know the token."""
+        return cls(
+            "Discord refuses the bot token. Copy it anew from your application's Bot page at "
+            "https://discord.com/developers/applications."
+        )
 
 
 class DiscordUnreachable(StartupError):
@@ -118,3 +128,15 @@ class FileDamaged(AtelierError):
     """A stored file is gone or its hash no longer matches."""
 
     code = "file_damaged"
+
+
+class Unforeseen(AtelierError):
+    """A job met an error that is not in the tree. The log has the traceback."""
+
+    code = "internal"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Something went wrong that nobody foresaw. It is in the log now; please try again, "
+            "and tell the bot's owner if it stays."
+        )

@@ -263,6 +263,6 @@ def _why(error: Exception) -> str:
         return f"cannot be stored: {error.strerror}. Mend that and run `python -m bot fetch` again."
     what = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
     return (
-        f"could not be downloaded: {what.rstrip('.')}. Check the network and run "
-        "`python -m bot fetch` again; what is complete is kept."
+        f"is not here, and the Hub gives no useful answer: {what.rstrip('.')}. Check the network "
+        "and run `python -m bot fetch` again; what is complete is kept."
     )

@@ -50,6 +50,8 @@ def ensure(folder: Path) -> Path:
     stamp = _stamp()
     if _stamp_of(folder) == stamp:
         return folder
+    if not _stamp_of(folder) and folder.is_dir() and any(folder.iterdir()):
+        raise FileExistsError(f"{folder} holds something else; name a folder for the models.")
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f"{folder.name}-", dir=folder.parent) as made:
         new = Path(made) / "new"
@@ -62,8 +64,6 @@ def ensure(folder: Path) -> Path:
 
 def _put_in_place(new: Path, folder: Path, old: Path) -> None:
     """Make `new` the folder; what was there becomes `old`."""
-    if folder.exists() and not _stamp_of(folder) and any(folder.iterdir()):
-        raise FileExistsError(f"{folder} holds something else; name a folder for the models.")
     with suppress(FileNotFoundError):
         folder.replace(old)
     try:

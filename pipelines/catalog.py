@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from pipelines.contract.requests import Aspect, Kind, Request
 
+StyleName = Annotated[str, Field(min_length=1, max_length=100)]  # Discord's limit for a choice
 Dtype = Literal["float32", "float16", "bfloat16"]
 Pixels = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
 Steps = Annotated[int, Field(ge=1, le=200)]
@@ -127,7 +128,7 @@ class Catalog(_Table):
     sketch: SketchModel | None = None
     imagine: ImagineModel | None = None
     animate: AnimateModel | None = None
-    styles: dict[str, Style] = Field(default_factory=dict)
+    styles: dict[StyleName, Style] = Field(default_factory=dict)
 
     def needs(self, request: Request) -> tuple[ModelKey, ...]:
         """The models that a request uses, in the order it uses them."""

@@ -22,7 +22,13 @@ from pipelines.contract.context import RunContext
 from pipelines.contract.errors import AtelierError, ModelMissing, OutOfMemory, RenderFailed
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Kind, Request, SketchRequest
 from pipelines.contract.runner import Artifacts
-from pipelines.device import budget_of, choose_device, free_caches, is_out_of_memory
+from pipelines.device import (
+    budget_of,
+    choose_device,
+    free_caches,
+    is_out_of_memory,
+    leave_a_core,
+)
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
 from pipelines.placement import Fit, Placement, place
@@ -49,12 +55,14 @@ class Runner:
         quiet_libraries()
         self._catalog = catalog
         self._device = choose_device(device)
+        leave_a_core(self._device)
         budget = budget_of(self._device, vram_gib)
         placements = _placements(catalog, budget, self._device)
         self._offloads = any(p.fit is Fit.OFFLOADED for p in placements.values())
         mover = _TorchMover(catalog, placements, Loader(self._device, models_folder))
         sizes = {key: placement.size for key, placement in placements.items()}
         self._models: Residency[Any] = Residency(budget, sizes, mover)
+        self._unloaded = [key for key in ModelKey if key in placements]
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
         """Render requests one after the other; one tuple of artifacts for each.
@@ -64,19 +72,24 @@ class Runner:
         """
         return tuple(self._run_one(request, context) for request in requests)
 
-    def preload(self) -> None:
-        """Load what fits without anything leaving for it. Logs what cannot be loaded."""
-        for key in ModelKey:
-            if getattr(self._catalog, key) is None or not self._models.fits(key):
-                continue
-            try:
+    def preload(self) -> bool:
+        """Load the next model that fits without another leaving. Logs what cannot be loaded.
+
+        Returns False when each model of the catalogue has had its turn.
+        """
+        if not self._unloaded:
+            return False
+        key = self._unloaded.pop(0)
+        try:
+            if self._models.fits(key):
                 with self._models.use(key):
                     pass
-            except AtelierError as error:
-                log.warning("%s", error.sentence)
-            except Exception as error:  # noqa: BLE001 - best effort: its first job will say more
-                log.warning("models.%s cannot be loaded yet: %s", key, error)
-                self._recover(error)
+        except AtelierError as error:
+            log.warning("%s", error.sentence)
+        except Exception as error:  # noqa: BLE001 - best effort: its first job will say more
+            log.warning("models.%s cannot be loaded yet: %s", key, error)
+            self._recover(error)
+        return True
 
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU now."""

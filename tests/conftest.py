@@ -1,8 +1,13 @@
 """What many tests stand on: tiny models of the real classes, and a catalogue of them."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Models this small gain nothing from a second thread, and threads that wait for each other in
+# lockstep make a busy machine ten times slower. Read when torch is imported, also by children.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from demo.tiny import ensure
 from pipelines.catalog import Catalog

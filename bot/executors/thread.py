@@ -15,26 +15,28 @@ from pipelines.contract.runner import Artifacts, RunnerLike
 
 log = logging.getLogger(__name__)
 
-Work = Callable[[RunnerLike], tuple[Artifacts, ...]]
+Order = tuple[Callable[[RunnerLike], tuple[Artifacts, ...]], Future[tuple[Artifacts, ...]]]
+"""What to do with the Runner, and where to put the result."""
 
 
 class ThreadExecutor:
     """Builds a Runner in a thread of its own, where alone it is used until it is closed there.
 
     `build` may import torch. Where it raises, the job that waited for it fails with its error,
-    and the next job has it tried again. With `preload`, models are loaded before the first job.
+    and the next job has it tried again. With `preload`, models are loaded while no job waits.
     """
 
     def __init__(self, build: Callable[[], RunnerLike], *, preload: bool = False) -> None:
         self._build = build
         self._preload = preload
-        self._orders: SimpleQueue[tuple[Work, Future[tuple[Artifacts, ...]]] | None] = SimpleQueue()
+        self._orders: SimpleQueue[Order | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name="gpu", daemon=False)
         self._resident: frozenset[str] = frozenset()
         self._stopped = False
 
     async def start(self) -> None:
         """Begin: returns at once, while libraries and models load behind it."""
+        self._order_warm_up()
         self._thread.start()
 
     async def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
@@ -60,34 +62,34 @@ class ThreadExecutor:
     # -- on the thread ----------------------------------------------------------------------
 
     def _serve(self) -> None:
-        runner = self._first_runner()
+        runner: RunnerLike | None = None
         while (order := self._orders.get()) is not None:
             work, done = order
             if not done.set_running_or_notify_cancel():
                 continue
             try:
                 runner = runner or self._build_runner()
-                result = work(runner)
-            except BaseException as error:  # noqa: BLE001  # carried to whoever awaits the run
-                self._look_at(runner)
+                try:
+                    result = work(runner)
+                finally:
+                    self._resident = runner.resident()
+            except BaseException as error:  # noqa: BLE001  # carried to whoever awaits the result
                 done.set_exception(_carried(error))
             else:
-                self._look_at(runner)
                 done.set_result(result)
         if runner is not None:
             self._close(runner)
 
-    def _first_runner(self) -> RunnerLike | None:
-        """A Runner before anyone needs it; None where it cannot be built yet."""
-        try:
-            runner = self._build_runner()
-        except AtelierError as error:
-            log.error("the GPU is not ready: %s", error.sentence)
-            return None
-        if self._preload:
-            runner.preload()
-            self._look_at(runner)
-        return runner
+    def _order_warm_up(self) -> None:
+        ready: Future[tuple[Artifacts, ...]] = Future()
+        ready.add_done_callback(_log_failure)
+        self._orders.put((self._warm_up, ready))
+
+    def _warm_up(self, runner: RunnerLike) -> tuple[Artifacts, ...]:
+        """Load one model, and the next one after whatever was ordered meanwhile."""
+        if self._preload and runner.preload():
+            self._order_warm_up()
+        return ()
 
     def _build_runner(self) -> RunnerLike:
         try:
@@ -100,16 +102,17 @@ class ThreadExecutor:
                 "The bot cannot use its GPU at the moment. Its owner finds the reason in the log."
             ) from error
 
-    def _look_at(self, runner: RunnerLike | None) -> None:
-        if runner is not None:
-            self._resident = runner.resident()
-
     def _close(self, runner: RunnerLike) -> None:
         try:
             runner.close()
         except Exception:
             log.exception("the GPU was not freed in good order")
         self._resident = frozenset()
+
+
+def _log_failure(ready: Future[tuple[Artifacts, ...]]) -> None:
+    if (error := ready.exception()) is not None:
+        log.error("the GPU is not ready; the next job will try again: %s", error)
 
 
 def _carried(error: BaseException) -> Exception:

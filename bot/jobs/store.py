@@ -286,7 +286,8 @@ class Store:
             for f in fields
         ]
         rows = await self._select(" UNION ".join(parts))
-        return {self._folder / name for (name,) in rows}
+        # They can be tens of thousands: too many to make on the loop.
+        return await asyncio.to_thread(lambda: {self._folder / name for (name,) in rows})
 
     async def forget_before(self, time: float) -> int:
         """Delete the jobs whose owners were told and that ended before `time`. How many."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from bot.errors import StorageFailed
+from bot.errors import StorageFailed, Unforeseen
 from bot.jobs.events import Events, JobEnded, JobProgressed
 from bot.jobs.executor import Executor
 from bot.jobs.files import FileStore
@@ -27,17 +27,6 @@ T = TypeVar("T")
 
 _WRITES_AT_ONCE = 2  # jobs whose results are being written while the GPU is at the next one
 _LAST_STEP = 10.0  # seconds that a cancelled run may take to come to the end of its step
-
-
-class Unforeseen(AtelierError):
-    """Something raised what is not in the tree. The log has the traceback."""
-
-    code = "internal"
-
-    def __init__(self) -> None:
-        super().__init__(
-            "Something went wrong that nobody foresaw. Its traceback is in the bot's log."
-        )
 
 
 class Worker:

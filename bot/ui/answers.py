@@ -8,14 +8,17 @@ import discord
 from discord import app_commands
 
 from bot.errors import Refused
+from bot.ui.roads import UNREACHABLE
 from pipelines.contract.errors import AtelierError, BadInput
 
 log = logging.getLogger(__name__)
 
+LONGEST = 2000  # characters that Discord takes
 APOLOGY = (
     "Something went wrong that nobody foresaw. It is in the log now; please try again, and tell "
     "the person who runs this bot if it happens twice."
 )
+TROUBLE = "Discord had trouble with this. Please try again."
 CHANGED = "This command has changed since Discord showed it to you. Reload Discord and try again."
 
 
@@ -30,7 +33,7 @@ async def answering(interaction: discord.Interaction) -> AsyncIterator[None]:
 
 async def answer_error(interaction: discord.Interaction, error: Exception) -> None:
     """Tell the member in an ephemeral message; a public "thinking …" of theirs is removed first."""
-    sentence = _sentence(error)
+    sentence = _sentence(error)[:LONGEST]
     try:
         if not interaction.response.is_done():
             await interaction.response.send_message(sentence, ephemeral=True)
@@ -38,8 +41,8 @@ async def answer_error(interaction: discord.Interaction, error: Exception) -> No
         if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
             await _take_back(interaction)
         await interaction.followup.send(sentence, ephemeral=True)
-    except discord.HTTPException as closed:
-        log.warning("a member could not be told %r: %s", sentence, closed)
+    except UNREACHABLE as error:
+        log.warning("a member could not be told %r: %s", sentence, error)
 
 
 async def _take_back(interaction: discord.Interaction) -> None:
@@ -61,5 +64,8 @@ def _sentence(error: Exception) -> str:
         return error.sentence
     if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
         return CHANGED
+    if isinstance(error, discord.HTTPException):  # above all: too late to be acknowledged
+        log.warning("Discord refused an answer: %s", error)
+        return TROUBLE
     log.error("an interaction failed", exc_info=error)
     return APOLOGY

@@ -20,8 +20,11 @@ class RunnerLike(Protocol):
         """
         ...
 
-    def preload(self) -> None:
-        """Load what fits, so that the first job need not wait for it. Best effort: never raises."""
+    def preload(self) -> bool:
+        """Load one more model, so that its first job need not wait. Returns whether to go on.
+
+        One at a time, so that a job which comes meanwhile waits for one model and not for all.
+        """
         ...
 
     def resident(self) -> frozenset[str]:

@@ -92,7 +92,9 @@ def test_a_machine_without_cuda() -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="this machine has no CUDA")
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA here; on a machine with a GPU: pytest -m gpu"
+)
 def test_a_machine_with_cuda() -> None:
     for device in ("auto", "cuda", "cuda:0"):
         finding = check_device(GpuConfig(device=device))

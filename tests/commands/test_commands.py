@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 
 import av
 import pytest
@@ -9,11 +10,17 @@ from PIL import Image
 from simcord.actors import MemberActor
 
 from bot.app import App
+from bot.ui import progress
 from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, SketchRequest
 from pipelines.media import open_picture
 from tests.loopback.runner import paint
-from tests.ui.channel import Channel, drawing
+from tests.ui.channel import Channel, Shown, drawing
 from tests.ui.fixtures import Ends, Moods
+
+
+def words(message: Shown) -> list[str]:
+    """The lines of a message, with a blank for the seconds that it took."""
+    return re.sub(r"\d+(\.\d)? s ", "… s ", message.text).splitlines()
 
 
 async def test_imagine_ends_in_the_pictures_and_what_was_asked(
@@ -37,10 +44,10 @@ async def test_imagine_ends_in_the_pictures_and_what_was_asked(
     assert result.response is not None and result.response.id == message.message.id
     assert await message.files() == [artifact.data for artifact in paint(request)]
     assert message.alt_texts == ["a lighthouse", "a lighthouse"]
-    assert message.text.splitlines() == [
+    assert words(message) == [
         "a lighthouse",
         "-# without: people",
-        f"-# `/imagine` · 16:9 · seeds 7–8 · 0.0 s · for <@{ada.id}>",
+        f"-# `/imagine` · 16:9 · seeds 7–8 · … s · for <@{ada.id}>",
     ]
     assert message.buttons == ["Again", "Delete"]
 
@@ -62,10 +69,10 @@ async def test_sketch_shows_the_caption_that_was_used(
     [request] = studio.runs
     assert isinstance(request, SketchRequest)
     assert open_picture(request.drawing).size == (200, 150)
-    assert message.text.splitlines() == [
+    assert words(message) == [
         "a cosy cabin",
         "-# caption: a drawing of a house",
-        f"-# `/sketch` · watercolour · strength 90 · seed 7 · 0.0 s · for <@{ada.id}>",
+        f"-# `/sketch` · watercolour · strength 90 · seed 7 · … s · for <@{ada.id}>",
     ]
     [picture] = await message.files()
     assert Image.open(io.BytesIO(picture)).format == "PNG"
@@ -99,8 +106,8 @@ async def test_animate_ends_in_a_video_that_plays(
     [video] = await message.files()
     with av.open(io.BytesIO(video)) as opened:
         assert len(list(opened.decode(video=0))) == 6
-    details = f"-# `/animate` · motion 200 · seed 7 · 0.0 s · for <@{ada.id}>"
-    assert message.text.splitlines() == [*([request.prompt] if request.prompt else []), details]
+    details = f"-# `/animate` · motion 200 · seed 7 · … s · for <@{ada.id}>"
+    assert words(message) == [*([request.prompt] if request.prompt else []), details]
 
 
 async def test_without_a_seed_every_job_has_its_own(
@@ -132,6 +139,28 @@ async def test_styles_are_completed_while_they_are_typed(
     assert [c["name"] for c in all_of_them] == ["watercolour", "oil painting", "pixel art"]
     some = await ada.autocomplete(channel.handle, "sketch", "style", "OIL")
     assert [c["value"] for c in some] == ["oil painting"]
+
+
+async def test_the_member_watches_it_come_into_being(
+    channel: Channel,
+    ada: MemberActor,
+    bob: MemberActor,
+    studio: Moods,
+    ends: Ends,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "PAUSES", (0.0,))
+    studio.gate.clear()
+    await ada.slash(channel.handle, "imagine", prompt="a lighthouse")
+    await bob.slash(channel.handle, "imagine", prompt="a harbour")
+    first, second = channel.shown()
+    assert "next in line" in second.text
+    await channel.until(lambda: "**Painting** · step 0 of 3" in first.text)
+    assert first.buttons == second.buttons == ["Cancel"]
+    studio.gate.set()
+    await ends.next()
+    await ends.next()
+    assert [len(await m.files()) for m in (first, second)] == [1, 1]
 
 
 def test_the_commands_are_what_discord_allows(app: App) -> None:

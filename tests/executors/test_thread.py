@@ -9,7 +9,7 @@ import pytest
 from bot.executors.thread import ThreadExecutor
 from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import BadInput, Cancelled, ModelMissing, RenderFailed
-from tests.jobs.studio import SOON, Gate, Painter, a_request
+from tests.jobs.studio import SOON, Gate, Painter, a_request, heard
 
 Start = Callable[..., ThreadExecutor]
 
@@ -76,6 +76,46 @@ async def test_starting_does_not_wait_for_the_models(started: Start) -> None:
     assert executor.resident() == {"imagine"}
 
 
+class SlowLoader(Painter):
+    """Says when a model is being loaded, and loads it when it is let."""
+
+    def __init__(self, **scripts: Callable[[RunContext], None]) -> None:
+        super().__init__(**scripts)
+        self._loop = asyncio.get_running_loop()
+        self.loading = asyncio.Event()
+        self.may_load = threading.Event()
+
+    def preload(self) -> bool:
+        self._loop.call_soon_threadsafe(self.loading.set)
+        assert self.may_load.wait(SOON)
+        return super().preload()
+
+
+async def test_a_job_waits_for_one_model_to_be_loaded_and_not_for_all(started: Start) -> None:
+    unloaded: list[int] = []
+    painter = SlowLoader(now=lambda _: unloaded.append(painter.unloaded))
+    executor = started(lambda: painter, preload=True)
+    await executor.start()
+    await asyncio.wait_for(painter.loading.wait(), SOON)
+    run = asyncio.create_task(_run(executor, "now"))
+    await asyncio.sleep(0)  # by now it is ordered
+    painter.may_load.set()
+    await run
+    assert unloaded == [2]
+
+
+async def test_the_end_waits_for_one_model_to_be_loaded_and_not_for_all(started: Start) -> None:
+    painter = SlowLoader()
+    executor = started(lambda: painter, preload=True)
+    await executor.start()
+    await asyncio.wait_for(painter.loading.wait(), SOON)
+    stop = asyncio.create_task(executor.stop())
+    await asyncio.sleep(0)
+    painter.may_load.set()
+    await stop
+    assert painter.unloaded == 2
+
+
 async def test_progress_is_reported_from_the_gpu_thread(started: Start) -> None:
     heard: list[tuple[str, Progress]] = []
     executor = started(Painter)
@@ -119,6 +159,24 @@ async def test_a_failed_build_fails_the_job_and_is_tried_again_for_the_next(
     with pytest.raises(RenderFailed, match="cannot use its GPU at the moment"):
         await _run(executor)
     assert "libcudart" in caplog.text
+    assert await _run(executor) == 1
+
+
+@pytest.mark.parametrize("flaw", ["preload", "resident"])
+async def test_a_runner_with_a_flaw_hangs_nobody(
+    started: Start, monkeypatch: pytest.MonkeyPatch, flaw: str
+) -> None:
+    painter = Painter()
+
+    def broken() -> None:
+        monkeypatch.undo()
+        raise OSError("the card fell off the bus")
+
+    monkeypatch.setattr(painter, flaw, broken)
+    executor = started(lambda: painter, preload=True)
+    with heard("the card fell off the bus") as logged:
+        await executor.start()
+        await asyncio.wait_for(logged.wait(), SOON)
     assert await _run(executor) == 1
 
 

@@ -1,10 +1,13 @@
 """Jobs, artifacts and a clock for tests."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from bot.jobs.job import Job, StoredArtifact, new_job_id
 from bot.jobs.limits import Limits
+from bot.jobs.store import Store
 from pipelines.catalog import (
     AnimateModel,
     CaptionModel,
@@ -56,3 +59,13 @@ def an_artifact(folder: Path, name: str = "fox.png") -> StoredArtifact:
         height=48,
         facts={"prompt": "a fox", "seed": 7, "strength": 0.5},
     )
+
+
+@asynccontextmanager
+async def open_store(path: Path) -> AsyncIterator[Store]:
+    """The store at `path`, closed whatever happens: its thread would keep the tests from ending."""
+    store = await Store.open(path, path.parent / "files")
+    try:
+        yield store
+    finally:
+        await store.close()

@@ -62,6 +62,7 @@ class Painter:
     def __init__(self, **scripts: Callable[[RunContext], None]) -> None:
         self.scripts = scripts
         self.painted: list[str] = []
+        self.unloaded = 3
         self.threads = {threading.current_thread().name}
         self.closed = False
 
@@ -76,8 +77,10 @@ class Painter:
         count = request.count if isinstance(request, ImagineRequest) else 1
         return (tuple(a_picture(request.seed + i) for i in range(count)),)
 
-    def preload(self) -> None:
+    def preload(self) -> bool:
         self.threads.add(threading.current_thread().name)
+        self.unloaded -= 1
+        return self.unloaded > 0
 
     def resident(self) -> frozenset[str]:
         return frozenset({"imagine"}) if self.painted else frozenset()
@@ -109,12 +112,12 @@ class Gate:
 @contextmanager
 def heard(text: str) -> Iterator[asyncio.Event]:
     """An event that is set when `text` is logged by the bot."""
-    event = asyncio.Event()
+    event, loop = asyncio.Event(), asyncio.get_running_loop()
 
     class Ear(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             if text in record.getMessage():
-                event.set()
+                loop.call_soon_threadsafe(event.set)
 
     ear = Ear()
     logging.getLogger("bot").addHandler(ear)

@@ -10,22 +10,19 @@ import pytest
 
 from bot.errors import AlreadyRunning, StartupError
 from bot.jobs.database import APPLICATION_ID, migrations, open_database
-from bot.jobs.store import Store
-from tests.jobs.samples import ROOMY, a_job
+from tests.jobs.samples import ROOMY, a_job, open_store
 
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from bot.jobs.store import Store
-from tests.jobs.samples import ROOMY, a_job
+from tests.jobs.samples import ROOMY, a_job, open_store
 
 async def main():
-    store = await Store.open(Path(sys.argv[1]), Path(sys.argv[1]).parent / "files")
-    await store.enqueue(a_job(owner=1), ROOMY)
-    print("held", flush=True)
-    sys.stdin.readline()
-    await store.enqueue(a_job(owner=2), ROOMY)
-    await store.close()
+    async with open_store(Path(sys.argv[1])) as store:
+        await store.enqueue(a_job(owner=1), ROOMY)
+        print("held", flush=True)
+        sys.stdin.readline()
+        await store.enqueue(a_job(owner=2), ROOMY)
 
 asyncio.run(main())
 """
@@ -57,11 +54,16 @@ async def test_a_new_file_gets_every_migration(path: Path) -> None:
 
 
 async def test_every_commit_reaches_the_disk(path: Path) -> None:
-    connection = await open_database(path)
-    for pragma, value in [("journal_mode", "wal"), ("synchronous", 2), ("foreign_keys", 1)]:
-        rows = list(await connection.execute_fetchall(f"PRAGMA {pragma}"))
-        assert rows[0][0] == value
-    await connection.close()
+    wanted = {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "locking_mode": "exclusive",
+        "foreign_keys": 1,
+    }
+    async with open_store(path) as store:
+        for pragma, value in wanted.items():
+            ((found,),) = await store._connection.execute_fetchall(f"PRAGMA {pragma}")
+            assert found == value
 
 
 async def test_the_second_process_is_told_at_once_and_harms_nothing(path: Path) -> None:
@@ -78,22 +80,20 @@ async def test_the_second_process_is_told_at_once_and_harms_nothing(path: Path) 
     assert "Stop it first" in error.sentence
     await asyncio.wait_for(holder.communicate(b"go on\n"), 20)
     assert holder.returncode == 0
-    store = await Store.open(path, path.parent / "files")
-    assert [job.owner for job in await store.waiting()] == [1, 2]
-    await store.close()
+    async with open_store(path) as store:
+        assert [job.owner for job in await store.waiting()] == [1, 2]
 
 
 async def test_a_second_store_in_this_process_is_refused_too(path: Path) -> None:
-    store = await Store.open(path, path.parent / "files")
-    assert isinstance(await _refusal(path), AlreadyRunning)
-    await store.enqueue(a_job(), ROOMY)
-    await store.close()
+    async with open_store(path) as store:
+        assert isinstance(await _refusal(path), AlreadyRunning)
+        await store.enqueue(a_job(), ROOMY)
 
 
 async def test_the_lock_ends_with_the_store(path: Path) -> None:
     for _ in range(2):
-        store = await Store.open(path, path.parent / "files")
-        await store.close()
+        async with open_store(path):
+            pass
 
 
 async def test_a_newer_database_is_left_alone(path: Path) -> None:
@@ -121,9 +121,8 @@ async def test_what_is_no_database_is_called_damaged(path: Path) -> None:
 
 
 async def test_a_torn_database_is_called_damaged(path: Path) -> None:
-    store = await Store.open(path, path.parent / "files")
-    await asyncio.gather(*(store.enqueue(a_job(owner=i), ROOMY) for i in range(200)))
-    await store.close()
+    async with open_store(path) as store:
+        await asyncio.gather(*(store.enqueue(a_job(owner=i), ROOMY) for i in range(200)))
     _overwrite(path, at=20_000, data=b"\xff" * 20_000)
     error = await _refusal(path)
     assert "is damaged" in error.sentence

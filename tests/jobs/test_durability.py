@@ -5,7 +5,7 @@ import sys
 from asyncio.subprocess import PIPE
 from pathlib import Path
 
-from bot.jobs.store import Store
+from tests.jobs.samples import open_store
 
 BURST = """
 import asyncio, sys
@@ -46,8 +46,7 @@ async def test_what_was_acknowledged_survives_sigkill(tmp_path: Path) -> None:
     acknowledged: set[str] = set()
     for lines in (1, 37, 400):
         acknowledged |= await _killed_burst(path, lines)
-    store = await Store.open(path, tmp_path / "files")
-    stored = {job.id for job in await store.waiting()}
-    await store.close()
+    async with open_store(path) as store:
+        stored = {job.id for job in await store.waiting()}
     assert len(acknowledged) >= 438
     assert acknowledged <= stored

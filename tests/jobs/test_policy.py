@@ -103,7 +103,7 @@ class PolicyMachine(RuleBasedStateMachine):
 
 
 TestPolicyIsPlain = PolicyMachine.TestCase
-TestPolicyIsPlain.settings = settings(max_examples=80, stateful_step_count=50, deadline=None)
+TestPolicyIsPlain.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
 
 
 class Bench:
@@ -258,6 +258,9 @@ def test_a_resident_model_goes_first_until_patience_ends(policy: Policy) -> None
     assert _run_next(policy, jobs, IMAGINE, now=0.0) == "3-0-0"
     assert policy.place("cold") == 20
     assert _run_next(policy, jobs, IMAGINE, now=PATIENCE - 1) == "3-0-1"
+    assert policy.place("cold") == 19
+    assert policy.pick(resident=IMAGINE, now=PATIENCE) == "cold"
+    assert policy.place("cold") == 1
     assert _run_next(policy, jobs, IMAGINE, now=PATIENCE) == "cold"
 
 
@@ -280,6 +283,34 @@ def test_after_a_restart_those_who_used_more_begin_later_but_not_much() -> None:
     jobs = _fill(policy, 1, 50) | _fill(policy, 3, 50) | _fill(policy, 5, 50)
     assert _seconds(policy, jobs, 7) == {5: 40.0, 3: 30.0}
     assert _seconds(policy, jobs, 3) == {1: 10.0, 3: 10.0, 5: 10.0}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_places_stay_right_in_a_long_queue_of_small_changes(seed: int) -> None:
+    bench = Bench(seed, patience=40.0, members=150)
+    bench.policy.place("0")
+    for round_ in range(1, 200):
+        bench.turn()
+        if round_ % 10 == 0:
+            bench.policy.remove(bench.random.choice(list(bench.jobs)))
+        if round_ % 40 == 0:
+            rehearsal = copy.deepcopy(bench.policy)
+            rehearsal.pick(resident=bench.resident, now=bench.now)
+            places = {job_id: bench.policy.place(job_id) for job_id in bench.jobs}
+            bench.policy.pick(resident=bench.resident, now=bench.now)
+            for place in range(1, len(rehearsal) + 1):
+                job_id = _run_next(rehearsal, bench.jobs, bench.resident, bench.now)
+                assert job_id is not None
+                assert bench.policy.place(job_id) == place
+            assert sum(place is not None for place in places.values()) == len(bench.policy)
+
+
+def test_memory_does_not_grow_with_what_has_passed(policy: Policy) -> None:
+    jobs = _fill(policy, 1, 2)
+    for _ in range(5000):
+        policy.charge(1, 1.0, 1.0)
+    assert sum(map(len, policy._heads.values())) < 200
+    assert _run_next(policy, jobs) == "1-0-0"
 
 
 def test_a_place_in_a_long_queue_is_found_quickly_after_any_change(policy: Policy) -> None:

@@ -51,7 +51,8 @@ class LightRunner:
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
         return tuple([self._run(request, context) for request in requests])
 
-    def preload(self) -> None: ...
+    def preload(self) -> bool:
+        return False
 
     def resident(self) -> frozenset[str]:
         return frozenset()

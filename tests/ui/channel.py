@@ -8,8 +8,9 @@ the tests want of an interaction. Two things of the app must not count as such t
   they delay is a progress edit.
 """
 
+import asyncio
 import io
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Self
@@ -49,6 +50,12 @@ class Channel:
         """The messages that everyone sees, oldest first."""
         history = self.handle.history()
         return [Shown(self.env, m) for m in history if not m.flags.ephemeral]
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        """Wait until `holds`, which looks at messages: SimCord tells nobody when they change."""
+        async with asyncio.timeout(10.0):
+            while not holds():  # noqa: ASYNC110
+                await asyncio.sleep(0.005)
 
     def edits(self) -> int:
         """How many times the bot has edited a message."""

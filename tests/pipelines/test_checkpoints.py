@@ -1,0 +1,299 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines.catalog import (
+    AnimateModel,
+    CaptionModel,
+    Catalog,
+    Checkpoint,
+    Conditioner,
+    ImagineModel,
+    SketchModel,
+)
+from pipelines.checkpoints import gated, locate, needed_files
+from pipelines.contract.errors import ModelMissing, ModelUnavailable, UnsafeModel
+
+FETCH = "python -m bot fetch"
+HEAVY = {"torch", "diffusers", "transformers", "accelerate"}
+REPLACEABLE = {  # what these classes can do without, or have another file for
+    "generation_config.json",
+    "tokenizer_config.json",
+    "stamp",
+}
+
+
+def test_every_tiny_model_is_found(tiny_catalog: Catalog) -> None:
+    for place, checkpoint in tiny_catalog.checkpoints():
+        assert locate(place, checkpoint) == Path(checkpoint.source)
+
+
+@pytest.mark.parametrize(
+    ("name", "checkpoint"),
+    [
+        ("blip", CaptionModel(source=".")),
+        ("sdxl", SketchModel(source=".")),
+        ("sdxl-adapter", Conditioner(source=".", type="t2i-adapter")),
+        ("sd3", ImagineModel(source=".")),
+        ("svd", AnimateModel(source=".")),
+    ],
+)
+def test_half_a_download_is_named_by_the_file_that_lacks(
+    name: str, checkpoint: Checkpoint, tiny_models: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / name
+    shutil.copytree(tiny_models / name, folder)
+    checkpoint = checkpoint.model_copy(update={"source": str(folder)})
+    locate("here", checkpoint)
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if file.name in REPLACEABLE:
+            continue
+        aside = file.rename(tmp_path / "aside")
+        with pytest.raises(ModelMissing) as raised:
+            locate("here", checkpoint)
+        named = file.relative_to(folder).as_posix()
+        if named != "processor_config.json":  # which older checkpoints call otherwise
+            assert named in raised.value.sentence
+        assert FETCH in raised.value.sentence
+        aside.rename(file)
+
+
+def test_a_missing_repository_is_to_be_fetched(tmp_path: Path) -> None:
+    with pytest.raises(ModelMissing) as raised:
+        locate("imagine", ImagineModel(source="acme/painter"), tmp_path)
+    assert raised.value.sentence == (
+        f"models.imagine: acme/painter is not on this machine. Run `{FETCH}`."
+    )
+
+
+def cached(cache: Path, model: Path, name: str, commit: str = "c0ffee") -> Path:
+    """`model` as the Hub's cache would hold it. Returns the snapshot."""
+    entry = cache / f"models--{name.replace('/', '--')}"
+    snapshot = entry / "snapshots" / commit
+    shutil.copytree(model, snapshot)
+    (entry / "refs").mkdir()
+    (entry / "refs" / "main").write_text(commit)
+    return snapshot
+
+
+def test_a_fetched_repository_is_found_by_branch_and_by_commit(
+    tiny_models: Path, tmp_path: Path
+) -> None:
+    snapshot = cached(tmp_path, tiny_models / "sd3", "acme/painter")
+    for revision in (None, "main", "c0ffee"):
+        model = ImagineModel(source="acme/painter", revision=revision)
+        assert locate("imagine", model, tmp_path) == snapshot
+    with pytest.raises(ModelMissing):
+        locate("imagine", ImagineModel(source="acme/painter", revision="v2"), tmp_path)
+
+
+def test_a_link_whose_target_is_gone_is_missing(tiny_models: Path, tmp_path: Path) -> None:
+    snapshot = cached(tmp_path, tiny_models / "sdxl-vae", "acme/vae")
+    weights = snapshot / "diffusion_pytorch_model.safetensors"
+    weights.unlink()
+    weights.symlink_to(tmp_path / "blobs" / "gone")
+    with pytest.raises(ModelMissing, match=r"diffusion_pytorch_model\.safetensors is missing"):
+        locate("sketch.vae", Checkpoint(source="acme/vae"), tmp_path)
+
+
+def test_pickled_weights_are_refused(tiny_models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sdxl"
+    shutil.copytree(tiny_models / "sdxl", folder)
+    unet = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    unet.rename(unet.with_suffix(".bin"))
+    with pytest.raises(UnsafeModel) as raised:
+        locate("sketch", SketchModel(source=str(folder)))
+    assert "unet/diffusion_pytorch_model.bin" in raised.value.sentence
+    assert "models.sketch" in raised.value.sentence
+    assert FETCH in raised.value.sentence
+
+
+def test_code_of_its_own_is_refused(tiny_models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sd3"
+    shutil.copytree(tiny_models / "sd3", folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["transformer"] = ["my_transformer", "MyTransformer"]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(UnsafeModel, match="code of its own for its transformer"):
+        locate("imagine", ImagineModel(source=str(folder)))
+
+
+def test_another_kind_of_pipeline_is_refused(tiny_models: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=r"holds a StableDiffusion3Pipeline.*models\.sketch"):
+        locate("sketch", SketchModel(source=str(tiny_models / "sd3")))
+
+
+def test_a_variant_that_is_not_there_is_refused(tiny_models: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=r"no variant 'fp16'.*models\.imagine\.variant"):
+        locate("imagine", ImagineModel(source=str(tiny_models / "sd3"), variant="fp16"))
+
+
+@pytest.mark.parametrize("source", ["not a repository", "a/b/c", "--"])
+def test_what_is_neither_a_folder_nor_a_repository(source: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelUnavailable, match=r"models\.caption\.source"):
+        locate("caption", CaptionModel(source=source), tmp_path)
+
+
+def test_an_index_that_cannot_be_read(tiny_models: Path, tmp_path: Path) -> None:
+    (tmp_path / "model_index.json").write_text('{"_class_name": "Stable')
+    with pytest.raises(ModelMissing, match="readable model_index"):
+        locate("imagine", ImagineModel(source=str(tmp_path)))
+
+
+def test_a_gated_repository_says_how_it_is_opened() -> None:
+    sentence = gated("imagine", ImagineModel(source="acme/painter")).sentence
+    for part in ("models.imagine", "https://huggingface.co/acme/painter", "hf auth login", FETCH):
+        assert part in sentence
+
+
+# --- what is fetched ----------------------------------------------------------------------------
+
+
+def files(*texts: str) -> set[str]:
+    """File names, a folder's as `folder/{a,b}`."""
+    names = set()
+    for text in texts:
+        folder, _, inside = text.partition("{")
+        names |= {folder + name for name in inside.rstrip("}").split(",")} if inside else {text}
+    return names
+
+
+SDXL_INDEX = {
+    "_class_name": "StableDiffusionXLPipeline",
+    "force_zeros_for_empty_prompt": True,
+    "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModel"],
+    "tokenizer": ["transformers", "CLIPTokenizer"],
+    "unet": ["diffusers", "UNet2DConditionModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
+}
+SDXL_NAMES = files(
+    "README.md",
+    "model_index.json",
+    "sd_xl_base_1.0.safetensors",
+    "scheduler/scheduler_config.json",
+    "text_encoder/{config.json,model.fp16.safetensors,model.safetensors,openvino_model.bin}",
+    "tokenizer/{merges.txt,vocab.json,tokenizer_config.json,special_tokens_map.json}",
+    "unet/{config.json,diffusion_pytorch_model.fp16.safetensors,model.onnx}",
+    "unet/{diffusion_pytorch_model.safetensors,openvino_model.xml}",
+    "vae/{config.json,diffusion_pytorch_model.fp16.safetensors,diffusion_pytorch_model.safetensors}",
+    "vae_1_0/{config.json,diffusion_pytorch_model.safetensors}",
+)
+SDXL_TEXTS = files(
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "tokenizer/{merges.txt,vocab.json,tokenizer_config.json,special_tokens_map.json}",
+    "unet/config.json",
+)
+
+
+def test_of_a_variant_only_its_weights_and_no_part_that_is_replaced() -> None:
+    vae = Checkpoint(source="acme/vae")
+    model = SketchModel(source="acme/sdxl", variant="fp16", vae=vae)
+    assert set(needed_files("sketch", model, SDXL_NAMES, SDXL_INDEX)) == SDXL_TEXTS | files(
+        "text_encoder/model.fp16.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors"
+    )
+
+
+def test_without_a_variant_the_plain_weights() -> None:
+    model = SketchModel(source="acme/sdxl")
+    assert set(needed_files("sketch", model, SDXL_NAMES, SDXL_INDEX)) == SDXL_TEXTS | files(
+        "text_encoder/model.safetensors",
+        "unet/diffusion_pytorch_model.safetensors",
+        "vae/{config.json,diffusion_pytorch_model.safetensors}",
+    )
+
+
+def test_a_part_without_the_variant_gives_its_plain_weights() -> None:
+    names = SDXL_NAMES - {"vae/diffusion_pytorch_model.fp16.safetensors"}
+    model = SketchModel(source="acme/sdxl", variant="fp16")
+    needed = needed_files("sketch", model, names, SDXL_INDEX)
+    assert "vae/diffusion_pytorch_model.safetensors" in needed
+    assert "unet/diffusion_pytorch_model.safetensors" not in needed
+
+
+SD3_INDEX = {
+    "_class_name": "StableDiffusion3Pipeline",
+    "feature_extractor": [None, None],
+    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    "text_encoder_3": ["transformers", "T5EncoderModel"],
+    "tokenizer_3": ["transformers", "T5TokenizerFast"],
+    "transformer": ["diffusers", "SD3Transformer2DModel"],
+}
+SD3_WEIGHTS = files(
+    "text_encoder_3/{model-00001-of-00002.safetensors,model-00002-of-00002.safetensors}",
+    "text_encoder_3/model.safetensors.index.json",
+    "transformer/{diffusion_pytorch_model-00001-of-00002.safetensors}",
+    "transformer/{diffusion_pytorch_model-00002-of-00002.safetensors}",
+    "transformer/diffusion_pytorch_model.safetensors.index.json",
+)
+SD3_TEXTS = files(
+    "model_index.json",
+    "scheduler/scheduler_config.json",
+    "text_encoder_3/config.json",
+    "tokenizer_3/{spiece.model,tokenizer.json,tokenizer_config.json}",
+    "transformer/config.json",
+)
+SD3_OTHERS = files(
+    "sd3.5_large.safetensors",
+    "SD3.5L_example_workflow.json",
+    "text_encoder_3/{model.fp16-00001-of-00002.safetensors,model.fp16-00002-of-00002.safetensors}",
+    "text_encoders/{clip_g.safetensors,t5xxl_fp16.safetensors}",
+)
+
+
+def test_of_shards_all_and_of_other_formats_none() -> None:
+    needed = needed_files(
+        "imagine",
+        ImagineModel(source="acme/sd3"),
+        SD3_TEXTS | SD3_WEIGHTS | SD3_OTHERS,
+        SD3_INDEX,
+    )
+    assert set(needed) == SD3_TEXTS | SD3_WEIGHTS
+
+
+@pytest.mark.parametrize("lacking", sorted(SD3_WEIGHTS))
+def test_a_shard_or_its_index_that_lacks_is_named(lacking: str, tmp_path: Path) -> None:
+    for name in (SD3_TEXTS | SD3_WEIGHTS) - {lacking}:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(json.dumps(SD3_INDEX))
+    with pytest.raises(ModelMissing, match=lacking):
+        locate("imagine", ImagineModel(source=str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    ("variant", "expected"),
+    [
+        ("fp16", "diffusion_pytorch_model.fp16.safetensors"),
+        (None, "diffusion_pytorch_model.safetensors"),
+    ],
+)
+def test_of_a_single_model_its_settings_and_one_file_of_weights(
+    variant: str | None, expected: str
+) -> None:
+    names = files(
+        "README.md",
+        "config.json",
+        "diffusion_pytorch_model.fp16.safetensors",
+        "diffusion_pytorch_model.safetensors",
+        "diffusion_pytorch_model.bin",
+    )
+    adapter = Conditioner(source="acme/adapter", type="t2i-adapter", variant=variant)
+    needed = needed_files("sketch.conditioner", adapter, names, None)
+    assert needed == ["config.json", expected]
+
+
+# --- what they stand on -------------------------------------------------------------------------
+
+
+def test_what_the_bot_imports_of_the_pipelines_brings_no_torch() -> None:
+    modules = ("catalog", "checkpoints", "contract.runner", "media", "drawing", "placement")
+    imports = "; ".join(f"import pipelines.{module}" for module in modules)
+    code = f"import sys; {imports}; sys.exit(', '.join({HEAVY} & set(sys.modules)) or 0)"
+    run = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)
+    assert (run.returncode, run.stderr) == (0, "")

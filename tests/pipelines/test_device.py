@@ -1,0 +1,62 @@
+import math
+import os
+
+import pytest
+import torch
+
+from pipelines.catalog import Dtype
+from pipelines.device import budget_of, choose_device, dtype_on, is_out_of_memory, leave_a_core
+from pipelines.placement import GIB
+
+
+@pytest.mark.parametrize(
+    ("device", "dtype", "expected"),
+    [
+        ("cpu", "float16", torch.float32),
+        ("cpu", "bfloat16", torch.float32),
+        ("cuda", "float16", torch.float16),
+        ("cuda", "bfloat16", torch.bfloat16),
+        ("mps", "float32", torch.float32),
+    ],
+)
+def test_a_cpu_computes_in_float32(device: str, dtype: Dtype, expected: torch.dtype) -> None:
+    assert dtype_on(torch.device(device), dtype) is expected
+
+
+def test_the_budget_is_as_configured_and_a_cpus_is_endless() -> None:
+    cpu = choose_device("cpu")
+    assert budget_of(cpu, None) == math.inf
+    assert budget_of(cpu, 12.5) == 12.5 * GIB
+
+
+def test_a_core_is_left_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(64)
+        leave_a_core(choose_device("cpu"))
+        assert torch.get_num_threads() == max(1, (os.cpu_count() or 1) - 1)
+        torch.set_num_threads(1)
+        leave_a_core(choose_device("cpu"))
+        assert torch.get_num_threads() == 1
+        monkeypatch.setenv("OMP_NUM_THREADS", "5")
+        torch.set_num_threads(5)
+        leave_a_core(choose_device("cpu"))
+        assert torch.get_num_threads() == 5
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_auto_takes_a_device_that_is_there() -> None:
+    torch.zeros(1, device=choose_device("auto"))
+
+
+def test_what_counts_as_out_of_memory() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**50)
+    assert is_out_of_memory(raised.value)
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
+    assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
+    assert not is_out_of_memory(RuntimeError("The size of tensor a (4) must match"))
+    assert not is_out_of_memory(KeyError("out of memory"))

@@ -1,0 +1,459 @@
+"""The real pipelines through the one door, with tiny models."""
+
+import io
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import av
+import pytest
+import torch
+from PIL import Image
+
+from demo.sample import draw_sample
+from pipelines.catalog import Catalog, Checkpoint, ImagineModel, ModelKey
+from pipelines.contract.artifact import Artifact, MediaType
+from pipelines.contract.context import Phase, Progress, RunContext
+from pipelines.contract.errors import (
+    AtelierError,
+    BadInput,
+    Cancelled,
+    DeviceMissing,
+    ModelMissing,
+    ModelUnavailable,
+    OutOfMemory,
+    RenderFailed,
+)
+from pipelines.contract.requests import (
+    MAX_SEED,
+    AnimateRequest,
+    Aspect,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+)
+from pipelines.runner import Runner
+
+PROMPT = "a red star on a blue background"
+
+
+@pytest.fixture(scope="module")
+def runner(tiny_catalog: Catalog) -> Runner:
+    return Runner(tiny_catalog, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("drawings") / "heart.png"
+    draw_sample(256).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def requests(drawing: Path) -> dict[str, Request]:
+    return {
+        "sketch": SketchRequest(drawing=drawing, prompt="a heart", style="ink", seed=1),
+        "imagine": ImagineRequest(prompt=PROMPT, seed=2),
+        "animate": AnimateRequest(image=drawing, seed=3),
+        "animate by prompt": AnimateRequest(prompt=PROMPT, seed=3),
+    }
+
+
+KINDS = ("sketch", "imagine", "animate", "animate by prompt")
+
+
+def run(runner: Runner, request: Request, context: RunContext | None = None) -> list[Artifact]:
+    (artifacts,) = runner.run([request], context or RunContext())
+    return list(artifacts)
+
+
+def decoded(artifact: Artifact) -> Image.Image:
+    image = Image.open(io.BytesIO(artifact.data))
+    image.load()
+    return image
+
+
+def with_sketch(catalog: Catalog, **changes: object) -> Catalog:
+    assert catalog.sketch is not None
+    return catalog.model_copy(update={"sketch": catalog.sketch.model_copy(update=changes)})
+
+
+# --- what comes out -----------------------------------------------------------------------------
+
+
+def test_a_sketch_becomes_a_picture_with_its_caption(
+    runner: Runner, requests: dict[str, Request]
+) -> None:
+    (picture,) = run(runner, requests["sketch"])
+    assert picture.media_type is MediaType.PNG
+    assert (picture.width, picture.height) == decoded(picture).size == (256, 256)
+    assert picture.facts | {"caption": "?"} == {
+        "caption": "?",
+        "prompt": "a heart",
+        "style": "ink",
+        "strength": 70,
+        "seed": 1,
+        "steps": 4,
+        "model": "sdxl",
+    }
+    caption = str(picture.facts["caption"])
+    assert caption
+    assert decoded(picture).info["caption"] == caption
+
+
+def test_a_wide_drawing_becomes_a_wide_picture(runner: Runner, tmp_path: Path) -> None:
+    sheet = Image.new("RGB", (600, 300), "white")
+    sheet.paste(draw_sample(300), (150, 0))
+    sheet.save(tmp_path / "wide.png")
+    (picture,) = run(runner, SketchRequest(drawing=tmp_path / "wide.png", seed=1))
+    assert (picture.width, picture.height) == (384, 192)
+
+
+def test_a_prompt_becomes_pictures_of_its_aspect(runner: Runner) -> None:
+    request = ImagineRequest(
+        prompt=PROMPT, negative="dark", aspect=Aspect.TALL, count=2, seed=MAX_SEED
+    )
+    first, second = run(runner, request)
+    assert decoded(first).size == decoded(second).size == (first.width, first.height) == (192, 320)
+    assert (first.facts["seed"], second.facts["seed"]) == (MAX_SEED, 0)
+    assert first.name != second.name
+    assert first.facts["negative"] == "dark"
+
+
+@pytest.mark.parametrize("kind", ["animate", "animate by prompt"])
+def test_a_picture_or_a_prompt_becomes_a_video(
+    kind: str, runner: Runner, requests: dict[str, Request]
+) -> None:
+    (video,) = run(runner, requests[kind])
+    assert video.media_type is MediaType.MP4
+    with av.open(io.BytesIO(video.data)) as container:
+        stream = container.streams.video[0]
+        frames = [frame.to_image() for frame in container.decode(stream)]
+        assert (stream.codec_context.name, stream.average_rate) == ("h264", 7)
+    assert len(frames) == 4
+    assert frames[0].size == (video.width, video.height) == (128, 128)
+    assert len({frame.tobytes() for frame in frames}) == 4
+    assert video.facts.get("prompt") == (PROMPT if "prompt" in kind else None)
+
+
+def test_several_requests_are_answered_in_their_order(
+    runner: Runner, requests: dict[str, Request]
+) -> None:
+    other = ImagineRequest(prompt="a boat", seed=9)
+    both = runner.run([other, requests["imagine"]], RunContext())
+    assert both == (tuple(run(runner, other)), tuple(run(runner, requests["imagine"])))
+
+
+# --- the same again -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_request_gives_the_same_bytes(
+    kind: str, runner: Runner, tiny_catalog: Catalog, requests: dict[str, Request]
+) -> None:
+    first = run(runner, requests[kind])
+    run(runner, ImagineRequest(prompt="something else", seed=5))
+    assert run(runner, requests[kind]) == first
+    assert run(Runner(tiny_catalog, device="cpu"), requests[kind]) == first
+
+
+def test_another_seed_gives_another_picture(runner: Runner) -> None:
+    pictures = [run(runner, ImagineRequest(prompt=PROMPT, seed=seed)) for seed in (1, 2)]
+    assert decoded(pictures[0][0]).tobytes() != decoded(pictures[1][0]).tobytes()
+
+
+def test_a_picture_is_the_same_whatever_the_count(runner: Runner) -> None:
+    four = run(runner, ImagineRequest(prompt=PROMPT, count=4, seed=10))
+    alone = [run(runner, ImagineRequest(prompt=PROMPT, seed=10 + i))[0] for i in range(4)]
+    assert four == alone
+    assert len({picture.data for picture in four}) == 4
+
+
+def test_the_negative_prompt_has_an_effect(runner: Runner) -> None:
+    pictures = [
+        run(runner, ImagineRequest(prompt=PROMPT, negative=negative, seed=1))[0]
+        for negative in ("", "a dark forest at night")
+    ]
+    assert decoded(pictures[0]).tobytes() != decoded(pictures[1]).tobytes()
+
+
+# --- progress and cancelling --------------------------------------------------------------------
+
+
+def counted(phase: Phase, of: int) -> list[Progress]:
+    return [Progress(phase, step, of) for step in range(of + 1)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("sketch", [Progress(Phase.CAPTIONING), *counted(Phase.PAINTING, 4)]),
+        ("imagine", counted(Phase.PAINTING, 4)),
+        ("animate", counted(Phase.ANIMATING, 3)),
+        ("animate by prompt", [*counted(Phase.PAINTING, 4), *counted(Phase.ANIMATING, 3)]),
+    ],
+)
+def test_every_step_is_reported(
+    kind: str, expected: list[Progress], runner: Runner, requests: dict[str, Request]
+) -> None:
+    run(runner, requests[kind])  # so that nothing is left to load
+    seen: list[Progress] = []
+    run(runner, requests[kind], RunContext(on_progress=seen.append))
+    assert seen == [*expected, Progress(Phase.ENCODING)]
+
+
+def test_the_steps_of_several_pictures_are_counted_together(runner: Runner) -> None:
+    seen: list[Progress] = []
+    context = RunContext(on_progress=seen.append)
+    run(runner, ImagineRequest(prompt=PROMPT, count=3, seed=1), context)
+    assert [p for p in seen if p.phase is Phase.PAINTING] == counted(Phase.PAINTING, 12)
+
+
+def test_loading_is_reported_once_for_each_model(
+    tiny_catalog: Catalog, requests: dict[str, Request]
+) -> None:
+    seen: list[Progress] = []
+    run(
+        Runner(tiny_catalog, device="cpu"),
+        requests["sketch"],
+        RunContext(on_progress=seen.append),
+    )
+    assert seen.count(Progress(Phase.LOADING)) == 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "at"),
+    [
+        ("sketch", Progress(Phase.CAPTIONING)),
+        ("sketch", Progress(Phase.PAINTING, 2, 4)),
+        ("imagine", Progress(Phase.PAINTING, 0, 4)),
+        ("imagine", Progress(Phase.PAINTING, 3, 4)),
+        ("animate", Progress(Phase.ANIMATING, 1, 3)),
+        ("animate by prompt", Progress(Phase.PAINTING, 4, 4)),
+        ("animate by prompt", Progress(Phase.ANIMATING, 3, 3)),
+    ],
+)
+def test_a_run_is_cancelled_at_the_next_step_and_the_next_job_is_as_ever(
+    kind: str, at: Progress, runner: Runner, requests: dict[str, Request]
+) -> None:
+    undisturbed = run(runner, requests[kind])
+    cancel = threading.Event()
+    seen: list[Progress] = []
+
+    def listen(progress: Progress) -> None:
+        seen.append(progress)
+        if progress == at:
+            cancel.set()
+
+    with pytest.raises(Cancelled):
+        run(runner, requests[kind], RunContext(on_progress=listen, cancel=cancel))
+    assert seen[-1] == at
+    assert run(runner, requests[kind]) == undisturbed
+
+
+@pytest.mark.parametrize("conditioner", ["t2i-adapter", "controlnet", None])
+def test_sdxl_is_stepped_and_cancelled_whatever_steers_it(
+    conditioner: str | None, tiny_catalog: Catalog, tiny_models: Path, drawing: Path
+) -> None:
+    catalog = tiny_catalog
+    if conditioner is None:
+        catalog = with_sketch(tiny_catalog, conditioner=None)
+    elif conditioner == "controlnet":
+        assert tiny_catalog.sketch is not None
+        assert tiny_catalog.sketch.conditioner is not None
+        net = {"type": "controlnet", "source": f"{tiny_models}/sdxl-controlnet"}
+        steering = tiny_catalog.sketch.conditioner.model_copy(update=net)
+        catalog = with_sketch(tiny_catalog, conditioner=steering)
+    runner = Runner(catalog, device="cpu")
+    request = SketchRequest(drawing=drawing, seed=1)
+    seen: list[Progress] = []
+    (picture,) = run(runner, request, RunContext(on_progress=seen.append))
+    assert [p for p in seen if p.phase is Phase.PAINTING] == counted(Phase.PAINTING, 4)
+    assert ("strength" in picture.facts) is (conditioner is not None)
+
+    cancel = threading.Event()
+    context = RunContext(
+        on_progress=lambda p: cancel.set() if p.phase is Phase.PAINTING and p.step else None,
+        cancel=cancel,
+    )
+    with pytest.raises(Cancelled):
+        run(runner, request, context)
+    assert run(runner, request) == [picture]
+
+
+# --- when it goes wrong -------------------------------------------------------------------------
+
+
+def allocate_too_much() -> None:
+    torch.empty(2**50)
+
+
+def overfill_the_card() -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB.")
+
+
+def fail_unforeseen() -> None:
+    raise KeyError("a bug")
+
+
+def at_second_step(action: Callable[[], None]) -> RunContext:
+    def listen(progress: Progress) -> None:
+        if progress.step == 2:
+            action()
+
+    return RunContext(on_progress=listen)
+
+
+@pytest.mark.parametrize(
+    ("action", "expected", "says"),
+    [
+        (allocate_too_much, OutOfMemory, "models.imagine.size"),
+        (overfill_the_card, OutOfMemory, "gpu.vram_gib"),
+        (fail_unforeseen, RenderFailed, "server's log"),
+    ],
+)
+def test_what_goes_wrong_becomes_a_sentence_and_the_next_job_is_as_ever(
+    action: Callable[[], None],
+    expected: type[AtelierError],
+    says: str,
+    runner: Runner,
+    requests: dict[str, Request],
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    undisturbed = run(runner, requests["imagine"])
+    with caplog.at_level(logging.ERROR), pytest.raises(expected) as raised:
+        run(runner, requests["imagine"], at_second_step(action))
+    assert says in raised.value.sentence
+    assert raised.value.__cause__ is not None
+    assert action.__name__ in caplog.text  # the traceback is in the log
+    assert ModelKey.IMAGINE not in runner.resident()  # it may be half-way through something
+    assert run(runner, requests["imagine"]) == undisturbed
+
+
+def test_a_failed_run_leaves_no_tensors_in_its_traceback(
+    runner: Runner, requests: dict[str, Request]
+) -> None:
+    with pytest.raises(RenderFailed) as raised:
+        run(runner, requests["imagine"], at_second_step(fail_unforeseen))
+    cause = raised.value.__cause__
+    assert cause is not None
+    inner = [frame for frame in frames_of(cause.__traceback__) if is_of_diffusers(frame)]
+    assert inner
+    assert not any(frame.f_locals for frame in inner)
+
+
+def test_out_of_memory_takes_every_model_off_the_card(
+    tiny_catalog: Catalog, requests: dict[str, Request]
+) -> None:
+    runner = Runner(tiny_catalog, device="cpu")
+    run(runner, requests["sketch"])
+    assert runner.resident() == {"caption", "sketch"}
+    with pytest.raises(OutOfMemory):
+        run(runner, requests["imagine"], at_second_step(overfill_the_card))
+    assert runner.resident() == frozenset()
+
+
+def test_a_blank_drawing_and_an_unknown_style_are_refused(
+    runner: Runner, drawing: Path, tmp_path: Path
+) -> None:
+    Image.new("RGB", (64, 64), "white").save(tmp_path / "blank.png")
+    with pytest.raises(BadInput, match="blank"):
+        run(runner, SketchRequest(drawing=tmp_path / "blank.png", seed=1))
+    with pytest.raises(BadInput, match="ink, oil"):
+        run(runner, SketchRequest(drawing=drawing, style="cubist", seed=1))
+
+
+def test_a_model_that_is_not_configured(
+    tiny_catalog: Catalog, requests: dict[str, Request]
+) -> None:
+    runner = Runner(tiny_catalog.model_copy(update={"imagine": None}), device="cpu")
+    for kind in ("imagine", "animate by prompt"):
+        with pytest.raises(ModelMissing, match=r"\[models\.imagine\].*fetch"):
+            run(runner, requests[kind])
+    assert run(runner, requests["animate"])
+
+
+def test_a_model_that_is_not_there(tiny_catalog: Catalog, requests: dict[str, Request]) -> None:
+    absent = Checkpoint(source="/nowhere/vae")
+    runner = Runner(with_sketch(tiny_catalog, vae=absent), device="cpu")
+    with pytest.raises(ModelMissing, match=r"models\.sketch\.vae: the folder /nowhere/vae"):
+        run(runner, requests["sketch"])
+
+
+def test_a_damaged_file_is_named_by_its_model(tiny_models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sd3"
+    for file in (tiny_models / "sd3").rglob("*.*"):
+        target = folder / file.relative_to(tiny_models / "sd3")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        damaged = file.parent.name == "transformer" and file.suffix == ".safetensors"
+        target.write_bytes(file.read_bytes()[: 5000 if damaged else None])
+    runner = Runner(Catalog(imagine=ImagineModel(source=str(folder))), device="cpu")
+    with pytest.raises(ModelUnavailable, match=r"models\.imagine: .*/sd3 cannot be loaded"):
+        run(runner, ImagineRequest(prompt=PROMPT, seed=1))
+
+
+# --- the device and its room --------------------------------------------------------------------
+
+
+def preload_all(runner: Runner) -> None:
+    while runner.preload():
+        pass
+
+
+def test_preload_brings_in_what_fits(tiny_catalog: Catalog) -> None:
+    runner = Runner(tiny_catalog, device="cpu")
+    assert runner.resident() == frozenset()
+    preload_all(runner)
+    assert runner.resident() == {"caption", "sketch", "imagine", "animate"}
+    runner.close()
+    assert runner.resident() == frozenset()
+    small = Runner(tiny_catalog, device="cpu", vram_gib=20.0)  # 1.5 + 10, and 28 or 16 do not fit
+    preload_all(small)
+    assert small.resident() == {"caption", "sketch"}
+
+
+def test_preload_says_in_a_line_what_cannot_be_loaded(
+    tiny_catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    absent = ImagineModel(source="/nowhere/sd3")
+    runner = Runner(tiny_catalog.model_copy(update={"imagine": absent}), device="cpu")
+    with caplog.at_level(logging.WARNING):
+        preload_all(runner)
+    assert runner.resident() == {"caption", "sketch", "animate"}
+    (record,) = caplog.records
+    assert "models.imagine" in record.getMessage()
+    assert "\n" not in record.getMessage()
+    assert record.exc_info is None
+
+
+def test_models_take_turns_where_they_do_not_fit_together(
+    tiny_catalog: Catalog, runner: Runner, requests: dict[str, Request]
+) -> None:
+    small = Runner(tiny_catalog, device="cpu", vram_gib=16.0)
+    for kind, resident in (
+        ("sketch", {"caption", "sketch"}),
+        ("animate", {"animate"}),
+        ("imagine", {"imagine"}),
+        ("sketch", {"caption", "sketch"}),
+    ):
+        assert run(small, requests[kind]) == run(runner, requests[kind])
+        assert small.resident() == resident
+
+
+def test_a_device_that_is_not_there(tiny_catalog: Catalog) -> None:
+    with pytest.raises(DeviceMissing, match=r"gpu\.device is 'cuda:63'"):
+        Runner(tiny_catalog, device="cuda:63")
+
+
+def frames_of(trace: TracebackType | None) -> list[FrameType]:
+    frames = []
+    while trace is not None:
+        frames.append(trace.tb_frame)
+        trace = trace.tb_next
+    return frames
+
+
+def is_of_diffusers(frame: FrameType) -> bool:
+    return "diffusers" in Path(frame.f_code.co_filename).parts

@@ -1,0 +1,150 @@
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+from transformers import CLIPTokenizer
+
+from pipelines import sketch
+from pipelines.catalog import Catalog, Conditioner, SketchModel, Style
+from pipelines.contract.context import RunContext
+from pipelines.loading import Loader
+from tests.pipelines.sheets import heart
+
+CPU = Loader(torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("caption", "subject"),
+    [
+        ("a cat", "a cat"),
+        ("a drawing of a cat", "a cat"),
+        ("a black and white drawing of a cat on a white background", "a cat"),
+        ("there is a drawing of a house with a tree on it", "a house with a tree on it"),
+        ("a close up of a drawing of a dog", "a dog"),
+        ("a child's drawing of a drawing of two people", "two people"),
+        (
+            "a heart drawn in pencil on a piece of paper",
+            "a heart drawn in pencil on a piece of paper",
+        ),
+        ("a pencil sketch of a boat on white paper", "a boat"),
+        ("a man holding a picture of a dog", "a man holding a picture of a dog"),
+        ("a cat on a white background and a dog", "a cat on a white background and a dog"),
+        ("Cartoon Illustration of a robot", "a robot"),
+        ("a drawing", "a drawing"),
+        ("", ""),
+    ],
+)
+def test_words_about_the_drawing_as_such_are_left_out(caption: str, subject: str) -> None:
+    assert sketch.subject_of(caption) == subject
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tiny_models: Path) -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(tiny_models / "sdxl" / "tokenizer")
+
+
+def test_a_prompt_is_what_was_asked_then_what_is_seen_in_the_frame(
+    tokenizer: CLIPTokenizer,
+) -> None:
+    style = Style(frame="oil painting of {prompt}, on canvas")
+    assert sketch.write_prompt(tokenizer, "a red boat", "a boat at sea", style) == (
+        "oil painting of a red boat, a boat at sea, on canvas"
+    )
+    assert sketch.write_prompt(tokenizer, "", "a boat at sea", Style()) == "a boat at sea"
+    assert sketch.write_prompt(tokenizer, "a red boat", "", Style()) == "a red boat"
+
+
+def test_a_long_prompt_loses_its_end_and_not_the_style(tokenizer: CLIPTokenizer) -> None:
+    style = Style(frame="{prompt}, watercolour painting")
+    text = sketch.write_prompt(tokenizer, " ".join(["red"] * 200), "a boat", style)
+    assert len(tokenizer(text).input_ids) == 77
+    assert text.endswith("red, watercolour painting")
+
+
+def test_the_caption_has_at_most_so_many_words(tiny_catalog: Catalog) -> None:
+    assert tiny_catalog.caption is not None
+    captioner = sketch.load_captioner(tiny_catalog.caption, CPU)
+    for most in (4, 9):
+        caption = sketch.describe(captioner, heart().convert("RGB"), most)
+        assert 0 < len(caption.split()) <= most
+        assert "[" not in caption
+
+
+@pytest.fixture(params=["t2i-adapter", "controlnet"])
+def steered(
+    request: pytest.FixtureRequest, tiny_catalog: Catalog, tiny_models: Path
+) -> SketchModel:
+    assert tiny_catalog.sketch is not None
+    folder = {"t2i-adapter": "sdxl-adapter", "controlnet": "sdxl-controlnet"}[request.param]
+    conditioner = Conditioner(source=f"{tiny_models}/{folder}", type=request.param)
+    return tiny_catalog.sketch.model_copy(update={"conditioner": conditioner})
+
+
+def painter(model: SketchModel) -> Callable[[Image.Image, int], bytes]:
+    pipeline = sketch.load(model, CPU)
+    pipeline.set_progress_bar_config(disable=True)
+
+    def paint(lines: Image.Image, strength: int) -> bytes:
+        image = sketch.paint(
+            pipeline,
+            model,
+            RunContext(),
+            prompt="a heart",
+            negative="",
+            lines=lines,
+            strength=strength,
+            seed=1,
+        )
+        return image.tobytes()
+
+    return paint
+
+
+def test_lines_steer_by_their_strength_and_not_at_all_at_0(steered: SketchModel) -> None:
+    one, other = heart(), heart(width=12).transpose(Image.Transpose.FLIP_TOP_BOTTOM)
+    paint = painter(steered)
+    free = painter(steered.model_copy(update={"conditioner": None}))(one, 70)
+    assert paint(one, 0) == paint(other, 0) == free
+    assert len({free, paint(one, 50), paint(one, 100), paint(other, 100)}) == 4
+
+
+def test_a_negative_prompt_has_an_effect(tiny_catalog: Catalog) -> None:
+    assert tiny_catalog.sketch is not None
+    model = tiny_catalog.sketch
+    pipeline = sketch.load(model, CPU)
+    pipeline.set_progress_bar_config(disable=True)
+    pictures = {
+        sketch.paint(
+            pipeline,
+            model,
+            RunContext(),
+            prompt="a heart",
+            negative=negative,
+            lines=heart(),
+            strength=50,
+            seed=1,
+        ).tobytes()
+        for negative in ("", "a dark forest")
+    }
+    assert len(pictures) == 2
+
+
+@pytest.mark.parametrize(("channels", "mode"), [(1, "L"), (3, "RGB")])
+def test_an_adapter_is_given_as_many_channels_as_it_reads(channels: int, mode: str) -> None:
+    from diffusers import T2IAdapter
+
+    class Pipeline:
+        adapter = T2IAdapter(
+            in_channels=channels,
+            channels=[8, 8, 8, 8],
+            num_res_blocks=1,
+            downscale_factor=32,
+            adapter_type="full_adapter_xl",
+        )
+
+    conditioner = Conditioner(source="./here", type="t2i-adapter", full_scale=0.8)
+    arguments = sketch._steering(Pipeline(), conditioner, heart(), (320, 192), 50)
+    assert (arguments["image"].mode, arguments["image"].size) == (mode, (320, 192))
+    assert arguments["adapter_conditioning_scale"] == pytest.approx(0.4)
