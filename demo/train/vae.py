@@ -22,7 +22,7 @@ channels of a group: with one or two channels each, colours are lost, and networ
 them by a bright spot somewhere."""
 CALM = 1e-3  # the weight of the divergence from a normal distribution
 LATENT_STAGES = 5  # a picture is halved four times: one latent pixel is 16 picture pixels
-RECIPE = Recipe(steps=4500, rate=1.5e-3, warm=100, average=0.998)
+RECIPE = Recipe(steps=3000, rate=1.5e-3, warm=100, average=0.998)
 
 
 def build_vae(channels: int, widths: tuple[int, ...], **config: Any) -> Any:
