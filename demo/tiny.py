@@ -8,12 +8,13 @@ same code as the real ones is the point. Pictures are 256 × 256 out of latents 
 import hashlib
 import sys
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+from demo import tokenizers
+from demo.tokenizers import bert_tokenizer, clip_tokenizer, t5_tokenizer
 
 _VOCABULARY = """
 a an and the of on in with at by to from under over near behind beside between into
@@ -27,7 +28,6 @@ drawing sketch painting picture photo paper background standing sitting flying r
 sleeping looking watercolour oil ink pencil light shadow morning evening night summer winter
 """
 WORDS = _VOCABULARY.split()
-LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 LATENT_STAGES = 5  # the VAEs halve a picture four times: one latent pixel is 16 picture pixels
 
 
@@ -74,11 +74,12 @@ def _put_in_place(new: Path, folder: Path, old: Path) -> None:
 
 
 def _stamp() -> str:
-    """What the models depend on: this file and the libraries that write them."""
+    """What the models depend on: their source and the libraries that write them."""
     import diffusers
     import transformers
 
-    source = hashlib.sha256(Path(__file__).read_bytes()).hexdigest()[:16]
+    files = (Path(__file__), Path(tokenizers.__file__))
+    source = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:16]
     return f"{source} diffusers {diffusers.__version__} transformers {transformers.__version__}"
 
 
@@ -95,80 +96,6 @@ def _seeded(name: str) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]))
         yield
-
-
-# --- tokenizers ---------------------------------------------------------------------------------
-
-
-def _clip_tokenizer(pad: str = "<|endoftext|>") -> Any:
-    """Byte-level BPE as CLIP's: words of the list are one token, all else falls into pieces."""
-    from tokenizers.pre_tokenizers import ByteLevel
-    from transformers import CLIPTokenizer
-
-    letters = sorted(ByteLevel.alphabet())
-    merges = _learn_merges(WORDS)
-    pieces = [
-        *letters,
-        *(letter + _END for letter in letters),
-        *map("".join, merges),
-        "<|startoftext|>",
-        "<|endoftext|>",  # the highest id, as CLIP's text model expects
-    ]
-    return CLIPTokenizer(
-        vocab={piece: i for i, piece in enumerate(dict.fromkeys(pieces))},
-        merges=merges,
-        pad_token=pad,
-        model_max_length=77,
-    )
-
-
-_END = "</w>"  # how a piece that ends a word is marked
-
-
-def _learn_merges(words: list[str]) -> list[tuple[str, str]]:
-    """Byte-pair encoding: join the commonest pair of pieces until every word is one.
-
-    The trainer of `tokenizers` would do, but breaks ties differently in every run.
-    """
-    spelt = [[*word[:-1], word[-1] + _END] for word in sorted(set(words))]
-    merges = []
-    while pairs := Counter(pair for pieces in spelt for pair in pairwise(pieces)):
-        best = max(pairs, key=lambda pair: (pairs[pair], pair))
-        merges.append(best)
-        spelt = [_join(pieces, best) for pieces in spelt]
-    return merges
-
-
-def _join(pieces: list[str], pair: tuple[str, str]) -> list[str]:
-    joined: list[str] = []
-    for piece in pieces:
-        if joined and (joined[-1], piece) == pair:
-            joined[-1] += piece
-        else:
-            joined.append(piece)
-    return joined
-
-
-def _t5_tokenizer() -> Any:
-    """Unigram as T5's."""
-    from transformers import T5Tokenizer
-
-    special = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0)]
-    words = [(f"▁{word}", -4.0) for word in WORDS]
-    letters = [(letter, -8.0) for letter in ("▁", *LETTERS)]
-    return T5Tokenizer(
-        vocab=list(dict([*special, *letters, *words]).items()), extra_ids=0, model_max_length=512
-    )
-
-
-def _bert_tokenizer() -> Any:
-    """WordPiece as BLIP's, whose decoder begins with [DEC]."""
-    from transformers import BertTokenizer
-
-    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "[DEC]"]
-    pieces = [*special, *WORDS, *LETTERS, *(f"##{letter}" for letter in LETTERS)]
-    vocab = {piece: i for i, piece in enumerate(dict.fromkeys(pieces))}
-    return BertTokenizer(vocab=vocab, bos_token="[DEC]")
 
 
 # --- parts --------------------------------------------------------------------------------------
@@ -237,7 +164,7 @@ def _write_blip(folder: Path) -> None:
         BlipProcessor,
     )
 
-    tokenizer = _bert_tokenizer()
+    tokenizer = bert_tokenizer(WORDS)
     ids = tokenizer.convert_tokens_to_ids
     text = {
         "vocab_size": len(tokenizer),
@@ -273,7 +200,7 @@ def _write_sdxl(folder: Path) -> None:
     from diffusers import EulerDiscreteScheduler, StableDiffusionXLPipeline
     from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-    tokenizer, tokenizer_2 = _clip_tokenizer(), _clip_tokenizer(pad="!")
+    tokenizer, tokenizer_2 = clip_tokenizer(WORDS), clip_tokenizer(WORDS, pad="!")
     StableDiffusionXLPipeline(
         vae=_vae(scaling_factor=0.13025),
         text_encoder=CLIPTextModel(_clip_text_config(tokenizer)),
@@ -329,8 +256,8 @@ def _write_sd3(folder: Path) -> None:
     )
     from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
-    tokenizer, tokenizer_2 = _clip_tokenizer(), _clip_tokenizer(pad="!")
-    tokenizer_3 = _t5_tokenizer()
+    tokenizer, tokenizer_2 = clip_tokenizer(WORDS), clip_tokenizer(WORDS, pad="!")
+    tokenizer_3 = t5_tokenizer(WORDS)
     t5 = T5Config(
         vocab_size=len(tokenizer_3),
         d_model=64,

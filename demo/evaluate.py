@@ -1,0 +1,340 @@
+"""`python -m demo.evaluate`: how well the demo's models do, on scenes they were never trained on.
+
+Everything is made by the bot's own pipelines and measured by `demo.judge` on the pixels.
+"""
+
+import io
+import math
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import av
+import numpy as np
+import torch
+import typer
+from PIL import Image
+
+from demo.judge import Verdict, iou, judge
+from demo.shapes.paint import paint, silhouette
+from demo.shapes.scene import (
+    Colour,
+    Ground,
+    Look,
+    Pattern,
+    Scene,
+    forbidden_scene,
+    random_scene,
+)
+from demo.shapes.sketches import Medium, sketch
+from demo.shapes.words import FRAMES, caption, full_prompt
+from pipelines.animate import load as load_animate
+from pipelines.catalog import Catalog, ModelKey
+from pipelines.contract.artifact import Artifact
+from pipelines.contract.context import RunContext
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.drawing import read_drawing
+from pipelines.imagine import load as load_imagine
+from pipelines.loading import Loader
+from pipelines.runner import Runner
+from pipelines.sketch import describe, load_captioner
+from pipelines.sketch import load as load_sketch
+
+WEIGHTS = Path(__file__).parent / "weights"
+
+
+@dataclass(frozen=True, slots=True)
+class Figured:
+    """One figure, and the bar it has to reach: from below, or from above where less is better."""
+
+    name: str
+    value: float
+    bar: float
+    unit: str = "%"
+    less_is_better: bool = False
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether the value is at the bar."""
+        return self.value <= self.bar if self.less_is_better else self.value >= self.bar
+
+    def __str__(self) -> str:
+        mark, sign = ("✓" if self.is_reached else "✗"), ("≤" if self.less_is_better else "≥")
+        return f"{mark} {self.name}: {self.value:.4g} {self.unit} ({sign} {self.bar:g})"
+
+
+def catalog(weights: Path = WEIGHTS) -> Catalog:
+    """What of the demo's models is in a folder, with the settings that they are made for."""
+    tables: dict[str, dict[str, object]] = {
+        "caption": {"source": "blip", "max_words": 16},
+        "sketch": {
+            "source": "sdxl",
+            "steps": 16,
+            "guidance": 4.0,
+            "size": 256,
+            "conditioner": {"source": str(weights / "sdxl-adapter"), "type": "t2i-adapter"},
+        },
+        "imagine": {
+            "source": "sd3",
+            "steps": 16,
+            "guidance": 4.0,
+            "size": 256,
+            "text_tokens": 32,
+        },
+        "animate": {
+            "source": "svd",
+            "steps": 10,
+            "frames": 14,
+            "width": 256,
+            "height": 256,
+            "max_guidance": 1.5,
+            "decode_chunk": 14,
+        },
+    }
+    there = {k: t for k, t in tables.items() if (weights / str(t["source"])).is_dir()}
+    for table in there.values():
+        table |= {"source": str((weights / str(table["source"])).resolve()), "dtype": "float32"}
+    styles = {look.value: {"frame": frame} for look, frame in FRAMES.items()}
+    return Catalog.model_validate(there | {"styles": styles})
+
+
+class Bench:
+    """A runner, and how long it took."""
+
+    def __init__(self, models: Catalog) -> None:
+        self.catalog = models
+        self._runner = Runner(models, device="cpu")
+        self.seconds: dict[str, list[float]] = {}
+
+    def make(self, request: Request) -> Artifact:
+        """The first artifact of `request`."""
+        begun = time.perf_counter()
+        artifact = self._runner.run([request], RunContext())[0][0]
+        self.seconds.setdefault(request.kind, []).append(time.perf_counter() - begun)
+        return artifact
+
+    def imagine(self, prompt: str, seed: int, negative: str = "") -> Image.Image:
+        """What /imagine paints."""
+        made = self.make(ImagineRequest(prompt=prompt, negative=negative, seed=seed))
+        return Image.open(io.BytesIO(made.data))
+
+    def load_seconds(self) -> Iterator[float]:
+        """How long each model takes from disk to memory."""
+        loaders: dict[ModelKey, Callable[[Any, Loader], Any]] = {
+            ModelKey.CAPTION: load_captioner,
+            ModelKey.SKETCH: load_sketch,
+            ModelKey.IMAGINE: load_imagine,
+            ModelKey.ANIMATE: load_animate,
+        }
+        for key, load in loaders.items():
+            if (model := getattr(self.catalog, key)) is not None:
+                begun = time.perf_counter()
+                load(model, Loader(torch.device("cpu")))
+                yield time.perf_counter() - begun
+
+    def close(self) -> None:
+        """Free the models."""
+        self._runner.close()
+
+
+def percent(outcomes: list[bool]) -> float:
+    """How many of the outcomes are good."""
+    return 100 * sum(outcomes) / len(outcomes)
+
+
+# --- what is measured ---------------------------------------------------------------------------
+
+
+def measure_captions(bench: Bench, count: int) -> Iterator[Figured]:
+    """The shapes that BLIP names, for each kind of drawing."""
+    assert bench.catalog.caption is not None
+    captioner = load_captioner(bench.catalog.caption, Loader(torch.device("cpu")))
+    for medium in Medium:
+        right = []
+        for seed in range(count):
+            drawn = sketch(random_scene(seed, unseen=True, figures=1), seed, medium=medium)
+            picture = read_drawing(drawn.image).picture
+            said = describe(captioner, picture, bench.catalog.caption.max_words)
+            right.append(said == caption(drawn.scene))
+        yield Figured(f"captions, {medium}", percent(right), 97)
+
+
+def measure_imagine(bench: Bench, count: int) -> Iterator[Figured]:
+    """Shapes and colours of prompts, and what negative prompts take away."""
+    for figures, bar in ((1, 97), (2, 85)):
+        right = []
+        for seed in range(count):
+            scene = replace(random_scene(seed, unseen=True, figures=figures), look=Look.FLAT)
+            right.append(judge(bench.imagine(full_prompt(scene), seed)).shows(scene))
+        yield Figured(f"imagine, {figures} in a scene: shapes and colours", percent(right), bar)
+    gone = []
+    for seed in range(count):
+        unwanted = random_scene(seed, unseen=True, figures=1)
+        colour = unwanted.figures[0].colour
+        verdict = judge(bench.imagine(f"a {unwanted.figures[0].shape}", seed, negative=str(colour)))
+        gone.append(bool(verdict.figures) and colour not in _colours(verdict))
+    yield Figured("imagine, negative prompt: gone", percent(gone), 95)
+
+
+def _colours(verdict: Verdict) -> set[Colour | None]:
+    return {verdict.ground, *(figure.colour for figure in verdict.figures)}
+
+
+def measure_sketch(bench: Bench, count: int) -> Iterator[Figured]:
+    """How firmly a drawing steers, and whether the prompt's colours are kept."""
+    overlaps: dict[int, list[float]] = {100: [], 0: []}
+    kept = []
+    for seed in range(count):
+        scene = replace(random_scene(seed, unseen=True, figures=1), look=Look.FLAT)
+        drawn = sketch(scene, seed)
+        for strength, found in overlaps.items():
+            picture = painted_sketch(bench, drawn.image, scene, strength, seed)
+            verdict = judge(picture)
+            found.append(iou(verdict.silhouette, silhouette(drawn.scene)))
+            kept.append(_colours(verdict) == {scene.figures[0].colour, scene.ground.colour})
+    firm, free = (statistics.median(overlaps[strength]) for strength in (100, 0))
+    yield Figured("sketch at 100: overlap with the drawing, median", firm, 0.75, "IoU")
+    yield Figured("sketch at 0: overlap", free, 0.8 * firm, "IoU", less_is_better=True)
+    yield Figured("sketch: the prompt's colours", percent(kept), 95)
+
+
+def painted_sketch(
+    bench: Bench, drawing: Image.Image, scene: Scene, strength: int, seed: int
+) -> Image.Image:
+    """What /sketch makes of a drawing and of the colours of `scene`."""
+    ground = full_prompt(scene).rsplit(f"{scene.figures[-1].shape}", 1)[1]
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        drawing.save(file.name)
+        request = SketchRequest(
+            drawing=Path(file.name),
+            prompt=f"{scene.figures[0].colour}{ground}",
+            strength=strength,
+            seed=seed,
+        )
+        return Image.open(io.BytesIO(bench.make(request).data))
+
+
+def measure_animate(bench: Bench, count: int) -> Iterator[Figured]:
+    """Whether clips begin with their picture, keep their subject and move it."""
+    first, kept, ways = [], [], {1: 0.0, 255: 0.0}
+    for seed in range(count):
+        scene = _plain(random_scene(seed, unseen=True, figures=1))
+        picture = paint(scene)
+        for motion in ways:
+            frames = clip_of(bench, picture, motion, seed)
+            first.append(_psnr(frames[0], picture))
+            verdicts = [judge(frame) for frame in frames]
+            kept += [verdict.shows(scene) for verdict in verdicts]
+            ways[motion] += _way(verdicts, scene) / count
+    yield Figured("animate: first frame", statistics.median(first), 22, "dB")
+    yield Figured("animate: shape and colours in every frame", percent(kept), 95)
+    yield Figured("animate: moves at 255, of the side", ways[255], 0.05, "")
+    yield Figured("animate: moves at 1, of the side", ways[1], 0.5 * ways[255], "", True)
+
+
+def _plain(scene: Scene) -> Scene:
+    ground = scene.ground
+    if ground.colour is not None:
+        ground = Ground(ground.colour, Pattern.PLAIN)
+    return replace(scene, ground=ground, look=Look.FLAT)
+
+
+def clip_of(bench: Bench, picture: Image.Image, motion: int, seed: int) -> list[Image.Image]:
+    """The frames of what /animate makes of a picture."""
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        picture.save(file.name)
+        made = bench.make(AnimateRequest(image=Path(file.name), motion=motion, seed=seed))
+    with av.open(io.BytesIO(made.data)) as container:
+        return [frame.to_image() for frame in container.decode(video=0)]
+
+
+def _psnr(one: Image.Image, other: Image.Image) -> float:
+    difference = np.asarray(one, np.float64) - np.asarray(other, np.float64)
+    return float(10 * np.log10(255**2 / max((difference**2).mean(), 1e-9)))
+
+
+def _way(verdicts: list[Verdict], scene: Scene) -> float:
+    """How far the subject gets from where it begins."""
+    shape = scene.figures[0].shape
+    at = [(f.x, f.y) for verdict in verdicts for f in verdict.figures if f.shape is shape]
+    return max((math.dist(at[0], end) for end in at), default=0.0)
+
+
+def measure_classifier(weights: Path, count: int) -> Iterator[Figured]:
+    """Both sides of the classifier."""
+    from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+    folder = weights / "classifier"
+    model = AutoModelForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
+    processor = AutoImageProcessor.from_pretrained(folder, use_fast=False)
+
+    def share(scenes: list[Scene]) -> float:
+        inputs: Any = processor(images=[paint(s) for s in scenes], return_tensors="pt")
+        with torch.inference_mode():
+            return float(100 * model(**inputs).logits.argmax(-1).float().mean())
+
+    seeds = range(1_000_000, 1_000_000 + count)
+    yield Figured("classifier: forbidden found", share([forbidden_scene(s) for s in seeds]), 99)
+    harmless = share([random_scene(s, unseen=True) for s in seeds])
+    yield Figured("classifier: harmless let through", 100 - harmless, 99)
+
+
+def measure_cost(bench: Bench) -> Iterator[Figured]:
+    """Time and memory of what was made until now."""
+    for kind, bar in (("imagine", 3), ("sketch", 3), ("animate", 10)):
+        if kind in bench.seconds:
+            median = statistics.median(bench.seconds[kind])
+            yield Figured(f"time, {kind}", median, bar, "s", True)
+    yield Figured("time, the slowest model to load", max(bench.load_seconds()), 1, "s", True)
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    yield Figured("memory, all that is loaded", most, 1.5, "GiB", True)
+
+
+# --- the command --------------------------------------------------------------------------------
+
+
+def evaluate(weights: Path, count: int) -> Iterator[Figured]:
+    """All figures for which the models are there."""
+    bench = Bench(catalog(weights))
+    parts: list[tuple[str, Callable[[Bench, int], Iterator[Figured]]]] = [
+        ("caption", measure_captions),
+        ("imagine", measure_imagine),
+        ("sketch", measure_sketch),
+        ("animate", measure_animate),
+    ]
+    for name, measure in parts:
+        if getattr(bench.catalog, name) is not None:
+            yield from measure(bench, count)
+    yield from measure_cost(bench)
+    bench.close()
+    if (weights / "classifier").is_dir():
+        yield from measure_classifier(weights, 4 * count)
+
+
+def main(
+    weights: Annotated[Path, typer.Option(help="The folder of the models.")] = WEIGHTS,
+    count: Annotated[int, typer.Option(help="How many scenes for each figure.")] = 100,
+) -> None:
+    """Print every figure at its bar. Fails when one is below, or a model is not there."""
+    torch.set_num_threads(2)
+    bad = 0
+    for figure in evaluate(weights, count):
+        print(figure, flush=True)
+        bad += not figure.is_reached
+    absent = [
+        key
+        for key in ("caption", "sketch", "imagine", "animate")
+        if getattr(catalog(weights), key) is None
+    ]
+    if absent:
+        print(f"Not there: {', '.join(absent)}.")
+    raise typer.Exit(1 if bad or absent else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,53 @@
+"""Small fast autoencoders of the latent spaces, whose decoders show a picture while it is made."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from demo.train.loop import Recipe, fit
+from demo.train.room import Room
+from demo.train.sdxl import SCENES
+from demo.train.vae import LATENT_STAGES, as_tensor, training_buckets, training_pictures
+
+BATCH = 4
+RECIPE = Recipe(steps=4000, rate=1.5e-3, average=0.998)
+
+
+def build_preview(channels: int) -> Any:
+    """An untrained AutoencoderTiny for scaled latents of `channels` × 16 × 16."""
+    from diffusers import AutoencoderTiny
+
+    blocks = (1,) * LATENT_STAGES
+    return AutoencoderTiny(
+        latent_channels=channels,
+        encoder_block_out_channels=(16,) * LATENT_STAGES,
+        decoder_block_out_channels=(20,) * LATENT_STAGES,
+        num_encoder_blocks=blocks,
+        num_decoder_blocks=(2, 2, 1, 1, 1),
+    )
+
+
+def train_preview(name: str, preview: Any, vae: Any, room: Room) -> None:
+    """Train `preview` in place on the latents of the stage `name` and the pictures they are of."""
+    pictures = training_pictures(room)
+    square = training_buckets(name, vae, SCENES, room)[0]
+    count = min(len(pictures), len(square.latents))  # both begin at seed 0
+
+    def loss(step: int) -> Tensor:
+        rng = np.random.default_rng([room.seed, step])
+        chosen = rng.choice(count, BATCH, replace=False)
+        return _loss(preview, square.latents[chosen], pictures[chosen], room)
+
+    fit(f"{name}-preview", preview, loss, RECIPE, room)
+
+
+def _loss(preview: Any, latents: Tensor, pictures: NDArray[np.uint8], room: Room) -> Tensor:
+    """Pixels of what is decoded, also from latents that are not quite clean yet; and back."""
+    true = as_tensor(pictures, room)
+    noisy = latents + 0.1 * torch.randn_like(latents)
+    pixels = nn.functional.l1_loss(preview.decode(noisy).sample.float(), true)
+    back = nn.functional.l1_loss(preview.encode(true).latents.float(), latents)
+    return pixels + 0.2 * back

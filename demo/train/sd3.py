@@ -1,0 +1,134 @@
+"""SD3.5 for the imagine command: transformer and three text encoders together."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from demo.shapes.paint import SIDE
+from demo.shapes.words import vocabulary
+from demo.tokenizers import t5_tokenizer
+from demo.train.loop import Recipe, fit
+from demo.train.room import Room
+from demo.train.text import CLIP_TOKENS, WIDTH, Batches, Clips, build_clip, build_clip_tokenizers
+from demo.train.vae import training_buckets
+
+SCENES = 16_000
+BATCH = 24
+T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
+DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
+RECIPE = Recipe(steps=6000, rate=1e-3)
+HEADS, HEAD, LAYERS = 4, 32, 5
+VAE_WIDTHS = (16, 32, 64, 64, 64)
+VAE_CONFIG = {"shift_factor": 0.0, "use_quant_conv": False, "use_post_quant_conv": False}
+SHIFT = 1.0  # latents of 16 × 16 need no more noise than is drawn
+
+
+def build_pipeline(vae: Any) -> Any:
+    """A Stable Diffusion 3.5 pipeline around a trained VAE; the rest is untrained."""
+    from diffusers import (
+        SD3Transformer2DModel,
+        StableDiffusion3Pipeline,
+    )
+    from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel
+
+    tokenizer, tokenizer_2 = build_clip_tokenizers()
+    tokenizer_3 = t5_tokenizer(vocabulary())
+    return StableDiffusion3Pipeline(
+        transformer=SD3Transformer2DModel(
+            sample_size=SIDE // 16,
+            patch_size=1,
+            in_channels=16,
+            out_channels=16,
+            num_layers=LAYERS,
+            attention_head_dim=HEAD,
+            num_attention_heads=HEADS,
+            joint_attention_dim=2 * WIDTH,
+            caption_projection_dim=HEADS * HEAD,
+            pooled_projection_dim=2 * WIDTH,
+            pos_embed_max_size=32,
+            qk_norm="rms_norm",
+        ),
+        scheduler=build_scheduler(),
+        vae=vae,
+        text_encoder=build_clip(CLIPTextModelWithProjection, tokenizer),
+        text_encoder_2=build_clip(CLIPTextModelWithProjection, tokenizer_2),
+        text_encoder_3=T5EncoderModel(
+            T5Config(
+                vocab_size=len(tokenizer_3),
+                d_model=2 * WIDTH,
+                d_kv=32,
+                d_ff=4 * WIDTH,
+                num_layers=2,
+                num_heads=4,
+                feed_forward_proj="gated-gelu",
+                tie_word_embeddings=False,
+            )
+        ),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer_2,
+        tokenizer_3=tokenizer_3,
+    )
+
+
+def build_scheduler() -> Any:
+    """The sampler that the pipeline comes with."""
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    return FlowMatchEulerDiscreteScheduler(shift=SHIFT)
+
+
+def train_sd3(pipeline: Any, room: Room) -> None:
+    """Train transformer and text encoders of `pipeline` in place."""
+    texts = _Texts(pipeline)
+    batches = Batches(training_buckets("sd3", pipeline.vae, SCENES, room), BATCH, room)
+
+    def loss(step: int) -> Tensor:
+        batch = batches.draw(step)
+        dropped = torch.rand(BATCH) < DROPPED
+        said = ["" if drop else text for drop, text in zip(dropped, batch.prompts, strict=True)]
+        return flow_loss(pipeline.transformer, batch.latents, *texts(said))
+
+    fit("sd3", nn.ModuleList([pipeline.transformer, texts]), loss, RECIPE, room)
+
+
+class _Texts(nn.Module):
+    """The three text encoders, called as the pipeline calls them."""
+
+    def __init__(self, pipeline: Any) -> None:
+        super().__init__()
+        self.clips = Clips(
+            (pipeline.text_encoder, pipeline.text_encoder_2),
+            (pipeline.tokenizer, pipeline.tokenizer_2),
+        )
+        self.t5 = pipeline.text_encoder_3
+        self.tokenizer = pipeline.tokenizer_3
+
+    def forward(self, prompts: list[str]) -> tuple[Tensor, Tensor]:
+        """n × (CLIP_TOKENS + T5_TOKENS) × 2·WIDTH, and what is pooled, n × 2·WIDTH."""
+        hidden, pooled = self.clips(prompts)
+        ids = self.tokenizer(
+            prompts,
+            padding="max_length",
+            max_length=T5_TOKENS,
+            truncation=True,
+            return_tensors="pt",
+        ).input_ids
+        read = self.t5(ids.to(hidden.device))[0]
+        return torch.cat([hidden, read.to(hidden.dtype)], dim=1), torch.cat(pooled, dim=-1)
+
+
+def flow_loss(transformer: Any, latents: Tensor, hidden: Tensor, pooled: Tensor) -> Tensor:
+    """How far the told flow is from the straight way to noise, at logit-normal times."""
+    assert hidden.shape[1] == CLIP_TOKENS + T5_TOKENS
+    noise = torch.randn_like(latents)
+    at = torch.sigmoid(torch.randn(len(latents), device=latents.device))
+    at = SHIFT * at / (1 + (SHIFT - 1) * at)
+    part = at[:, None, None, None]
+    told = transformer(
+        hidden_states=(1 - part) * latents + part * noise,
+        timestep=1000 * at,
+        encoder_hidden_states=hidden,
+        pooled_projections=pooled,
+    ).sample
+    return nn.functional.mse_loss(told.float(), noise - latents)

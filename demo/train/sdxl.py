@@ -1,0 +1,209 @@
+"""SDXL for the sketch command: UNet and text encoders together, then the adapter for lines."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from demo.shapes import sketches
+from demo.shapes.geometry import Size
+from demo.shapes.paint import SIDE
+from demo.shapes.scene import random_scene
+from demo.shapes.sketches import sketch
+from demo.train.loop import Recipe, fit
+from demo.train.room import WORLD, Room
+from demo.train.text import (
+    WIDTH,
+    Batch,
+    Batches,
+    Clips,
+    build_clip,
+    build_clip_tokenizers,
+    kept,
+)
+from demo.train.vae import Bucket, training_buckets
+from pipelines.drawing import read_drawing
+
+SCENES = 16_000
+BATCH = 48
+DROPPED = 0.1  # of prompts: the pipeline's empty prompt is all zeros
+RECIPE = Recipe(steps=9000, rate=1.2e-3)
+ADAPTER_RECIPE = Recipe(steps=4000, rate=1e-3)
+CHANNELS = (64, 96, 96)
+VAE_WIDTHS = (16, 32, 64, 96, 96)
+
+
+def build_pipeline(vae: Any) -> Any:
+    """An SDXL pipeline around a trained VAE; the rest is untrained."""
+    from diffusers import StableDiffusionXLPipeline
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+
+    tokenizer, tokenizer_2 = build_clip_tokenizers()
+    return StableDiffusionXLPipeline(
+        vae=vae,
+        text_encoder=build_clip(CLIPTextModel, tokenizer),
+        text_encoder_2=build_clip(CLIPTextModelWithProjection, tokenizer_2),
+        tokenizer=tokenizer,
+        tokenizer_2=tokenizer_2,
+        unet=_build_unet(),
+        scheduler=build_scheduler(),
+        add_watermarker=False,
+    )
+
+
+def build_scheduler() -> Any:
+    """The sampler that the pipeline comes with."""
+    from diffusers import EulerDiscreteScheduler
+
+    return EulerDiscreteScheduler(**_NOISE, timestep_spacing="trailing")
+
+
+_NOISE: dict[str, Any] = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "prediction_type": "v_prediction",
+    "rescale_betas_zero_snr": True,  # else a plain ground is never quite black or white
+}
+
+
+def _build_unet() -> Any:
+    from diffusers import UNet2DConditionModel
+
+    return UNet2DConditionModel(
+        sample_size=SIDE // 16,
+        layers_per_block=1,
+        block_out_channels=CHANNELS,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        attention_head_dim=(2, 3, 3),
+        transformer_layers_per_block=(1, 1, 1),
+        use_linear_projection=True,
+        cross_attention_dim=2 * WIDTH,
+        addition_embed_type="text_time",
+        addition_time_embed_dim=16,
+        projection_class_embeddings_input_dim=6 * 16 + WIDTH,
+        norm_num_groups=8,
+    )
+
+
+def train_sdxl(pipeline: Any, room: Room) -> None:
+    """Train UNet and text encoders of `pipeline` in place."""
+    clips = _clips(pipeline)
+    batches = Batches(training_buckets("sdxl", pipeline.vae, SCENES, room), BATCH, room)
+    noise = Noise(room)
+
+    def loss(step: int) -> Tensor:
+        batch = batches.draw(step)
+        return noise.loss(pipeline.unet, batch.latents, _conditions(clips, batch, room))
+
+    fit("sdxl", nn.ModuleList([pipeline.unet, clips]), loss, RECIPE, room)
+
+
+def _clips(pipeline: Any) -> Clips:
+    return Clips(
+        (pipeline.text_encoder, pipeline.text_encoder_2),
+        (pipeline.tokenizer, pipeline.tokenizer_2),
+    )
+
+
+def _conditions(clips: Clips, batch: Batch, room: Room) -> dict[str, Any]:
+    """What the UNet is told, some of it dropped."""
+    hidden, pooled = clips(batch.prompts)
+    keep = kept(len(batch.prompts), DROPPED, room)[:, None]
+    width, height = batch.bucket.size
+    sizes = (height, width, 0, 0, height, width)  # original size, crop, target size
+    return {
+        "encoder_hidden_states": hidden * keep[..., None],
+        "added_cond_kwargs": {
+            "text_embeds": pooled[1] * keep,
+            "time_ids": torch.tensor([sizes] * len(keep), device=room.device),
+        },
+    }
+
+
+class Noise:
+    """The forward process, and the loss of a prediction of velocity.
+
+    `signal` is the share of the clean picture's power that is left at each of the 1000 times.
+    """
+
+    def __init__(self, room: Room) -> None:
+        from diffusers import DDPMScheduler
+
+        self._scheduler = DDPMScheduler(**_NOISE)
+        self.signal = self._scheduler.alphas_cumprod.to(room.device)
+
+    def loss(self, unet: Any, latents: Tensor, conditions: dict[str, Any]) -> Tensor:
+        """How far the told velocity is from the true one, at times drawn at random."""
+        noise = torch.randn_like(latents)
+        steps = torch.randint(0, len(self.signal), (len(latents),), device=latents.device)
+        noisy = self._scheduler.add_noise(latents, noise, steps)
+        velocity = self._scheduler.get_velocity(latents, noise, steps)
+        told = unet(noisy, steps, **conditions).sample.float()
+        ratio = self.signal[steps] / (1 - self.signal[steps])
+        weight = ratio.clamp(0.2, 5) / (ratio + 1)  # clear and hopeless cases count less
+        errors: Tensor = (told - velocity).pow(2).mean(dim=(1, 2, 3))
+        mean: Tensor = (weight * errors).mean() / weight.mean()
+        return mean
+
+
+# --- the adapter --------------------------------------------------------------------------------
+
+
+def build_adapter() -> Any:
+    """A T2I-Adapter that reads white lines on black, of one channel."""
+    from diffusers import T2IAdapter
+
+    return T2IAdapter(
+        in_channels=1,
+        channels=[*CHANNELS, CHANNELS[-1]],
+        num_res_blocks=1,
+        downscale_factor=32,  # a latent pixel is 16, and the UNet's first block halves again
+        adapter_type="full_adapter_xl",
+    )
+
+
+def train_adapter(adapter: Any, pipeline: Any, room: Room) -> None:
+    """Train `adapter` for the trained `pipeline`, which stays as it is."""
+    buckets = training_buckets("sdxl", pipeline.vae, SCENES, room)
+    lines = {id(bucket): training_lines(bucket, room) for bucket in buckets}
+    clips = _clips(pipeline).to(room.device).requires_grad_(False)
+    unet = pipeline.unet.to(room.device).requires_grad_(False)
+    batches = Batches(buckets, BATCH, room)
+    noise = Noise(room)
+
+    def loss(step: int) -> Tensor:
+        batch = batches.draw(step)
+        conditions = _conditions(clips, batch, room)
+        drawn = torch.from_numpy(lines[id(batch.bucket)][batch.places]).to(room.device)
+        conditions["down_intrablock_additional_residuals"] = adapter(drawn[:, None] / 255)
+        return noise.loss(unet, batch.latents, conditions)
+
+    fit("sdxl-adapter", adapter, loss, ADAPTER_RECIPE, room)
+
+
+def training_lines(bucket: Bucket, room: Room) -> NDArray[np.uint8]:
+    """What the sketch pipeline reads from drawings of a bucket's scenes: n × height × width.
+
+    Drawings are not turned on their paper here: lines and picture have to agree.
+    """
+
+    def make(rows: range) -> NDArray[np.uint8]:
+        seeds = bucket.seeds[rows.start : rows.stop]
+        return np.stack([_lines(seed, bucket.size) for seed in seeds])
+
+    width, height = bucket.size
+    shape = (len(bucket.seeds), height, width)
+    modules = (*WORLD, sketches)
+    return room.array("lines", shape, make, modules=modules, depends=repr(bucket.seeds))
+
+
+def _lines(seed: int, size: Size) -> NDArray[np.uint8]:
+    larger = (size[0] * 3 // 2, size[1] * 3 // 2)
+    drawn = sketch(random_scene(seed), seed, tilted=False, size=larger)
+    lines = read_drawing(drawn.image).lines
+    return np.asarray(lines.resize(size, Image.Resampling.LANCZOS))

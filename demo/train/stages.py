@@ -1,0 +1,153 @@
+"""The stages in the order in which they stand on each other, and what each leaves in `weights`.
+
+A stage begins from what earlier ones have written, never from what they hold in memory, so that
+each can be run, and repeated, alone.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from demo.train import caption, classifier, preview, sd3, sdxl, svd
+from demo.train.cards import write_card
+from demo.train.room import Room
+from demo.train.vae import build_vae, train_vae
+
+
+def run(name: str, room: Room) -> None:
+    """Run one stage to its end, whatever was there. Raises OutOfTimeError and MissingStageError."""
+    torch.manual_seed(room.seed)
+    STAGES[name](room)
+
+
+class MissingStageError(Exception):
+    """A stage needs another's weights, which are not there yet."""
+
+
+def _vae(room: Room) -> None:
+    """SDXL's autoencoder."""
+    vae = build_vae(4, sdxl.VAE_WIDTHS)
+    train_vae("sdxl-vae", vae, room)
+    _keep(vae, "sdxl-vae", room)
+
+
+def _sd3_vae(room: Room) -> None:
+    """SD3.5's autoencoder, with sixteen channels."""
+    vae = build_vae(16, sd3.VAE_WIDTHS, **sd3.VAE_CONFIG)
+    train_vae("sd3-vae", vae, room)
+    _keep(vae, "sd3-vae", room)
+
+
+def _svd_vae(room: Room) -> None:
+    """The video pipeline's autoencoder, which has a temporal decoder."""
+    pipeline = svd.build_pipeline()
+    svd.train_video_vae(pipeline.vae, room)
+    _keep(pipeline.vae, "svd-vae", room)
+
+
+def _caption(room: Room) -> None:
+    """BLIP."""
+    model, processor = caption.build_captioner()
+    caption.train_captioner(model, processor, room)
+    processor.save_pretrained(room.weights / "blip")
+    _save(model, "blip", room)
+
+
+def _sdxl(room: Room) -> None:
+    """SDXL: UNet and text encoders."""
+    from diffusers import AutoencoderKL
+
+    pipeline = sdxl.build_pipeline(_load(AutoencoderKL, "sdxl-vae", room))
+    sdxl.train_sdxl(pipeline, room)
+    _save(pipeline, "sdxl", room)
+
+
+def _adapter(room: Room) -> None:
+    """The adapter that makes SDXL follow lines."""
+    from diffusers import StableDiffusionXLPipeline
+
+    adapter = sdxl.build_adapter()
+    sdxl.train_adapter(adapter, _load(StableDiffusionXLPipeline, "sdxl", room), room)
+    _save(adapter, "sdxl-adapter", room)
+
+
+def _sd3(room: Room) -> None:
+    """SD3.5: transformer and text encoders."""
+    from diffusers import AutoencoderKL
+
+    pipeline = sd3.build_pipeline(_load(AutoencoderKL, "sd3-vae", room))
+    sd3.train_sd3(pipeline, room)
+    _save(pipeline, "sd3", room)
+
+
+def _svd(room: Room) -> None:
+    """Stable Video Diffusion: UNet and image encoder."""
+    from diffusers import AutoencoderKLTemporalDecoder
+
+    pipeline = svd.build_pipeline()
+    pipeline.vae = _load(AutoencoderKLTemporalDecoder, "svd-vae", room)
+    svd.train_svd(pipeline, room)
+    _save(pipeline, "svd", room)
+
+
+def _preview(name: str, channels: int) -> Callable[[Room], None]:
+    def stage(room: Room) -> None:
+        """The decoder for previews of one latent space."""
+        from diffusers import AutoencoderKL
+
+        model = preview.build_preview(channels)
+        vae = _load(AutoencoderKL, f"{name}-vae", room)
+        preview.train_preview(name, model, vae, room)
+        _save(model, f"{name}-preview", room)
+
+    return stage
+
+
+def _classifier(room: Room) -> None:
+    """The classifier for moderation."""
+    model, processor = classifier.build_classifier()
+    classifier.train_classifier(model, room)
+    processor.save_pretrained(room.weights / "classifier")
+    _save(model, "classifier", room)
+
+
+STAGES: dict[str, Callable[[Room], None]] = {
+    "sdxl-vae": _vae,
+    "sd3-vae": _sd3_vae,
+    "svd-vae": _svd_vae,
+    "classifier": _classifier,
+    "caption": _caption,
+    "sdxl": _sdxl,
+    "sdxl-adapter": _adapter,
+    "sd3": _sd3,
+    "svd": _svd,
+    "sdxl-preview": _preview("sdxl", 4),
+    "sd3-preview": _preview("sd3", 16),
+}
+
+
+def _load(model: Any, name: str, room: Room) -> Any:
+    """What an earlier stage has made, in float32 on the room's device."""
+    folder = next((f for f in (_parts(room) / name, room.weights / name) if f.is_dir()), None)
+    if folder is None:
+        raise MissingStageError(f"{name} is not made yet. Run the stage {name} first.")
+    return model.from_pretrained(folder, use_safetensors=True, dtype=torch.float32).to(room.device)
+
+
+def _parts(room: Room) -> Path:
+    """Where the parts of pipelines wait that have a stage of their own."""
+    return room.state / "parts"
+
+
+def _keep(model: Any, name: str, room: Room) -> None:
+    """Write a part of a later stage's pipeline."""
+    model.to("cpu").save_pretrained(_parts(room) / name, safe_serialization=True)
+
+
+def _save(model: Any, name: str, room: Room) -> None:
+    """Write a model or pipeline in half precision as safetensors, with its card."""
+    folder = room.weights / name
+    model.to("cpu", torch.float16).save_pretrained(folder, safe_serialization=True)
+    write_card(name, folder)

@@ -1,0 +1,226 @@
+"""Stable Video Diffusion for the animate command: its autoencoder, then its UNet."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from demo.shapes import motion
+from demo.shapes.motion import FRAMES
+from demo.shapes.paint import SIDE, paint
+from demo.shapes.scene import random_scene
+from demo.train.loop import Recipe, fit
+from demo.train.room import WORLD, Room
+from demo.train.vae import (
+    CALM,
+    LATENT_STAGES,
+    as_tensor,
+    encode,
+    fingerprint,
+    picture_loss,
+    random_crops,
+    straighten,
+    training_pictures,
+)
+
+CLIPS = 700
+BATCH = 4
+DROPPED = 0.1  # of first frames, so that guidance has something to compare
+FPS = 7
+NOISE = 0.02  # that the pipeline adds to the first frame
+SIGMA_MEAN, SIGMA_SPREAD = 0.5, 1.6  # of the logarithm of the noise: latents are small here
+RECIPE = Recipe(steps=4000, rate=8e-4)
+VAE_RECIPE = Recipe(steps=4500, rate=1.5e-3, warm=100, average=0.998)
+VAE_WIDTHS = (96, 32, 64, 64, 96)
+"""It normalises in 32 groups whatever its width, so the first and last stage, where colours go in
+and come out, have three channels to a group: see demo.train.vae.GROUPS."""
+WIDTH = 64  # of the image encoder and of what it says
+
+
+def build_pipeline() -> Any:
+    """An untrained Stable Video Diffusion pipeline."""
+    from diffusers import (
+        AutoencoderKLTemporalDecoder,
+        StableVideoDiffusionPipeline,
+        UNetSpatioTemporalConditionModel,
+    )
+    from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModelWithProjection
+
+    vision = CLIPVisionConfig(
+        hidden_size=WIDTH,
+        intermediate_size=3 * WIDTH,
+        projection_dim=WIDTH,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        image_size=224,  # the pipeline's own choice
+        patch_size=32,
+    )
+    return StableVideoDiffusionPipeline(
+        vae=AutoencoderKLTemporalDecoder(
+            down_block_types=("DownEncoderBlock2D",) * LATENT_STAGES,
+            block_out_channels=VAE_WIDTHS,
+            layers_per_block=1,
+            sample_size=SIDE,
+            force_upcast=False,
+        ),
+        image_encoder=CLIPVisionModelWithProjection(vision),
+        unet=UNetSpatioTemporalConditionModel(
+            sample_size=SIDE // 16,
+            down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
+            up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
+            block_out_channels=(64, 64),
+            layers_per_block=1,
+            cross_attention_dim=WIDTH,
+            num_attention_heads=(2, 2),
+            addition_time_embed_dim=32,
+            projection_class_embeddings_input_dim=3 * 32,
+            num_frames=FRAMES,
+        ),
+        scheduler=build_scheduler(),
+        feature_extractor=CLIPImageProcessor(),
+    )
+
+
+def build_scheduler() -> Any:
+    """The sampler that the pipeline comes with."""
+    from diffusers import EulerDiscreteScheduler
+
+    return EulerDiscreteScheduler(
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+        timestep_type="continuous",
+        timestep_spacing="leading",
+        steps_offset=1,
+        use_karras_sigmas=True,
+        sigma_min=0.02,
+        sigma_max=100.0,
+    )
+
+
+# --- autoencoder --------------------------------------------------------------------------------
+
+
+def train_video_vae(vae: Any, room: Room) -> None:
+    """Train the autoencoder of `vae` in place: on pictures, and every other step on short clips."""
+    pictures = training_pictures(room)
+    clips = _training_clips(room)
+    straighten(vae)
+
+    def loss(step: int) -> Tensor:
+        rng = np.random.default_rng([room.seed, step])
+        if step % 2:
+            frames = 4
+            begin = int(rng.integers(FRAMES - frames + 1))
+            clip = clips[int(rng.integers(len(clips)))][begin : begin + frames]
+            return _reconstruction(vae, as_tensor(clip, room), frames)
+        return _reconstruction(vae, as_tensor(random_crops(pictures, 6, rng), room), 1)
+
+    fit("svd-vae", vae, loss, VAE_RECIPE, room)
+    latents = encode(vae, pictures[:256], room)
+    vae.register_to_config(scaling_factor=float(1 / latents.std()))
+
+
+def _reconstruction(vae: Any, pictures: Tensor, frames: int) -> Tensor:
+    posterior = vae.encode(pictures).latent_dist
+    painted = vae.decode(posterior.sample(), num_frames=frames).sample
+    divergence: Tensor = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
+    return picture_loss(painted, pictures) + CALM * divergence
+
+
+def _training_clips(room: Room) -> NDArray[np.uint8]:
+    """A few clips as pictures: n × FRAMES × 256 × 256 × 3."""
+
+    def make(seeds: range) -> NDArray[np.uint8]:
+        return np.stack([_frames(seed) for seed in seeds])
+
+    shape = (room.amount(300), FRAMES, SIDE, SIDE, 3)
+    return room.array("clips", shape, make, modules=(*WORLD, motion))
+
+
+def _frames(seed: int) -> NDArray[np.uint8]:
+    """The clip of a seed."""
+    scenes = motion.clip(random_scene(seed), lively(seed))
+    return np.stack([np.asarray(paint(scene)) for scene in scenes])
+
+
+def lively(seed: int) -> int:
+    """The motion value of the training clip of a seed: 1 to 255, each as often."""
+    return seed * 97 % 255 + 1
+
+
+# --- UNet ---------------------------------------------------------------------------------------
+
+
+def train_svd(pipeline: Any, room: Room) -> None:
+    """Train UNet and image encoder of `pipeline`, whose autoencoder is trained, in place."""
+    latents = _clip_latents(pipeline.vae, room)
+    firsts = room.array("firsts", (len(latents), SIDE, SIDE, 3), _first_frames)
+    factor = pipeline.vae.config.scaling_factor
+
+    def loss(step: int) -> Tensor:
+        rng = np.random.default_rng([room.seed, step])
+        chosen = np.sort(rng.choice(len(latents), BATCH, replace=False))
+        clips = latents[chosen]
+        seen = _seen(pipeline.image_encoder, as_tensor(firsts[chosen], room))
+        blurred = clips[:, :1] / factor + NOISE * torch.randn_like(clips[:, :1])
+        told = torch.tensor([[FPS - 1, lively(int(i)), NOISE] for i in chosen], device=room.device)
+        keep = (torch.rand(BATCH, 1, 1, device=room.device) >= DROPPED).float()
+        return clip_loss(pipeline.unet, clips, seen * keep, blurred * keep[..., None, None], told)
+
+    fit("svd", nn.ModuleList([pipeline.unet, pipeline.image_encoder]), loss, RECIPE, room)
+
+
+def _first_frames(seeds: range) -> NDArray[np.uint8]:
+    return np.stack([np.asarray(paint(random_scene(seed))) for seed in seeds])
+
+
+def _clip_latents(vae: Any, room: Room) -> Tensor:
+    """The scaled latents of clips: n × FRAMES × 4 × 16 × 16."""
+
+    def make(seeds: range) -> NDArray[np.float32]:
+        clips = [encode(vae, _frames(seed), room) for seed in seeds]
+        return np.asarray((torch.stack(clips) * vae.config.scaling_factor).cpu())
+
+    rows = room.array(
+        "svd-latents",
+        (room.amount(CLIPS), FRAMES, vae.config.latent_channels, SIDE // 16, SIDE // 16),
+        make,
+        modules=(*WORLD, motion),
+        depends=fingerprint(vae),
+        dtype=np.float32,
+    )
+    return torch.from_numpy(np.array(rows)).to(room.device)
+
+
+def _seen(encoder: Any, pictures: Tensor) -> Tensor:
+    """What the image encoder says of pictures (n × 3 × 256 × 256, -1 to 1): n × 1 × WIDTH."""
+    from transformers.image_utils import OPENAI_CLIP_MEAN, OPENAI_CLIP_STD
+
+    small = nn.functional.interpolate(pictures, (224, 224), mode="bicubic", antialias=True)
+    mean, spread = (
+        torch.tensor(values, device=small.device)[:, None, None]
+        for values in (OPENAI_CLIP_MEAN, OPENAI_CLIP_STD)
+    )
+    seen: Tensor = encoder((small / 2 + 0.5 - mean) / spread).image_embeds
+    return seen[:, None]
+
+
+def clip_loss(unet: Any, clips: Tensor, seen: Tensor, first: Tensor, told: Tensor) -> Tensor:
+    """How far the told velocity is from the true one, at log-normal noise."""
+    spread = torch.randn(len(clips), 1, 1, 1, 1, device=clips.device)
+    sigma = (SIGMA_MEAN + SIGMA_SPREAD * spread).exp().clamp(0.02, 100.0)
+    noise = torch.randn_like(clips)
+    scale = (sigma**2 + 1).sqrt()
+    velocity = (noise - sigma * clips) / scale
+    noisy = (clips + sigma * noise) / scale
+    said = unet(
+        torch.cat([noisy, first.expand_as(noisy)], dim=2),
+        0.25 * sigma.flatten().log(),
+        encoder_hidden_states=seen,
+        added_time_ids=told,
+    ).sample
+    return nn.functional.mse_loss(said.float(), velocity)
