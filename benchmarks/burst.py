@@ -14,7 +14,7 @@ why. A third kind, a member who waits for ever, must not be.
 import asyncio
 import sys
 import tempfile
-import time
+from contextlib import suppress
 from pathlib import Path
 
 from benchmarks._report import report
@@ -31,17 +31,18 @@ PATIENCE = 90.0
 async def main() -> bool:
     """Run the burst, print its line and return whether the goal was met."""
     with tempfile.TemporaryDirectory(prefix="atelier-burst-") as folder:
-        async with LoopbackDiscord() as server:
+        async with LoopbackDiscord() as server, _bot(server, Path(folder)) as bot:
             members = [server.member(f"member{n}") for n in range(MEMBERS)]
-            bot = BotProcess(
-                server, Path(folder), per_member=PER_MEMBER, in_all=IN_ALL, step_seconds=0.02
-            )
             await bot.start()
             await end_of(server, await members[0].slash("imagine", prompt="warming up"))
             used = await _burst(members)
             await _answered(server, used)
             await bot.stop()
     return _report(used)
+
+
+def _bot(server: LoopbackDiscord, folder: Path) -> BotProcess:
+    return BotProcess(server, folder, per_member=PER_MEMBER, in_all=IN_ALL, step_seconds=0.02)
 
 
 async def _burst(members: list[Member]) -> list[Interaction]:
@@ -57,11 +58,8 @@ async def _burst(members: list[Member]) -> list[Interaction]:
 
 async def _answered(server: LoopbackDiscord, used: list[Interaction]) -> None:
     """Wait until every command has its answer, or nothing more comes."""
-    begun = time.monotonic()
-    while time.monotonic() - begun < PATIENCE:
-        if all(_accepted(u) or _refused(u) for u in used):
-            return
-        await asyncio.sleep(0.05)
+    with suppress(AssertionError):
+        await server.wait_for(lambda: all(_accepted(u) or _refused(u) for u in used), PATIENCE)
 
 
 def _accepted(used: Interaction) -> bool:

@@ -6,6 +6,7 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from bot.config import TOKEN_VARIABLE
 from tests.loopback import LoopbackDiscord
@@ -30,7 +31,10 @@ source = "./none"
 
 
 class BotProcess:
-    """One bot's folder and the process that serves it now, if any. Its log is in `log`."""
+    """One bot's folder and the process that serves it now, if any. Its log is in `log`.
+
+    `async with` sees to it that no process outlives the test, however that ends.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,14 @@ class BotProcess:
         self.log = folder / "bot.log"
         self._pace = (f"--steps={steps}", f"--step-seconds={step_seconds}")
         self.process: asyncio.subprocess.Process | None = None
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self.process is not None and self.process.returncode is None:
+            self.process.kill()
+            await self.process.wait()
 
     async def start(self, *, connected: bool = True) -> asyncio.subprocess.Process:
         """Start it and, unless told otherwise, wait until it is on the line."""

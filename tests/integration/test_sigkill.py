@@ -122,18 +122,18 @@ async def test_no_kill_loses_an_acknowledged_job_or_doubles_a_message(
     server: LoopbackDiscord, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chance = random.Random(SEED)
-    bot = BotProcess(server, tmp_path, per_member=10, step_seconds=0.02)
     crowd = Crowd(server, random.Random(SEED + 1))
-    members = [server.member(f"member{n}") for n in range(MEMBERS)]
-    acting = [asyncio.create_task(crowd.act(member)) for member in members]
-    for _ in range(KILLS):
-        await _live_and_die(server, bot, chance)
-    for task in acting:
-        task.cancel()
-    await bot.start()
-    await end_of(server, await server.member("last").slash("imagine", prompt="the last"), 120)
-    told = await server.wait_for(crowd.told_when_all_ended, 120)
-    assert await bot.stop() == 0
+    async with BotProcess(server, tmp_path, per_member=10, step_seconds=0.02) as bot:
+        members = [server.member(f"member{n}") for n in range(MEMBERS)]
+        acting = [asyncio.create_task(crowd.act(member)) for member in members]
+        for _ in range(KILLS):
+            await _live_and_die(server, bot, chance)
+        for task in acting:
+            task.cancel()
+        await bot.start()
+        await end_of(server, await server.member("last").slash("imagine", prompt="the last"), 120)
+        told = await server.wait_for(crowd.told_when_all_ended, 120)
+        assert await bot.stop() == 0
     _check_messages(server, crowd, told)
     ends = await _check_store(tmp_path / "data", told)
     with capsys.disabled():
