@@ -29,7 +29,7 @@ from pipelines.contract.requests import (
     Kind,
     Request,
     SketchRequest,
-    new_seed,
+    seed_or_new,
 )
 
 out = Console(highlight=False)
@@ -139,7 +139,7 @@ def sketch(
     from bot.render import vetted
 
     settings = load_config(config)
-    seed = new_seed() if seed is None else seed
+    seed = seed_or_new(seed)
     with vetted(drawing, settings) as path:
         request = SketchRequest(
             drawing=path, prompt=prompt, style=style, strength=strength, seed=seed
@@ -158,7 +158,7 @@ def imagine(
 ) -> None:
     """Paint a prompt."""
     settings = load_config(config)
-    seed = new_seed() if seed is None else seed
+    seed = seed_or_new(seed)
     request = ImagineRequest(prompt=prompt, negative=negative, aspect=aspect, seed=seed)
     _render(request, settings, output)
 
@@ -180,7 +180,7 @@ def animate(
     from bot.render import vetted
 
     settings = load_config(config)
-    seed = new_seed() if seed is None else seed
+    seed = seed_or_new(seed)
     if image is None or prompt:
         request = AnimateRequest(image=image, prompt=prompt, motion=motion, seed=seed)
         _render(request, settings, output)

@@ -8,7 +8,7 @@ from discord import app_commands
 
 from bot.commands.intake import Intake
 from bot.commands.options import SEED_HELP, Prompt, Seed
-from pipelines.contract.requests import AnimateRequest, new_seed
+from pipelines.contract.requests import AnimateRequest, seed_or_new
 
 
 def animate(intake: Intake) -> app_commands.Command[Any, ..., None]:
@@ -33,7 +33,7 @@ def animate(intake: Intake) -> app_commands.Command[Any, ..., None]:
             image=Path(image.filename) if image else None,
             prompt=prompt,
             motion=motion,
-            seed=new_seed() if seed is None else seed,
+            seed=seed_or_new(seed),
         )
         await intake.submit(interaction, request, image=image)
 

@@ -7,7 +7,7 @@ from discord import app_commands
 
 from bot.commands.intake import Intake
 from bot.commands.options import SEED_HELP, Prompt, Seed
-from pipelines.contract.requests import MAX_COUNT, Aspect, ImagineRequest, new_seed
+from pipelines.contract.requests import MAX_COUNT, Aspect, ImagineRequest, seed_or_new
 
 ASPECTS = {
     Aspect.SQUARE: "Square",
@@ -49,7 +49,7 @@ def imagine(intake: Intake) -> app_commands.Command[Any, ..., None]:
             negative=negative,
             aspect=Aspect(aspect),
             count=count,
-            seed=new_seed() if seed is None else seed,
+            seed=seed_or_new(seed),
         )
         await intake.submit(interaction, request)
 

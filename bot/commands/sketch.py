@@ -11,7 +11,7 @@ from bot.commands.intake import Intake
 from bot.commands.options import SEED_HELP, Prompt, Seed
 from pipelines.catalog import Style
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import SketchRequest, new_seed
+from pipelines.contract.requests import SketchRequest, seed_or_new
 
 MAX_CHOICES = 25  # that Discord shows
 
@@ -43,7 +43,7 @@ def sketch(intake: Intake, styles: Mapping[str, Style]) -> app_commands.Command[
             prompt=prompt,
             style=style,
             strength=strength,
-            seed=new_seed() if seed is None else seed,
+            seed=seed_or_new(seed),
         )
         await intake.submit(interaction, request, drawing=drawing)
 

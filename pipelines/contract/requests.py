@@ -39,6 +39,11 @@ def new_seed() -> int:
     return secrets.randbelow(MAX_SEED + 1)
 
 
+def seed_or_new(chosen: int | None) -> int:
+    """The seed a person chose, or else a new one."""
+    return new_seed() if chosen is None else chosen
+
+
 def clean_text(text: str, what: str = "prompt") -> str:
     """`text` on one line, without control, format and surrogate characters.
 
