@@ -18,10 +18,11 @@ from bot.account import Account, ask_discord, invitation
 from bot.config import Config, GpuConfig, StorageConfig, load_config, read_token
 from bot.device import require_device
 from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
-from bot.fetch import GIB, Hub, check_disk, free_bytes, is_here
+from bot.fetch import Hub, check_disk, free_bytes, is_here
 from pipelines.catalog import Catalog
 from pipelines.contract.errors import AtelierError, DeviceMissing, ModelUnavailable
 from pipelines.media import encode_mp4
+from pipelines.placement import GIB
 
 
 class Level(StrEnum):

@@ -36,8 +36,8 @@ from bot.errors import TooLittleDisk
 from pipelines.catalog import Catalog, Checkpoint
 from pipelines.checkpoints import INDEX, gated, index_file, locate, needed_files, unusable
 from pipelines.contract.errors import AtelierError, ModelMissing
+from pipelines.placement import GIB
 
-GIB = 2**30
 SPARE = GIB  # left free on the disk, for the results
 
 

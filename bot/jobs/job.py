@@ -29,7 +29,6 @@ class Status(StrEnum):
 
 
 LIVE = frozenset({Status.QUEUED, Status.RUNNING})
-ENDED = frozenset(Status) - LIVE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
