@@ -8,20 +8,11 @@ import pytest
 from bot.app import App
 from bot.config import Config
 from tests.integration.apps import Heard, light_config, serving
-from tests.loopback import LoopbackDiscord, Member, point_discord_at
+from tests.loopback import LoopbackDiscord
+from tests.loopback.fixtures import ada, server
 from tests.loopback.runner import Studio
 
-
-@pytest.fixture
-async def server() -> AsyncIterator[LoopbackDiscord]:
-    async with LoopbackDiscord() as server:
-        with point_discord_at(server.base):
-            yield server
-
-
-@pytest.fixture
-def ada(server: LoopbackDiscord) -> Member:
-    return server.member("ada")
+__all__ = ["ada", "server"]
 
 
 @pytest.fixture

@@ -7,7 +7,10 @@ import discord
 import pytest
 from discord import app_commands
 
-from tests.loopback import LoopbackDiscord, Member, point_discord_at
+from tests.loopback import LoopbackDiscord
+from tests.loopback.fixtures import ada, server
+
+__all__ = ["ada", "server"]
 
 
 class SmallBot(discord.Client):
@@ -20,18 +23,6 @@ class SmallBot(discord.Client):
 
     async def setup_hook(self) -> None:
         await self.tree.sync()
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[LoopbackDiscord]:
-    async with LoopbackDiscord() as server:
-        with point_discord_at(server.base):
-            yield server
-
-
-@pytest.fixture
-def ada(server: LoopbackDiscord) -> Member:
-    return server.member("ada")
 
 
 @pytest.fixture

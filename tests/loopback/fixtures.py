@@ -1,0 +1,19 @@
+"""A Discord that the client under test is pointed at, and a member in it."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.loopback import LoopbackDiscord, Member, point_discord_at
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[LoopbackDiscord]:
+    async with LoopbackDiscord() as server:
+        with point_discord_at(server.base):
+            yield server
+
+
+@pytest.fixture
+def ada(server: LoopbackDiscord) -> Member:
+    return server.member("ada")
