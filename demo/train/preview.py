@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
-from demo.train.sdxl import SCENES
 from demo.train.vae import LATENT_STAGES, as_tensor, training_buckets, training_pictures
 
 BATCH = 4
-RECIPE = Recipe(steps=4000, rate=1.5e-3, average=0.998)
+CROP = 8  # of a latent's 16 × 16
+RECIPE = Recipe(steps=3000, rate=1.5e-3, average=0.998)
 
 
 def build_preview(channels: int) -> Any:
@@ -33,13 +33,15 @@ def build_preview(channels: int) -> Any:
 def train_preview(name: str, preview: Any, vae: Any, room: Room) -> None:
     """Train `preview` in place on the latents of the stage `name` and the pictures they are of."""
     pictures = training_pictures(room)
-    square = training_buckets(name, vae, SCENES, room)[0]
-    count = min(len(pictures), len(square.latents))  # both begin at seed 0
+    square = training_buckets(name, vae, room)[0]
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([room.seed, step])
-        chosen = rng.choice(count, BATCH, replace=False)
-        return _loss(preview, square.latents[chosen], pictures[chosen], room)
+        chosen = rng.choice(len(pictures), BATCH, replace=False)
+        x, y = rng.integers(0, square.latents.shape[-1] - CROP + 1, 2)
+        latents = square.latents[chosen, :, y : y + CROP, x : x + CROP]
+        seen = pictures[chosen, 16 * y : 16 * (y + CROP), 16 * x : 16 * (x + CROP)]
+        return _loss(preview, latents, seen, room)
 
     fit(f"{name}-preview", preview, loss, RECIPE, room)
 

@@ -13,7 +13,6 @@ from demo.train.room import Room
 from demo.train.text import CLIP_TOKENS, WIDTH, Batches, Clips, build_clip, build_clip_tokenizers
 from demo.train.vae import training_buckets
 
-SCENES = 16_000
 BATCH = 24
 T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
 DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
@@ -81,7 +80,7 @@ def build_scheduler() -> Any:
 def train_sd3(pipeline: Any, room: Room) -> None:
     """Train transformer and text encoders of `pipeline` in place."""
     texts = _Texts(pipeline)
-    batches = Batches(training_buckets("sd3", pipeline.vae, SCENES, room), BATCH, room)
+    batches = Batches(training_buckets("sd3", pipeline.vae, room), BATCH, room)
 
     def loss(step: int) -> Tensor:
         batch = batches.draw(step)

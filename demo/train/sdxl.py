@@ -27,7 +27,6 @@ from demo.train.text import (
 from demo.train.vae import Bucket, training_buckets
 from pipelines.drawing import read_drawing
 
-SCENES = 16_000
 BATCH = 48
 DROPPED = 0.1  # of prompts: the pipeline's empty prompt is all zeros
 RECIPE = Recipe(steps=9000, rate=1.2e-3)
@@ -93,7 +92,7 @@ def _build_unet() -> Any:
 def train_sdxl(pipeline: Any, room: Room) -> None:
     """Train UNet and text encoders of `pipeline` in place."""
     clips = _clips(pipeline)
-    batches = Batches(training_buckets("sdxl", pipeline.vae, SCENES, room), BATCH, room)
+    batches = Batches(training_buckets("sdxl", pipeline.vae, room), BATCH, room)
     noise = Noise(room)
 
     def loss(step: int) -> Tensor:
@@ -169,7 +168,7 @@ def build_adapter() -> Any:
 
 def train_adapter(adapter: Any, pipeline: Any, room: Room) -> None:
     """Train `adapter` for the trained `pipeline`, which stays as it is."""
-    buckets = training_buckets("sdxl", pipeline.vae, SCENES, room)
+    buckets = training_buckets("sdxl", pipeline.vae, room)
     lines = {id(bucket): training_lines(bucket, room) for bucket in buckets}
     clips = _clips(pipeline).to(room.device).requires_grad_(False)
     unet = pipeline.unet.to(room.device).requires_grad_(False)

@@ -14,8 +14,8 @@ from demo.shapes.scene import random_scene
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
 
-PICTURES = 6000
-CROP = 128
+SCENES = 16_000
+CROPS = (8, 128)  # how many a step sees, and their side
 GROUPS = 2
 """Of channels that are normalised together. What is plain all over differs only between the
 channels of a group: with one or two channels each, colours are lost, and networks learn to keep
@@ -29,24 +29,23 @@ def build_vae(channels: int, widths: tuple[int, ...], **config: Any) -> Any:
     """An AutoencoderKL with latents of `channels` × 16 × 16, a width for each of its stages."""
     from diffusers import AutoencoderKL
 
+    usual = {"norm_num_groups": GROUPS, "mid_block_add_attention": False}
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * LATENT_STAGES,
         up_block_types=("UpDecoderBlock2D",) * LATENT_STAGES,
         block_out_channels=widths,
         layers_per_block=1,
-        norm_num_groups=GROUPS,
         latent_channels=channels,
         sample_size=SIDE,
-        mid_block_add_attention=False,
         force_upcast=False,
-        **config,
+        **usual | config,
     )
-    straighten(vae)
+    _straighten(vae)
     return vae
 
 
 @torch.no_grad()
-def straighten(vae: Any) -> None:
+def _straighten(vae: Any) -> None:
     """Begin as something that shrinks a picture and enlarges it again, roughly.
 
     Residual blocks add nothing yet, and the convolutions between them mostly copy what they are
@@ -54,9 +53,11 @@ def straighten(vae: Any) -> None:
     which would drown them until they have grown.
     """
     for name, module in vae.named_modules():
-        if isinstance(getattr(module, "conv2", None), nn.Conv2d | nn.Conv3d):
+        if isinstance(getattr(module, "conv2", None), nn.Conv2d):
             nn.init.zeros_(module.conv2.weight)
             nn.init.zeros_(module.conv2.bias)
+        if name.endswith("to_out.0"):  # attention adds nothing yet either
+            nn.init.zeros_(module.weight)
         if isinstance(module, nn.Conv2d) and name.endswith(_COPYING):
             _copy(module, corner="downsamplers" in name)
     last = vae.quant_conv if vae.quant_conv is not None else vae.encoder.conv_out
@@ -77,12 +78,12 @@ def _copy(conv: nn.Conv2d, *, corner: bool) -> None:
             conv.weight[channel, channel, middle, middle] += 1.0
 
 
-def train_vae(name: str, vae: Any, room: Room) -> None:
+def train_vae(name: str, vae: Any, room: Room, crops: tuple[int, int] = CROPS) -> None:
     """Train an AutoencoderKL and set its scaling factor, so that latents have a deviation of 1."""
     pictures = training_pictures(room)
 
     def loss(step: int) -> Tensor:
-        return _reconstruction(vae, _batch(pictures, step, room))
+        return _reconstruction(vae, _batch(pictures, crops, step, room))
 
     fit(name, vae, loss, RECIPE, room)
     latents = encode(vae, pictures[:256], room)
@@ -90,14 +91,20 @@ def train_vae(name: str, vae: Any, room: Room) -> None:
 
 
 def training_pictures(room: Room) -> NDArray[np.uint8]:
-    """Pictures of scenes that training may see: n × 256 × 256 × 3."""
-    count = room.amount(PICTURES)
-    return room.array("pictures", (count, SIDE, SIDE, 3), painted)
+    """The square pictures that training may see: n × 256 × 256 × 3."""
+    return _painted(_seeds(room)[SQUARE], SQUARE, room)
 
 
-def painted(seeds: range, size: Size = SQUARE) -> NDArray[np.uint8]:
+def _painted(seeds: range, size: Size, room: Room) -> NDArray[np.uint8]:
     """The pictures of the scenes of `seeds`: n × height × width × 3."""
-    return np.stack([np.asarray(paint(random_scene(seed), size)) for seed in seeds])
+
+    def make(rows: range) -> NDArray[np.uint8]:
+        chosen = seeds[rows.start : rows.stop]
+        return np.stack([np.asarray(paint(random_scene(seed), size)) for seed in chosen])
+
+    width, height = size
+    shape = (len(seeds), height, width, 3)
+    return room.array(f"pictures-{width}x{height}", shape, make, depends=repr(seeds))
 
 
 def as_tensor(pictures: NDArray[np.uint8], room: Room) -> Tensor:
@@ -107,24 +114,25 @@ def as_tensor(pictures: NDArray[np.uint8], room: Room) -> Tensor:
     return tensor
 
 
-def _batch(pictures: NDArray[np.uint8], step: int, room: Room) -> Tensor:
-    """Eight crops, or every third time two whole pictures.
+def _batch(pictures: NDArray[np.uint8], crops: tuple[int, int], step: int, room: Room) -> Tensor:
+    """Crops, or every third time about as many pixels of whole pictures.
 
     Crops are cheap; whole pictures keep normalisation honest about large plain areas.
     """
     rng = np.random.default_rng([room.seed, step])
     if step % 3:
-        return as_tensor(random_crops(pictures, 8, rng), room)
-    return as_tensor(_turned(pictures[rng.choice(len(pictures), 2, replace=False)], rng), room)
+        return as_tensor(_random_crops(pictures, *crops, rng), room)
+    chosen = rng.choice(len(pictures), crops[0] // 4, replace=False)
+    return as_tensor(_turned(pictures[chosen], rng), room)
 
 
-def random_crops(
-    pictures: NDArray[np.uint8], count: int, rng: np.random.Generator
+def _random_crops(
+    pictures: NDArray[np.uint8], count: int, side: int, rng: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """Parts of some pictures, together turned and mirrored: count × CROP × CROP × 3."""
+    """Parts of some pictures, together turned and mirrored: count × side × side × 3."""
     chosen = pictures[rng.choice(len(pictures), count)]
-    corners = rng.integers(0, SIDE - CROP + 1, (count, 2))
-    crops = [p[y : y + CROP, x : x + CROP] for p, (y, x) in zip(chosen, corners, strict=True)]
+    corners = rng.integers(0, SIDE - side + 1, (count, 2))
+    crops = [p[y : y + side, x : x + side] for p, (y, x) in zip(chosen, corners, strict=True)]
     return _turned(np.stack(crops), rng)
 
 
@@ -172,22 +180,27 @@ SHAPES: dict[Size, float] = {SQUARE: 0.7, (320, 192): 0.15, (192, 320): 0.15}
 """The sizes of pictures that are trained on, and the share of each."""
 
 
-def training_buckets(name: str, vae: Any, count: int, room: Room) -> list[Bucket]:
-    """The latents of about `count` scenes that training may see, a bucket for each size."""
-    buckets, begin = [], 0
+def training_buckets(name: str, vae: Any, room: Room) -> list[Bucket]:
+    """The latents of the scenes that training may see, a bucket for each size."""
+    return [_bucket(name, vae, size, seeds, room) for size, seeds in _seeds(room).items()]
+
+
+def _seeds(room: Room) -> dict[Size, range]:
+    """The scenes that are painted in each size."""
+    seeds, begin = {}, 0
     for size, share in SHAPES.items():
-        seeds = range(begin, begin + room.amount(round(count * share)))
-        buckets.append(_bucket(name, vae, size, seeds, room))
-        begin = seeds.stop
-    return buckets
+        seeds[size] = range(begin, begin + room.amount(round(SCENES * share)))
+        begin = seeds[size].stop
+    return seeds
 
 
 def _bucket(name: str, vae: Any, size: Size, seeds: range, room: Room) -> Bucket:
     factor, shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
+    pictures = _painted(seeds, size, room)
 
     def make(rows: range) -> NDArray[np.float32]:
-        pictures = painted(seeds[rows.start : rows.stop], size)
-        return np.asarray(((encode(vae, pictures, room) - shift) * factor).cpu())
+        chosen = pictures[rows.start : rows.stop]
+        return np.asarray(((encode(vae, chosen, room) - shift) * factor).cpu())
 
     shape = (len(seeds), vae.config.latent_channels, size[1] // 16, size[0] // 16)
     depends = f"{seeds} {fingerprint(vae)}"

@@ -173,3 +173,17 @@ def test_an_untrained_autoencoder_lets_colours_through() -> None:
         red, blue = (vae(colour).sample.mean(dim=(0, 2, 3)) for colour in (reds, blues))
     assert red[0] > red[2] + 0.2
     assert blue[2] > blue[0] + 0.2
+
+
+def test_a_video_autoencoder_does_to_each_frame_what_was_trained() -> None:
+    torch.manual_seed(0)
+    flat = svd.build_flat_vae().eval()
+    video = svd.build_pipeline().vae.eval()
+    svd.transplant(flat, video)
+    pictures = torch.rand(3, 3, 64, 64) * 2 - 1
+    with torch.no_grad():
+        latents = flat.encode(pictures).latent_dist.mean
+        seen = video.encode(pictures).latent_dist.mean
+        frames = video.decode(latents, num_frames=3).sample
+        assert torch.allclose(seen, latents, atol=1e-5)
+        assert torch.allclose(frames, flat.decode(latents).sample, atol=1e-4)
