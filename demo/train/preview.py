@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
-from demo.train.vae import LATENT_STAGES, as_tensor, training_buckets, training_pictures
+from demo.train.vae import LATENT_STAGES, as_tensor, random_pairs, training_pairs
 
 BATCH = 4
 CROP = 8  # of a latent's 16 × 16
@@ -32,16 +32,12 @@ def build_preview(channels: int) -> Any:
 
 def train_preview(name: str, preview: Any, vae: Any, room: Room) -> None:
     """Train `preview` in place on the latents of the stage `name` and the pictures they are of."""
-    pictures = training_pictures(room)
-    square = training_buckets(name, vae, room)[0]
+    pictures, latents = training_pairs(name, vae, room)
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([room.seed, step])
-        chosen = rng.choice(len(pictures), BATCH, replace=False)
-        x, y = rng.integers(0, square.latents.shape[-1] - CROP + 1, 2)
-        latents = square.latents[chosen, :, y : y + CROP, x : x + CROP]
-        seen = pictures[chosen, 16 * y : 16 * (y + CROP), 16 * x : 16 * (x + CROP)]
-        return _loss(preview, latents, seen, room)
+        seen, part = random_pairs(pictures, latents, BATCH, CROP, rng)
+        return _loss(preview, part, seen, room)
 
     fit(f"{name}-preview", preview, loss, RECIPE, room)
 

@@ -16,7 +16,7 @@ from demo.train.vae import training_buckets
 BATCH = 24
 T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
 DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
-RECIPE = Recipe(steps=6000, rate=1e-3)
+RECIPE = Recipe(steps=5000, rate=1e-3)
 HEADS, HEAD, LAYERS = 4, 32, 5
 VAE_WIDTHS = (16, 32, 64, 64, 64)
 VAE_CONFIG = {"shift_factor": 0.0, "use_quant_conv": False, "use_post_quant_conv": False}

@@ -27,10 +27,10 @@ from demo.train.text import (
 from demo.train.vae import Bucket, training_buckets
 from pipelines.drawing import read_drawing
 
-BATCH = 48
+BATCH = 32
 DROPPED = 0.1  # of prompts: the pipeline's empty prompt is all zeros
-RECIPE = Recipe(steps=9000, rate=1.2e-3)
-ADAPTER_RECIPE = Recipe(steps=4000, rate=1e-3)
+RECIPE = Recipe(steps=7000, rate=1.2e-3)
+ADAPTER_RECIPE = Recipe(steps=2500, rate=1e-3)
 CHANNELS = (64, 96, 96)
 VAE_WIDTHS = (16, 32, 64, 96, 96)
 

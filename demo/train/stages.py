@@ -13,7 +13,7 @@ import torch
 from demo.train import caption, classifier, preview, sd3, sdxl, svd
 from demo.train.cards import write_card
 from demo.train.room import Room
-from demo.train.vae import build_vae, train_vae
+from demo.train.vae import build_vae, train_decoder, train_vae
 
 
 def run(name: str, room: Room) -> None:
@@ -92,6 +92,19 @@ def _svd(room: Room) -> None:
     _save(pipeline, "svd", room)
 
 
+def _decoder(name: str) -> Callable[[Room], None]:
+    def stage(room: Room) -> None:
+        """What an autoencoder makes of its latents, better."""
+        from diffusers import AutoencoderKL
+
+        pipeline = _folder(name, room)
+        vae = _load(AutoencoderKL, f"{name}-vae", room)
+        train_decoder(name, vae, room)
+        _write(vae, pipeline / "vae")
+
+    return stage
+
+
 def _preview(name: str, channels: int) -> Callable[[Room], None]:
     def stage(room: Room) -> None:
         """The decoder for previews of one latent space."""
@@ -123,6 +136,8 @@ STAGES: dict[str, Callable[[Room], None]] = {
     "sdxl-adapter": _adapter,
     "sd3": _sd3,
     "svd": _svd,
+    "sdxl-decoder": _decoder("sdxl"),
+    "sd3-decoder": _decoder("sd3"),
     "sdxl-preview": _preview("sdxl", 4),
     "sd3-preview": _preview("sd3", 16),
 }
@@ -130,10 +145,16 @@ STAGES: dict[str, Callable[[Room], None]] = {
 
 def _load(model: Any, name: str, room: Room) -> Any:
     """What an earlier stage has made, in float32 on the room's device."""
-    folder = next((f for f in (_parts(room) / name, room.weights / name) if f.is_dir()), None)
-    if folder is None:
-        raise MissingStageError(f"{name} is not made yet. Run the stage {name} first.")
+    folder = _folder(name, room)
     return model.from_pretrained(folder, use_safetensors=True, dtype=torch.float32).to(room.device)
+
+
+def _folder(name: str, room: Room) -> Path:
+    """Where an earlier stage has left what it made."""
+    for folder in (_parts(room) / name, room.weights / name):
+        if folder.is_dir():
+            return folder
+    raise MissingStageError(f"{name} is not made yet. Run the stage {name} first.")
 
 
 def _parts(room: Room) -> Path:
@@ -147,7 +168,11 @@ def _keep(model: Any, name: str, room: Room) -> None:
 
 
 def _save(model: Any, name: str, room: Room) -> None:
-    """Write a model or pipeline in half precision as safetensors, with its card."""
-    folder = room.weights / name
+    """Write a model or pipeline, with its card."""
+    _write(model, room.weights / name)
+    write_card(name, room.weights / name)
+
+
+def _write(model: Any, folder: Path) -> None:
+    """Write a model or pipeline in half precision as safetensors."""
     model.to("cpu", torch.float16).save_pretrained(folder, safe_serialization=True)
-    write_card(name, folder)

@@ -22,7 +22,10 @@ channels of a group: with one or two channels each, colours are lost, and networ
 them by a bright spot somewhere."""
 CALM = 1e-3  # the weight of the divergence from a normal distribution
 LATENT_STAGES = 5  # a picture is halved four times: one latent pixel is 16 picture pixels
-RECIPE = Recipe(steps=3000, rate=1.5e-3, warm=100, average=0.998)
+LATENT_SIDE = SIDE // 16
+RECIPE = Recipe(steps=6000, rate=1.5e-3, warm=100, average=0.998)
+DECODER_RECIPE = Recipe(steps=4000, rate=8e-4, warm=100, average=0.998)
+BLUR = 0.08  # the deviation of the noise on latents that are not quite what a picture gives
 
 
 def build_vae(channels: int, widths: tuple[int, ...], **config: Any) -> Any:
@@ -155,6 +158,40 @@ def picture_loss(painted: Tensor, pictures: Tensor) -> Tensor:
     down, right = (off.diff(dim=axis).abs().mean() for axis in (2, 3))
     loss: Tensor = off.abs().mean() + off.pow(2).mean() + down + right
     return loss
+
+
+def train_decoder(name: str, vae: Any, room: Room) -> None:
+    """Train the decoder of a trained `vae` on, its latents being what they are.
+
+    What a diffusion model makes are latents too, but never exactly those of a picture; the
+    decoder learns to make clean edges of such ones.
+    """
+    pictures, latents = training_pairs(name, vae, room)
+    factor, shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
+
+    def loss(step: int) -> Tensor:
+        rng = np.random.default_rng([room.seed, step])
+        count, side = (2, LATENT_SIDE) if step % 3 == 0 else (8, LATENT_SIDE // 2)
+        seen, z = random_pairs(pictures, latents, count, side, rng)
+        z = z + BLUR * rng.random() * torch.randn_like(z)
+        return picture_loss(vae.decode(z / factor + shift).sample, as_tensor(seen, room))
+
+    fit(f"{name}-decoder", vae.decoder, loss, DECODER_RECIPE, room)
+
+
+def training_pairs(name: str, vae: Any, room: Room) -> tuple[NDArray[np.uint8], Tensor]:
+    """The square pictures that training may see, and their scaled latents."""
+    return training_pictures(room), training_buckets(name, vae, room)[0].latents
+
+
+def random_pairs(
+    pictures: NDArray[np.uint8], latents: Tensor, count: int, side: int, rng: np.random.Generator
+) -> tuple[NDArray[np.uint8], Tensor]:
+    """The same part of some pictures and of their latents, of which it is `side` × `side`."""
+    chosen = np.sort(rng.choice(len(pictures), count, replace=False))
+    x, y = rng.integers(0, LATENT_SIDE - side + 1, 2)
+    part = pictures[chosen, 16 * y : 16 * (y + side), 16 * x : 16 * (x + side)]
+    return part, latents[chosen, :, y : y + side, x : x + side]
 
 
 @torch.no_grad()
