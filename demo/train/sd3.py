@@ -1,38 +1,38 @@
-"""SD3.5 for the imagine command: transformer and three text encoders together."""
+"""SD3.5 for the imagine command: the transformer, steered by three text encoders."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from demo.shapes.paint import SIDE
-from demo.shapes.words import vocabulary
-from demo.tokenizers import t5_tokenizer
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
-from demo.train.text import CLIP_TOKENS, WIDTH, Batches, Clips, build_clip, build_clip_tokenizers
+from demo.train.text import CLIP_TOKENS, WIDTH, Batches, Clips, build_clip_tokenizers
 from demo.train.vae import training_buckets
 
 BATCH = 24
 T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
 DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
-RECIPE = Recipe(steps=5000, rate=1e-3)
+RECIPE = Recipe(steps=4500, rate=1e-3)
 HEADS, HEAD, LAYERS = 4, 32, 5
 VAE_WIDTHS = (16, 32, 64, 64, 64)
 VAE_CONFIG = {"shift_factor": 0.0, "use_quant_conv": False, "use_post_quant_conv": False}
 SHIFT = 1.0  # latents of 16 × 16 need no more noise than is drawn
 
 
-def build_pipeline(vae: Any) -> Any:
-    """A Stable Diffusion 3.5 pipeline around a trained VAE; the rest is untrained."""
+def build_pipeline(vae: Any, clips: Sequence[Any], t5: Any) -> Any:
+    """A Stable Diffusion 3.5 pipeline around a trained VAE and text encoders.
+
+    The transformer is untrained. `t5` is the encoder and its tokenizer.
+    """
     from diffusers import (
         SD3Transformer2DModel,
         StableDiffusion3Pipeline,
     )
-    from transformers import CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
     tokenizer, tokenizer_2 = build_clip_tokenizers()
-    tokenizer_3 = t5_tokenizer(vocabulary())
     return StableDiffusion3Pipeline(
         transformer=SD3Transformer2DModel(
             sample_size=SIDE // 16,
@@ -50,23 +50,12 @@ def build_pipeline(vae: Any) -> Any:
         ),
         scheduler=build_scheduler(),
         vae=vae,
-        text_encoder=build_clip(CLIPTextModelWithProjection, tokenizer),
-        text_encoder_2=build_clip(CLIPTextModelWithProjection, tokenizer_2),
-        text_encoder_3=T5EncoderModel(
-            T5Config(
-                vocab_size=len(tokenizer_3),
-                d_model=2 * WIDTH,
-                d_kv=32,
-                d_ff=4 * WIDTH,
-                num_layers=2,
-                num_heads=4,
-                feed_forward_proj="gated-gelu",
-                tie_word_embeddings=False,
-            )
-        ),
+        text_encoder=clips[0],
+        text_encoder_2=clips[1],
+        text_encoder_3=t5[0],
         tokenizer=tokenizer,
         tokenizer_2=tokenizer_2,
-        tokenizer_3=tokenizer_3,
+        tokenizer_3=t5[1],
     )
 
 
@@ -78,8 +67,8 @@ def build_scheduler() -> Any:
 
 
 def train_sd3(pipeline: Any, room: Room) -> None:
-    """Train transformer and text encoders of `pipeline` in place."""
-    texts = _Texts(pipeline)
+    """Train the transformer of `pipeline` in place."""
+    texts = _Texts(pipeline).to(room.device).eval().requires_grad_(False)
     batches = Batches(training_buckets("sd3", pipeline.vae, room), BATCH, room)
 
     def loss(step: int) -> Tensor:
@@ -88,7 +77,7 @@ def train_sd3(pipeline: Any, room: Room) -> None:
         said = ["" if drop else text for drop, text in zip(dropped, batch.prompts, strict=True)]
         return flow_loss(pipeline.transformer, batch.latents, *texts(said))
 
-    fit("sd3", nn.ModuleList([pipeline.transformer, texts]), loss, RECIPE, room)
+    fit("sd3", pipeline.transformer, loss, RECIPE, room)
 
 
 class _Texts(nn.Module):

@@ -1,12 +1,13 @@
-"""SDXL for the sketch command: UNet and text encoders together, then the adapter for lines."""
+"""SDXL for the sketch command: the UNet, then the adapter for lines."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from demo.shapes import sketches
 from demo.shapes.geometry import Size
@@ -15,36 +16,31 @@ from demo.shapes.scene import random_scene
 from demo.shapes.sketches import sketch
 from demo.train.loop import Recipe, fit
 from demo.train.room import WORLD, Room
-from demo.train.text import (
-    WIDTH,
-    Batch,
-    Batches,
-    Clips,
-    build_clip,
-    build_clip_tokenizers,
-    kept,
-)
+from demo.train.text import WIDTH, Batch, Batches, Clips, build_clip_tokenizers, kept
 from demo.train.vae import Bucket, training_buckets
 from pipelines.drawing import read_drawing
 
 BATCH = 32
 DROPPED = 0.1  # of prompts: the pipeline's empty prompt is all zeros
-RECIPE = Recipe(steps=7000, rate=1.2e-3)
+RECIPE = Recipe(steps=6000, rate=1.2e-3)
 ADAPTER_RECIPE = Recipe(steps=2500, rate=1e-3)
 CHANNELS = (64, 96, 96)
 VAE_WIDTHS = (16, 32, 64, 96, 96)
 
 
-def build_pipeline(vae: Any) -> Any:
-    """An SDXL pipeline around a trained VAE; the rest is untrained."""
+def build_pipeline(vae: Any, clips: Sequence[Any]) -> Any:
+    """An SDXL pipeline around a trained VAE and both text encoders; the UNet is untrained."""
     from diffusers import StableDiffusionXLPipeline
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+    from transformers import CLIPTextModel
 
     tokenizer, tokenizer_2 = build_clip_tokenizers()
+    first = CLIPTextModel(clips[0].config)
+    inner = getattr(first, "text_model", first)  # newer releases of transformers have it flat
+    inner.load_state_dict(clips[0].text_model.state_dict())
     return StableDiffusionXLPipeline(
         vae=vae,
-        text_encoder=build_clip(CLIPTextModel, tokenizer),
-        text_encoder_2=build_clip(CLIPTextModelWithProjection, tokenizer_2),
+        text_encoder=first,
+        text_encoder_2=clips[1],
         tokenizer=tokenizer,
         tokenizer_2=tokenizer_2,
         unet=_build_unet(),
@@ -90,8 +86,8 @@ def _build_unet() -> Any:
 
 
 def train_sdxl(pipeline: Any, room: Room) -> None:
-    """Train UNet and text encoders of `pipeline` in place."""
-    clips = _clips(pipeline)
+    """Train the UNet of `pipeline` in place."""
+    clips = _clips(pipeline, room)
     batches = Batches(training_buckets("sdxl", pipeline.vae, room), BATCH, room)
     noise = Noise(room)
 
@@ -99,14 +95,15 @@ def train_sdxl(pipeline: Any, room: Room) -> None:
         batch = batches.draw(step)
         return noise.loss(pipeline.unet, batch.latents, _conditions(clips, batch, room))
 
-    fit("sdxl", nn.ModuleList([pipeline.unet, clips]), loss, RECIPE, room)
+    fit("sdxl", pipeline.unet, loss, RECIPE, room)
 
 
-def _clips(pipeline: Any) -> Clips:
-    return Clips(
+def _clips(pipeline: Any, room: Room) -> Clips:
+    clips = Clips(
         (pipeline.text_encoder, pipeline.text_encoder_2),
         (pipeline.tokenizer, pipeline.tokenizer_2),
     )
+    return clips.to(room.device).eval().requires_grad_(False)
 
 
 def _conditions(clips: Clips, batch: Batch, room: Room) -> dict[str, Any]:
@@ -170,7 +167,7 @@ def train_adapter(adapter: Any, pipeline: Any, room: Room) -> None:
     """Train `adapter` for the trained `pipeline`, which stays as it is."""
     buckets = training_buckets("sdxl", pipeline.vae, room)
     lines = {id(bucket): training_lines(bucket, room) for bucket in buckets}
-    clips = _clips(pipeline).to(room.device).requires_grad_(False)
+    clips = _clips(pipeline, room)
     unet = pipeline.unet.to(room.device).requires_grad_(False)
     batches = Batches(buckets, BATCH, room)
     noise = Noise(room)

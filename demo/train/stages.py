@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from demo.train import caption, classifier, preview, sd3, sdxl, svd
+from demo.train import caption, classifier, preview, sd3, sdxl, svd, text
 from demo.train.cards import write_card
 from demo.train.room import Room
 from demo.train.vae import build_vae, train_decoder, train_vae
@@ -55,11 +55,27 @@ def _caption(room: Room) -> None:
     _save(model, "blip", room)
 
 
+def _clip(room: Room) -> None:
+    """The two text encoders that SDXL and SD3.5 share."""
+    tokenizers = text.build_clip_tokenizers()
+    clips = text.Clips([text.build_clip(tokenizer) for tokenizer in tokenizers], tokenizers)
+    text.train_clips(clips, room)
+    for name, encoder in zip(CLIPS, clips.encoders, strict=True):
+        _keep(encoder, name, room)
+
+
+def _t5(room: Room) -> None:
+    """The third text encoder of SD3.5."""
+    encoder, tokenizer = text.build_t5()
+    text.train_t5(encoder, tokenizer, room)
+    _keep(encoder, "t5", room)
+
+
 def _sdxl(room: Room) -> None:
-    """SDXL: UNet and text encoders."""
+    """SDXL: the UNet."""
     from diffusers import AutoencoderKL
 
-    pipeline = sdxl.build_pipeline(_load(AutoencoderKL, "sdxl-vae", room))
+    pipeline = sdxl.build_pipeline(_load(AutoencoderKL, "sdxl-vae", room), _load_clips(room))
     sdxl.train_sdxl(pipeline, room)
     _save(pipeline, "sdxl", room)
 
@@ -74,10 +90,13 @@ def _adapter(room: Room) -> None:
 
 
 def _sd3(room: Room) -> None:
-    """SD3.5: transformer and text encoders."""
+    """SD3.5: the transformer."""
     from diffusers import AutoencoderKL
+    from transformers import T5EncoderModel
 
-    pipeline = sd3.build_pipeline(_load(AutoencoderKL, "sd3-vae", room))
+    t5 = _load(T5EncoderModel, "t5", room), text.build_t5()[1]
+    vae = _load(AutoencoderKL, "sd3-vae", room)
+    pipeline = sd3.build_pipeline(vae, _load_clips(room), t5)
     sd3.train_sd3(pipeline, room)
     _save(pipeline, "sd3", room)
 
@@ -132,6 +151,8 @@ STAGES: dict[str, Callable[[Room], None]] = {
     "svd-vae": _svd_vae,
     "classifier": _classifier,
     "caption": _caption,
+    "clip": _clip,
+    "t5": _t5,
     "sdxl": _sdxl,
     "sdxl-adapter": _adapter,
     "sd3": _sd3,
@@ -141,6 +162,15 @@ STAGES: dict[str, Callable[[Room], None]] = {
     "sdxl-preview": _preview("sdxl", 4),
     "sd3-preview": _preview("sd3", 16),
 }
+
+
+CLIPS = ("clip", "clip-2")
+
+
+def _load_clips(room: Room) -> list[Any]:
+    from transformers import CLIPTextModelWithProjection
+
+    return [_load(CLIPTextModelWithProjection, name, room) for name in CLIPS]
 
 
 def _load(model: Any, name: str, room: Room) -> Any:

@@ -12,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from demo.train import sd3, sdxl, svd
+from demo.shapes.geometry import Shape
+from demo.shapes.scene import random_scene
+from demo.train import sd3, sdxl, svd, text
 from demo.train.caption import build_captioner
 from demo.train.cards import write_card
 from demo.train.classifier import build_classifier
@@ -84,7 +86,9 @@ def test_a_stage_says_what_it_stands_on(room: Room) -> None:
         run("sdxl", room)
 
 
-@pytest.mark.parametrize("name", [name for name in STAGES if not name.endswith(("vae", "decoder"))])
+@pytest.mark.parametrize(
+    "name", [name for name in STAGES if not name.endswith(("vae", "decoder", "clip", "t5"))]
+)
 def test_every_checkpoint_has_a_card(name: str, tmp_path: Path) -> None:
     write_card("blip" if name == "caption" else name, tmp_path)
     assert "demo.evaluate" in (tmp_path / "README.md").read_text()
@@ -149,12 +153,23 @@ def test_svd_learns_what_its_sampler_asks() -> None:
     assert (latents - clean).abs().mean() < 0.05
 
 
+def test_the_first_of_two_figures_is_the_upper_or_the_left_one() -> None:
+    scene = random_scene(3, figures=2)
+    one, other = scene.figures
+    below = replace(scene, figures=(replace(one, x=0.5, y=0.7), replace(other, x=0.5, y=0.3)))
+    answers = list(text._answers(below))
+    assert answers[0] == list(Shape).index(other.shape)
+    assert answers[4] == list(Shape).index(one.shape)
+    assert all(a < classes for a, classes in zip(answers, text.QUESTIONS, strict=True))
+
+
 def test_all_models_together_stay_small() -> None:
     vaes = (build_vae(4, sdxl.VAE_WIDTHS), build_vae(16, sd3.VAE_WIDTHS, **sd3.VAE_CONFIG))
+    clips = [text.build_clip(tokenizer) for tokenizer in text.build_clip_tokenizers()]
     parts = [
-        sdxl.build_pipeline(vaes[0]).components,
+        sdxl.build_pipeline(vaes[0], clips).components,
         {"adapter": sdxl.build_adapter()},
-        sd3.build_pipeline(vaes[1]).components,
+        sd3.build_pipeline(vaes[1], clips, text.build_t5()).components,
         svd.build_pipeline().components,
         {"captioner": build_captioner()[0], "classifier": build_classifier()[0]},
         {"previews": nn.ModuleList([build_preview(4), build_preview(16)])},
