@@ -7,16 +7,19 @@ import torch
 from torch import Tensor, nn
 
 from demo.shapes.paint import SIDE
+from demo.tokenizers import CLIP_TOKENS
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
-from demo.train.text import CLIP_TOKENS, WIDTH, Batches, Clips, build_clip_tokenizers
+from demo.train.text import WIDTH, Batches, Clips, build_clip_tokenizers
 from demo.train.vae import training_buckets
 
-BATCH = 24
+BATCH = 48
 T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
 DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
-RECIPE = Recipe(steps=4500, rate=1e-3)
-HEADS, HEAD, LAYERS = 4, 32, 5
+RECIPE = Recipe(steps=8000, rate=1e-3)
+HEADS, HEAD, LAYERS = 4, 36, 5
+PATCH = 2  # latent pixels: 64 tokens a picture, a quarter of what they would be
+VAE_STEPS = 5000
 VAE_WIDTHS = (16, 32, 64, 64, 64)
 VAE_CONFIG = {"shift_factor": 0.0, "use_quant_conv": False, "use_post_quant_conv": False}
 SHIFT = 1.0  # latents of 16 × 16 need no more noise than is drawn
@@ -36,7 +39,7 @@ def build_pipeline(vae: Any, clips: Sequence[Any], t5: Any) -> Any:
     return StableDiffusion3Pipeline(
         transformer=SD3Transformer2DModel(
             sample_size=SIDE // 16,
-            patch_size=1,
+            patch_size=PATCH,
             in_channels=16,
             out_channels=16,
             num_layers=LAYERS,

@@ -22,9 +22,10 @@ from pipelines.drawing import read_drawing
 
 BATCH = 32
 DROPPED = 0.1  # of prompts: the pipeline's empty prompt is all zeros
-RECIPE = Recipe(steps=6000, rate=1.2e-3)
+RECIPE = Recipe(steps=12_000, rate=1.2e-3)
 ADAPTER_RECIPE = Recipe(steps=2500, rate=1e-3)
 CHANNELS = (64, 96, 96)
+VAE_STEPS = 8000
 VAE_WIDTHS = (16, 32, 64, 96, 96)
 
 
@@ -72,8 +73,8 @@ def _build_unet() -> Any:
         sample_size=SIDE // 16,
         layers_per_block=1,
         block_out_channels=CHANNELS,
-        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        down_block_types=("CrossAttnDownBlock2D",) * 3,  # outlines are seen at the first only
+        up_block_types=("CrossAttnUpBlock2D",) * 3,
         attention_head_dim=(2, 3, 3),
         transformer_layers_per_block=(1, 1, 1),
         use_linear_projection=True,

@@ -29,14 +29,14 @@ class MissingStageError(Exception):
 def _vae(room: Room) -> None:
     """SDXL's autoencoder."""
     vae = build_vae(4, sdxl.VAE_WIDTHS)
-    train_vae("sdxl-vae", vae, room)
+    train_vae("sdxl-vae", vae, room, sdxl.VAE_STEPS)
     _keep(vae, "sdxl-vae", room)
 
 
 def _sd3_vae(room: Room) -> None:
     """SD3.5's autoencoder, with sixteen channels."""
     vae = build_vae(16, sd3.VAE_WIDTHS, **sd3.VAE_CONFIG)
-    train_vae("sd3-vae", vae, room)
+    train_vae("sd3-vae", vae, room, sd3.VAE_STEPS)
     _keep(vae, "sd3-vae", room)
 
 

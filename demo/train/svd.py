@@ -25,7 +25,7 @@ RECIPE = Recipe(steps=4000, rate=8e-4)
 VAE_WIDTHS = (64, 32, 64, 64, 64)
 """It normalises in 32 groups whatever its width, so the first and last stage, where colours go in
 and come out, have two channels to a group: see demo.train.vae.GROUPS."""
-VAE_CROPS = (4, 96)  # at its width
+VAE_STEPS, VAE_CROPS = 3000, (4, 96)  # it is wide, and a step costs as much for fewer crops
 WIDTH = 64  # of the image encoder and of what it says
 
 
@@ -101,7 +101,7 @@ def train_video_vae(vae: Any, room: Room) -> None:
     has beside it looks at neighbouring frames, and is left to change nothing.
     """
     flat = build_flat_vae()
-    train_vae("svd-vae", flat, room, VAE_CROPS)
+    train_vae("svd-vae", flat, room, VAE_STEPS, VAE_CROPS)
     transplant(flat, vae)
     vae.register_to_config(scaling_factor=flat.config.scaling_factor)
 

@@ -16,12 +16,11 @@ from torch import Tensor, nn
 from demo.shapes.geometry import Shape
 from demo.shapes.scene import Colour, Figure, Look, Pattern, Scene, Size, random_scene
 from demo.shapes.words import prompt, vocabulary
-from demo.tokenizers import clip_tokenizer, t5_tokenizer
+from demo.tokenizers import CLIP_TOKENS, clip_tokenizer, t5_tokenizer
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
 from demo.train.vae import Bucket
 
-CLIP_TOKENS = 77
 WIDTH = 64  # of each CLIP text model
 PROMPTS = 128  # a step
 SCENES = 20_000
@@ -83,7 +82,7 @@ class Clips(nn.Module):
     def forward(
         self, prompts: list[str], padding: str = "max_length"
     ) -> tuple[Tensor, list[Tensor]]:
-        """The last but one hidden states side by side (n × 77 × 2·WIDTH), and what is pooled."""
+        """The last but one hidden states side by side (n × tokens × 2·WIDTH); what is pooled."""
         hidden, pooled = [], []
         for encoder, tokenizer in zip(self.encoders, self.tokenizers, strict=True):
             ids = tokenizer(

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from demo.shapes.geometry import Shape
 from demo.shapes.scene import random_scene
+from demo.tokenizers import CLIP_TOKENS
 from demo.train import sd3, sdxl, svd, text
 from demo.train.caption import build_captioner
 from demo.train.cards import write_card
@@ -22,7 +23,6 @@ from demo.train.loop import Recipe, fit
 from demo.train.preview import build_preview
 from demo.train.room import CHUNK, OutOfTimeError, Room
 from demo.train.stages import STAGES, MissingStageError, run
-from demo.train.text import CLIP_TOKENS
 from demo.train.vae import build_vae
 
 
