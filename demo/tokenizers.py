@@ -9,7 +9,7 @@ from typing import Any
 
 CLIP_TOKENS = 40
 """Of a prompt, that CLIP reads. The real one reads 77; here no prompt has so many, and what only
-pads costs a fifth of every step."""
+pads costs time in every step."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
 

@@ -20,7 +20,7 @@ log = logging.getLogger(__name__)
 
 SAVE_EVERY = 60.0  # seconds
 LOG_EVERY = 50  # steps
-ROUGH = 0.9  # of the steps are done in bfloat16, which takes half the time
+ROUGH = 0.97  # of the steps are done in bfloat16, which takes half the time
 Loss = Callable[[int], Tensor]
 
 
@@ -138,8 +138,7 @@ class _Run:
 def _quick_attention(room: Room) -> Iterator[None]:
     """On a CPU, attention as plain products of matrices.
 
-    The fused kernel's backward pass in bfloat16 takes a third of a step there, several times as
-    long as these products.
+    There the fused kernel is slow backwards in bfloat16, and was the dearest part of a step.
     """
     if room.device.type != "cpu":
         yield

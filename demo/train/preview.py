@@ -9,10 +9,9 @@ from torch import Tensor, nn
 
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
-from demo.train.vae import LATENT_STAGES, as_tensor, random_pairs, training_pairs
+from demo.train.vae import LATENT_SIDE, LATENT_STAGES, as_tensor, random_pairs, training_pairs
 
 BATCH = 4
-CROP = 8  # of a latent's 16 × 16
 RECIPE = Recipe(steps=3000, rate=1.5e-3, average=0.998)
 
 
@@ -36,7 +35,7 @@ def train_preview(name: str, preview: Any, vae: Any, room: Room) -> None:
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([room.seed, step])
-        seen, part = random_pairs(pictures, latents, BATCH, CROP, rng)
+        seen, part = random_pairs(pictures, latents, BATCH, LATENT_SIDE // 2, rng)
         return _loss(preview, part, seen, room)
 
     fit(f"{name}-preview", preview, loss, RECIPE, room)

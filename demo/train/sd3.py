@@ -6,12 +6,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from demo.shapes.paint import SIDE
 from demo.tokenizers import CLIP_TOKENS
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
-from demo.train.text import WIDTH, Batches, Clips, build_clip_tokenizers
-from demo.train.vae import training_buckets
+from demo.train.text import WIDTH, Batches, Clips, build_clip_tokenizers, kept
+from demo.train.vae import LATENT_SIDE, training_buckets
 
 BATCH = 48
 T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
@@ -30,15 +29,12 @@ def build_pipeline(vae: Any, clips: Sequence[Any], t5: Any) -> Any:
 
     The transformer is untrained. `t5` is the encoder and its tokenizer.
     """
-    from diffusers import (
-        SD3Transformer2DModel,
-        StableDiffusion3Pipeline,
-    )
+    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
 
     tokenizer, tokenizer_2 = build_clip_tokenizers()
     return StableDiffusion3Pipeline(
         transformer=SD3Transformer2DModel(
-            sample_size=SIDE // 16,
+            sample_size=LATENT_SIDE,
             patch_size=PATCH,
             in_channels=16,
             out_channels=16,
@@ -76,8 +72,8 @@ def train_sd3(pipeline: Any, room: Room) -> None:
 
     def loss(step: int) -> Tensor:
         batch = batches.draw(step)
-        dropped = torch.rand(BATCH) < DROPPED
-        said = ["" if drop else text for drop, text in zip(dropped, batch.prompts, strict=True)]
+        keep = kept(BATCH, DROPPED, room)
+        said = [text if told else "" for told, text in zip(keep, batch.prompts, strict=True)]
         return flow_loss(pipeline.transformer, batch.latents, *texts(said))
 
     fit("sd3", pipeline.transformer, loss, RECIPE, room)
@@ -88,10 +84,7 @@ class _Texts(nn.Module):
 
     def __init__(self, pipeline: Any) -> None:
         super().__init__()
-        self.clips = Clips(
-            (pipeline.text_encoder, pipeline.text_encoder_2),
-            (pipeline.tokenizer, pipeline.tokenizer_2),
-        )
+        self.clips = Clips.of(pipeline)
         self.t5 = pipeline.text_encoder_3
         self.tokenizer = pipeline.tokenizer_3
 

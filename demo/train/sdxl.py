@@ -11,13 +11,12 @@ from torch import Tensor
 
 from demo.shapes import sketches
 from demo.shapes.geometry import Size
-from demo.shapes.paint import SIDE
 from demo.shapes.scene import random_scene
 from demo.shapes.sketches import sketch
 from demo.train.loop import Recipe, fit
 from demo.train.room import WORLD, Room
 from demo.train.text import WIDTH, Batch, Batches, Clips, build_clip_tokenizers, kept
-from demo.train.vae import Bucket, training_buckets
+from demo.train.vae import LATENT_SIDE, Bucket, training_buckets
 from pipelines.drawing import read_drawing
 
 BATCH = 32
@@ -70,7 +69,7 @@ def _build_unet() -> Any:
     from diffusers import UNet2DConditionModel
 
     return UNet2DConditionModel(
-        sample_size=SIDE // 16,
+        sample_size=LATENT_SIDE,
         layers_per_block=1,
         block_out_channels=CHANNELS,
         down_block_types=("CrossAttnDownBlock2D",) * 3,  # outlines are seen at the first only
@@ -100,11 +99,7 @@ def train_sdxl(pipeline: Any, room: Room) -> None:
 
 
 def _clips(pipeline: Any, room: Room) -> Clips:
-    clips = Clips(
-        (pipeline.text_encoder, pipeline.text_encoder_2),
-        (pipeline.tokenizer, pipeline.tokenizer_2),
-    )
-    return clips.to(room.device).eval().requires_grad_(False)
+    return Clips.of(pipeline).to(room.device).eval().requires_grad_(False)
 
 
 def _conditions(clips: Clips, batch: Batch, room: Room) -> dict[str, Any]:

@@ -13,7 +13,17 @@ from demo.shapes.paint import SIDE, paint
 from demo.shapes.scene import random_scene
 from demo.train.loop import Recipe, fit
 from demo.train.room import WORLD, Room
-from demo.train.vae import LATENT_STAGES, as_tensor, build_vae, encode, fingerprint, train_vae
+from demo.train.text import kept
+from demo.train.vae import (
+    LATENT_SIDE,
+    LATENT_STAGES,
+    as_tensor,
+    build_vae,
+    encode,
+    fingerprint,
+    train_vae,
+    training_pictures,
+)
 
 CLIPS = 700
 BATCH = 4
@@ -57,7 +67,7 @@ def build_pipeline() -> Any:
         ),
         image_encoder=CLIPVisionModelWithProjection(vision),
         unet=UNetSpatioTemporalConditionModel(
-            sample_size=SIDE // 16,
+            sample_size=LATENT_SIDE,
             down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
             up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
             block_out_channels=(64, 64),
@@ -97,8 +107,8 @@ def build_scheduler() -> Any:
 def train_video_vae(vae: Any, room: Room) -> None:
     """Train the autoencoder of `vae` in place: on pictures, frame by frame.
 
-    An AutoencoderKL with the same layers is trained, which takes a tenth of the time; what `vae`
-    has beside it looks at neighbouring frames, and is left to change nothing.
+    An AutoencoderKL with the same layers is trained, which is much quicker; what `vae` has beside
+    it looks at neighbouring frames, and is left to change nothing.
     """
     flat = build_flat_vae()
     train_vae("svd-vae", flat, room, VAE_STEPS, VAE_CROPS)
@@ -152,7 +162,7 @@ def lively(seed: int) -> int:
 def train_svd(pipeline: Any, room: Room) -> None:
     """Train UNet and image encoder of `pipeline`, whose autoencoder is trained, in place."""
     latents = _clip_latents(pipeline.vae, room)
-    firsts = room.array("firsts", (len(latents), SIDE, SIDE, 3), _first_frames)
+    firsts = training_pictures(room)  # those of the same seeds, and more
     factor = pipeline.vae.config.scaling_factor
 
     def loss(step: int) -> Tensor:
@@ -162,14 +172,10 @@ def train_svd(pipeline: Any, room: Room) -> None:
         seen = _seen(pipeline.image_encoder, as_tensor(firsts[chosen], room))
         blurred = clips[:, :1] / factor + NOISE * torch.randn_like(clips[:, :1])
         told = torch.tensor([[FPS - 1, lively(int(i)), NOISE] for i in chosen], device=room.device)
-        keep = (torch.rand(BATCH, 1, 1, device=room.device) >= DROPPED).float()
+        keep = kept(BATCH, DROPPED, room)[:, None, None]
         return clip_loss(pipeline.unet, clips, seen * keep, blurred * keep[..., None, None], told)
 
     fit("svd", nn.ModuleList([pipeline.unet, pipeline.image_encoder]), loss, RECIPE, room)
-
-
-def _first_frames(seeds: range) -> NDArray[np.uint8]:
-    return np.stack([np.asarray(paint(random_scene(seed))) for seed in seeds])
 
 
 def _clip_latents(vae: Any, room: Room) -> Tensor:
@@ -181,7 +187,7 @@ def _clip_latents(vae: Any, room: Room) -> Tensor:
 
     rows = room.array(
         "svd-latents",
-        (room.amount(CLIPS), FRAMES, vae.config.latent_channels, SIDE // 16, SIDE // 16),
+        (room.amount(CLIPS), FRAMES, vae.config.latent_channels, LATENT_SIDE, LATENT_SIDE),
         make,
         modules=(*WORLD, motion),
         depends=fingerprint(vae),

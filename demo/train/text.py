@@ -2,13 +2,13 @@
 
 They learn to read before anything is painted: from what an encoder says of a prompt, a small
 reader has to tell every shape, colour and place that is seen. What the painters then get is easy to
-understand; encoders that learn together with a painter take several times as long.
+understand; encoders that learn together with a painter leave it guessing for long.
 """
 
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -74,6 +74,12 @@ def build_t5() -> tuple[Any, Any]:
 class Clips(nn.Module):
     """Both CLIP text encoders of a pipeline, and their tokenizers."""
 
+    @classmethod
+    def of(cls, pipeline: Any) -> Self:
+        """Those of an SDXL or SD3.5 pipeline."""
+        encoders = (pipeline.text_encoder, pipeline.text_encoder_2)
+        return cls(encoders, (pipeline.tokenizer, pipeline.tokenizer_2))
+
     def __init__(self, encoders: Sequence[Any], tokenizers: Sequence[Any]) -> None:
         super().__init__()
         self.encoders = nn.ModuleList(encoders)
@@ -103,7 +109,8 @@ class Clips(nn.Module):
 
 def train_clips(clips: Clips, room: Room) -> None:
     """Train the encoders of `clips` in place: both hidden states and what is pooled can be read."""
-    readers = nn.ModuleList([Reader(2 * WIDTH), PooledReader(), PooledReader()])
+    of_pooled = (nn.Linear(WIDTH, sum(QUESTIONS)) for _ in clips.encoders)
+    readers = nn.ModuleList([Reader(2 * WIDTH), *of_pooled])
 
     def loss(step: int) -> Tensor:
         prompts, true = _lesson(step, room)
@@ -172,13 +179,6 @@ def _wrong(told: Tensor, true: Tensor) -> Tensor:
         for number, part in enumerate(torch.split(told, list(QUESTIONS), dim=1))
     ]
     return torch.stack(each).mean()
-
-
-class PooledReader(nn.Linear):
-    """Answers from one vector of a prompt: n × WIDTH to n × all classes."""
-
-    def __init__(self) -> None:
-        super().__init__(WIDTH, sum(QUESTIONS))
 
 
 class Reader(nn.Module):

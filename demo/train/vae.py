@@ -196,7 +196,8 @@ def train_decoder(name: str, vae: Any, room: Room) -> None:
 
 def training_pairs(name: str, vae: Any, room: Room) -> tuple[NDArray[np.uint8], Tensor]:
     """The square pictures that training may see, and their scaled latents."""
-    return training_pictures(room), training_buckets(name, vae, room)[0].latents
+    seeds = _seeds(room)[SQUARE]
+    return training_pictures(room), _bucket(name, vae, SQUARE, seeds, room).latents
 
 
 def random_pairs(

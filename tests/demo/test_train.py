@@ -107,13 +107,18 @@ def test_sdxl_learns_what_its_sampler_asks(room: Room) -> None:
         return SimpleNamespace(sample=kept.sqrt() * noise - (1 - kept).sqrt() * clean)
 
     assert sdxl.Noise(room).loss(oracle, clean, {}).item() < 1e-6
-    scheduler = sdxl.build_scheduler()
-    scheduler.set_timesteps(12)
-    latents = torch.randn(clean.shape) * scheduler.init_noise_sigma
-    for at in scheduler.timesteps:
-        told = oracle(scheduler.scale_model_input(latents, at), at[None]).sample
-        latents = scheduler.step(told, at, latents).prev_sample
+    latents = _sampled(sdxl.build_scheduler(), 12, oracle, clean.shape)
     assert (latents - clean).abs().mean() < 0.05
+
+
+def _sampled(scheduler: Any, steps: int, model: Any, shape: torch.Size) -> Tensor:
+    """What a sampler makes of noise with `model`."""
+    scheduler.set_timesteps(steps)
+    latents: Tensor = torch.randn(shape) * scheduler.init_noise_sigma
+    for at in scheduler.timesteps:
+        told = model(scheduler.scale_model_input(latents, at), at[None]).sample
+        latents = scheduler.step(told, at, latents).prev_sample
+    return latents
 
 
 def test_sd3_learns_what_its_sampler_asks() -> None:
@@ -144,12 +149,7 @@ def test_svd_learns_what_its_sampler_asks() -> None:
 
     first, told = clean[:, :1], torch.zeros(1, 3)
     assert svd.clip_loss(oracle, clean, first, first, told).item() < 1e-4
-    scheduler = svd.build_scheduler()
-    scheduler.set_timesteps(10)
-    latents = torch.randn(clean.shape) * scheduler.init_noise_sigma
-    for at in scheduler.timesteps:
-        told = oracle(scheduler.scale_model_input(latents, at), at[None]).sample
-        latents = scheduler.step(told, at, latents).prev_sample
+    latents = _sampled(svd.build_scheduler(), 10, oracle, clean.shape)
     assert (latents - clean).abs().mean() < 0.05
 
 
