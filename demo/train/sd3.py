@@ -21,7 +21,7 @@ PATCH = 2  # latent pixels: 64 tokens a picture, a quarter of what they would be
 VAE_STEPS = 5000
 VAE_WIDTHS = (16, 32, 64, 64, 64)
 VAE_CONFIG = {"shift_factor": 0.0, "use_quant_conv": False, "use_post_quant_conv": False}
-SHIFT = 1.0  # latents of 16 × 16 need no more noise than is drawn
+SHIFT = 2.0  # towards noise, where shapes are decided
 
 
 def build_pipeline(vae: Any, clips: Sequence[Any], t5: Any) -> Any:

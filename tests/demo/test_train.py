@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from demo.shapes.geometry import Shape
+from demo.shapes.geometry import Shape, Size
 from demo.shapes.scene import random_scene
 from demo.tokenizers import CLIP_TOKENS
 from demo.train import sd3, sdxl, svd, text
@@ -23,7 +23,7 @@ from demo.train.loop import Recipe, fit
 from demo.train.preview import build_preview
 from demo.train.room import CHUNK, OutOfTimeError, Room
 from demo.train.stages import STAGES, MissingStageError, run
-from demo.train.vae import build_vae
+from demo.train.vae import SHAPES, build_vae
 
 
 @pytest.fixture
@@ -119,6 +119,29 @@ def _sampled(scheduler: Any, steps: int, model: Any, shape: torch.Size) -> Tenso
         told = model(scheduler.scale_model_input(latents, at), at[None]).sample
         latents = scheduler.step(told, at, latents).prev_sample
     return latents
+
+
+@pytest.mark.parametrize("size", SHAPES)
+def test_all_that_the_adapter_says_reaches_the_unet(size: Size) -> None:
+    clips = [text.build_clip(tokenizer) for tokenizer in text.build_clip_tokenizers()]
+    unet = sdxl.build_pipeline(build_vae(4, sdxl.VAE_WIDTHS), clips).unet
+    width, height = size
+    said = [
+        part.detach().requires_grad_()
+        for part in sdxl.build_adapter()(torch.rand(1, 1, height, width))
+    ]
+    told = unet(
+        torch.randn(1, 4, height // 16, width // 16),
+        500,
+        torch.randn(1, CLIP_TOKENS, 2 * text.WIDTH),
+        added_cond_kwargs={
+            "text_embeds": torch.randn(1, text.WIDTH),
+            "time_ids": torch.zeros(1, 6),
+        },
+        down_intrablock_additional_residuals=list(said),
+    ).sample
+    told.square().sum().backward()
+    assert all(part.grad is not None and part.grad.any() for part in said)
 
 
 def test_sd3_learns_what_its_sampler_asks() -> None:
