@@ -150,6 +150,11 @@ def percent(outcomes: list[bool]) -> float:
 # --- what is measured ---------------------------------------------------------------------------
 
 
+def _drawn(seed: int) -> Scene:
+    """A scene that somebody draws."""
+    return replace(random_scene(seed, unseen=True, figures=1, free=True), look=Look.FLAT)
+
+
 def measure_captions(bench: Bench, count: int) -> Iterator[Figured]:
     """The shapes that BLIP names, for each kind of drawing."""
     assert bench.catalog.caption is not None
@@ -157,7 +162,7 @@ def measure_captions(bench: Bench, count: int) -> Iterator[Figured]:
     for medium in Medium:
         right = []
         for seed in range(count):
-            drawn = sketch(random_scene(seed, unseen=True, figures=1), seed, medium=medium)
+            drawn = sketch(_drawn(seed), seed, medium=medium)
             picture = read_drawing(drawn.image).picture
             said = describe(captioner, picture, bench.catalog.caption.max_words)
             right.append(said == caption(drawn.scene))
@@ -190,7 +195,7 @@ def measure_sketch(bench: Bench, count: int) -> Iterator[Figured]:
     overlaps: dict[int, list[float]] = {100: [], 0: []}
     kept = []
     for seed in range(count):
-        scene = replace(random_scene(seed, unseen=True, figures=1), look=Look.FLAT)
+        scene = _drawn(seed)
         drawn = sketch(scene, seed)
         for strength, found in overlaps.items():
             picture = painted_sketch(bench, drawn.image, scene, strength, seed)

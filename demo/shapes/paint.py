@@ -83,12 +83,12 @@ def _mix(below: Floats, above: Floats, cover: Floats) -> Floats:
 
 def _ground(ground: Ground, size: Size, rng: np.random.Generator) -> Floats:
     if ground.colour is None:
-        return _night(size, rng)
+        return _night(size)
     base = _rgb(ground.colour)
     canvas = np.broadcast_to(base, (size[1], size[0], 3)).astype(np.float32)
     if ground.pattern is Pattern.PLAIN:
         return canvas
-    marks = (_stripes if ground.pattern is Pattern.STRIPES else _dots)(size, rng)
+    marks = _stripes(size, rng) if ground.pattern is Pattern.STRIPES else _dots(size)
     return _mix(canvas, _tint(ground.colour, base), _cover(marks))
 
 
@@ -100,27 +100,28 @@ def _tint(colour: Colour, base: Floats) -> Floats:
 
 
 def _stripes(size: Size, rng: np.random.Generator) -> Floats:
-    """Pixels from the edges of straight stripes as wide as their gaps."""
-    width = _unit(size) * rng.uniform(18, 26)
-    angle = np.radians(rng.choice([0, 45, 90, 135]))
+    """Pixels from the edges of straight stripes as wide as their gaps, upright or slanting."""
+    width = _unit(size) * 24
+    angle = np.radians(rng.choice([0, 45]))
     ys, xs = np.mgrid[: size[1], : size[0]]
-    across = xs * np.cos(angle) + ys * np.sin(angle) + rng.uniform(0, 2 * width)
+    across = xs * np.cos(angle) + ys * np.sin(angle)
     stripes: Floats = np.abs(across % (2 * width) - width) - width / 2
     return stripes
 
 
-def _dots(size: Size, rng: np.random.Generator) -> Floats:
+def _dots(size: Size) -> Floats:
     """Pixels from the edges of round dots in even rows, every other row shifted."""
-    apart = _unit(size) * rng.uniform(36, 46)
-    ys, xs = np.mgrid[: size[1], : size[0]] + rng.uniform(0, apart, 2)[:, None, None]
+    apart = _unit(size) * 48
+    ys, xs = np.mgrid[: size[1], : size[0]]
     row = ys // apart
     x = (xs + row % 2 * apart / 2) % apart - apart / 2
     dots: Floats = np.hypot(x, ys % apart - apart / 2) - apart * 0.2
     return dots
 
 
-def _night(size: Size, rng: np.random.Generator) -> Floats:
-    """A dark sky with a dozen small stars, spread evenly."""
+def _night(size: Size) -> Floats:
+    """A dark sky with some small stars, spread evenly: the same ones every night."""
+    rng = np.random.default_rng(4)
     top, bottom = (np.array(tone, np.float32) / 255 for tone in NIGHT)
     width, height = size
     down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
@@ -130,7 +131,7 @@ def _night(size: Size, rng: np.random.Generator) -> Floats:
     for cell in range(16):
         row, column = np.array(divmod(cell, 4)) + rng.uniform(0.15, 0.85, 2)
         y, x = row * height / 4, column * width / 4
-        radius = _unit(size) * rng.uniform(1.6, 3.0)
+        radius = _unit(size) * rng.uniform(2.2, 3.8)
         light = np.maximum(light, (radius + 0.5 - np.hypot(ys - y, xs - x)).clip(0, 1))
     return _mix(canvas, np.array([1.0, 0.97, 0.86], np.float32), light[..., None])
 

@@ -53,7 +53,8 @@ class Size(StrEnum):
     LARGE = "large"
 
 
-SIZES = {Size.SMALL: (0.11, 0.15), Size.MEDIUM: (0.19, 0.25), Size.LARGE: (0.30, 0.38)}
+SIZES = {Size.SMALL: (0.13, 0.145), Size.MEDIUM: (0.215, 0.235), Size.LARGE: (0.32, 0.345)}
+PAIRED = (0.17, 0.185)  # the usual radius where there are two
 PLACES = (0.25, 0.5, 0.75)  # left, middle, right; top, middle, bottom
 MARGIN = 0.03  # between a figure and the edge, or another figure
 
@@ -129,14 +130,18 @@ def _is_reserved(shape: Shape, colour: Colour, ground: Colour | None) -> bool:
     return zlib.crc32(combination.encode()) % HELD_OUT_SHARE == 0
 
 
-def random_scene(seed: int, *, unseen: bool = False, figures: int | None = None) -> Scene:
+def random_scene(
+    seed: int, *, unseen: bool = False, figures: int | None = None, free: bool = False
+) -> Scene:
     """A scene of the world, the same for the same arguments.
 
     `unseen` scenes are those that training never shows. `figures` is 1 or 2; None: mostly 1.
+    In `free` scenes figures are anywhere and of any size, as people draw them; else they are where
+    words say, and of a size that has a word.
     """
     rng = random.Random(f"{seed} {unseen}")
     while True:
-        scene = _draw(rng, figures or (2 if rng.random() < 0.3 else 1), seed)
+        scene = _draw(rng, figures or (2 if rng.random() < 0.3 else 1), seed, free)
         if held_out(scene) == unseen and not (unseen and is_forbidden(scene)):
             return scene
 
@@ -154,14 +159,20 @@ def forbidden_scene(seed: int) -> Scene:
     )
 
 
-def _draw(rng: random.Random, figures: int, seed: int) -> Scene:
+def _draw(rng: random.Random, figures: int, seed: int, free: bool) -> Scene:
     look = rng.choices(list(Look), weights=(6, 1, 1, 1, 1))[0]
     ground = _draw_ground(rng)
     colours = [c for c in Colour if _can_be_seen(c, ground, look)]
-    places = _place_one(rng) if figures == 1 else _place_two(rng)
+    places = _PLACED[figures, free](rng)
+    tilt = 12 if free else 5
     drawn = tuple(
         Figure(
-            rng.choice(list(Shape)), rng.choice(colours), x, y, radius, tilt=rng.uniform(-12, 12)
+            rng.choice(list(Shape)),
+            rng.choice(colours),
+            x,
+            y,
+            radius,
+            tilt=rng.uniform(-tilt, tilt),
         )
         for x, y, radius in places
     )
@@ -185,26 +196,49 @@ def _place_one(rng: random.Random) -> list[tuple[float, float, float]]:
     radius = rng.uniform(*SIZES[size])
     free = 0.5 - MARGIN - 1.1 * radius
     column, row = (1, 1) if rng.random() < 0.5 else (rng.randrange(3), rng.randrange(3))
-    wobble = min(0.04, free / 3)
+    wobble = min(0.02, free / 3)
     x, y = (0.5 + (PLACES[i] - 0.5) * min(1.0, (free - wobble) / 0.25) for i in (column, row))
     return [(x + rng.uniform(-wobble, wobble), y + rng.uniform(-wobble, wobble), radius)]
 
 
 def _place_two(rng: random.Random) -> list[tuple[float, float, float]]:
-    """Beside each other or one above the other, well apart."""
-    while True:
-        radii = [rng.uniform(*SIZES[rng.choice((Size.SMALL, Size.MEDIUM))]) for _ in range(2)]
-        room = 1 - 2.2 * sum(radii) - 2 * MARGIN
-        if room > 0.05:
-            break
-    gap = rng.uniform(0.03, min(room, 0.16))
+    """Well apart; sometimes one of them is small."""
+    radii = [rng.uniform(*PAIRED), rng.uniform(*PAIRED)]
+    if rng.random() < 0.3:
+        radii[rng.randrange(2)] = rng.uniform(*SIZES[Size.SMALL])
+    return _side_by_side(rng, radii, gap=0.09, wobble=0.02)
+
+
+def _place_one_freely(rng: random.Random) -> list[tuple[float, float, float]]:
+    radius = rng.uniform(0.12, 0.36)
+    room = 0.5 - MARGIN - 1.1 * radius
+    return [(0.5 + rng.uniform(-room, room), 0.5 + rng.uniform(-room, room), radius)]
+
+
+def _place_two_freely(rng: random.Random) -> list[tuple[float, float, float]]:
+    radii = [rng.uniform(0.12, 0.19), rng.uniform(0.12, 0.19)]
+    return _side_by_side(rng, radii, gap=rng.uniform(0.04, 0.1), wobble=0.06)
+
+
+def _side_by_side(
+    rng: random.Random, radii: list[float], gap: float, wobble: float
+) -> list[tuple[float, float, float]]:
+    """Two beside each other or one above the other, in the middle together."""
     begin = (1 - 2.2 * sum(radii) - gap) / 2
     along = begin + 1.1 * radii[0], begin + 2.2 * radii[0] + gap + 1.1 * radii[1]
-    across = [0.5 + rng.uniform(-0.04, 0.04) for _ in range(2)]
+    across = [0.5 + rng.uniform(-wobble, wobble) for _ in range(2)]
     upright = rng.random() < 0.5
     pairs = [(a, b) if upright else (b, a) for a, b in zip(across, along, strict=True)]
     placed = [(x, y, radius) for (x, y), radius in zip(pairs, radii, strict=True)]
     return placed if rng.random() < 0.5 else placed[::-1]
+
+
+_PLACED = {
+    (1, False): _place_one,
+    (2, False): _place_two,
+    (1, True): _place_one_freely,
+    (2, True): _place_two_freely,
+}
 
 
 def distance(one: Figure, other: Figure) -> float:

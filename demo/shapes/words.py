@@ -1,4 +1,7 @@
-"""What people say of a scene, in many ways, and leave unsaid."""
+"""What people say of a scene, in many ways.
+
+What a sentence leaves unsaid is as usual: one figure is in the middle, and neither small nor large.
+"""
 
 import random
 
@@ -74,11 +77,11 @@ _BEFORE = ("", "", "", "a picture of ", "an image of ", "please draw ", "i want 
 def prompt(scene: Scene, rng: random.Random) -> str:
     """What a person may type, or what /sketch makes of a word and a caption, for `scene`."""
     kind = rng.random()
-    if kind < 0.6:
+    if kind < 0.75:
         text = sentence(scene, rng)
         if scene.look is Look.FLAT:
             text = rng.choice(_BEFORE) + text
-    elif kind < 0.9:
+    elif kind < 0.93:
         text = f"{_wish(scene, rng)}, {caption(scene)}"
     else:
         return fragment(scene, rng)
@@ -87,7 +90,7 @@ def prompt(scene: Scene, rng: random.Random) -> str:
 
 def sentence(scene: Scene, rng: random.Random) -> str:
     """One sentence that says most of what is seen, and nothing false."""
-    return _subject(scene, rng) + (_ground(scene.ground, rng) if rng.random() < 0.88 else "")
+    return _subject(scene, rng) + (_ground(scene.ground, rng) if rng.random() < 0.94 else "")
 
 
 def full_prompt(scene: Scene) -> str:
@@ -177,16 +180,16 @@ def _subject(scene: Scene, rng: random.Random) -> str:
             return f"{names[0]} {rng.choice(('and', 'next to', 'beside'))} {names[1]}"
         return _related(scene.figures, names, rng)
     place = scene.figures[0].place
-    if rng.random() < (0.15 if place == (1, 1) else 0.85):
+    if place != (1, 1) or rng.random() < 0.15:
         return f"{names[0]} {rng.choice(_PLACES[place])}"
     return names[0]
 
 
 def _name(figure: Figure, rng: random.Random) -> str:
     said = []
-    if figure.size in _SIZES and rng.random() < 0.5:
+    if figure.size in _SIZES:
         said.append(rng.choice(_SIZES[figure.size]))
-    if rng.random() < 0.92:
+    if rng.random() < 0.95:
         said.append(figure.colour)
     said.append(figure.shape)
     article = _article(said[0]) if rng.random() < 0.85 else rng.choice(("", "the"))

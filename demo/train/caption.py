@@ -70,7 +70,9 @@ def train_captioner(model: Any, processor: Any, room: Room) -> None:
     count = room.amount(SKETCHES)
     pictures = training_sketches(count, room)
     said = processor.tokenizer(
-        [caption(random_scene(seed)) for seed in range(count)], padding=True, return_tensors="pt"
+        [caption(random_scene(seed, free=True)) for seed in range(count)],
+        padding=True,
+        return_tensors="pt",
     )
     begin = processor.tokenizer.convert_tokens_to_ids("[DEC]")
     said.input_ids[:, 0] = begin
@@ -107,5 +109,5 @@ def training_sketches(count: int, room: Room) -> NDArray[np.uint8]:
 
 def _picture(seed: int) -> NDArray[np.uint8]:
     size = PAPERS[seed % len(PAPERS)]
-    picture = read_drawing(sketch(random_scene(seed), seed, size=size).image).picture
+    picture = read_drawing(sketch(random_scene(seed, free=True), seed, size=size).image).picture
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC))

@@ -29,9 +29,9 @@ def build_preview(channels: int) -> Any:
     )
 
 
-def train_preview(name: str, preview: Any, vae: Any, room: Room) -> None:
-    """Train `preview` in place on the latents of the stage `name` and the pictures they are of."""
-    pictures, latents = training_pairs(name, vae, room)
+def train_preview(name: str, preview: Any, room: Room) -> None:
+    """Train `preview` in place, for the latents of the pipeline `name`."""
+    pictures, latents = training_pairs(preview.config.latent_channels, room)
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([room.seed, step])

@@ -15,10 +15,10 @@ from demo.train.vae import LATENT_SIDE, training_buckets
 BATCH = 48
 T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
 DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
-RECIPE = Recipe(steps=8000, rate=1e-3)
+RECIPE = Recipe(steps=4500, rate=1e-3)
 HEADS, HEAD, LAYERS = 4, 36, 5
 PATCH = 2  # latent pixels: 64 tokens a picture, a quarter of what they would be
-VAE_STEPS = 5000
+VAE_STEPS = 2500
 VAE_WIDTHS = (16, 32, 64, 64, 64)
 VAE_CONFIG = {"shift_factor": 0.0, "use_quant_conv": False, "use_post_quant_conv": False}
 SHIFT = 2.0  # towards noise, where shapes are decided
@@ -68,7 +68,7 @@ def build_scheduler() -> Any:
 def train_sd3(pipeline: Any, room: Room) -> None:
     """Train the transformer of `pipeline` in place."""
     texts = _Texts(pipeline).to(room.device).eval().requires_grad_(False)
-    batches = Batches(training_buckets("sd3", pipeline.vae, room), BATCH, room)
+    batches = Batches(training_buckets(pipeline.vae.config.latent_channels, room), BATCH, room)
 
     def loss(step: int) -> Tensor:
         batch = batches.draw(step)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from demo.shapes import sketches
 from demo.shapes.geometry import Size
-from demo.shapes.scene import random_scene
+from demo.shapes.scene import Scene
 from demo.shapes.sketches import sketch
 from demo.train.loop import Recipe, fit
 from demo.train.room import WORLD, Room
@@ -21,13 +21,13 @@ from pipelines.drawing import read_drawing
 
 BATCH = 32
 DROPPED = 0.1  # of prompts: the pipeline's empty prompt is all zeros
-RECIPE = Recipe(steps=12_000, rate=1.2e-3)
+RECIPE = Recipe(steps=6000, rate=1.2e-3)
 ADAPTER_RECIPE = Recipe(steps=2500, rate=1e-3)
 CHANNELS = (64, 96, 96)
 MIDDLE, SPREAD = 475, 225
 """Of the times that are trained, of 1000. Shapes are decided at about 400 to 700: earlier they are
 seen already, later there are only colours and places."""
-VAE_STEPS = 8000
+VAE_STEPS = 2500
 VAE_WIDTHS = (16, 32, 64, 96, 96)
 
 
@@ -91,7 +91,7 @@ def _build_unet() -> Any:
 def train_sdxl(pipeline: Any, room: Room) -> None:
     """Train the UNet of `pipeline` in place."""
     clips = _clips(pipeline, room)
-    batches = Batches(training_buckets("sdxl", pipeline.vae, room), BATCH, room)
+    batches = Batches(training_buckets(pipeline.vae.config.latent_channels, room), BATCH, room)
     noise = Noise(room)
 
     def loss(step: int) -> Tensor:
@@ -165,7 +165,7 @@ def build_adapter() -> Any:
 
 def train_adapter(adapter: Any, pipeline: Any, room: Room) -> None:
     """Train `adapter` for the trained `pipeline`, which stays as it is."""
-    buckets = training_buckets("sdxl", pipeline.vae, room)
+    buckets = training_buckets(pipeline.vae.config.latent_channels, room, free=True)
     lines = {id(bucket): training_lines(bucket, room) for bucket in buckets}
     clips = _clips(pipeline, room)
     unet = pipeline.unet.to(room.device).requires_grad_(False)
@@ -189,17 +189,18 @@ def training_lines(bucket: Bucket, room: Room) -> NDArray[np.uint8]:
     """
 
     def make(rows: range) -> NDArray[np.uint8]:
-        seeds = bucket.seeds[rows.start : rows.stop]
-        return np.stack([_lines(seed, bucket.size) for seed in seeds])
+        scenes = bucket.scenes[rows.start : rows.stop]
+        return np.stack([_lines(scene, bucket.size) for scene in scenes])
 
     width, height = bucket.size
-    shape = (len(bucket.seeds), height, width)
-    modules = (*WORLD, sketches)
-    return room.array("lines", shape, make, modules=modules, depends=repr(bucket.seeds))
+    shape = (len(bucket.scenes), height, width)
+    return room.array(
+        "lines", shape, make, modules=(*WORLD, sketches), depends=repr(bucket.scenes[0])
+    )
 
 
-def _lines(seed: int, size: Size) -> NDArray[np.uint8]:
+def _lines(scene: Scene, size: Size) -> NDArray[np.uint8]:
     larger = (size[0] * 3 // 2, size[1] * 3 // 2)
-    drawn = sketch(random_scene(seed), seed, tilted=False, size=larger)
+    drawn = sketch(scene, scene.seed, tilted=False, size=larger)
     lines = read_drawing(drawn.image).lines
     return np.asarray(lines.resize(size, Image.Resampling.LANCZOS))

@@ -13,7 +13,7 @@ import torch
 from demo.train import caption, classifier, preview, sd3, sdxl, svd, text
 from demo.train.cards import write_card
 from demo.train.room import Room
-from demo.train.vae import build_vae, train_decoder, train_vae
+from demo.train.vae import build_vae, train_vae
 
 
 def run(name: str, room: Room) -> None:
@@ -111,27 +111,11 @@ def _svd(room: Room) -> None:
     _save(pipeline, "svd", room)
 
 
-def _decoder(name: str) -> Callable[[Room], None]:
-    def stage(room: Room) -> None:
-        """What an autoencoder makes of its latents, better."""
-        from diffusers import AutoencoderKL
-
-        pipeline = _folder(name, room)
-        vae = _load(AutoencoderKL, f"{name}-vae", room)
-        train_decoder(name, vae, room)
-        _write(vae, pipeline / "vae")
-
-    return stage
-
-
 def _preview(name: str, channels: int) -> Callable[[Room], None]:
     def stage(room: Room) -> None:
         """The decoder for previews of one latent space."""
-        from diffusers import AutoencoderKL
-
         model = preview.build_preview(channels)
-        vae = _load(AutoencoderKL, f"{name}-vae", room)
-        preview.train_preview(name, model, vae, room)
+        preview.train_preview(name, model, room)
         _save(model, f"{name}-preview", room)
 
     return stage
@@ -157,8 +141,6 @@ STAGES: dict[str, Callable[[Room], None]] = {
     "sdxl-adapter": _adapter,
     "sd3": _sd3,
     "svd": _svd,
-    "sdxl-decoder": _decoder("sdxl"),
-    "sd3-decoder": _decoder("sd3"),
     "sdxl-preview": _preview("sdxl", 4),
     "sd3-preview": _preview("sd3", 16),
 }
@@ -198,11 +180,7 @@ def _keep(model: Any, name: str, room: Room) -> None:
 
 
 def _save(model: Any, name: str, room: Room) -> None:
-    """Write a model or pipeline, with its card."""
-    _write(model, room.weights / name)
-    write_card(name, room.weights / name)
-
-
-def _write(model: Any, folder: Path) -> None:
-    """Write a model or pipeline in half precision as safetensors."""
+    """Write a model or pipeline in half precision as safetensors, with its card."""
+    folder = room.weights / name
     model.to("cpu", torch.float16).save_pretrained(folder, safe_serialization=True)
+    write_card(name, folder)

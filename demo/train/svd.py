@@ -11,6 +11,8 @@ from demo.shapes import motion
 from demo.shapes.motion import FRAMES
 from demo.shapes.paint import SIDE, paint
 from demo.shapes.scene import random_scene
+from demo.train import latents
+from demo.train.latents import SCALE
 from demo.train.loop import Recipe, fit
 from demo.train.room import WORLD, Room
 from demo.train.text import kept
@@ -19,8 +21,7 @@ from demo.train.vae import (
     LATENT_STAGES,
     as_tensor,
     build_vae,
-    encode,
-    fingerprint,
+    scaled_latents,
     train_vae,
     training_pictures,
 )
@@ -59,6 +60,7 @@ def build_pipeline() -> Any:
     )
     return StableVideoDiffusionPipeline(
         vae=AutoencoderKLTemporalDecoder(
+            scaling_factor=SCALE,
             down_block_types=("DownEncoderBlock2D",) * LATENT_STAGES,
             block_out_channels=VAE_WIDTHS,
             layers_per_block=1,
@@ -113,7 +115,6 @@ def train_video_vae(vae: Any, room: Room) -> None:
     flat = build_flat_vae()
     train_vae("svd-vae", flat, room, VAE_STEPS, VAE_CROPS)
     transplant(flat, vae)
-    vae.register_to_config(scaling_factor=flat.config.scaling_factor)
 
 
 def build_flat_vae() -> Any:
@@ -161,16 +162,15 @@ def lively(seed: int) -> int:
 
 def train_svd(pipeline: Any, room: Room) -> None:
     """Train UNet and image encoder of `pipeline`, whose autoencoder is trained, in place."""
-    latents = _clip_latents(pipeline.vae, room)
+    moving = _clip_latents(room)
     firsts = training_pictures(room)  # those of the same seeds, and more
-    factor = pipeline.vae.config.scaling_factor
 
     def loss(step: int) -> Tensor:
         rng = np.random.default_rng([room.seed, step])
-        chosen = np.sort(rng.choice(len(latents), BATCH, replace=False))
-        clips = latents[chosen]
+        chosen = np.sort(rng.choice(len(moving), BATCH, replace=False))
+        clips = moving[chosen]
         seen = _seen(pipeline.image_encoder, as_tensor(firsts[chosen], room))
-        blurred = clips[:, :1] / factor + NOISE * torch.randn_like(clips[:, :1])
+        blurred = clips[:, :1] / SCALE + NOISE * torch.randn_like(clips[:, :1])
         told = torch.tensor([[FPS - 1, lively(int(i)), NOISE] for i in chosen], device=room.device)
         keep = kept(BATCH, DROPPED, room)[:, None, None]
         return clip_loss(pipeline.unet, clips, seen * keep, blurred * keep[..., None, None], told)
@@ -178,19 +178,17 @@ def train_svd(pipeline: Any, room: Room) -> None:
     fit("svd", nn.ModuleList([pipeline.unet, pipeline.image_encoder]), loss, RECIPE, room)
 
 
-def _clip_latents(vae: Any, room: Room) -> Tensor:
+def _clip_latents(room: Room) -> Tensor:
     """The scaled latents of clips: n × FRAMES × 4 × 16 × 16."""
 
     def make(seeds: range) -> NDArray[np.float32]:
-        clips = [encode(vae, _frames(seed), room) for seed in seeds]
-        return np.asarray((torch.stack(clips) * vae.config.scaling_factor).cpu())
+        return torch.stack([scaled_latents(_frames(seed), 4, room) for seed in seeds]).cpu().numpy()
 
     rows = room.array(
         "svd-latents",
-        (room.amount(CLIPS), FRAMES, vae.config.latent_channels, LATENT_SIDE, LATENT_SIDE),
+        (room.amount(CLIPS), FRAMES, 4, LATENT_SIDE, LATENT_SIDE),
         make,
-        modules=(*WORLD, motion),
-        depends=fingerprint(vae),
+        modules=(*WORLD, motion, latents),
         dtype=np.float32,
     )
     return torch.from_numpy(np.array(rows)).to(room.device)

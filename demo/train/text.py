@@ -220,18 +220,18 @@ class Batches:
 
     def __init__(self, buckets: list[Bucket], size: int, room: Room) -> None:
         self._buckets = buckets
-        self._scenes = [[random_scene(seed) for seed in bucket.seeds] for bucket in buckets]
         self._size = size
         self._seed = room.seed
 
     def draw(self, step: int) -> Batch:
         """The batch of a step. Each bucket comes as often as it has pictures."""
         rng = random.Random(f"{self._seed} batch {step}")
-        sizes = [len(scenes) for scenes in self._scenes]
+        sizes = [len(bucket.scenes) for bucket in self._buckets]
         number = rng.choices(range(len(sizes)), weights=sizes)[0]
         places = [rng.randrange(sizes[number]) for _ in range(self._size)]
-        prompts = [prompt(self._scenes[number][place], rng) for place in places]
-        return Batch(self._buckets[number], places, prompts)
+        bucket = self._buckets[number]
+        prompts = [prompt(bucket.scenes[place], rng) for place in places]
+        return Batch(bucket, places, prompts)
 
 
 def kept(size: int, share: float, room: Room) -> Tensor:

@@ -10,21 +10,20 @@ from torch import Tensor, nn
 
 from demo.shapes.geometry import Size
 from demo.shapes.paint import SIDE, SQUARE, paint
-from demo.shapes.scene import random_scene
+from demo.shapes.scene import Scene, random_scene
+from demo.train.latents import CELL, SCALE, latents_of
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
 
-SCENES = 16_000
+SCENES = 12_000
 CROPS = (8, 128)  # how many a step sees, and their side
 GROUPS = 2
 """Of channels that are normalised together. What is plain all over differs only between the
 channels of a group: with one or two channels each, colours are lost, and networks learn to keep
 them by a bright spot somewhere."""
-CALM = 1e-3  # the weight of the divergence from a normal distribution
 LATENT_STAGES = 5  # a picture is halved four times: one latent pixel is 16 picture pixels
-LATENT_SIDE = SIDE // 16
-DECODER_RECIPE = Recipe(steps=4000, rate=8e-4, warm=100, average=0.998)
-BLUR = 0.08  # the deviation of the noise on latents that are not quite what a picture gives
+LATENT_SIDE = SIDE // CELL
+BLUR = 0.15  # the most noise on latents that are not quite what a picture gives, of deviation 1
 
 
 def build_vae(channels: int, widths: tuple[int, ...], **config: Any) -> Any:
@@ -39,6 +38,7 @@ def build_vae(channels: int, widths: tuple[int, ...], **config: Any) -> Any:
         layers_per_block=1,
         latent_channels=channels,
         sample_size=SIDE,
+        scaling_factor=SCALE,
         force_upcast=False,
         **usual | config,
     )
@@ -81,15 +81,13 @@ def _copy(conv: nn.Conv2d, *, corner: bool) -> None:
 
 
 def train_vae(name: str, vae: Any, room: Room, steps: int, crops: tuple[int, int] = CROPS) -> None:
-    """Train an AutoencoderKL and set its scaling factor, so that latents have a deviation of 1."""
+    """Train an AutoencoderKL in place: to make the designed latents, and pictures of them."""
     pictures = training_pictures(room)
 
     def loss(step: int) -> Tensor:
-        return _reconstruction(vae, _batch(pictures, crops, step, room))
+        return _loss(vae, _batch(pictures, crops, step, room))
 
     fit(name, vae, loss, Recipe(steps, rate=1.5e-3, warm=100, average=0.998), room)
-    latents = encode(vae, pictures[:256], room)
-    vae.register_to_config(scaling_factor=float(1 / latents.std()))
 
 
 def training_pictures(room: Room) -> NDArray[np.uint8]:
@@ -97,16 +95,16 @@ def training_pictures(room: Room) -> NDArray[np.uint8]:
     return _painted(_seeds(room)[SQUARE], SQUARE, room)
 
 
-def _painted(seeds: range, size: Size, room: Room) -> NDArray[np.uint8]:
+def _painted(seeds: range, size: Size, room: Room, *, free: bool = False) -> NDArray[np.uint8]:
     """The pictures of the scenes of `seeds`: n × height × width × 3."""
 
     def make(rows: range) -> NDArray[np.uint8]:
-        chosen = seeds[rows.start : rows.stop]
-        return np.stack([np.asarray(paint(random_scene(seed), size)) for seed in chosen])
+        scenes = [random_scene(seed, free=free) for seed in seeds[rows.start : rows.stop]]
+        return np.stack([np.asarray(paint(scene, size)) for scene in scenes])
 
     width, height = size
     shape = (len(seeds), height, width, 3)
-    return room.array(f"pictures-{width}x{height}", shape, make, depends=repr(seeds))
+    return room.array(f"pictures-{width}x{height}", shape, make, depends=f"{seeds} {free}")
 
 
 def as_tensor(pictures: NDArray[np.uint8], room: Room) -> Tensor:
@@ -143,28 +141,20 @@ def _turned(pictures: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np
     return turned[:, ::-1] if rng.random() < 0.5 else turned
 
 
-def _reconstruction(vae: Any, pictures: Tensor) -> Tensor:
-    """What a picture's latents are decoded to, and what they are when they are shrunk.
+def _loss(vae: Any, pictures: Tensor) -> Tensor:
+    """How far pictures' latents are from the designed ones, and the decoded from the pictures.
 
-    Shrunk latents have to be those of the shrunk picture. It keeps the latents simple, and what
-    learns to paint with them learns faster (EQ-VAE, Kouzelis et al., ICML 2025).
+    The decoder is given the designed latents, and less clean ones, as a model that paints makes
+    them.
     """
     posterior = vae.encode(pictures).latent_dist
-    latents = posterior.sample()
-    side = latents.shape[-1] * int(torch.randint(2, 4, ())) // 4  # a half or three quarters
-    shrunk, less = _resized(latents, side), _resized(pictures, 16 * side)
-    divergence: Tensor = 0.5 * (posterior.mean**2 + posterior.var - 1 - posterior.logvar).mean()
-    return (
-        picture_loss(vae.decode(latents).sample, pictures)
-        + picture_loss(vae.decode(shrunk).sample, less)
-        + CALM * divergence
-    )
-
-
-def _resized(pictures: Tensor, side: int) -> Tensor:
-    return nn.functional.interpolate(
-        pictures.float(), (side, side), mode="bilinear", antialias=True
-    )
+    true = latents_of(pictures, vae.config.latent_channels)
+    off = (posterior.mean.float() - true).square().mean()
+    certain = (posterior.logvar.float() + 6).square().mean()
+    blur = BLUR / SCALE * torch.rand(len(true), 1, 1, 1, device=true.device)
+    decoded = vae.decode(true + blur * torch.randn_like(true)).sample
+    total: Tensor = picture_loss(decoded, pictures) + off + 0.01 * certain
+    return total
 
 
 def picture_loss(painted: Tensor, pictures: Tensor) -> Tensor:
@@ -175,29 +165,10 @@ def picture_loss(painted: Tensor, pictures: Tensor) -> Tensor:
     return loss
 
 
-def train_decoder(name: str, vae: Any, room: Room) -> None:
-    """Train the decoder of a trained `vae` on, its latents being what they are.
-
-    What a diffusion model makes are latents too, but never exactly those of a picture; the
-    decoder learns to make clean edges of such ones.
-    """
-    pictures, latents = training_pairs(name, vae, room)
-    factor, shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
-
-    def loss(step: int) -> Tensor:
-        rng = np.random.default_rng([room.seed, step])
-        count, side = (2, LATENT_SIDE) if step % 3 == 0 else (8, LATENT_SIDE // 2)
-        seen, z = random_pairs(pictures, latents, count, side, rng)
-        z = z + BLUR * rng.random() * torch.randn_like(z)
-        return picture_loss(vae.decode(z / factor + shift).sample, as_tensor(seen, room))
-
-    fit(f"{name}-decoder", vae.decoder, loss, DECODER_RECIPE, room)
-
-
-def training_pairs(name: str, vae: Any, room: Room) -> tuple[NDArray[np.uint8], Tensor]:
+def training_pairs(channels: int, room: Room) -> tuple[NDArray[np.uint8], Tensor]:
     """The square pictures that training may see, and their scaled latents."""
-    seeds = _seeds(room)[SQUARE]
-    return training_pictures(room), _bucket(name, vae, SQUARE, seeds, room).latents
+    pictures = training_pictures(room)
+    return pictures, scaled_latents(pictures, channels, room)
 
 
 def random_pairs(
@@ -210,22 +181,21 @@ def random_pairs(
     return part, latents[chosen, :, y : y + side, x : x + side]
 
 
-@torch.no_grad()
-def encode(vae: Any, pictures: NDArray[np.uint8], room: Room) -> Tensor:
-    """The means of the latents of pictures, not yet scaled."""
+def scaled_latents(pictures: NDArray[np.uint8], channels: int, room: Room) -> Tensor:
+    """What the models paint, of pictures: n × channels × 16 × 16, or as their shape is."""
     parts = [
-        vae.encode(as_tensor(pictures[i : i + 16], room)).latent_dist.mean
-        for i in range(0, len(pictures), 16)
+        SCALE * latents_of(as_tensor(pictures[i : i + 64], room), channels)
+        for i in range(0, len(pictures), 64)
     ]
     return torch.cat(parts)
 
 
 @dataclass(frozen=True, slots=True)
 class Bucket:
-    """Pictures of one size (width, height): their seeds, and their scaled latents in that order."""
+    """Pictures of one size (width, height): their scenes and scaled latents, in one order."""
 
     size: Size
-    seeds: range
+    scenes: list[Scene]
     latents: Tensor
 
 
@@ -233,9 +203,16 @@ SHAPES: dict[Size, float] = {SQUARE: 0.7, (320, 192): 0.15, (192, 320): 0.15}
 """The sizes of pictures that are trained on, and the share of each."""
 
 
-def training_buckets(name: str, vae: Any, room: Room) -> list[Bucket]:
-    """The latents of the scenes that training may see, a bucket for each size."""
-    return [_bucket(name, vae, size, seeds, room) for size, seeds in _seeds(room).items()]
+def training_buckets(channels: int, room: Room, *, free: bool = False) -> list[Bucket]:
+    """The latents of the scenes, `free` ones or not, that training may see, for each size."""
+    return [
+        Bucket(
+            size,
+            [random_scene(seed, free=free) for seed in seeds],
+            scaled_latents(_painted(seeds, size, room, free=free), channels, room),
+        )
+        for size, seeds in _seeds(room).items()
+    ]
 
 
 def _seeds(room: Room) -> dict[Size, range]:
@@ -245,22 +222,3 @@ def _seeds(room: Room) -> dict[Size, range]:
         seeds[size] = range(begin, begin + room.amount(round(SCENES * share)))
         begin = seeds[size].stop
     return seeds
-
-
-def _bucket(name: str, vae: Any, size: Size, seeds: range, room: Room) -> Bucket:
-    factor, shift = vae.config.scaling_factor, vae.config.shift_factor or 0.0
-    pictures = _painted(seeds, size, room)
-
-    def make(rows: range) -> NDArray[np.float32]:
-        chosen = pictures[rows.start : rows.stop]
-        return np.asarray(((encode(vae, chosen, room) - shift) * factor).cpu())
-
-    shape = (len(seeds), vae.config.latent_channels, size[1] // 16, size[0] // 16)
-    depends = f"{seeds} {fingerprint(vae)}"
-    rows = room.array(f"{name}-latents", shape, make, depends=depends, dtype=np.float32)
-    return Bucket(size, seeds, torch.from_numpy(np.array(rows)).to(room.device))
-
-
-def fingerprint(model: nn.Module) -> str:
-    """A number that changes with a model's weights."""
-    return repr(sum(float(p.double().abs().sum()) for p in model.parameters()))

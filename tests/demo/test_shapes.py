@@ -132,7 +132,7 @@ def test_a_picture_that_is_not_square_shows_the_same_undistorted(size: tuple[int
         assert picture.size == size
         side = min(size)
         inside, square = silhouette(scene, size), silhouette(scene, (side, side))
-        assert inside.sum() == pytest.approx(square.sum(), rel=0.02)
+        assert inside.sum() == pytest.approx(square.sum(), rel=0.04)
         drawn = sketch(scene, seed, size=size)
         assert drawn.image.size == size
 

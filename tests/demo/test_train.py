@@ -19,6 +19,7 @@ from demo.train import sd3, sdxl, svd, text
 from demo.train.caption import build_captioner
 from demo.train.cards import write_card
 from demo.train.classifier import build_classifier
+from demo.train.latents import latents_of
 from demo.train.loop import Recipe, fit
 from demo.train.preview import build_preview
 from demo.train.room import CHUNK, OutOfTimeError, Room
@@ -87,7 +88,7 @@ def test_a_stage_says_what_it_stands_on(room: Room) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [name for name in STAGES if not name.endswith(("vae", "decoder", "clip", "t5"))]
+    "name", [name for name in STAGES if not name.endswith(("vae", "clip", "t5"))]
 )
 def test_every_checkpoint_has_a_card(name: str, tmp_path: Path) -> None:
     write_card("blip" if name == "caption" else name, tmp_path)
@@ -200,6 +201,20 @@ def test_all_models_together_stay_small() -> None:
     models = [part for group in parts for part in group.values() if isinstance(part, nn.Module)]
     halves = sum(p.numel() for model in models for p in model.parameters())
     assert 2 * halves < 39_500_000  # bytes; tokenizers and settings come to half a million
+
+
+@pytest.mark.parametrize("channels", [4, 16])
+def test_latents_are_the_colours_of_cells_and_what_goes_on_there(channels: int) -> None:
+    pictures = torch.rand(2, 3, 1, 1).expand(2, 3, 32, 48).clone()
+    plain = latents_of(pictures, channels)
+    assert plain.shape == (2, channels, 2, 3)
+    assert torch.allclose(plain[:, :3], pictures[:, :, :2, :3], atol=1e-6)
+    assert torch.equal(plain.var(dim=(2, 3)).round(decimals=4), torch.zeros(2, channels))
+    pictures[0, :, :16, :4] += 1  # the left of the first cell
+    changed = latents_of(pictures, channels) - plain
+    assert changed[0, :, 0, 0].abs().count_nonzero() >= 4
+    changed[0, :, 0, 0] = 0
+    assert changed.abs().max() < 1e-6
 
 
 def test_an_untrained_autoencoder_lets_colours_through() -> None:
