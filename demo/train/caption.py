@@ -21,7 +21,7 @@ SKETCHES = 10_000
 SIDE = 112
 PAPERS = ((384, 384), (384, 384), (480, 320), (320, 480), (512, 288))  # drawings' sizes
 BATCH = 32
-RECIPE = Recipe(steps=5000, rate=8e-4, average=0.998)
+RECIPE = Recipe(steps=4000, rate=8e-4, average=0.998)
 
 
 def build_captioner() -> tuple[Any, Any]:

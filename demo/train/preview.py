@@ -12,7 +12,7 @@ from demo.train.room import Room
 from demo.train.vae import LATENT_SIDE, LATENT_STAGES, as_tensor, random_pairs, training_pairs
 
 BATCH = 4
-RECIPE = Recipe(steps=3000, rate=1.5e-3, average=0.998)
+RECIPE = Recipe(steps=2000, rate=1.5e-3, average=0.998)
 
 
 def build_preview(channels: int) -> Any:

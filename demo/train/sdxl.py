@@ -22,7 +22,7 @@ from pipelines.drawing import read_drawing
 BATCH = 32
 DROPPED = 0.1  # of prompts: the pipeline's empty prompt is all zeros
 RECIPE = Recipe(steps=6000, rate=1.2e-3)
-ADAPTER_RECIPE = Recipe(steps=2500, rate=1e-3)
+ADAPTER_RECIPE = Recipe(steps=2000, rate=1e-3)
 CHANNELS = (64, 96, 96)
 MIDDLE, SPREAD = 475, 225
 """Of the times that are trained, of 1000. Shapes are decided at about 400 to 700: earlier they are
