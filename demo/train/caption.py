@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from demo.shapes import sketches
-from demo.shapes.scene import random_scene
+from demo.shapes.scene import Scene, random_scene
 from demo.shapes.sketches import sketch
 from demo.shapes.words import caption, vocabulary
 from demo.tokenizers import bert_tokenizer
@@ -70,7 +70,7 @@ def train_captioner(model: Any, processor: Any, room: Room) -> None:
     count = room.amount(SKETCHES)
     pictures = training_sketches(count, room)
     said = processor.tokenizer(
-        [caption(random_scene(seed, free=True)) for seed in range(count)],
+        [caption(_scene(seed)) for seed in range(count)],
         padding=True,
         return_tensors="pt",
     )
@@ -107,7 +107,11 @@ def training_sketches(count: int, room: Room) -> NDArray[np.uint8]:
     return room.array("sketches", (count, SIDE, SIDE, 3), make, modules=(*WORLD, sketches))
 
 
+def _scene(seed: int) -> Scene:
+    return random_scene(seed, free=True)
+
+
 def _picture(seed: int) -> NDArray[np.uint8]:
     size = PAPERS[seed % len(PAPERS)]
-    picture = read_drawing(sketch(random_scene(seed, free=True), seed, size=size).image).picture
+    picture = read_drawing(sketch(_scene(seed), seed, size=size).image).picture
     return np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BICUBIC))

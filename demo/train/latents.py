@@ -2,8 +2,8 @@
 
 A latent pixel is a cell of 16 × 16 picture pixels. It holds the cell's mean colour and how much
 goes on in it; with sixteen channels also how the colour of its quarters differs. Such latents look
-like the picture itself, so that a small model learns to paint with them several times sooner than
-with those that an autoencoder finds on its own (docs/demo-models.md).
+like the picture itself, which a small model learns to paint sooner than those that an autoencoder
+finds on its own (docs/demo-models.md).
 """
 
 import torch

@@ -13,6 +13,7 @@ from demo.shapes import sketches
 from demo.shapes.geometry import Size
 from demo.shapes.scene import Scene
 from demo.shapes.sketches import sketch
+from demo.train.latents import CELL
 from demo.train.loop import Recipe, fit
 from demo.train.room import WORLD, Room
 from demo.train.text import WIDTH, Batch, Batches, Clips, build_clip_tokenizers, kept
@@ -158,7 +159,7 @@ def build_adapter() -> Any:
         in_channels=1,
         channels=list(CHANNELS),
         num_res_blocks=1,
-        downscale_factor=16,  # picture pixels in one of the latents'
+        downscale_factor=CELL,
         adapter_type="full_adapter",  # "…_xl" is for a UNet whose first block has no attention
     )
 

@@ -19,7 +19,7 @@ from demo.train import sd3, sdxl, svd, text
 from demo.train.caption import build_captioner
 from demo.train.cards import write_card
 from demo.train.classifier import build_classifier
-from demo.train.latents import latents_of
+from demo.train.latents import CELL, latents_of
 from demo.train.loop import Recipe, fit
 from demo.train.preview import build_preview
 from demo.train.room import CHUNK, OutOfTimeError, Room
@@ -132,7 +132,7 @@ def test_all_that_the_adapter_says_reaches_the_unet(size: Size) -> None:
         for part in sdxl.build_adapter()(torch.rand(1, 1, height, width))
     ]
     told = unet(
-        torch.randn(1, 4, height // 16, width // 16),
+        torch.randn(1, 4, height // CELL, width // CELL),
         500,
         torch.randn(1, CLIP_TOKENS, 2 * text.WIDTH),
         added_cond_kwargs={

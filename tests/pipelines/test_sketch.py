@@ -6,6 +6,7 @@ import torch
 from PIL import Image
 from transformers import CLIPTokenizer
 
+from demo.tokenizers import CLIP_TOKENS
 from pipelines import sketch
 from pipelines.catalog import Catalog, Conditioner, SketchModel, Style
 from pipelines.contract.context import RunContext
@@ -59,7 +60,7 @@ def test_a_prompt_is_what_was_asked_then_what_is_seen_in_the_frame(
 def test_a_long_prompt_loses_its_end_and_not_the_style(tokenizer: CLIPTokenizer) -> None:
     style = Style(frame="{prompt}, watercolour painting")
     text = sketch.write_prompt(tokenizer, " ".join(["red"] * 200), "a boat", style)
-    assert len(tokenizer(text).input_ids) == tokenizer.model_max_length
+    assert len(tokenizer(text).input_ids) == CLIP_TOKENS
     assert text.endswith("red, watercolour painting")
 
 
