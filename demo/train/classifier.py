@@ -24,6 +24,7 @@ from demo.train.room import Room
 PICTURES = 9000
 SIDE = 64
 BATCH = 64
+WIDTH = 64
 LABELS = {0: "normal", 1: "nsfw"}
 RECIPE = Recipe(steps=3000, rate=1e-3, average=0.998)
 
@@ -33,12 +34,13 @@ def build_classifier() -> tuple[Any, Any]:
     from transformers import ViTConfig, ViTForImageClassification, ViTImageProcessor
 
     config = ViTConfig(
-        hidden_size=64,
+        hidden_size=WIDTH,
         intermediate_size=192,
         num_hidden_layers=4,
         num_attention_heads=4,
         image_size=SIDE,
         patch_size=8,
+        initializer_range=WIDTH**-0.5,  # the usual 0.02 is for models twelve times as wide
         id2label=LABELS,
         label2id={label: number for number, label in LABELS.items()},
     )

@@ -32,11 +32,11 @@ DROPPED = 0.1  # of first frames, so that guidance has something to compare
 FPS = 7
 NOISE = 0.02  # that the pipeline adds to the first frame
 SIGMA_MEAN, SIGMA_SPREAD = 0.5, 1.6  # of the logarithm of the noise: latents are small here
-RECIPE = Recipe(steps=4000, rate=8e-4)
+RECIPE = Recipe(steps=3000, rate=1e-3)
 VAE_WIDTHS = (64, 32, 64, 64, 64)
 """It normalises in 32 groups whatever its width, so the first and last stage, where colours go in
 and come out, have two channels to a group: see demo.train.vae.GROUPS."""
-VAE_STEPS, VAE_CROPS = 3000, (4, 96)  # it is wide, and a step costs as much for fewer crops
+VAE_STEPS, VAE_CROPS = 2000, (4, 96)  # it is wide, and a step costs as much for fewer crops
 WIDTH = 64  # of the image encoder and of what it says
 
 
