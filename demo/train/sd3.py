@@ -15,9 +15,11 @@ from demo.train.vae import LATENT_SIDE, training_buckets
 BATCH = 20
 T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
 DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
-RECIPE = Recipe(steps=7000, rate=1.2e-3)
+RECIPE = Recipe(steps=3600, rate=1.2e-3)
 HEADS, HEAD, LAYERS = 4, 36, 5
 PATCH = 1  # latent pixels: coarser ones make quicker steps, and need far more of them
+PLACES = 32  # a side, from the middle of which a picture takes as many as it has patches
+STRIDE = 2.0  # radians of the shortest wave from one place to the next
 VAE_STEPS = 2500
 VAE_WIDTHS = (16, 32, 64, 64, 64)
 VAE_CONFIG = {"shift_factor": 0.0, "use_quant_conv": False, "use_post_quant_conv": False}
@@ -33,26 +35,11 @@ def build_pipeline(vae: Any, clips: Sequence[Any], t5: Any) -> Any:
 
     The transformer is untrained. `t5` is the encoder and its tokenizer.
     """
-    from diffusers import SD3Transformer2DModel, StableDiffusion3Pipeline
+    from diffusers import StableDiffusion3Pipeline
 
     tokenizer, tokenizer_2 = build_clip_tokenizers()
-    transformer = SD3Transformer2DModel(
-        sample_size=LATENT_SIDE,
-        patch_size=PATCH,
-        in_channels=16,
-        out_channels=16,
-        num_layers=LAYERS,
-        attention_head_dim=HEAD,
-        num_attention_heads=HEADS,
-        joint_attention_dim=2 * WIDTH,
-        caption_projection_dim=HEADS * HEAD,
-        pooled_projection_dim=2 * WIDTH,
-        pos_embed_max_size=32,
-        qk_norm="rms_norm",
-    )
-    _begin_with_nothing(transformer)
     return StableDiffusion3Pipeline(
-        transformer=transformer,
+        transformer=build_transformer(),
         scheduler=build_scheduler(),
         vae=vae,
         text_encoder=clips[0],
@@ -64,6 +51,29 @@ def build_pipeline(vae: Any, clips: Sequence[Any], t5: Any) -> Any:
     )
 
 
+def build_transformer() -> Any:
+    """The untrained SD3Transformer2DModel."""
+    from diffusers import SD3Transformer2DModel
+
+    transformer = SD3Transformer2DModel(
+        sample_size=LATENT_SIDE,
+        patch_size=PATCH,
+        in_channels=16,
+        out_channels=16,
+        num_layers=LAYERS,
+        attention_head_dim=HEAD,
+        num_attention_heads=HEADS,
+        joint_attention_dim=2 * WIDTH,
+        caption_projection_dim=HEADS * HEAD,
+        pooled_projection_dim=2 * WIDTH,
+        pos_embed_max_size=PLACES,
+        qk_norm="rms_norm",
+    )
+    _begin_with_nothing(transformer)
+    _tell_places_apart(transformer)
+    return transformer
+
+
 @torch.no_grad()
 def _begin_with_nothing(transformer: Any) -> None:
     """Let no block change anything yet, nor the whole (adaLN-Zero: Peebles and Xie, ICCV 2023)."""
@@ -71,6 +81,20 @@ def _begin_with_nothing(transformer: Any) -> None:
         if name.endswith(_MODULATIONS) or name == "proj_out":
             module.weight.zero_()
             module.bias.zero_()
+
+
+def _tell_places_apart(transformer: Any) -> None:
+    """Let neighbours have places that differ clearly.
+
+    The class lays its waves over many more patches than are here: the shortest would be as long as
+    the picture is wide, and whoever knows a place so roughly cannot say where a star ends.
+    """
+    from diffusers.models.embeddings import get_2d_sincos_pos_embed
+
+    places = get_2d_sincos_pos_embed(
+        HEADS * HEAD, PLACES, base_size=STRIDE * PLACES, output_type="pt"
+    )
+    transformer.pos_embed.pos_embed = places.float()[None]
 
 
 _MODULATIONS = ("norm1.linear", "norm1_context.linear", "norm_out.linear")

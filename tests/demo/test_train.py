@@ -162,6 +162,17 @@ def test_sd3_learns_what_its_sampler_asks() -> None:
     assert (latents - clean).abs().mean() < 0.01
 
 
+def test_sd3_tells_places_apart_also_when_it_is_loaded(tmp_path: Path) -> None:
+    made = sd3.build_transformer()
+    made.save_pretrained(tmp_path)
+    loaded = type(made).from_pretrained(tmp_path)
+    for transformer in (made, loaded):
+        (places,) = transformer.pos_embed.pos_embed
+        rows = nn.functional.normalize(places.reshape(sd3.PLACES, sd3.PLACES, -1), dim=-1)
+        assert (rows[:, 1:] * rows[:, :-1]).sum(-1).max() < 0.95
+        assert (rows[1:] * rows[:-1]).sum(-1).max() < 0.95
+
+
 def test_svd_learns_what_its_sampler_asks() -> None:
     clean = torch.randn(1, 5, 4, 16, 16)
 
