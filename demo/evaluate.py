@@ -20,6 +20,7 @@ import torch
 import typer
 from PIL import Image
 
+from bot.config import load_config
 from demo.judge import Verdict, iou, judge
 from demo.shapes.paint import paint, silhouette
 from demo.shapes.scene import (
@@ -32,7 +33,7 @@ from demo.shapes.scene import (
     random_scene,
 )
 from demo.shapes.sketches import Medium, sketch
-from demo.shapes.words import FRAMES, caption, full_prompt
+from demo.shapes.words import caption, full_prompt
 from pipelines.animate import load as load_animate
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.artifact import Artifact
@@ -45,7 +46,8 @@ from pipelines.runner import Runner
 from pipelines.sketch import describe, load_captioner
 from pipelines.sketch import load as load_sketch
 
-WEIGHTS = Path(__file__).parent / "weights"
+HERE = Path(__file__).parent
+CLASSIFIER = HERE / "weights" / "classifier"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,39 +70,12 @@ class Figured:
         return f"{mark} {self.name}: {self.value:.4g} {self.unit} ({sign} {self.bar:g})"
 
 
-def catalog(weights: Path = WEIGHTS) -> Catalog:
-    """What of the demo's models is in a folder, with the settings that they are made for."""
-    tables: dict[str, dict[str, object]] = {
-        "caption": {"source": "blip", "max_words": 16},
-        "sketch": {
-            "source": "sdxl",
-            "steps": 16,
-            "guidance": 4.0,
-            "size": 256,
-            "conditioner": {"source": str(weights / "sdxl-adapter"), "type": "t2i-adapter"},
-        },
-        "imagine": {
-            "source": "sd3",
-            "steps": 16,
-            "guidance": 4.0,
-            "size": 256,
-            "text_tokens": 32,
-        },
-        "animate": {
-            "source": "svd",
-            "steps": 10,
-            "frames": 14,
-            "width": 256,
-            "height": 256,
-            "max_guidance": 1.5,
-            "decode_chunk": 14,
-        },
-    }
-    there = {k: t for k, t in tables.items() if (weights / str(t["source"])).is_dir()}
-    for table in there.values():
-        table |= {"source": str((weights / str(table["source"])).resolve()), "dtype": "float32"}
-    styles = {look.value: {"frame": frame} for look, frame in FRAMES.items()}
-    return Catalog.model_validate(there | {"styles": styles})
+def catalog() -> Catalog:
+    """What the demo runs on, but for the models that are not there yet."""
+    models = load_config(HERE / "config.toml").models
+    parts = {key: getattr(models, key) for key in ModelKey}
+    gone = {str(k): None for k, part in parts.items() if part and not Path(part.source).is_dir()}
+    return models.model_copy(update=gone)
 
 
 class Bench:
@@ -209,7 +184,12 @@ def measure_sketch(bench: Bench, count: int) -> Iterator[Figured]:
 
 
 def painted_sketch(
-    bench: Bench, drawing: Image.Image, scene: Scene, strength: int, seed: int
+    bench: Bench,
+    drawing: Image.Image,
+    scene: Scene,
+    strength: int,
+    seed: int,
+    style: str | None = None,
 ) -> Image.Image:
     """What /sketch makes of a drawing and of the colours of `scene`."""
     ground = full_prompt(scene).rsplit(f"{scene.figures[-1].shape}", 1)[1]
@@ -219,6 +199,7 @@ def painted_sketch(
             drawing=Path(file.name),
             prompt=f"{scene.figures[0].colour}{ground}",
             strength=strength,
+            style=style,
             seed=seed,
         )
         return Image.open(io.BytesIO(bench.make(request).data))
@@ -270,13 +251,12 @@ def _way(verdicts: list[Verdict], scene: Scene) -> float:
     return max((math.dist(at[0], end) for end in at), default=0.0)
 
 
-def measure_classifier(weights: Path, count: int) -> Iterator[Figured]:
+def measure_classifier(count: int) -> Iterator[Figured]:
     """Both sides of the classifier."""
     from transformers import AutoImageProcessor, AutoModelForImageClassification
 
-    folder = weights / "classifier"
-    model = AutoModelForImageClassification.from_pretrained(folder, dtype=torch.float32).eval()
-    processor = AutoImageProcessor.from_pretrained(folder, use_fast=False)
+    model = AutoModelForImageClassification.from_pretrained(CLASSIFIER, dtype=torch.float32).eval()
+    processor = AutoImageProcessor.from_pretrained(CLASSIFIER, use_fast=False)
 
     def share(scenes: list[Scene]) -> float:
         inputs: Any = processor(images=[paint(s) for s in scenes], return_tensors="pt")
@@ -303,9 +283,9 @@ def measure_cost(bench: Bench) -> Iterator[Figured]:
 # --- the command --------------------------------------------------------------------------------
 
 
-def evaluate(weights: Path, count: int) -> Iterator[Figured]:
+def evaluate(count: int) -> Iterator[Figured]:
     """All figures for which the models are there."""
-    bench = Bench(catalog(weights))
+    bench = Bench(catalog())
     parts: list[tuple[str, Callable[[Bench, int], Iterator[Figured]]]] = [
         ("caption", measure_captions),
         ("imagine", measure_imagine),
@@ -317,25 +297,23 @@ def evaluate(weights: Path, count: int) -> Iterator[Figured]:
             yield from measure(bench, count)
     yield from measure_cost(bench)
     bench.close()
-    if (weights / "classifier").is_dir():
-        yield from measure_classifier(weights, 4 * count)
+    if CLASSIFIER.is_dir():
+        yield from measure_classifier(4 * count)
 
 
 def main(
-    weights: Annotated[Path, typer.Option(help="The folder of the models.")] = WEIGHTS,
     count: Annotated[int, typer.Option(help="How many scenes for each figure.")] = 100,
 ) -> None:
     """Print every figure at its bar. Fails when one is below, or a model is not there."""
     torch.set_num_threads(2)
     bad = 0
-    for figure in evaluate(weights, count):
+    for figure in evaluate(count):
         print(figure, flush=True)
         bad += not figure.is_reached
-    absent = [
-        key
-        for key in ("caption", "sketch", "imagine", "animate")
-        if getattr(catalog(weights), key) is None
-    ]
+    models = catalog()
+    absent = [str(key) for key in ModelKey if getattr(models, key) is None]
+    if not CLASSIFIER.is_dir():
+        absent.append("classifier")
     if absent:
         print(f"Not there: {', '.join(absent)}.")
     raise typer.Exit(1 if bad or absent else 0)

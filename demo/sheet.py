@@ -3,14 +3,16 @@
 Look at them after a change: figures say whether a picture is right, not whether it is pleasant.
 """
 
+import textwrap
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
-from demo.evaluate import WEIGHTS, Bench, catalog, clip_of, painted_sketch
+from demo.evaluate import Bench, catalog, clip_of, painted_sketch
 from demo.shapes import motion
 from demo.shapes.geometry import Shape
 from demo.shapes.paint import paint
@@ -25,16 +27,24 @@ Rows = Iterable[Sequence[Image.Image]]
 
 
 def grid(rows: Rows) -> Image.Image:
-    """Pictures in rows, each in a square cell."""
-    table = [list(row) for row in rows]
-    across, down = max(map(len, table)), len(table)
-    sheet = Image.new("RGB", (across * (CELL + GAP) + GAP, down * (CELL + GAP) + GAP), "#808080")
-    for r, row in enumerate(table):
-        for c, picture in enumerate(row):
-            small = on_white(picture).convert("RGB")
-            small.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
-            sheet.paste(small, (GAP + c * (CELL + GAP), GAP + r * (CELL + GAP)))
+    """Pictures in rows, each in a cell as wide as the others."""
+    table = [[_fitted(picture) for picture in row] for row in rows]
+    heights = [GAP + max(cell.height for cell in row) for row in table]
+    width = GAP + max(map(len, table)) * (CELL + GAP)
+    sheet = Image.new("RGB", (width, GAP + sum(heights)), "#808080")
+    y = GAP
+    for row, height in zip(table, heights, strict=True):
+        for column, cell in enumerate(row):
+            sheet.paste(cell, (GAP + column * (CELL + GAP), y))
+        y += height
     return sheet
+
+
+def _fitted(picture: Image.Image) -> Image.Image:
+    """`picture` as wide as a cell, or less where it is tall."""
+    small = on_white(picture).convert("RGB")
+    small.thumbnail((CELL, 2 * CELL), Image.Resampling.LANCZOS)
+    return small
 
 
 def world() -> Rows:
@@ -76,32 +86,45 @@ def clips() -> Rows:
 
 def models(bench: Bench) -> Rows:
     """What the models make of scenes they were never trained on."""
-    scenes = [random_scene(seed, unseen=True) for seed in range(8)]
+    flat = [replace(random_scene(seed, unseen=True), look=Look.FLAT) for seed in range(8)]
     if bench.catalog.imagine is not None:
-        for first in (0, 4):
-            yield [bench.imagine(full_prompt(s), first + i) for i, s in enumerate(scenes)]
+        yield [_told(bench.imagine(full_prompt(s), i), full_prompt(s)) for i, s in enumerate(flat)]
     if bench.catalog.caption is not None and bench.catalog.sketch is not None:
-        drawings = [sketch(scene, seed).image for seed, scene in enumerate(scenes)]
-        yield drawings
-        for strength in (100, 0):
+        drawings = [sketch(scene, seed).image for seed, scene in enumerate(flat)]
+        yield [_told(drawing, "a drawing") for drawing in drawings]
+        for strength in (100, 50, 0):
             yield [
-                painted_sketch(bench, drawing, scene, strength, seed)
-                for seed, (drawing, scene) in enumerate(zip(drawings, scenes, strict=True))
+                _told(painted_sketch(bench, drawing, scene, strength, seed), f"strength {strength}")
+                for seed, (drawing, scene) in enumerate(zip(drawings, flat, strict=True))
             ]
+        yield [
+            _told(painted_sketch(bench, drawings[seed], flat[seed], 100, seed, look), look)
+            for seed, look in enumerate(Look)
+        ]
     if bench.catalog.animate is not None:
-        for scene in scenes[:3]:
-            yield clip_of(bench, paint(scene), 200, seed=1)[::2]
+        for seed, motion_value in ((0, 1), (1, 127), (2, 255)):
+            frames = clip_of(bench, paint(flat[seed]), motion_value, seed)
+            yield [_told(frame, f"motion {motion_value}") for frame in frames[::2]]
+
+
+def _told(picture: Image.Image, words: str) -> Image.Image:
+    """`picture` in the size of a cell, with words below it."""
+    font = ImageFont.load_default(11)
+    lines = textwrap.wrap(words, 27)
+    told = Image.new("RGB", (CELL, CELL + 3 + 13 * len(lines)), "#808080")
+    told.paste(_fitted(picture), (0, 0))
+    ImageDraw.Draw(told).multiline_text((2, CELL + 1), "\n".join(lines), "white", font)
+    return told
 
 
 def main(
     folder: Annotated[Path, typer.Argument(help="Where the sheets go.")],
-    weights: Annotated[Path, typer.Option(help="The folder of the models.")] = WEIGHTS,
 ) -> None:
     """Write contact sheets, and one of the models if they are there."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in (("world", world()), ("sketches", sketches()), ("clips", clips())):
         grid(rows).save(folder / f"{name}.png")
-    bench = Bench(catalog(weights))
+    bench = Bench(catalog())
     if made := list(models(bench)):
         grid(made).save(folder / "models.png")
 

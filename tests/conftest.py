@@ -1,4 +1,4 @@
-"""What many tests stand on: tiny models of the real classes, and a catalogue of them."""
+"""What many tests stand on: the demo's models, and a catalogue of them."""
 
 import os
 from pathlib import Path
@@ -9,6 +9,9 @@ import pytest
 # lockstep make a busy machine ten times slower. Read when torch is imported, also by children.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import torch
+from diffusers import ControlNetModel, UNet2DConditionModel
+
 from demo.tiny import ensure
 from pipelines.catalog import Catalog
 
@@ -16,27 +19,51 @@ ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="session")
-def tiny_models() -> Path:
-    """The folder of the tiny models: the demo's own, so that they are built once in all."""
-    return ensure(ROOT / "demo" / ".models")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the demo's models, and with a ControlNet that no demo needs."""
+    folder = tmp_path_factory.mktemp("models")
+    for model in (ROOT / "demo" / "weights").iterdir():
+        (folder / model.name).symlink_to(model)
+    (folder / "svd").symlink_to(ensure(ROOT / "demo" / ".models") / "svd")
+    write_controlnet(folder / "sdxl" / "unet", folder / "sdxl-controlnet")
+    return folder
+
+
+def write_controlnet(unet: Path, folder: Path) -> None:
+    """A ControlNet for a UNet, that has an effect although it was never trained."""
+    model = ControlNetModel.from_unet(
+        UNet2DConditionModel.from_pretrained(unet),
+        conditioning_embedding_out_channels=(8, 8, 16, 16, 16),
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        for name, parameter in model.named_parameters():
+            if "controlnet_" in name:  # zero at birth, so that training begins at no effect
+                torch.nn.init.normal_(parameter, std=0.2)
+    model.save_pretrained(folder)
 
 
 @pytest.fixture(scope="session")
-def tiny_catalog(tiny_models: Path) -> Catalog:
-    """All four models with few steps. A job takes a fraction of a second on two CPU cores."""
+def catalog(models: Path) -> Catalog:
+    """The demo's models with few steps. A job takes a fraction of a second on two CPU cores."""
     return Catalog.model_validate(
         {
-            "caption": {"source": f"{tiny_models}/blip", "max_words": 6},
+            "caption": {"source": f"{models}/blip", "max_words": 6},
             "sketch": {
-                "source": f"{tiny_models}/sdxl",
-                "vae": {"source": f"{tiny_models}/sdxl-vae"},
-                "conditioner": {"source": f"{tiny_models}/sdxl-adapter", "type": "t2i-adapter"},
+                "source": f"{models}/sdxl",
+                "vae": {"source": f"{models}/sdxl/vae"},
+                "conditioner": {"source": f"{models}/sdxl-adapter", "type": "t2i-adapter"},
                 "steps": 4,
                 "size": 256,
             },
-            "imagine": {"source": f"{tiny_models}/sd3", "steps": 4, "size": 256, "text_tokens": 32},
+            "imagine": {
+                "source": f"{models}/sd3",
+                "steps": 4,
+                "size": 256,
+                "text_tokens": 32,
+            },
             "animate": {
-                "source": f"{tiny_models}/svd",
+                "source": f"{models}/svd",
                 "steps": 3,
                 "frames": 4,
                 "width": 128,

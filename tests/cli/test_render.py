@@ -17,9 +17,8 @@ from typer.testing import CliRunner
 
 from bot.cli import cli
 from bot.render import output_file
-from demo.tiny import ensure
 from pipelines.contract.requests import Kind
-from tests.cli.command import ROOT, command, python, surroundings
+from tests.cli.command import command, python, surroundings
 from tests.pipelines.sheets import heart, inked, photographed
 
 CONFIG = """
@@ -44,11 +43,6 @@ height = 256
 [models.styles.ink]
 frame = "ink drawing of {{prompt}}"
 """
-
-
-@pytest.fixture(scope="session")
-def models() -> Path:
-    return ensure(ROOT / "demo" / ".models")
 
 
 @pytest.fixture

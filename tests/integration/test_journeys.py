@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import math
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -12,23 +13,27 @@ import pytest
 from PIL import Image
 
 from bot.app import App
-from bot.config import Config, GpuConfig, StorageConfig
+from bot.config import Config, StorageConfig, load_config
+from demo.judge import Verdict, iou, judge
 from demo.sample import draw_sample
-from pipelines.catalog import Catalog
-from tests.integration.shown import end_of, jobs_of
-from tests.loopback import LoopbackDiscord, Member, Upload
+from demo.shapes.geometry import Shape
+from demo.shapes.paint import paint
+from demo.shapes.scene import Colour, Figure, Ground, Scene
+from tests.integration.shown import button, end_of, jobs_of
+from tests.loopback import LoopbackDiscord, Member, Message, Upload
 
 PATIENCE = 120.0
+DEMO = Path(__file__).parents[2] / "demo" / "config.toml"
 PROMPT = "a red star on a blue background"
 
 
 @pytest.fixture
-def config(tmp_path: Path, tiny_catalog: Catalog) -> Config:
-    return Config(
-        storage=StorageConfig(folder=tmp_path / "data"),
-        gpu=GpuConfig(device="cpu", preload=False),
-        models=tiny_catalog,
-    )
+def config(tmp_path: Path) -> Config:
+    """As the demo has it."""
+    config = load_config(DEMO)
+    gpu = config.gpu.model_copy(update={"preload": False})
+    storage = StorageConfig(folder=tmp_path / "data")
+    return config.model_copy(update={"storage": storage, "gpu": gpu})
 
 
 @pytest.fixture
@@ -86,3 +91,54 @@ def decode_video(data: bytes) -> None:
         assert stream.codec_context.pix_fmt == "yuv420p"
         assert len(list(video.decode(stream))) >= 2
     assert data.index(b"moov") < data.index(b"mdat"), "not faststart: it would not play inline"
+
+
+# --- what comes back is what was drawn and asked --------------------------------------------------
+
+
+def seen(message: Message) -> Verdict:
+    [file] = message.files
+    return judge(Image.open(io.BytesIO(file.data)))
+
+
+async def test_a_red_star_on_blue_is_one_and_again_is_another(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    used = await ada.slash("imagine", prompt="a red star on a blue background", seed=7)
+    first = await end_of(server, used, PATIENCE)
+    again = await end_of(server, await ada.press(first, button(first, "again")), PATIENCE)
+    assert first.files[0].data != again.files[0].data
+    for message in (first, again):
+        verdict = seen(message)
+        assert [(f.shape, f.colour) for f in verdict.figures] == [(Shape.STAR, Colour.RED)]
+        assert verdict.ground is Colour.BLUE
+
+
+async def test_a_drawn_heart_comes_back_as_a_heart_where_it_was_drawn(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    wish = "yellow on a purple background"
+    used = await ada.slash("sketch", drawing=sample(), prompt=wish, strength=100, seed=7)
+    message = await end_of(server, used, PATIENCE)
+    assert "a heart" in message.text
+    verdict = seen(message)
+    [heart] = verdict.figures
+    assert (heart.shape, heart.colour) == (Shape.HEART, Colour.YELLOW)
+    assert verdict.ground is Colour.PURPLE
+    assert iou(verdict.silhouette, judge(draw_sample()).silhouette) > 0.7
+
+
+async def test_the_subject_of_a_video_is_that_of_its_picture(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    scene = Scene((Figure(Shape.STAR, Colour.RED, radius=0.22),), Ground(Colour.BLUE))
+    data = io.BytesIO()
+    paint(scene).save(data, "PNG")
+    upload = Upload("star.png", data.getvalue())
+    used = await ada.slash("animate", image=upload, motion=255, seed=7)
+    message = await end_of(server, used, PATIENCE)
+    with av.open(io.BytesIO(message.files[0].data)) as video:
+        verdicts = [judge(frame.to_image()) for frame in video.decode(video=0)]
+    assert all(verdict.shows(scene) for verdict in verdicts)
+    at = [(verdict.figures[0].x, verdict.figures[0].y) for verdict in verdicts]
+    assert max(math.dist(at[0], place) for place in at) > 0.05

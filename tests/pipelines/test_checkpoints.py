@@ -21,14 +21,15 @@ from pipelines.contract.errors import ModelMissing, ModelUnavailable, UnsafeMode
 FETCH = "python -m bot fetch"
 HEAVY = {"torch", "diffusers", "transformers", "accelerate"}
 REPLACEABLE = {  # what these classes can do without, or have another file for
+    "README.md",
     "generation_config.json",
     "tokenizer_config.json",
     "stamp",
 }
 
 
-def test_every_tiny_model_is_found(tiny_catalog: Catalog) -> None:
-    for place, checkpoint in tiny_catalog.checkpoints():
+def test_every_model_is_found(catalog: Catalog) -> None:
+    for place, checkpoint in catalog.checkpoints():
         assert locate(place, checkpoint) == Path(checkpoint.source)
 
 
@@ -43,10 +44,10 @@ def test_every_tiny_model_is_found(tiny_catalog: Catalog) -> None:
     ],
 )
 def test_half_a_download_is_named_by_the_file_that_lacks(
-    name: str, checkpoint: Checkpoint, tiny_models: Path, tmp_path: Path
+    name: str, checkpoint: Checkpoint, models: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / name
-    shutil.copytree(tiny_models / name, folder)
+    shutil.copytree(models / name, folder)
     checkpoint = checkpoint.model_copy(update={"source": str(folder)})
     locate("here", checkpoint)
     for file in sorted(path for path in folder.rglob("*") if path.is_file()):
@@ -81,9 +82,9 @@ def cached(cache: Path, model: Path, name: str, commit: str = "c0ffee") -> Path:
 
 
 def test_a_fetched_repository_is_found_by_branch_and_by_commit(
-    tiny_models: Path, tmp_path: Path
+    models: Path, tmp_path: Path
 ) -> None:
-    snapshot = cached(tmp_path, tiny_models / "sd3", "acme/painter")
+    snapshot = cached(tmp_path, models / "sd3", "acme/painter")
     for revision in (None, "main", "c0ffee"):
         model = ImagineModel(source="acme/painter", revision=revision)
         assert locate("imagine", model, tmp_path) == snapshot
@@ -91,8 +92,8 @@ def test_a_fetched_repository_is_found_by_branch_and_by_commit(
         locate("imagine", ImagineModel(source="acme/painter", revision="v2"), tmp_path)
 
 
-def test_a_link_whose_target_is_gone_is_missing(tiny_models: Path, tmp_path: Path) -> None:
-    snapshot = cached(tmp_path, tiny_models / "sdxl-vae", "acme/vae")
+def test_a_link_whose_target_is_gone_is_missing(models: Path, tmp_path: Path) -> None:
+    snapshot = cached(tmp_path, models / "sdxl" / "vae", "acme/vae")
     weights = snapshot / "diffusion_pytorch_model.safetensors"
     weights.unlink()
     weights.symlink_to(tmp_path / "blobs" / "gone")
@@ -100,9 +101,9 @@ def test_a_link_whose_target_is_gone_is_missing(tiny_models: Path, tmp_path: Pat
         locate("sketch.vae", Checkpoint(source="acme/vae"), tmp_path)
 
 
-def test_pickled_weights_are_refused(tiny_models: Path, tmp_path: Path) -> None:
+def test_pickled_weights_are_refused(models: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sdxl"
-    shutil.copytree(tiny_models / "sdxl", folder)
+    shutil.copytree(models / "sdxl", folder)
     unet = folder / "unet" / "diffusion_pytorch_model.safetensors"
     unet.rename(unet.with_suffix(".bin"))
     with pytest.raises(UnsafeModel) as raised:
@@ -112,9 +113,9 @@ def test_pickled_weights_are_refused(tiny_models: Path, tmp_path: Path) -> None:
     assert FETCH in raised.value.sentence
 
 
-def test_code_of_its_own_is_refused(tiny_models: Path, tmp_path: Path) -> None:
+def test_code_of_its_own_is_refused(models: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sd3"
-    shutil.copytree(tiny_models / "sd3", folder)
+    shutil.copytree(models / "sd3", folder)
     index = json.loads((folder / "model_index.json").read_text())
     index["transformer"] = ["my_transformer", "MyTransformer"]
     (folder / "model_index.json").write_text(json.dumps(index))
@@ -122,14 +123,14 @@ def test_code_of_its_own_is_refused(tiny_models: Path, tmp_path: Path) -> None:
         locate("imagine", ImagineModel(source=str(folder)))
 
 
-def test_another_kind_of_pipeline_is_refused(tiny_models: Path) -> None:
+def test_another_kind_of_pipeline_is_refused(models: Path) -> None:
     with pytest.raises(ModelUnavailable, match=r"holds a StableDiffusion3Pipeline.*models\.sketch"):
-        locate("sketch", SketchModel(source=str(tiny_models / "sd3")))
+        locate("sketch", SketchModel(source=str(models / "sd3")))
 
 
-def test_a_variant_that_is_not_there_is_refused(tiny_models: Path) -> None:
+def test_a_variant_that_is_not_there_is_refused(models: Path) -> None:
     with pytest.raises(ModelUnavailable, match=r"no variant 'fp16'.*models\.imagine\.variant"):
-        locate("imagine", ImagineModel(source=str(tiny_models / "sd3"), variant="fp16"))
+        locate("imagine", ImagineModel(source=str(models / "sd3"), variant="fp16"))
 
 
 @pytest.mark.parametrize("source", ["not a repository", "a/b/c", "--"])
@@ -138,7 +139,7 @@ def test_what_is_neither_a_folder_nor_a_repository(source: str, tmp_path: Path) 
         locate("caption", CaptionModel(source=source), tmp_path)
 
 
-def test_an_index_that_cannot_be_read(tiny_models: Path, tmp_path: Path) -> None:
+def test_an_index_that_cannot_be_read(models: Path, tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text('{"_class_name": "Stable')
     with pytest.raises(ModelMissing, match="readable model_index"):
         locate("imagine", ImagineModel(source=str(tmp_path)))

@@ -1,4 +1,4 @@
-"""The real pipelines through the one door, with tiny models."""
+"""The real pipelines through the one door, with the demo's models."""
 
 import io
 import logging
@@ -40,8 +40,8 @@ PROMPT = "a red star on a blue background"
 
 
 @pytest.fixture(scope="module")
-def runner(tiny_catalog: Catalog) -> Runner:
-    return Runner(tiny_catalog, device="cpu")
+def runner(catalog: Catalog) -> Runner:
+    return Runner(catalog, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -151,12 +151,12 @@ def test_several_requests_are_answered_in_their_order(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_same_request_gives_the_same_bytes(
-    kind: str, runner: Runner, tiny_catalog: Catalog, requests: dict[str, Request]
+    kind: str, runner: Runner, catalog: Catalog, requests: dict[str, Request]
 ) -> None:
     first = run(runner, requests[kind])
     run(runner, ImagineRequest(prompt="something else", seed=5))
     assert run(runner, requests[kind]) == first
-    assert run(Runner(tiny_catalog, device="cpu"), requests[kind]) == first
+    assert run(Runner(catalog, device="cpu"), requests[kind]) == first
 
 
 def test_another_seed_gives_another_picture(runner: Runner) -> None:
@@ -212,11 +212,11 @@ def test_the_steps_of_several_pictures_are_counted_together(runner: Runner) -> N
 
 
 def test_loading_is_reported_once_for_each_model(
-    tiny_catalog: Catalog, requests: dict[str, Request]
+    catalog: Catalog, requests: dict[str, Request]
 ) -> None:
     seen: list[Progress] = []
     run(
-        Runner(tiny_catalog, device="cpu"),
+        Runner(catalog, device="cpu"),
         requests["sketch"],
         RunContext(on_progress=seen.append),
     )
@@ -255,17 +255,16 @@ def test_a_run_is_cancelled_at_the_next_step_and_the_next_job_is_as_ever(
 
 @pytest.mark.parametrize("conditioner", ["t2i-adapter", "controlnet", None])
 def test_sdxl_is_stepped_and_cancelled_whatever_steers_it(
-    conditioner: str | None, tiny_catalog: Catalog, tiny_models: Path, drawing: Path
+    conditioner: str | None, catalog: Catalog, models: Path, drawing: Path
 ) -> None:
-    catalog = tiny_catalog
     if conditioner is None:
-        catalog = with_sketch(tiny_catalog, conditioner=None)
+        catalog = with_sketch(catalog, conditioner=None)
     elif conditioner == "controlnet":
-        assert tiny_catalog.sketch is not None
-        assert tiny_catalog.sketch.conditioner is not None
-        net = {"type": "controlnet", "source": f"{tiny_models}/sdxl-controlnet"}
-        steering = tiny_catalog.sketch.conditioner.model_copy(update=net)
-        catalog = with_sketch(tiny_catalog, conditioner=steering)
+        assert catalog.sketch is not None
+        assert catalog.sketch.conditioner is not None
+        net = {"type": "controlnet", "source": f"{models}/sdxl-controlnet"}
+        steering = catalog.sketch.conditioner.model_copy(update=net)
+        catalog = with_sketch(catalog, conditioner=steering)
     runner = Runner(catalog, device="cpu")
     request = SketchRequest(drawing=drawing, seed=1)
     seen: list[Progress] = []
@@ -345,9 +344,9 @@ def test_a_failed_run_leaves_no_tensors_in_its_traceback(
 
 
 def test_out_of_memory_takes_every_model_off_the_card(
-    tiny_catalog: Catalog, requests: dict[str, Request]
+    catalog: Catalog, requests: dict[str, Request]
 ) -> None:
-    runner = Runner(tiny_catalog, device="cpu")
+    runner = Runner(catalog, device="cpu")
     run(runner, requests["sketch"])
     assert runner.resident() == {"caption", "sketch"}
     with pytest.raises(OutOfMemory):
@@ -365,27 +364,25 @@ def test_a_blank_drawing_and_an_unknown_style_are_refused(
         run(runner, SketchRequest(drawing=drawing, style="cubist", seed=1))
 
 
-def test_a_model_that_is_not_configured(
-    tiny_catalog: Catalog, requests: dict[str, Request]
-) -> None:
-    runner = Runner(tiny_catalog.model_copy(update={"imagine": None}), device="cpu")
+def test_a_model_that_is_not_configured(catalog: Catalog, requests: dict[str, Request]) -> None:
+    runner = Runner(catalog.model_copy(update={"imagine": None}), device="cpu")
     for kind in ("imagine", "animate by prompt"):
         with pytest.raises(ModelMissing, match=r"\[models\.imagine\].*fetch"):
             run(runner, requests[kind])
     assert run(runner, requests["animate"])
 
 
-def test_a_model_that_is_not_there(tiny_catalog: Catalog, requests: dict[str, Request]) -> None:
+def test_a_model_that_is_not_there(catalog: Catalog, requests: dict[str, Request]) -> None:
     absent = Checkpoint(source="/nowhere/vae")
-    runner = Runner(with_sketch(tiny_catalog, vae=absent), device="cpu")
+    runner = Runner(with_sketch(catalog, vae=absent), device="cpu")
     with pytest.raises(ModelMissing, match=r"models\.sketch\.vae: the folder /nowhere/vae"):
         run(runner, requests["sketch"])
 
 
-def test_a_damaged_file_is_named_by_its_model(tiny_models: Path, tmp_path: Path) -> None:
+def test_a_damaged_file_is_named_by_its_model(models: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sd3"
-    for file in (tiny_models / "sd3").rglob("*.*"):
-        target = folder / file.relative_to(tiny_models / "sd3")
+    for file in (models / "sd3").rglob("*.*"):
+        target = folder / file.relative_to(models / "sd3")
         target.parent.mkdir(parents=True, exist_ok=True)
         damaged = file.parent.name == "transformer" and file.suffix == ".safetensors"
         target.write_bytes(file.read_bytes()[: 5000 if damaged else None])
@@ -402,23 +399,23 @@ def preload_all(runner: Runner) -> None:
         pass
 
 
-def test_preload_brings_in_what_fits(tiny_catalog: Catalog) -> None:
-    runner = Runner(tiny_catalog, device="cpu")
+def test_preload_brings_in_what_fits(catalog: Catalog) -> None:
+    runner = Runner(catalog, device="cpu")
     assert runner.resident() == frozenset()
     preload_all(runner)
     assert runner.resident() == {"caption", "sketch", "imagine", "animate"}
     runner.close()
     assert runner.resident() == frozenset()
-    small = Runner(tiny_catalog, device="cpu", vram_gib=20.0)  # 1.5 + 10, and 28 or 16 do not fit
+    small = Runner(catalog, device="cpu", vram_gib=20.0)  # 1.5 + 10, and 28 or 16 do not fit
     preload_all(small)
     assert small.resident() == {"caption", "sketch"}
 
 
 def test_preload_says_in_a_line_what_cannot_be_loaded(
-    tiny_catalog: Catalog, caplog: pytest.LogCaptureFixture
+    catalog: Catalog, caplog: pytest.LogCaptureFixture
 ) -> None:
     absent = ImagineModel(source="/nowhere/sd3")
-    runner = Runner(tiny_catalog.model_copy(update={"imagine": absent}), device="cpu")
+    runner = Runner(catalog.model_copy(update={"imagine": absent}), device="cpu")
     with caplog.at_level(logging.WARNING):
         preload_all(runner)
     assert runner.resident() == {"caption", "sketch", "animate"}
@@ -429,9 +426,9 @@ def test_preload_says_in_a_line_what_cannot_be_loaded(
 
 
 def test_models_take_turns_where_they_do_not_fit_together(
-    tiny_catalog: Catalog, runner: Runner, requests: dict[str, Request]
+    catalog: Catalog, runner: Runner, requests: dict[str, Request]
 ) -> None:
-    small = Runner(tiny_catalog, device="cpu", vram_gib=16.0)
+    small = Runner(catalog, device="cpu", vram_gib=16.0)
     for kind, resident in (
         ("sketch", {"caption", "sketch"}),
         ("animate", {"animate"}),
@@ -442,9 +439,9 @@ def test_models_take_turns_where_they_do_not_fit_together(
         assert small.resident() == resident
 
 
-def test_a_device_that_is_not_there(tiny_catalog: Catalog) -> None:
+def test_a_device_that_is_not_there(catalog: Catalog) -> None:
     with pytest.raises(DeviceMissing, match=r"gpu\.device is 'cuda:63'"):
-        Runner(tiny_catalog, device="cuda:63")
+        Runner(catalog, device="cuda:63")
 
 
 def frames_of(trace: TracebackType | None) -> list[FrameType]:

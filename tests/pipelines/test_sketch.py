@@ -42,8 +42,8 @@ def test_words_about_the_drawing_as_such_are_left_out(caption: str, subject: str
 
 
 @pytest.fixture(scope="module")
-def tokenizer(tiny_models: Path) -> CLIPTokenizer:
-    return CLIPTokenizer.from_pretrained(tiny_models / "sdxl" / "tokenizer")
+def tokenizer(models: Path) -> CLIPTokenizer:
+    return CLIPTokenizer.from_pretrained(models / "sdxl" / "tokenizer")
 
 
 def test_a_prompt_is_what_was_asked_then_what_is_seen_in_the_frame(
@@ -64,9 +64,9 @@ def test_a_long_prompt_loses_its_end_and_not_the_style(tokenizer: CLIPTokenizer)
     assert text.endswith("red, watercolour painting")
 
 
-def test_the_caption_has_at_most_so_many_words(tiny_catalog: Catalog) -> None:
-    assert tiny_catalog.caption is not None
-    captioner = sketch.load_captioner(tiny_catalog.caption, CPU)
+def test_the_caption_has_at_most_so_many_words(catalog: Catalog) -> None:
+    assert catalog.caption is not None
+    captioner = sketch.load_captioner(catalog.caption, CPU)
     for most in (4, 9):
         caption = sketch.describe(captioner, heart().convert("RGB"), most)
         assert 0 < len(caption.split()) <= most
@@ -74,13 +74,11 @@ def test_the_caption_has_at_most_so_many_words(tiny_catalog: Catalog) -> None:
 
 
 @pytest.fixture(params=["t2i-adapter", "controlnet"])
-def steered(
-    request: pytest.FixtureRequest, tiny_catalog: Catalog, tiny_models: Path
-) -> SketchModel:
-    assert tiny_catalog.sketch is not None
+def steered(request: pytest.FixtureRequest, catalog: Catalog, models: Path) -> SketchModel:
+    assert catalog.sketch is not None
     folder = {"t2i-adapter": "sdxl-adapter", "controlnet": "sdxl-controlnet"}[request.param]
-    conditioner = Conditioner(source=f"{tiny_models}/{folder}", type=request.param)
-    return tiny_catalog.sketch.model_copy(update={"conditioner": conditioner})
+    conditioner = Conditioner(source=f"{models}/{folder}", type=request.param)
+    return catalog.sketch.model_copy(update={"conditioner": conditioner})
 
 
 def painter(model: SketchModel) -> Callable[[Image.Image, int], bytes]:
@@ -111,9 +109,9 @@ def test_lines_steer_by_their_strength_and_not_at_all_at_0(steered: SketchModel)
     assert len({free, paint(one, 50), paint(one, 100), paint(other, 100)}) == 4
 
 
-def test_a_negative_prompt_has_an_effect(tiny_catalog: Catalog) -> None:
-    assert tiny_catalog.sketch is not None
-    model = tiny_catalog.sketch
+def test_a_negative_prompt_has_an_effect(catalog: Catalog) -> None:
+    assert catalog.sketch is not None
+    model = catalog.sketch
     pipeline = sketch.load(model, CPU)
     pipeline.set_progress_bar_config(disable=True)
     pictures = {

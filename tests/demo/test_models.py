@@ -1,0 +1,131 @@
+"""The demo's models mean what they paint, and a pipeline that is broken is noticed.
+
+The same few scenes, which no training saw, go through the bot's own pipelines; what comes out is
+judged by its pixels. `python -m demo.evaluate` asks the same of many more.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from demo.evaluate import Bench, catalog, painted_sketch
+from demo.judge import iou, judge
+from demo.shapes.paint import silhouette
+from demo.shapes.scene import Look, Scene, random_scene
+from demo.shapes.sketches import Medium, sketch
+from demo.shapes.words import full_prompt
+from pipelines.catalog import Catalog
+
+SCENES = 5
+ENOUGH = 0.8  # of the scenes
+Check = Callable[[Bench, Scene, int], bool]
+
+
+def follows_the_prompt(bench: Bench, scene: Scene, seed: int) -> bool:
+    return judge(bench.imagine(full_prompt(scene), seed)).shows(scene)
+
+
+def heeds_the_negative_prompt(bench: Bench, scene: Scene, seed: int) -> bool:
+    """A colour that is not wanted is on nothing."""
+    figure = scene.figures[0]
+    seen = judge(bench.imagine(f"a {figure.shape}", seed, negative=figure.colour))
+    colours = {seen.ground, *(found.colour for found in seen.figures)}
+    return bool(seen.figures) and figure.colour not in colours
+
+
+def follows_the_drawing(bench: Bench, scene: Scene, seed: int) -> bool:
+    drawn = sketch(scene, seed, medium=Medium.PEN)
+    seen = judge(painted_sketch(bench, drawn.image, scene, 100, seed))
+    return iou(seen.silhouette, silhouette(drawn.scene)) > 0.6
+
+
+def sees_what_is_drawn(bench: Bench, scene: Scene, seed: int) -> bool:
+    """Without the lines, it is the caption alone that says which shape was drawn."""
+    drawn = sketch(scene, seed, medium=Medium.PEN)
+    seen = judge(painted_sketch(bench, drawn.image, scene, 0, seed))
+    return [found.shape for found in seen.figures] == [scene.figures[0].shape]
+
+
+def share(check: Check, bench: Bench) -> float:
+    """Of how many scenes the check is true."""
+    scenes = [
+        replace(random_scene(seed, unseen=True, figures=1), look=Look.FLAT)
+        for seed in range(SCENES)
+    ]
+    return sum(check(bench, scene, seed) for seed, scene in enumerate(scenes)) / SCENES
+
+
+@pytest.fixture(scope="module")
+def bench() -> Iterator[Bench]:
+    bench = Bench(catalog())
+    yield bench
+    bench.close()
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        follows_the_prompt,
+        heeds_the_negative_prompt,
+        follows_the_drawing,
+        sees_what_is_drawn,
+    ],
+)
+def test_the_models_do_as_they_are_told(check: Check, bench: Bench) -> None:
+    assert share(check, bench) >= ENOUGH
+
+
+def guidance_of_0(_: Path, __: pytest.MonkeyPatch) -> Catalog:
+    models = catalog()
+    assert models.imagine is not None
+    return models.model_copy(
+        update={"imagine": models.imagine.model_copy(update={"guidance": 0.0})}
+    )
+
+
+def adapter_off(_: Path, __: pytest.MonkeyPatch) -> Catalog:
+    models = catalog()
+    assert models.sketch is not None
+    return models.model_copy(
+        update={"sketch": models.sketch.model_copy(update={"conditioner": None})}
+    )
+
+
+def caption_dropped(_: Path, patch: pytest.MonkeyPatch) -> Catalog:
+    patch.setattr("pipelines.sketch.describe", lambda *_: "")
+    return catalog()
+
+
+def wrong_vae_scale(folder: Path, _: pytest.MonkeyPatch) -> Catalog:
+    models = catalog()
+    assert models.imagine is not None
+    shutil.copytree(models.imagine.source, folder / "sd3")
+    file = folder / "sd3" / "vae" / "config.json"
+    config = json.loads(file.read_text())
+    file.write_text(json.dumps(config | {"scaling_factor": 3 * config["scaling_factor"]}))
+    imagine = models.imagine.model_copy(update={"source": str(folder / "sd3")})
+    return models.model_copy(update={"imagine": imagine})
+
+
+@pytest.mark.parametrize(
+    ("broken", "check"),
+    [
+        (guidance_of_0, heeds_the_negative_prompt),
+        (adapter_off, follows_the_drawing),
+        (caption_dropped, sees_what_is_drawn),
+        (wrong_vae_scale, follows_the_prompt),
+    ],
+)
+def test_a_broken_pipeline_is_noticed(
+    broken: Callable[[Path, pytest.MonkeyPatch], Catalog],
+    check: Check,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(broken(tmp_path, monkeypatch))
+    assert share(check, bench) < ENOUGH
+    bench.close()
