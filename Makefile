@@ -23,4 +23,4 @@ lint: .venv/ready
 	touch $@
 
 clean:
-	rm -rf .venv demo/out demo/.models
+	rm -rf .venv demo/out

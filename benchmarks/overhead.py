@@ -43,7 +43,6 @@ from bot.config import Config, LimitsConfig, StorageConfig, load_config
 from bot.executors.thread import ThreadExecutor
 from bot.jobs.events import Event, JobEnded, JobQueued
 from demo.sample import draw_sample
-from demo.tiny import ensure
 from pipelines.catalog import Catalog
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import ImagineRequest, Request
@@ -191,7 +190,6 @@ class Bench:
 @asynccontextmanager
 async def open_bench(folder: Path) -> AsyncIterator[Bench]:
     """The real app on the demo's models, connected."""
-    ensure(DEMO / ".models")
     config = Config(
         storage=StorageConfig(folder=folder),
         limits=LimitsConfig(waiting_per_member=BATCH),

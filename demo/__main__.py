@@ -14,7 +14,6 @@ from bot.config import StorageConfig, load_config
 from bot.log import set_up_logging
 from demo.channel import Channel, Shown, open_channel, open_page
 from demo.sample import draw_sample
-from demo.tiny import ensure
 from pipelines.contract.errors import AtelierError
 
 HERE = Path(__file__).parent
@@ -44,8 +43,6 @@ async def _demo(*, once: bool, port: int) -> int:
     """Open the channel, perform, and serve the page unless `once`. Returns how many failed."""
     config = load_config(HERE / "config.toml")
     set_up_logging(config.log)
-    with console.status("Building small models …"):
-        ensure(HERE / ".models")
     with tempfile.TemporaryDirectory(prefix="atelier-demo-") as folder:
         storage = StorageConfig(folder=Path(folder))
         async with open_channel(config.model_copy(update={"storage": storage})) as channel:

@@ -12,7 +12,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 
-from demo.tiny import ensure
 from pipelines.catalog import Catalog
 
 ROOT = Path(__file__).parent.parent
@@ -24,7 +23,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     for model in (ROOT / "demo" / "weights").iterdir():
         (folder / model.name).symlink_to(model)
-    (folder / "svd").symlink_to(ensure(ROOT / "demo" / ".models") / "svd")
     write_controlnet(folder / "sdxl" / "unet", folder / "sdxl-controlnet")
     return folder
 

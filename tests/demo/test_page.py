@@ -99,7 +99,7 @@ def test_the_video_plays(page: Page) -> None:
         }"""
     )
     size = video.evaluate("video => [video.videoWidth, video.videoHeight]")
-    assert size == [192, 192]
+    assert size == [256, 256]
 
 
 def test_a_typed_prompt_becomes_a_picture_and_again_another(page: Page) -> None:
