@@ -18,6 +18,7 @@ from pipelines.contract.errors import AtelierError
 
 HERE = Path(__file__).parent
 OUT = HERE / "out"
+WISH = "yellow on a purple background"
 PROMPT = "a red star on a blue background"
 console = Console(highlight=False)
 
@@ -62,7 +63,9 @@ async def _perform_all(channel: Channel) -> int:
     OUT.mkdir(exist_ok=True)
     (OUT / "drawing.png").write_bytes(drawing.getvalue())
     console.print("The bot is up. A member types three commands:")
-    sketch = await channel.perform("sketch", drawing=("drawing.png", drawing.getvalue()))
+    sketch = await channel.perform(
+        "sketch", drawing=("drawing.png", drawing.getvalue()), prompt=WISH, seed=7
+    )
     imagine = await channel.perform("imagine", prompt=PROMPT, seed=7)
     animate = await channel.perform("animate", prompt=PROMPT, seed=7)
     return sum(
