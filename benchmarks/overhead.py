@@ -9,8 +9,8 @@ thread of the same process:
   policy's choice, the lease and its commit, the way to the thread and back, the progress that is
   shown in Discord meanwhile, and what all that costs the run itself.
 
-**overhead** is the median of the difference, job by job. Both ways encode the same PNG inside the
-run, so encoding cancels out. Three more figures stand beside it. *Rendered*: the same until the
+**overhead** is the median of the difference, job by job. Neither way encodes the PNG inside the
+run: who asks for its bytes does. Three more figures stand beside it. *Rendered*: the same until the
 picture is on disk and the store says so, during which the GPU thread could go on. *In a queue*:
 from the begin of one run to the begin of the next while six jobs wait and the results of those
 before are stored and uploaded. *Journey*: from the command on Discord's side to the picture there.

@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import os
 import time
 from typing import Self
 
 from bot.client import AtelierClient
-from bot.config import Config, GpuConfig
+from bot.config import Config
 from bot.delivery import Delivery
 from bot.executors.thread import ThreadExecutor
 from bot.jobs.deliveries import Deliveries
@@ -21,7 +22,6 @@ from bot.jobs.worker import Worker
 from bot.metrics import Metrics
 from bot.tasks import Tasks
 from bot.ui.progress import ProgressBoard
-from pipelines.catalog import Catalog
 from pipelines.contract.runner import RunnerLike
 
 log = logging.getLogger(__name__)
@@ -134,11 +134,13 @@ class App:
 
 def _executor(config: Config) -> Executor:
     """A thread of this process. It alone imports torch, after the commands are ready."""
-    gpu, catalog = config.gpu, config.models
-    return ThreadExecutor(lambda: _build_runner(catalog, gpu), preload=gpu.preload)
+    return ThreadExecutor(lambda: _build_runner(config), preload=config.gpu.preload)
 
 
-def _build_runner(catalog: Catalog, gpu: GpuConfig) -> RunnerLike:
+def _build_runner(config: Config) -> RunnerLike:
+    compiled = config.storage.folder / "compiled"  # else torch keeps it where a restart clears it
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
     from pipelines.runner import Runner
 
-    return Runner(catalog, gpu.device, gpu.vram_gib, gpu.models_folder)
+    gpu = config.gpu
+    return Runner(config.models, gpu.device, gpu.vram_gib, gpu.models_folder)

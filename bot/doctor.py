@@ -10,6 +10,7 @@ import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 from pathlib import Path
 
 from PIL import Image
@@ -19,10 +20,11 @@ from bot.config import Config, GpuConfig, StorageConfig, load_config, read_token
 from bot.device import require_device
 from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
 from bot.fetch import Hub, check_disk, free_bytes, is_here
-from pipelines.catalog import Catalog
+from pipelines.catalog import Catalog, ModelKey
+from pipelines.checkpoints import weigh
 from pipelines.contract.errors import AtelierError, DeviceMissing, ModelUnavailable
 from pipelines.media import encode_mp4
-from pipelines.placement import GIB
+from pipelines.placement import GIB, Card, Plan, plan_model, unmet
 
 
 class Level(StrEnum):
@@ -55,6 +57,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield check_encoder()
     yield check_storage(config.storage)
     yield from check_models(config.models, Hub(config.gpu.models_folder))
+    yield from check_plans(config.models, config.gpu)
 
 
 def check_account(config: Config) -> Iterator[Finding]:
@@ -178,3 +181,53 @@ def check_models(catalog: Catalog, hub: Hub) -> Iterator[Finding]:
         check_disk(missing, hub.folder)
     except TooLittleDisk as error:
         yield Finding(Level.PROBLEM, "disk", error.sentence)
+
+
+def check_plans(catalog: Catalog, gpu: GpuConfig) -> Iterator[Finding]:
+    """How each model would be held on this machine, and what is given up for that."""
+    from pipelines.device import card_of, choose_device
+
+    try:
+        card = card_of(choose_device(gpu.device), gpu.vram_gib)
+    except DeviceMissing:
+        return  # which check_device has said
+    yield from plans_on(card, catalog, gpu.models_folder)
+
+
+def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterator[Finding]:
+    """The plan of each model on `card`, in words."""
+    for key in ModelKey:
+        if (model := getattr(catalog, key)) is None:
+            continue
+        if lacking := unmet(model, card):
+            yield Finding(Level.PROBLEM, f"{key} fits", lacking)
+            continue
+        try:
+            weights = weigh(key, model, models_folder)
+        except ModelUnavailable:
+            continue  # which check_models has said
+        yield _plan_in_words(key, plan_model(key, model, card, weights), card)
+        if card.capability is not None and card.capability < (8, 0) and model.dtype == "bfloat16":
+            yield Finding(
+                Level.WARNING,
+                f"{key} dtype",
+                f"this card (compute capability {card.capability[0]}.{card.capability[1]}) is slow "
+                f'in bfloat16; try models.{key}.dtype = "float16"',
+            )
+
+
+def _plan_in_words(key: ModelKey, plan: Plan, card: Card) -> Finding:
+    needs = f"takes {plan.peak / GIB:.1f} GiB"
+    if card.budget < inf:
+        needs += f" of {card.budget / GIB:.1f}"
+    if not plan.fits:
+        lacks = "card" if plan.peak > card.budget else "computer's memory"
+        return Finding(
+            Level.PROBLEM,
+            f"{key} fits",
+            f"{needs} at the least; this {lacks} is too small for it. Choose a smaller checkpoint, "
+            f"a smaller size, or delete [models.{key}]",
+        )
+    if not plan.given_up:
+        return Finding(Level.FINE, f"{key} fits", needs)
+    return Finding(Level.FINE, f"{key} fits", f"{needs}, with {'; '.join(plan.given_up)}")

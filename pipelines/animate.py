@@ -1,6 +1,7 @@
 """/animate: Stable Video Diffusion moves a picture."""
 
 import math
+from functools import partial
 from typing import Any
 
 import torch
@@ -12,7 +13,7 @@ from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import AnimateRequest, Aspect
 from pipelines.loading import Loader
 from pipelines.media import encode_mp4, on_white
-from pipelines.residency import Residency
+from pipelines.models import Models
 from pipelines.steps import Steps
 
 MOST_CROPPED = 0.25  # of a side: where a picture would lose more, it is shown whole
@@ -29,14 +30,15 @@ def render(
     request: AnimateRequest,
     picture: Image.Image,
     model: AnimateModel,
-    models: Residency[Any],
+    models: Models,
     context: RunContext,
 ) -> tuple[Artifact, ...]:
     """One video that begins with `picture` (RGB or RGBA)."""
     size = shape_for(picture.size, model)
     first = fill(on_white(picture), size)
+    chunk = models.plans[ModelKey.ANIMATE].decode_chunk or model.decode_chunk
     with models.use(ModelKey.ANIMATE, context) as pipeline:
-        frames = move(pipeline, model, context, first, request.motion, request.seed)
+        frames = move(pipeline, model, context, first, request.motion, request.seed, chunk)
     context.step(Phase.ENCODING)
     facts: dict[str, str | int | float] = {"prompt": request.prompt} if request.prompt else {}
     facts |= {
@@ -46,7 +48,7 @@ def render(
         "model": model.name,
     }
     video = Artifact(
-        data=encode_mp4(frames, model.fps, facts),
+        encode=partial(encode_mp4, frames, model.fps, facts),
         media_type=MediaType.MP4,
         name=f"animate-{request.seed}.mp4",
         width=size[0],
@@ -63,8 +65,9 @@ def move(
     first: Image.Image,
     motion: int,
     seed: int,
+    chunk: int,
 ) -> list[Image.Image]:
-    """The frames of a video of the size of `first`."""
+    """The frames of a video of the size of `first`, decoded `chunk` at a time."""
     steps = Steps(context, Phase.ANIMATING, model.steps)
     with torch.inference_mode():
         frames: list[Image.Image] = pipeline(
@@ -78,7 +81,7 @@ def move(
             fps=model.fps,
             motion_bucket_id=motion,
             noise_aug_strength=model.noise,
-            decode_chunk_size=model.decode_chunk,
+            decode_chunk_size=chunk,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=steps.on_step_end,
         ).frames[0]

@@ -1,7 +1,6 @@
 """Which checkpoints serve which request, with which settings, and the styles. No torch.
 
-Sizes are in pixels, memory in GiB. `vram_gib` is what a model takes while it runs: weights and
-working memory together; the defaults were computed for the default dtypes at the default sizes.
+Sizes are in pixels.
 """
 
 from collections.abc import Iterator
@@ -58,7 +57,6 @@ class CaptionModel(Checkpoint):
     """A BLIP captioner."""
 
     dtype: Dtype = "float16"
-    vram_gib: Annotated[float, Field(gt=0)] = 1.5
     max_words: Annotated[int, Field(ge=4, le=60)] = 24
 
 
@@ -74,7 +72,6 @@ class SketchModel(Checkpoint):
     """SDXL, and what it takes from a drawing."""
 
     dtype: Dtype = "float16"
-    vram_gib: Annotated[float, Field(gt=0)] = 10.0
     vae: Checkpoint | None = None
     conditioner: Conditioner | None = None
     steps: Steps = 30
@@ -87,7 +84,8 @@ class ImagineModel(Checkpoint):
     """Stable Diffusion 3.5."""
 
     dtype: Dtype = "bfloat16"
-    vram_gib: Annotated[float, Field(gt=0)] = 28.0
+    precision: Literal["auto", "full", "fp8", "nf4"] = "auto"
+    """In what the transformer's weights are kept. `auto` is full wherever that fits."""
     steps: Steps = 28
     guidance: Guidance = 4.5
     size: Pixels = 1024
@@ -99,7 +97,6 @@ class AnimateModel(Checkpoint):
     """Stable Video Diffusion."""
 
     dtype: Dtype = "float16"
-    vram_gib: Annotated[float, Field(gt=0)] = 16.0
     steps: Steps = 25
     min_guidance: Guidance = 1.0
     max_guidance: Guidance = 3.0
@@ -121,6 +118,17 @@ class Style(_Table):
     negative: str = ""
 
 
+class Acceleration(_Table):
+    """What makes networks quicker without changing what they compute, but for the last bits."""
+
+    compile: bool = False
+    """Compile repeated blocks at the first run: minutes once, then from a cache on disk."""
+    channels_last: bool = True
+    """Keep the weights of convolutions as the quicker kernels want them."""
+    attention: Literal["auto", "flash", "cudnn", "efficient", "math"] = "auto"
+    """The attention kernel; `auto` is PyTorch's choice."""
+
+
 class Catalog(_Table):
     """All that the pipelines may load. Where a model is absent, its command says so."""
 
@@ -129,6 +137,7 @@ class Catalog(_Table):
     imagine: ImagineModel | None = None
     animate: AnimateModel | None = None
     styles: dict[StyleName, Style] = Field(default_factory=dict)
+    acceleration: Acceleration = Acceleration()
 
     def needs(self, request: Request) -> tuple[ModelKey, ...]:
         """The models that a request uses, in the order it uses them."""

@@ -5,6 +5,7 @@ checkpoint's place in the configuration, as `Catalog.checkpoints` yields it: `sk
 """
 
 import json
+import math
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -14,7 +15,14 @@ from typing import Any
 from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
-from pipelines.catalog import AnimateModel, CaptionModel, Checkpoint, ImagineModel, SketchModel
+from pipelines.catalog import (
+    AnimateModel,
+    CaptionModel,
+    Checkpoint,
+    ImagineModel,
+    ModelKey,
+    SketchModel,
+)
 from pipelines.contract.errors import ModelGated, ModelMissing, ModelUnavailable, UnsafeModel
 
 INDEX = "model_index.json"
@@ -102,8 +110,83 @@ class _Source:
             "checkpoint in the safetensors format, then run `python -m bot fetch`."
         )
 
+    def unusable_file(self, name: str) -> ModelUnavailable:
+        return unusable(
+            self.place,
+            self.checkpoint,
+            f"is not whole: {name} is cut short or damaged. Delete it and run "
+            "`python -m bot fetch`.",
+        )
+
     def unusable(self, why: str, key: str = "source") -> ModelUnavailable:
         return unusable(self.place, self.checkpoint, f"{why} Correct models.{self.place}.{key}.")
+
+
+# --- how large it is -------------------------------------------------------------------------
+
+
+def weigh(
+    key: ModelKey, model: Checkpoint, models_folder: Path | None = None
+) -> dict[str, int] | None:
+    """The bytes that each part of a model takes in its type, or None where it is not there.
+
+    Raises ModelUnavailable for what is there and cannot serve.
+    """
+    places = {"": model} | {
+        part: inner
+        for part in ("vae", "conditioner")
+        if (inner := getattr(model, part, None)) is not None
+    }
+    counts: dict[str, int] = {}
+    for part, checkpoint in places.items():
+        place = f"{key}.{part}" if part else str(key)
+        try:
+            found = count_parameters(place, checkpoint, models_folder)
+        except ModelMissing:
+            return None
+        counts |= {part: sum(found.values())} if part else found
+    size = 4 if getattr(model, "dtype", "") == "float32" else 2
+    return {part: size * count for part, count in counts.items()}
+
+
+def count_parameters(
+    place: str, checkpoint: Checkpoint, models_folder: Path | None = None
+) -> dict[str, int]:
+    """The number of parameters of each part that has weights; a single model's part is "model".
+
+    Read from the files' headers, which also tells a file that is not whole. Raises as `locate`
+    does, and ModelUnavailable for a damaged file.
+    """
+    source = _Source(place, checkpoint)
+    folder = locate(place, checkpoint, models_folder)
+    names = set(_files(folder))
+    counts: dict[str, int] = {}
+    for part in _parts(source, _read_index(source, folder)):
+        for name in _weights(part, names, checkpoint.variant):
+            if name.endswith(".safetensors"):
+                key = part.folder or "model"
+                counts[key] = counts.get(key, 0) + _parameters(source, folder / name)
+    return counts
+
+
+def _parameters(source: _Source, file: Path) -> int:
+    """How many numbers a safetensors file holds.
+
+    It begins with the length of its header in eight bytes, little-endian; the header is JSON, and
+    says of each tensor its shape and where its bytes begin and end after the header.
+    https://github.com/huggingface/safetensors#format
+    """
+    try:
+        with file.open("rb") as opened:
+            length = int.from_bytes(opened.read(8), "little")
+            tensors = json.loads(opened.read(min(length, file.stat().st_size)))
+        tensors.pop("__metadata__", None)
+        end = 8 + length + max(tensor["data_offsets"][1] for tensor in tensors.values())
+        if file.stat().st_size != end:
+            raise ValueError
+        return sum(math.prod(tensor["shape"]) for tensor in tensors.values())
+    except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        raise source.unusable_file(file.name) from None
 
 
 # --- what is on disk ----------------------------------------------------------------------------

@@ -3,14 +3,17 @@
 import gc
 import math
 import os
+from importlib.util import find_spec
 
+import psutil
 import torch
 
 from pipelines.catalog import Dtype
 from pipelines.contract.errors import DeviceMissing
-from pipelines.placement import GIB
+from pipelines.placement import GIB, Card
 
 _RESERVE = GIB  # for the CUDA context and the desktop
+_FOR_MODELS = 0.75  # of RAM
 
 
 def choose_device(name: str) -> torch.device:
@@ -43,15 +46,26 @@ def leave_a_core(device: torch.device) -> None:
         torch.set_num_threads(min(torch.get_num_threads(), spare))
 
 
-def budget_of(device: torch.device, vram_gib: float | None) -> float:
-    """The bytes that models may take: as configured, else the card less a reserve."""
+def card_of(device: torch.device, vram_gib: float | None) -> Card:
+    """What models may take: of the card as configured, else all but a reserve; of RAM, most.
+
+    A CPU's memory is not reckoned: what it holds is in RAM once, and never moves.
+    """
+    if device.type == "cpu":
+        return Card("cpu", budget=math.inf if vram_gib is None else vram_gib * GIB)
     if vram_gib is not None:
-        return vram_gib * GIB
-    if device.type == "cuda":
-        return float(torch.cuda.get_device_properties(device).total_memory - _RESERVE)
-    if device.type == "mps":
-        return float(torch.mps.recommended_max_memory() - _RESERVE)
-    return math.inf
+        budget = vram_gib * GIB
+    elif device.type == "cuda":
+        budget = float(torch.cuda.get_device_properties(device).total_memory - _RESERVE)
+    else:
+        budget = float(torch.mps.recommended_max_memory() - _RESERVE)
+    return Card(
+        device.type,
+        budget,
+        ram=_FOR_MODELS * psutil.virtual_memory().total,
+        capability=torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
+        packages=frozenset(name for name in ("bitsandbytes",) if find_spec(name)),
+    )
 
 
 def dtype_on(device: torch.device, dtype: Dtype) -> torch.dtype:

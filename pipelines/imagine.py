@@ -1,6 +1,7 @@
 """/imagine: Stable Diffusion 3.5 paints a prompt."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -9,10 +10,12 @@ from PIL import Image
 from pipelines.catalog import ImagineModel, ModelKey, dimensions
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
-from pipelines.contract.requests import MAX_SEED, ImagineRequest
+from pipelines.contract.requests import MAX_SEED, AnimateRequest, ImagineRequest
+from pipelines.device import dtype_on
 from pipelines.loading import Loader
 from pipelines.media import encode_png
-from pipelines.residency import Residency
+from pipelines.models import EMBEDS, Embeddings, Models, Question
+from pipelines.placement import TEXT, Precision
 from pipelines.steps import Steps
 
 
@@ -20,11 +23,48 @@ def load(model: ImagineModel, loader: Loader) -> Any:
     """The StableDiffusion3Pipeline of a catalogue entry, in RAM."""
     from diffusers import StableDiffusion3Pipeline
 
-    return loader.load(StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype)
+    parts = {}
+    if loader.precision is Precision.NF4:
+        parts["quantization_config"] = _nf4(dtype_on(loader.device, model.dtype))
+    pipeline = loader.load(StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype, **parts)
+    if loader.precision is Precision.FP8:
+        _keep_in_eight_bits(pipeline.transformer)
+    return pipeline
+
+
+def _keep_in_eight_bits(transformer: Any) -> None:
+    """Keep weights in fp8, of which each is cast when its layer computes.
+
+    diffusers' `enable_layerwise_casting` would leave out whatever is called a norm, and with it
+    the modulations, a third of the weights.
+    """
+    from diffusers.hooks import apply_layerwise_casting
+
+    apply_layerwise_casting(
+        transformer,
+        storage_dtype=torch.float8_e4m3fn,
+        compute_dtype=transformer.dtype,
+        skip_modules_pattern=("pos_embed", "time_text_embed", "norm_out", "^proj_out$"),
+    )
+
+
+def _nf4(dtype: torch.dtype) -> Any:
+    """Have the transformer read in four bits; it computes in `dtype`."""
+    from diffusers import PipelineQuantizationConfig
+
+    return PipelineQuantizationConfig(
+        quant_backend="bitsandbytes_4bit",
+        quant_kwargs={
+            "load_in_4bit": True,
+            "bnb_4bit_quant_type": "nf4",
+            "bnb_4bit_compute_dtype": dtype,
+        },
+        components_to_quantize=["transformer"],
+    )
 
 
 def render(
-    request: ImagineRequest, model: ImagineModel, models: Residency[Any], context: RunContext
+    request: ImagineRequest, model: ImagineModel, models: Models, context: RunContext
 ) -> tuple[Artifact, ...]:
     """Paint `request.count` pictures. The picture of a seed is the same whatever the count."""
     seeds = [(request.seed + i) % (MAX_SEED + 1) for i in range(request.count)]
@@ -45,7 +85,7 @@ def render(
 
 def paint(
     model: ImagineModel,
-    models: Residency[Any],
+    models: Models,
     context: RunContext,
     *,
     prompt: str,
@@ -58,42 +98,66 @@ def paint(
     The prompt is encoded once; the pictures are made one after the other. A batch would be up to
     a tenth faster at this size, and would change a picture's last bits with its neighbours.
     """
+    told = models.answer(
+        ModelKey.IMAGINE,
+        TEXT,
+        context,
+        _question(model, models.device, prompt, negative),
+        lambda: _coming(context, model, models.device),
+    )
     with models.use(ModelKey.IMAGINE, context) as pipeline, torch.inference_mode():
         steps = Steps(context, Phase.PAINTING, model.steps * len(seeds))
-        embeds = _encode(pipeline, model, prompt, negative)
-        return [_paint_one(pipeline, model, embeds, size, seed, steps) for seed in seeds]
+        return [_paint_one(pipeline, model, told, size, seed, steps) for seed in seeds]
 
 
-def _encode(pipeline: Any, model: ImagineModel, prompt: str, negative: str) -> dict[str, Any]:
-    """The prompts as the transformer reads them, named as the pipeline's arguments are."""
+def _question(
+    model: ImagineModel, device: torch.device, prompt: str, negative: str
+) -> Question[Embeddings]:
+    """What the text encoders say of the prompts."""
+    return Question(
+        (prompt, negative),
+        lambda pipeline: encode(pipeline, device, model, prompt, negative),
+    )
+
+
+def _coming(
+    context: RunContext, model: ImagineModel, device: torch.device
+) -> Iterator[Question[Embeddings]]:
+    """Their questions about the prompts of the runs that come next."""
+    for request in context.coming:
+        if isinstance(request, ImagineRequest):
+            yield _question(model, device, request.prompt, request.negative)
+        elif isinstance(request, AnimateRequest) and request.prompt:
+            yield _question(model, device, request.prompt, "")
+
+
+def encode(
+    pipeline: Any, device: torch.device, model: ImagineModel, prompt: str, negative: str
+) -> Embeddings:
+    """The prompts as the transformer reads them."""
     embeds = pipeline.encode_prompt(
         prompt=prompt,
         prompt_2=None,
         prompt_3=None,
         negative_prompt=negative,
+        device=device,
         do_classifier_free_guidance=model.guidance > 1,
         max_sequence_length=model.text_tokens,
     )
-    names = (
-        "prompt_embeds",
-        "negative_prompt_embeds",
-        "pooled_prompt_embeds",
-        "negative_pooled_prompt_embeds",
-    )
-    return dict(zip(names, embeds, strict=True))
+    return dict(zip(EMBEDS, embeds, strict=True))
 
 
 def _paint_one(
     pipeline: Any,
     model: ImagineModel,
-    embeds: dict[str, Any],
+    told: Embeddings,
     size: tuple[int, int],
     seed: int,
     steps: Steps,
 ) -> Image.Image:
     width, height = size
     image: Image.Image = pipeline(
-        **embeds,
+        **told,
         width=width,
         height=height,
         num_inference_steps=model.steps,
@@ -113,7 +177,7 @@ def _artifact(
         facts["negative"] = request.negative
     facts |= {"steps": model.steps, "model": model.name}
     return Artifact(
-        data=encode_png(image, facts),
+        encode=partial(encode_png, image, facts),
         media_type=MediaType.PNG,
         name=f"imagine-{seed}.png",
         width=image.width,

@@ -12,16 +12,21 @@ from safetensors import SafetensorError
 from pipelines.catalog import Checkpoint, Dtype
 from pipelines.checkpoints import locate, unusable
 from pipelines.device import dtype_on
+from pipelines.placement import Precision
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Loader:
-    """Reads checkpoints for one device: safetensors only, no code of theirs, never the network."""
+    """Reads checkpoints for one device: safetensors only, no code of theirs, never the network.
+
+    `precision` is in what the denoiser is to be kept, for the models that can be kept in less.
+    """
 
     device: torch.device
     models_folder: Path | None = None
+    precision: Precision = Precision.FULL
 
     def load(
         self, cls: Any, place: str, checkpoint: Checkpoint, dtype: Dtype, **parts: object

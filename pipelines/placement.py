@@ -1,34 +1,334 @@
-"""How a model fits a card. Pure: sizes in, a choice out."""
+"""How the models fit a card: what is kept there, what waits in RAM, what is given up. Pure.
 
-from dataclasses import dataclass
+    plan = plan_model(ModelKey.IMAGINE, catalog.imagine, card)
+
+A pipeline is a few *groups* of parts that are needed one after the other: its text encoders, its
+denoiser, its decoder. A group is on the card for its turn, and stays there as long as nothing else
+needs the room (`pipelines.residency`). So what has to fit at once is the largest group with its
+working memory, not the whole pipeline. Where that is too much, concessions are made, the
+quickest ones that do, each named for the owner with the setting that decides it.
+
+All sizes are bytes. Weights are those of the checkpoint at hand, or of the usual one; working
+memory was computed for the architectures at their usual size (docs/performance.md) and grows with
+the pixels.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
+from itertools import combinations
+from math import inf
+from typing import Any
+
+from pipelines.catalog import AnimateModel, CaptionModel, ImagineModel, ModelKey, SketchModel
 
 GIB = 2**30
+_MARGIN = 1.5  # GiB at most, for what libraries take beside the tensors
+_WINDOW = 0.1  # of streamed weights that are on the card: two blocks of about forty, and the VAE
+Model = CaptionModel | SketchModel | ImagineModel | AnimateModel
 
 
-class Fit(StrEnum):
-    """Whether a model is on the GPU as a whole or part by part."""
+class Held(StrEnum):
+    """Where the weights of a group are."""
 
-    WHOLE = "whole"
-    OFFLOADED = "offloaded"
-    """In RAM; each part visits the GPU for its turn. Slower, but it needs room for one part."""
+    CARD = "on the card"
+    """For its turn, and as long as there is room."""
+    STREAMED = "streamed"
+    """In RAM; block after block visits the card while the one before it computes."""
+
+
+class Precision(StrEnum):
+    """In what the weights of a group are kept."""
+
+    FULL = "full"
+    FP8 = "fp8"
+    NF4 = "nf4"
+
+
+_SHARES = {Precision.FULL: 1.0, Precision.FP8: 0.5, Precision.NF4: 0.28}
+"""Of 16-bit weights. NF4 has its scales, and leaves some layers as they are."""
 
 
 @dataclass(frozen=True, slots=True)
-class Placement:
-    """How a model is held, and the bytes that the GPU reserves for it while it is resident."""
+class Card:
+    """What models run on. `budget` is what they may take of it, `ram` what they may take of RAM.
 
-    fit: Fit
-    size: int
-
-
-def place(vram_gib: float, budget: float, *, divisible: bool = True) -> Placement:
-    """The placement of a model that takes `vram_gib` as a whole on a card of `budget` bytes.
-
-    Budgets may be infinite: a CPU's is. A model that exceeds the budget takes all of it, so that
-    nothing else is resident beside it. What is not `divisible` is tried as a whole all the same.
+    `capability` is NVIDIA's compute capability; `packages` are the optional ones that are there.
     """
-    size = int(vram_gib * GIB)
-    if size <= budget:
-        return Placement(Fit.WHOLE, size)
-    return Placement(Fit.OFFLOADED if divisible else Fit.WHOLE, int(budget))
+
+    kind: str
+    budget: float = inf
+    ram: float = inf
+    capability: tuple[int, int] | None = None
+    packages: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Parts of a pipeline that are on the card at the same time."""
+
+    weights: int
+    working: int
+    held: Held = Held.CARD
+    precision: Precision = Precision.FULL
+
+    @property
+    def size(self) -> int:
+        """What its weights take of the card."""
+        return round(self.kept * (_WINDOW if self.held is Held.STREAMED else 1.0))
+
+    @property
+    def kept(self) -> int:
+        """What its weights take in their precision, wherever they are."""
+        return round(self.weights * _SHARES[self.precision])
+
+    @property
+    def peak(self) -> int:
+        """What it takes of the card during its turn."""
+        return self.size + self.working
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one model is held, and how its pipeline is told to save memory."""
+
+    groups: Mapping[str, Group]
+    tiled: bool = False
+    decode_chunk: int | None = None
+    split_guidance: bool = False
+    chunked: bool = False
+    given_up: tuple[str, ...] = ()
+    cost: float = 0.0
+    fits: bool = True
+
+    @property
+    def peak(self) -> int:
+        """The most that is on the card at any time."""
+        return max(group.peak for group in self.groups.values())
+
+    @property
+    def in_ram(self) -> int:
+        """What its copy in RAM takes, from which it is moved to the card."""
+        return sum(group.kept for group in self.groups.values())
+
+
+# --- what models take ---------------------------------------------------------------------------
+
+USUAL: Mapping[ModelKey, Mapping[str, int]] = {
+    ModelKey.CAPTION: {"model": 470_000_000},
+    ModelKey.SKETCH: {
+        "text_encoder": 123_000_000,
+        "text_encoder_2": 695_000_000,
+        "unet": 2_567_000_000,
+        "vae": 84_000_000,
+        "conditioner": 77_000_000,
+    },
+    ModelKey.IMAGINE: {
+        "text_encoder": 124_000_000,
+        "text_encoder_2": 695_000_000,
+        "text_encoder_3": 4_762_000_000,
+        "transformer": 8_057_000_000,
+        "vae": 84_000_000,
+    },
+    ModelKey.ANIMATE: {
+        "image_encoder": 632_000_000,
+        "unet": 1_525_000_000,
+        "vae": 98_000_000,
+    },
+}
+"""Parameters of the parts of the checkpoints that config.example.toml names."""
+
+TEXT, PAINTER = "text", "painter"
+"""The groups: what reads a prompt, and what paints with what it says."""
+
+
+def group_of(part: str) -> str:
+    """The group that a part of a pipeline belongs to."""
+    return TEXT if part.startswith("text_encoder") else PAINTER
+
+
+def _room(floor: float) -> int:
+    """Working memory whose tensors alone take `floor` GiB: libraries take more beside them."""
+    return round((floor + min(2 * floor, _MARGIN)) * GIB)
+
+
+def _working(model: Model, plan: Plan) -> dict[str, int]:
+    """Working memory of each group's turn, by the computed floors of the three architectures."""
+    if isinstance(model, CaptionModel):
+        return {PAINTER: _room(0.1)}
+    if isinstance(model, AnimateModel):
+        pixels = model.width * model.height / (1024 * 576)
+        step = 2.1 if plan.chunked else 3.7 if plan.split_guidance else 7.7
+        decode = 1.125 * min(plan.decode_chunk or model.decode_chunk, model.frames)
+        return {PAINTER: max(_room(step * pixels * model.frames / 25), _room(decode * pixels))}
+    pixels = model.size**2 / 1024**2
+    step = 0.31 if isinstance(model, SketchModel) else 0.5
+    decode = min(0.38, 1.5 * pixels) if plan.tiled else 1.5 * pixels
+    return {TEXT: _room(0.05), PAINTER: max(_room(step * pixels), _room(decode))}
+
+
+# --- what can be given up -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Concession:
+    """Something given up for room: what it costs, what the owner reads, and what it does.
+
+    `cost` is by how many seconds a run takes longer, very roughly: it orders what is tried. What
+    changes pictures costs more than all that does not.
+    """
+
+    cost: float
+    text: str
+    apply: Callable[[Plan], Plan]
+
+
+LOSSY = 1000.0
+_BUS = 20 * GIB  # a second, from pinned memory to the card
+
+
+def _concessions(key: ModelKey, model: Model, card: Card) -> Iterator[_Concession]:
+    """All that this model could give up on this card."""
+    if isinstance(model, SketchModel | ImagineModel):
+        yield _Concession(
+            0.3,
+            f"pictures decoded in tiles (a lower models.{key}.size spares that)",
+            lambda plan: replace(plan, tiled=True),
+        )
+    if isinstance(model, AnimateModel):
+        yield from _of_videos(model)
+    if card.kind == "cuda" and not isinstance(model, CaptionModel):
+        yield _stream(PAINTER, "the model", 1.0 if isinstance(model, AnimateModel) else 4.0)
+        if not isinstance(model, AnimateModel):
+            yield _stream(TEXT, "the text encoders", 0.2)
+    if isinstance(model, ImagineModel) and model.precision == "auto":
+        for precision in _precisions(card):
+            yield _quantise(precision)
+
+
+def _of_videos(model: AnimateModel) -> Iterator[_Concession]:
+    chunk, cost = model.decode_chunk, 0.3
+    while chunk > 1:
+        chunk //= 2
+        yield _Concession(
+            cost,
+            f"{chunk} frame{'s' * (chunk > 1)} decoded at a time (models.animate.decode_chunk)",
+            lambda plan, chunk=chunk: replace(  # type: ignore[misc]
+                plan, decode_chunk=min(chunk, plan.decode_chunk or chunk)
+            ),
+        )
+        cost += 0.3
+    yield _Concession(
+        1.5,
+        "both halves of guidance one after the other (fewer models.animate.frames spare that)",
+        lambda plan: replace(plan, split_guidance=True),
+    )
+    yield _Concession(
+        4.0,
+        "frames taken part by part (fewer models.animate.frames spare that)",
+        lambda plan: replace(plan, split_guidance=True, chunked=True),
+    )
+
+
+def _stream(name: str, what: str, cost: float) -> _Concession:
+    return _Concession(
+        cost,
+        f"{what} streamed from RAM while computing (more gpu.vram_gib spares that)",
+        lambda plan: _with_group(plan, name, held=Held.STREAMED),
+    )
+
+
+def _quantise(precision: Precision) -> _Concession:
+    return _Concession(
+        LOSSY * (1 if precision is Precision.FP8 else 2),
+        f"the model in {precision}, which changes pictures a little (models.imagine.precision)",
+        lambda plan: _with_group(plan, PAINTER, precision=precision),
+    )
+
+
+def _precisions(card: Card) -> Iterator[Precision]:
+    """What the card and the packages that are there can do."""
+    if card.kind == "cuda":
+        yield Precision.FP8
+        if "bitsandbytes" in card.packages:
+            yield Precision.NF4
+
+
+def _with_group(plan: Plan, name: str, **changes: Any) -> Plan:
+    return replace(plan, groups={**plan.groups, name: replace(plan.groups[name], **changes)})
+
+
+def unmet(model: Model, card: Card) -> str | None:
+    """What a configured model needs that is not there, as a sentence, else None."""
+    if not isinstance(model, ImagineModel) or model.precision != "nf4":
+        return None
+    otherwise = 'or set models.imagine.precision to "auto" or "fp8".'
+    if card.kind != "cuda":
+        return (
+            f'models.imagine.precision is "nf4", which needs an NVIDIA card; use one, {otherwise}'
+        )
+    if "bitsandbytes" not in card.packages:
+        return (
+            'models.imagine.precision is "nf4", which needs bitsandbytes: '
+            f"`pip install bitsandbytes`, {otherwise}"
+        )
+    return None
+
+
+# --- the choice ---------------------------------------------------------------------------------
+
+
+def plan_model(
+    key: ModelKey, model: Model, card: Card, weights: Mapping[str, int] | None = None
+) -> Plan:
+    """The plan that fits `card` for the least time, and changes pictures only if it must.
+
+    `weights` are the bytes of each part on the card; by default those of the usual checkpoint.
+    Where nothing fits, the plan that takes least, with `fits` False.
+    """
+    groups: dict[str, Group] = {}
+    for part, size in (weights or _usual(key, model)).items():
+        before = groups.get(name := group_of(part), Group(0, 0))
+        groups[name] = replace(before, weights=before.weights + size)
+    if isinstance(model, ImagineModel) and model.precision not in ("auto", "full"):
+        groups[PAINTER] = replace(groups[PAINTER], precision=Precision(model.precision))
+    whole = Plan(groups)
+    options = list(_concessions(key, model, card))
+    tried = [_with_working(whole, model)]
+    for count in range(1, len(options) + 1):
+        for chosen in combinations(options, count):
+            plan = whole
+            for concession in chosen:
+                plan = concession.apply(plan)
+            texts = tuple(concession.text for concession in chosen)
+            cost = sum(concession.cost for concession in chosen)
+            tried.append(_with_working(replace(plan, given_up=texts, cost=cost), model))
+    tried = [replace(plan, cost=plan.cost + _moving(plan, card.budget)) for plan in tried]
+    fitting = [plan for plan in tried if plan.peak <= card.budget and plan.in_ram <= card.ram]
+    if fitting:
+        return min(fitting, key=lambda plan: (plan.cost, plan.peak))
+    return replace(min(tried, key=lambda plan: (plan.peak, plan.cost)), fits=False)
+
+
+def _moving(plan: Plan, budget: float) -> float:
+    """The seconds that a run spends on moving weights when one like it ran before."""
+    beside = sum(group.size for group in plan.groups.values())
+    stay = beside + max(group.working for group in plan.groups.values()) <= budget
+    moved = sum(
+        group.kept
+        for name, group in plan.groups.items()
+        if (name == TEXT if group.held is Held.STREAMED else not stay and len(plan.groups) > 1)
+    )
+    return moved / _BUS
+
+
+def _with_working(plan: Plan, model: Model) -> Plan:
+    working = _working(model, plan)
+    groups = {name: replace(group, working=working[name]) for name, group in plan.groups.items()}
+    return replace(plan, groups=groups)
+
+
+def _usual(key: ModelKey, model: Model) -> dict[str, int]:
+    size = 4 if model.dtype == "float32" else 2
+    left_out = {"conditioner"} if getattr(model, "conditioner", None) is None else set()
+    return {part: size * count for part, count in USUAL[key].items() if part not in left_out}

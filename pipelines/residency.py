@@ -1,10 +1,11 @@
 """What is on the GPU and what waits in RAM.
 
-    with models.use(ModelKey.SKETCH, context) as pipeline:
+    with models.use("sketch.painter", context) as pipeline:
         ...
 
-A model comes from disk once. While it is used it stays on the GPU; when another needs the room,
-the one that was used longest ago leaves for RAM. Not thread-safe: the GPU thread owns it.
+A model comes from disk once. While it is used it stays on the GPU, and room is kept for what it
+computes; when another needs the room, the one that was used longest ago leaves. Not thread-safe:
+the GPU thread owns it.
 """
 
 import logging
@@ -33,7 +34,7 @@ class Mover(Protocol[M]):
         ...
 
     def move_out(self, key: str, model: M) -> None:
-        """From the GPU into RAM."""
+        """Off the GPU, and as whole again as `load` gave it, whatever became of it there."""
         ...
 
 
@@ -45,11 +46,22 @@ class _Resident(Generic[M]):
 
 
 class Residency(Generic[M]):
-    """An LRU of models by bytes. `budget` and `sizes` are bytes of GPU memory."""
+    """An LRU of models by bytes.
 
-    def __init__(self, budget: float, sizes: Mapping[str, int], mover: Mover[M]) -> None:
+    `budget` is bytes of GPU memory, as are `sizes`, of weights, and `working`, of what a model
+    needs beside them while it is used.
+    """
+
+    def __init__(
+        self,
+        budget: float,
+        sizes: Mapping[str, int],
+        mover: Mover[M],
+        working: Mapping[str, int] | None = None,
+    ) -> None:
         self._budget = budget
         self._sizes = sizes
+        self._working = {} if working is None else working  # both may change later
         self._mover = mover
         self._resident: dict[str, _Resident[M]] = {}  # the one used longest ago comes first
         self._waiting: dict[str, M] = {}
@@ -58,11 +70,12 @@ class Residency(Generic[M]):
     def use(self, key: str, context: RunContext | None = None) -> Iterator[M]:
         """The model, on the GPU until the block ends. Reports Phase.LOADING if it was not there.
 
-        A model whose block failed is dropped and comes from disk again: it may have been
-        half-way through a cast or a move. One that was cancelled, between two steps, is whole.
+        A model whose block failed leaves the GPU: it may have been half-way through a cast. One
+        that was cancelled, between two steps, is whole and stays.
         """
         resident = self._bring_in(key, context or RunContext())
         resident.users += 1
+        self._make_room(0)
         try:
             yield resident.model
         except AtelierError:
@@ -72,8 +85,8 @@ class Residency(Generic[M]):
             raise
         finally:
             resident.users -= 1
-            if resident.spoilt and not resident.users:
-                self._resident.pop(key, None)
+            if resident.spoilt and not resident.users and key in self._resident:
+                self._evict(key)
             self._make_room(0)
 
     def resident(self) -> frozenset[str]:
@@ -82,12 +95,18 @@ class Residency(Generic[M]):
 
     def fits(self, key: str) -> bool:
         """Whether a model is on the GPU, or could be without another leaving."""
-        return key in self._resident or self._taken() + self._sizes[key] <= self._budget
+        return key in self._resident or self._taken() + self._peak(key) <= self._budget
 
     def evict_idle(self) -> None:
         """Move every model that nobody uses into RAM."""
         for key in [k for k, r in self._resident.items() if not r.users]:
             self._evict(key)
+
+    def drop(self, key: str) -> None:
+        """Forget a model that nobody uses; it is loaded anew when it is needed."""
+        if key in self._resident:
+            self._evict(key)
+        self._waiting.pop(key, None)
 
     def clear(self) -> None:
         """Drop every model."""
@@ -98,11 +117,11 @@ class Residency(Generic[M]):
         found = self._resident.pop(key, None)
         if found is None:
             context.step(Phase.LOADING)
-            self._make_room(self._sizes[key])
+            self._make_room(self._peak(key))
             model = self._waiting.pop(key) if key in self._waiting else self._mover.load(key)
             self._mover.move_in(
                 key, model
-            )  # a model that fails half-way is in neither dict: dropped
+            )  # if that fails half-way, it is in neither dict: dropped
             found = _Resident(model)
         self._resident[key] = found  # now the one used last
         return found
@@ -121,4 +140,10 @@ class Residency(Generic[M]):
         log.debug("evicted %s", key)
 
     def _taken(self) -> int:
-        return sum(self._sizes[key] for key in self._resident)
+        return sum(
+            self._peak(key) if resident.users else self._sizes[key]
+            for key, resident in self._resident.items()
+        )
+
+    def _peak(self, key: str) -> int:
+        return self._sizes[key] + self._working.get(key, 0)

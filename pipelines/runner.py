@@ -9,9 +9,8 @@ for the whole process, so loading, moving and inference must never overlap.
 
 import logging
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from PIL import Image
@@ -23,7 +22,7 @@ from pipelines.contract.errors import AtelierError, ModelMissing, OutOfMemory, R
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Kind, Request, SketchRequest
 from pipelines.contract.runner import Artifacts
 from pipelines.device import (
-    budget_of,
+    card_of,
     choose_device,
     free_caches,
     is_out_of_memory,
@@ -31,8 +30,7 @@ from pipelines.device import (
 )
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
-from pipelines.placement import Fit, Placement, place
-from pipelines.residency import Residency
+from pipelines.models import Load, Models
 
 log = logging.getLogger(__name__)
 
@@ -56,13 +54,9 @@ class Runner:
         self._catalog = catalog
         self._device = choose_device(device)
         leave_a_core(self._device)
-        budget = budget_of(self._device, vram_gib)
-        placements = _placements(catalog, budget, self._device)
-        self._offloads = any(p.fit is Fit.OFFLOADED for p in placements.values())
-        mover = _TorchMover(catalog, placements, Loader(self._device, models_folder))
-        sizes = {key: placement.size for key, placement in placements.items()}
-        self._models: Residency[Any] = Residency(budget, sizes, mover)
-        self._unloaded = [key for key in ModelKey if key in placements]
+        card = card_of(self._device, vram_gib)
+        self._models = Models(catalog, card, Loader(self._device, models_folder), _LOADERS)
+        self._unloaded = list(self._models.plans)
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
         """Render requests one after the other; one tuple of artifacts for each.
@@ -101,7 +95,18 @@ class Runner:
         free_caches(self._device)
 
     def _run_one(self, request: Request, context: RunContext) -> Artifacts:
-        """Render, and turn whatever goes wrong into an AtelierError."""
+        """Render, and turn whatever goes wrong into an AtelierError.
+
+        Where memory ran out, once more, in less of it.
+        """
+        try:
+            return self._tried(request, context)
+        except OutOfMemory:
+            if not self._models.step_down():
+                raise
+        return self._tried(request, context)
+
+    def _tried(self, request: Request, context: RunContext) -> Artifacts:
         try:
             return self._render(request, context)
         except AtelierError as error:
@@ -163,61 +168,17 @@ class Runner:
         while cause is not None:  # a traceback's frames hold tensors
             traceback.clear_frames(cause.__traceback__)
             cause = cause.__cause__ or cause.__context__
-        if evict or self._offloads:  # what is offloaded part by part may have stopped half-way
+        if evict:
             self._models.evict_idle()
         free_caches(self._device)
 
 
-class _TorchMover:
-    """Moves models between disk, RAM and the GPU, each as it was placed."""
-
-    def __init__(
-        self, catalog: Catalog, placements: Mapping[str, Placement], loader: Loader
-    ) -> None:
-        self._catalog = catalog
-        self._placements = placements
-        self._loader = loader
-
-    def load(self, key: str) -> Any:
-        room = _LOADERS[ModelKey(key)]
-        model = room(getattr(self._catalog, key), self._loader)
-        if key != ModelKey.CAPTION:
-            model.set_progress_bar_config(disable=True)
-        if self._placements[key].fit is Fit.OFFLOADED:
-            model.enable_model_cpu_offload(device=self._loader.device)
-        return model
-
-    def move_in(self, key: str, model: Any) -> None:
-        if self._placements[key].fit is Fit.WHOLE:
-            model.to(self._loader.device)
-
-    def move_out(self, key: str, model: Any) -> None:
-        if self._placements[key].fit is Fit.WHOLE:
-            model.to("cpu")
-        else:
-            model.maybe_free_model_hooks()
-        free_caches(self._loader.device)
-
-
-_LOADERS: dict[ModelKey, Callable[[Any, Loader], Any]] = {
+_LOADERS: dict[ModelKey, Load] = {
     ModelKey.CAPTION: sketch.load_captioner,
     ModelKey.SKETCH: sketch.load,
     ModelKey.IMAGINE: imagine.load,
     ModelKey.ANIMATE: animate.load,
 }
-
-
-def _placements(catalog: Catalog, budget: float, device: torch.device) -> dict[str, Placement]:
-    """How each model of the catalogue is held. On a CPU nothing is gained by moving parts."""
-    return {
-        key: place(
-            model.vram_gib,
-            budget,
-            divisible=device.type != "cpu" and key is not ModelKey.CAPTION,
-        )
-        for key in ModelKey
-        if (model := getattr(catalog, key)) is not None
-    }
 
 
 def _out_of_memory(request: Request, device: torch.device) -> str:

@@ -4,9 +4,11 @@ The whole story in its order: load, caption, prompt, paint.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 from PIL import Image, ImageOps
@@ -16,10 +18,11 @@ from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest, clean_text
-from pipelines.drawing import read_drawing
+from pipelines.drawing import Drawing, read_drawing
 from pipelines.loading import Loader
 from pipelines.media import encode_png, open_picture
-from pipelines.residency import Residency
+from pipelines.models import EMBEDS, Embeddings, Models, Question
+from pipelines.placement import PAINTER, TEXT
 from pipelines.steps import Steps
 
 
@@ -28,28 +31,104 @@ def render(
     captions: CaptionModel,
     model: SketchModel,
     styles: Mapping[str, Style],
-    models: Residency[Any],
+    models: Models,
     context: RunContext,
 ) -> tuple[Artifact, ...]:
     """One picture of what the drawing shows. Raises BadInput for a blank drawing."""
-    style = _style(request.style, styles)
+    _style(request.style, styles)
     drawing = read_drawing(open_picture(request.drawing))
-    with models.use(ModelKey.CAPTION, context) as captioner:
-        context.step(Phase.CAPTIONING)
-        caption = describe(captioner, drawing.picture, captions.max_words)
+    asker = _Asker(captions, model, styles, models, context)
+    caption = asker.caption(request, drawing)
+    told = asker.prompts(request, caption)
     with models.use(ModelKey.SKETCH, context) as pipeline:
         image = paint(
             pipeline,
             model,
             context,
-            prompt=write_prompt(pipeline.tokenizer, request.prompt, caption, style),
-            negative=join(model.negative, style.negative),
+            told=told,
             lines=drawing.lines,
             strength=request.strength,
             seed=request.seed,
         )
     context.step(Phase.ENCODING)
     return (_artifact(image, request, caption, model),)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asker:
+    """Asks for what is known before anything is painted, on the way also for the runs that come."""
+
+    captions: CaptionModel
+    model: SketchModel
+    styles: Mapping[str, Style]
+    models: Models
+    context: RunContext
+
+    def caption(self, request: SketchRequest, drawing: Drawing) -> str:
+        """What the drawing of a request shows."""
+
+        def describe_own(captioner: Captioner) -> str:
+            self.context.step(Phase.CAPTIONING)
+            return describe(captioner, drawing.picture, self.captions.max_words)
+
+        return self.models.answer(
+            ModelKey.CAPTION,
+            PAINTER,
+            self.context,
+            Question(_identity(request.drawing), describe_own),
+            self._captions_to_come,
+        )
+
+    def _captions_to_come(self) -> Iterator[Question[str]]:
+        for request in self._coming():
+            path = request.drawing
+            yield Question(
+                _identity(path),
+                lambda captioner, path=path: describe(  # type: ignore[misc]
+                    captioner, read_drawing(open_picture(path)).picture, self.captions.max_words
+                ),
+            )
+
+    def prompts(self, request: SketchRequest, caption: str) -> Embeddings:
+        """What SDXL's text encoders say of a request."""
+        return self.models.answer(
+            ModelKey.SKETCH,
+            TEXT,
+            self.context,
+            self._prompts(request, caption),
+            self._prompts_to_come,
+        )
+
+    def _prompts_to_come(self) -> Iterator[Question[Embeddings]]:
+        for request in self._coming():
+            caption = self.models.known(ModelKey.CAPTION, PAINTER, _identity(request.drawing))
+            if caption is not None:
+                yield self._prompts(request, caption)
+
+    def _prompts(self, request: SketchRequest, caption: str) -> Question[Embeddings]:
+        style = _style(request.style, self.styles)
+        negative = join(self.model.negative, style.negative)
+        return Question(
+            (request.prompt, caption, style),
+            lambda pipeline: encode(
+                pipeline,
+                self.models.device,
+                self.model,
+                prompt=write_prompt(pipeline.tokenizer, request.prompt, caption, style),
+                negative=negative,
+            ),
+        )
+
+    def _coming(self) -> Iterator[SketchRequest]:
+        return (each for each in self.context.coming if isinstance(each, SketchRequest))
+
+
+def _identity(file: Path) -> tuple[Path, int]:
+    """What a file's caption depends on. One that is gone is nothing in particular."""
+    try:
+        return file, file.stat().st_mtime_ns
+    except OSError:
+        return file, 0
 
 
 def _style(name: str | None, styles: Mapping[str, Style]) -> Style:
@@ -72,7 +151,7 @@ def _artifact(
         facts["strength"] = request.strength
     facts |= {"seed": request.seed, "steps": model.steps, "model": model.name}
     return Artifact(
-        data=encode_png(image, facts),
+        encode=partial(encode_png, image, facts),
         media_type=MediaType.PNG,
         name=f"sketch-{request.seed}.png",
         width=image.width,
@@ -86,15 +165,10 @@ def _artifact(
 
 @dataclass(frozen=True, slots=True)
 class Captioner:
-    """A BLIP model and its processor; moves as the pipelines do."""
+    """A BLIP model and its processor."""
 
     model: Any
     processor: Any
-
-    def to(self, device: torch.device) -> Self:
-        """Move the weights."""
-        self.model.to(device)
-        return self
 
 
 def load_captioner(model: CaptionModel, loader: Loader) -> Captioner:
@@ -203,6 +277,19 @@ def join(*texts: str) -> str:
     return ", ".join(text for text in texts if text)
 
 
+def encode(
+    pipeline: Any, device: torch.device, model: SketchModel, *, prompt: str, negative: str
+) -> Embeddings:
+    """The prompts as SDXL reads them."""
+    embeds = pipeline.encode_prompt(
+        prompt=prompt,
+        negative_prompt=negative or None,  # none at all is what SDXL was trained without
+        device=device,
+        do_classifier_free_guidance=model.guidance > 1,
+    )
+    return dict(zip(EMBEDS, embeds, strict=True))
+
+
 # --- paint --------------------------------------------------------------------------------------
 
 
@@ -211,8 +298,7 @@ def paint(
     model: SketchModel,
     context: RunContext,
     *,
-    prompt: str,
-    negative: str,
+    told: Embeddings,
     lines: Image.Image,
     strength: int,
     seed: int,
@@ -223,8 +309,7 @@ def paint(
     steering = _steering(pipeline, model.conditioner, lines, (width, height), strength)
     with torch.inference_mode():
         image: Image.Image = pipeline(
-            prompt=prompt,
-            negative_prompt=negative or None,  # none at all is what SDXL was trained without
+            **told,
             width=width,
             height=height,
             num_inference_steps=model.steps,

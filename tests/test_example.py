@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from bot.config import Config, load_config
 from pipelines.catalog import (
+    Acceleration,
     AnimateModel,
     CaptionModel,
     Conditioner,
@@ -31,6 +32,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "models.sketch.conditioner": Conditioner,
     "models.imagine": ImagineModel,
     "models.animate": AnimateModel,
+    "models.acceleration": Acceleration,
     "models.styles.photo": Style,
 }
 
@@ -79,4 +81,4 @@ def test_every_key_is_there_with_its_default(name: str) -> None:
 def test_every_commented_key_is_explained_beside_it() -> None:
     lines = [line for line in EXAMPLE.read_text().splitlines() if re.match(r"#\w+ = ", line)]
     unexplained = [line for line in lines if not re.search(r"\S +# \S", line)]
-    assert {line.split()[0] for line in unexplained} == {"#dtype", "#vram_gib"}
+    assert {line.split()[0] for line in unexplained} == {"#dtype"}

@@ -168,6 +168,11 @@ class Policy:
         self._rank()
         return self._ranking.place(job.owner, job_id)
 
+    def first(self, count: int) -> list[str]:
+        """The ids of the jobs in the first `count` places."""
+        self._rank()
+        return self._ranking.first(count)
+
     # -- turns ------------------------------------------------------------------------------
 
     def _member(self, owner: int, weight: float) -> _Member:

@@ -6,7 +6,7 @@ The store is the truth; the policy holds the same waiting jobs in memory, in the
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,15 +22,19 @@ from pipelines.catalog import Catalog
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.requests import Request
 
+_AHEAD = 16  # jobs that a run is told of
+
 
 @dataclass(slots=True, eq=False)
 class Run:
     """A leased job on its way through the GPU. `cancel` stops it between two steps.
 
-    `unwanted` says that a person cancelled it, rather than the bot's own end.
+    `unwanted` says that a person cancelled it, rather than the bot's own end. `coming` are the
+    requests that waited behind it when it was leased, the next one first.
     """
 
     job: Job
+    coming: Sequence[Request] = ()
     cancel: threading.Event = field(default_factory=threading.Event)
     unwanted: bool = False
 
@@ -59,6 +63,7 @@ class JobQueue:
         self._now = now
         self._costs = Costs(catalog)
         self._runs: dict[str, Run] = {}
+        self._waiting: dict[str, Request] = {}
         self._work = asyncio.Event()
         self._tasks = Tasks()
 
@@ -107,7 +112,7 @@ class JobQueue:
         """
         job = await self.get(job_id)
         if job.status is Status.QUEUED and (ended := await self._store.cancelled(job)) is not None:
-            self._policy.remove(job_id)
+            self._forget(job_id)
             self._events.publish(JobEnded(ended))
             self._events.publish(QueueMoved())
             return ended
@@ -197,8 +202,14 @@ class JobQueue:
         """Let a stored job wait its turn."""
         models = frozenset(self._catalog.needs(job.request))
         self._policy.add(job.id, job.owner, job.weight, job.cost, models, job.queued_at)
+        self._waiting[job.id] = job.request
         self._work.set()
         self._events.publish(JobQueued(job))
+
+    def _forget(self, job_id: str) -> None:
+        """A job waits no longer."""
+        self._policy.remove(job_id)
+        self._waiting.pop(job_id, None)
 
     async def _adopt(self, job_id: str) -> None:
         """Admit a job that was written although its submitter had gone."""
@@ -209,10 +220,11 @@ class JobQueue:
     async def _start(self, job_id: str) -> Run | None:
         """Lease the job from the store; None if it was cancelled a moment ago."""
         job = await self._store.lease(job_id)
-        self._policy.remove(job_id)
+        self._forget(job_id)
         if job is None:
             return None
-        run = self._runs[job_id] = Run(job)
+        coming = [self._waiting[each] for each in self._policy.first(_AHEAD)]
+        run = self._runs[job_id] = Run(job, coming)
         self._policy.charge(job.owner, job.weight, job.cost)
         self._events.publish(JobStarted(job))
         self._events.publish(QueueMoved())

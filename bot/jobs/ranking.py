@@ -12,7 +12,8 @@ from itertools import accumulate
 Turn = tuple[float, float, int]
 """When it is a job's turn; ties go to who has waited longest, then to who came first."""
 
-_Rank = tuple[Turn, int]
+_Rank = tuple[Turn, int, str]
+"""A job's turn, its index among its owner's jobs, and its id."""
 
 
 class Ranking:
@@ -26,7 +27,7 @@ class Ranking:
         """`jobs`, in the order in which they will run, are all that `owner` has waiting."""
         for rank in self._ranks.pop(owner, {}).values():
             del self._sorted[bisect_left(self._sorted, rank)]
-        ranks = _ranks(turns)
+        ranks = _ranks(jobs, turns)
         for rank in ranks:
             insort(self._sorted, rank)
         if ranks:
@@ -35,7 +36,8 @@ class Ranking:
     def set_all(self, owners: Iterable[tuple[int, Sequence[str], Iterable[Turn]]]) -> None:
         """As `set_owner` for everyone at once: quicker where most have changed."""
         self._ranks = {
-            owner: dict(zip(jobs, _ranks(turns), strict=True)) for owner, jobs, turns in owners
+            owner: dict(zip(jobs, _ranks(jobs, turns), strict=True))
+            for owner, jobs, turns in owners
         }
         self._sorted = sorted(rank for ranks in self._ranks.values() for rank in ranks.values())
 
@@ -43,7 +45,12 @@ class Ranking:
         """Where the job stands."""
         return bisect_left(self._sorted, self._ranks[owner][job_id]) + 1
 
+    def first(self, count: int) -> list[str]:
+        """The jobs in the first `count` places."""
+        return [job for _, _, job in self._sorted[:count]]
 
-def _ranks(turns: Iterable[Turn]) -> list[_Rank]:
+
+def _ranks(jobs: Sequence[str], turns: Iterable[Turn]) -> list[_Rank]:
     """A job is never ahead of its owner's earlier ones; the index parts it from them."""
-    return [(turn, index) for index, turn in enumerate(accumulate(turns, max))]
+    latest = accumulate(turns, max)
+    return [(turn, i, job) for i, (turn, job) in enumerate(zip(latest, jobs, strict=True))]

@@ -115,7 +115,7 @@ class Worker:
             return Cancelled(), 0.0
         try:
             (outcome,) = await self._executor.run(
-                [run.job.request], RunContext(meter.report, run.cancel)
+                [run.job.request], RunContext(meter.report, run.cancel, run.coming)
             )
         except AtelierError as error:
             outcome = error
@@ -158,11 +158,12 @@ class Worker:
         return await self._store.rendered(run.job, artifacts, gpu_seconds)
 
     async def _put(self, artifact: Artifact) -> StoredArtifact:
+        data = await asyncio.to_thread(lambda: artifact.data)
         return StoredArtifact(
-            path=await self._files.put(artifact.data, artifact.media_type.suffix),
+            path=await self._files.put(data, artifact.media_type.suffix),
             media_type=artifact.media_type,
             name=artifact.name,
-            size=len(artifact.data),
+            size=len(data),
             width=artifact.width,
             height=artifact.height,
             facts=artifact.facts,

@@ -1,7 +1,9 @@
-"""What a run leaves: encoded bytes, never a tensor."""
+"""What a run leaves: a file to be, never a tensor."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 
 
 class MediaType(StrEnum):
@@ -23,18 +25,33 @@ class MediaType(StrEnum):
         return self is MediaType.MP4
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Artifact:
-    """One encoded picture or video.
+    """One picture or video, encoded when its bytes are first asked for.
 
-    `width` and `height` are pixels. `facts` say how it was made, in the words a member may read:
-    `prompt`, `seed`, and where they apply `caption`, `negative`, `style`, `strength`, `motion`,
-    `steps`, `model`.
+    So the GPU's thread need not wait for it: `data` may be read on any one thread, and takes a
+    moment. `width` and `height` are pixels. `facts` say how it was made, in the words a member may
+    read: `prompt`, `seed`, and where they apply `caption`, `negative`, `style`, `strength`,
+    `motion`, `steps`, `model`.
     """
 
-    data: bytes = field(repr=False)
+    encode: Callable[[], bytes] = field(repr=False)
     media_type: MediaType
     name: str
     width: int
     height: int
     facts: dict[str, str | int | float] = field(default_factory=dict)
+
+    @cached_property
+    def data(self) -> bytes:
+        """The file."""
+        return self.encode()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Artifact) and self._contents() == other._contents()
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def _contents(self) -> tuple[object, ...]:
+        return self.data, self.media_type, self.name, self.width, self.height, self.facts

@@ -1,11 +1,12 @@
 """How a run reports back and how it is stopped."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pipelines.contract.errors import Cancelled
+from pipelines.contract.requests import Request
 
 
 class Phase(StrEnum):
@@ -33,10 +34,15 @@ def _nobody(progress: Progress) -> None:
 
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """Given to a run by its executor. `on_progress` is called on the GPU thread: be quick there."""
+    """Given to a run by its executor. `on_progress` is called on the GPU thread: be quick there.
+
+    `coming` are requests that wait behind this run, the next one first. What of them can be done on
+    the way is done, so that it need not be moved in again for each.
+    """
 
     on_progress: Callable[[Progress], None] = _nobody
     cancel: threading.Event = field(default_factory=threading.Event)
+    coming: Sequence[Request] = ()
 
     def step(self, phase: Phase, step: int = 0, of: int = 0) -> None:
         """Report progress, or raise Cancelled if a person wants the run to stop."""

@@ -16,9 +16,11 @@ from bot.doctor import (
     check_servers,
     check_storage,
     examine,
+    plans_on,
 )
 from bot.fetch import Hub
-from pipelines.catalog import CaptionModel, Catalog, SketchModel
+from pipelines.catalog import AnimateModel, CaptionModel, Catalog, ImagineModel, SketchModel
+from pipelines.placement import GIB, Card
 from tests.cli.command import command
 from tests.cli.hub import Repository, captioner, hub_of, painter
 
@@ -149,3 +151,44 @@ def test_a_token_is_only_untested_where_discord_is_away(tmp_path: Path) -> None:
     assert line.startswith("! token")
     assert "present, but untested" in line
     assert "some-token" not in ended.out + ended.err
+
+
+ALL = Catalog(
+    caption=CaptionModel(source="a/b"),
+    sketch=SketchModel(source="a/b"),
+    imagine=ImagineModel(source="a/b"),
+    animate=AnimateModel(source="a/b"),
+)
+
+
+def plans(card: Card, catalog: Catalog = ALL) -> dict[str, Finding]:
+    return by_subject(list(plans_on(card, catalog, None)))
+
+
+def test_what_a_card_means_for_each_model_is_said_with_its_remedy() -> None:
+    roomy = plans(Card("cuda", 79 * GIB, 96 * GIB, (9, 0)))
+    assert all(finding.level is Level.FINE for finding in roomy.values())
+    assert not any(" with " in finding.text for finding in roomy.values())
+    small = plans(Card("cuda", 7 * GIB, 48 * GIB, (8, 6)))
+    assert all(finding.level is Level.FINE for finding in small.values())
+    assert "of 7.0, with " in small["animate fits"].text
+    assert "models.animate.frames" in small["animate fits"].text
+    assert "streamed from RAM" in small["imagine fits"].text
+
+
+def test_a_machine_that_is_too_small_is_said_so() -> None:
+    tiny = plans(Card("cuda", 3 * GIB, 48 * GIB, (8, 6)))["animate fits"]
+    assert tiny.level is Level.PROBLEM
+    assert "card is too small" in tiny.text
+    assert "[models.animate]" in tiny.text
+    poor = plans(Card("cuda", 11 * GIB, 12 * GIB, (8, 6)))["imagine fits"]
+    assert "computer's memory is too small" in poor.text
+
+
+def test_an_old_card_and_a_missing_package_are_named() -> None:
+    old = plans(Card("cuda", 10 * GIB, 48 * GIB, (7, 5)))
+    assert "float16" in old["imagine dtype"].text
+    four_bits = Catalog(imagine=ImagineModel(source="a/b", precision="nf4"))
+    found = plans(Card("cuda", 10 * GIB, 48 * GIB, (8, 6)), four_bits)
+    assert found["imagine fits"].level is Level.PROBLEM
+    assert "bitsandbytes" in found["imagine fits"].text

@@ -47,7 +47,7 @@ def a_picture(colour: int = 7) -> Artifact:
     file = io.BytesIO()
     Image.new("RGB", (64, 48), (colour % 256, 80, 120)).save(file, "PNG")
     return Artifact(
-        data=file.getvalue(),
+        encode=file.getvalue,
         media_type=MediaType.PNG,
         name="fox.png",
         width=64,

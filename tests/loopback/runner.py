@@ -109,7 +109,7 @@ def _artifact(
     number: int,
 ) -> Artifact:
     return Artifact(
-        data=data,
+        encode=lambda: data,
         media_type=media_type,
         name=f"{request.kind}-{request.seed}-{number}{media_type.suffix}",
         width=_side(request),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from pipelines.catalog import Dtype
-from pipelines.device import budget_of, choose_device, dtype_on, is_out_of_memory, leave_a_core
+from pipelines.device import card_of, choose_device, dtype_on, is_out_of_memory, leave_a_core
 from pipelines.placement import GIB
 
 
@@ -25,8 +25,8 @@ def test_a_cpu_computes_in_float32(device: str, dtype: Dtype, expected: torch.dt
 
 def test_the_budget_is_as_configured_and_a_cpus_is_endless() -> None:
     cpu = choose_device("cpu")
-    assert budget_of(cpu, None) == math.inf
-    assert budget_of(cpu, 12.5) == 12.5 * GIB
+    assert card_of(cpu, None).budget == math.inf
+    assert card_of(cpu, 12.5).budget == 12.5 * GIB
 
 
 def test_a_core_is_left_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:

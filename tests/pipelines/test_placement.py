@@ -1,25 +1,132 @@
-import math
+"""What fits which card, and what is given up for it."""
+
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipelines.placement import GIB, Fit, Placement, place
+from pipelines.catalog import AnimateModel, Conditioner, ImagineModel, ModelKey, SketchModel
+from pipelines.placement import (
+    GIB,
+    LOSSY,
+    PAINTER,
+    TEXT,
+    Card,
+    Held,
+    Plan,
+    Precision,
+    plan_model,
+    unmet,
+)
+
+MODELS: dict[ModelKey, Any] = {
+    ModelKey.SKETCH: SketchModel(
+        source="a/b", conditioner=Conditioner(source="c/d", type="t2i-adapter")
+    ),
+    ModelKey.IMAGINE: ImagineModel(source="a/b"),
+    ModelKey.ANIMATE: AnimateModel(source="a/b"),
+}
+
+
+def card(gib: float, ram: float = 64.0, *, packages: str = "") -> Card:
+    """A card of `gib`, of which one is kept back, beside `ram` GiB of memory."""
+    return Card("cuda", (gib - 1) * GIB, 0.75 * ram * GIB, (8, 9), frozenset(packages.split()))
+
+
+def planned(key: ModelKey, where: Card) -> Plan:
+    return plan_model(key, MODELS[key], where)
 
 
 @pytest.mark.parametrize(
-    ("vram_gib", "budget", "expected"),
+    ("key", "gib", "given_up"),
     [
-        (10.0, math.inf, Placement(Fit.WHOLE, 10 * GIB)),
-        (10.0, 23.0 * GIB, Placement(Fit.WHOLE, 10 * GIB)),
-        (10.0, 10.0 * GIB, Placement(Fit.WHOLE, 10 * GIB)),
-        (28.0, 23.0 * GIB, Placement(Fit.OFFLOADED, 23 * GIB)),
-        (1.5, 1.0 * GIB, Placement(Fit.OFFLOADED, GIB)),
+        (ModelKey.SKETCH, 80, []),
+        (ModelKey.SKETCH, 12, []),
+        (ModelKey.SKETCH, 8, ["in tiles", "the text encoders streamed"]),
+        (ModelKey.IMAGINE, 80, []),
+        (ModelKey.IMAGINE, 24, ["the text encoders streamed"]),
+        (ModelKey.IMAGINE, 16, ["the model streamed"]),
+        (ModelKey.IMAGINE, 12, ["the model streamed"]),
+        (ModelKey.IMAGINE, 8, ["the model streamed", "the text encoders streamed"]),
+        (ModelKey.ANIMATE, 80, []),
+        (ModelKey.ANIMATE, 16, []),
+        (ModelKey.ANIMATE, 12, ["streamed"]),
+        (ModelKey.ANIMATE, 8, ["streamed", "halves of guidance"]),
     ],
 )
-def test_a_model_is_whole_where_it_fits(
-    vram_gib: float, budget: float, expected: Placement
+def test_as_little_is_given_up_as_the_card_allows(
+    key: ModelKey, gib: int, given_up: list[str]
 ) -> None:
-    assert place(vram_gib, budget) == expected
+    plan = planned(key, card(gib))
+    assert plan.fits
+    assert len(plan.given_up) == len(given_up)
+    for words in given_up:
+        assert any(words in text for text in plan.given_up)
 
 
-def test_what_cannot_be_divided_is_tried_as_a_whole() -> None:
-    assert place(1.5, 1.0 * GIB, divisible=False) == Placement(Fit.WHOLE, GIB)
+def test_pictures_are_changed_only_where_nothing_else_helps() -> None:
+    assert planned(ModelKey.IMAGINE, card(12, ram=64)).cost < LOSSY
+    little = planned(ModelKey.IMAGINE, card(12, ram=32))
+    assert little.groups[PAINTER].precision is Precision.FP8
+    assert any("changes pictures" in text for text in little.given_up)
+    less = planned(ModelKey.IMAGINE, card(12, ram=22, packages="bitsandbytes"))
+    assert less.groups[PAINTER].precision is Precision.NF4
+    assert not planned(ModelKey.IMAGINE, card(12, ram=22)).fits
+
+
+def test_a_precision_that_is_configured_is_kept() -> None:
+    for precision in ("full", "fp8", "nf4"):
+        model = ImagineModel(source="a/b", precision=precision)
+        for gib in (8, 80):
+            plan = plan_model(ModelKey.IMAGINE, model, card(gib, packages="bitsandbytes"))
+            assert plan.groups[PAINTER].precision == precision
+            assert not any("changes pictures" in text for text in plan.given_up)
+    fp8 = ImagineModel(source="a/b", precision="fp8")
+    assert plan_model(ModelKey.IMAGINE, fp8, card(12)).groups[PAINTER].held is Held.CARD
+
+
+def test_what_a_precision_lacks_is_said() -> None:
+    four_bits = ImagineModel(source="a/b", precision="nf4")
+    assert unmet(four_bits, card(12, packages="bitsandbytes")) is None
+    assert "pip install bitsandbytes" in (unmet(four_bits, card(12)) or "")
+    assert "NVIDIA" in (unmet(four_bits, Card("cpu")) or "")
+    assert unmet(MODELS[ModelKey.IMAGINE], Card("cpu")) is None
+
+
+def test_what_cannot_fit_is_said_and_comes_as_near_as_it_can() -> None:
+    plan = planned(ModelKey.ANIMATE, card(3))
+    assert not plan.fits
+    assert plan.groups[PAINTER].held is Held.STREAMED
+    assert plan.split_guidance
+    assert plan.decode_chunk == 1
+
+
+def test_a_cpu_holds_everything() -> None:
+    for key in MODELS:
+        plan = planned(key, Card("cpu"))
+        assert plan.fits
+        assert not plan.given_up
+
+
+def test_measured_weights_count_and_not_the_usual_ones() -> None:
+    small = {"text_encoder": 3 * GIB, "unet": GIB, "vae": GIB, "scheduler": 0}
+    plan = plan_model(ModelKey.SKETCH, MODELS[ModelKey.SKETCH], card(80), small)
+    assert plan.groups[TEXT].weights == 3 * GIB
+    assert plan.groups[PAINTER].weights == 2 * GIB
+
+
+@given(
+    key=st.sampled_from(sorted(MODELS)),
+    smaller=st.floats(2, 100),
+    larger=st.floats(2, 100),
+    ram=st.floats(8, 256),
+)
+def test_a_larger_card_never_gives_up_more(
+    key: ModelKey, smaller: float, larger: float, ram: float
+) -> None:
+    plans = [planned(key, card(gib, ram)) for gib in sorted((smaller, larger))]
+    assert plans[1].fits >= plans[0].fits
+    if plans[0].fits:
+        assert plans[1].cost <= plans[0].cost
+        assert plans[0].peak <= (min(smaller, larger) - 1) * GIB

@@ -46,9 +46,9 @@ class Shelf:
         model.on_gpu = False
 
 
-def make(budget: float) -> tuple[Residency[Weights], Shelf]:
+def make(budget: float, **working: int) -> tuple[Residency[Weights], Shelf]:
     shelf = Shelf()
-    return Residency(budget, SIZES, shelf), shelf
+    return Residency(budget, SIZES, shelf, working), shelf
 
 
 def touch(models: Residency[Weights], *keys: str) -> None:
@@ -91,6 +91,29 @@ def test_what_is_used_stays_even_when_the_budget_is_overdrawn_and_the_idle_go() 
         assert models.resident() == {"c"}
 
 
+def test_room_is_kept_for_what_a_model_computes_and_only_while_it_does() -> None:
+    models, _ = make(budget=8, c=3)
+    touch(models, "a", "b")
+    with models.use("c"):  # 3, and 3 to compute: with b it fits, with a it would not
+        assert models.resident() == {"b", "c"}
+    touch(models, "a")  # nobody computes any more
+    assert models.resident() == {"a", "b", "c"}
+
+
+def test_room_to_compute_is_made_for_a_model_that_is_there_already() -> None:
+    models, _ = make(budget=8, c=4)
+    touch(models, "c", "b", "a")
+    with models.use("c"):
+        assert models.resident() == {"a", "c"}
+
+
+def test_what_fits_has_room_to_compute() -> None:
+    models, _ = make(budget=7, a=3, b=3)
+    touch(models, "c")
+    assert models.fits("a")
+    assert not models.fits("b")
+
+
 def test_loading_is_reported_when_there_is_something_to_wait_for() -> None:
     models, _ = make(budget=4)
     seen: list[Progress] = []
@@ -101,7 +124,7 @@ def test_loading_is_reported_when_there_is_something_to_wait_for() -> None:
     assert seen == [Progress(Phase.LOADING)] * 3
 
 
-def test_a_cancelled_run_keeps_the_model_and_a_failed_one_drops_it() -> None:
+def test_a_cancelled_run_keeps_the_model_and_after_a_failed_one_it_leaves() -> None:
     models, shelf = make(budget=9)
     with pytest.raises(Cancelled), models.use("a"):
         raise Cancelled
@@ -110,7 +133,7 @@ def test_a_cancelled_run_keeps_the_model_and_a_failed_one_drops_it() -> None:
         raise ZeroDivisionError
     assert models.resident() == frozenset()
     touch(models, "a")
-    assert shelf.loads["a"] == 2
+    assert shelf.loads["a"] == 1  # what is in RAM was never touched
 
 
 def test_a_model_that_cannot_be_loaded_leaves_no_trace() -> None:

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from pipelines import sketch
 from pipelines.catalog import Catalog, Conditioner, SketchModel, Style
 from pipelines.contract.context import RunContext
 from pipelines.loading import Loader
+from pipelines.models import Embeddings
 from tests.pipelines.sheets import heart
 
 CPU = Loader(torch.device("cpu"))
@@ -81,6 +83,11 @@ def steered(request: pytest.FixtureRequest, catalog: Catalog, models: Path) -> S
     return catalog.sketch.model_copy(update={"conditioner": conditioner})
 
 
+def told(pipeline: Any, model: SketchModel, negative: str = "") -> Embeddings:
+    with torch.inference_mode():
+        return sketch.encode(pipeline, CPU.device, model, prompt="a heart", negative=negative)
+
+
 def painter(model: SketchModel) -> Callable[[Image.Image, int], bytes]:
     pipeline = sketch.load(model, CPU)
     pipeline.set_progress_bar_config(disable=True)
@@ -90,8 +97,7 @@ def painter(model: SketchModel) -> Callable[[Image.Image, int], bytes]:
             pipeline,
             model,
             RunContext(),
-            prompt="a heart",
-            negative="",
+            told=told(pipeline, model),
             lines=lines,
             strength=strength,
             seed=1,
@@ -119,8 +125,7 @@ def test_a_negative_prompt_has_an_effect(catalog: Catalog) -> None:
             pipeline,
             model,
             RunContext(),
-            prompt="a heart",
-            negative=negative,
+            told=told(pipeline, model, negative),
             lines=heart(),
             strength=50,
             seed=1,

@@ -1,0 +1,375 @@
+"""What the bot makes of a card: SDXL, SD3.5 Large and Stable Video Diffusion XT at full size.
+
+    python -m benchmarks.gpu            about ten minutes on a card of 80 GB, no network
+    python -m benchmarks.gpu --tiny     the same program on the demo's models, on a CPU
+
+Weights are random (`benchmarks._full_size`): neither speed nor memory depends on them. Printed are
+
+- **speed**: stock diffusers and ours in turns, at the same seed and steps; the median of each, the
+  ratio, the fraction of the floor (the arithmetic at the card's peak, H100 alone), the peak of
+  memory, and the distance of the two pictures beside that of stock to itself with another attention
+  kernel;
+- **cards**: the same models under caps of 8, 12, 16 and 24 GiB, each in its own process: what a
+  first run takes, its peak of memory, and what is given up;
+- **swaps**: weights moved in, as a fraction of what a plain pinned copy reaches;
+- **recovery**: a job that runs out of memory, and twenty after it.
+
+How long the GPU has nothing to do between two waiting jobs is measured by benchmarks.overhead.
+"""
+
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from PIL import Image
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from benchmarks._full_size import build
+from benchmarks._report import report
+from demo.evaluate import catalog as demo_catalog
+from pipelines import animate, imagine, sketch
+from pipelines.catalog import Acceleration, AnimateModel, Catalog, ImagineModel, ModelKey
+from pipelines.catalog import SketchModel as Sdxl
+from pipelines.contract.context import RunContext
+from pipelines.device import free_caches
+from pipelines.loading import Loader, quiet_libraries
+from pipelines.models import Models, Question
+from pipelines.placement import GIB, TEXT, Card
+from pipelines.weights import Weights
+
+PROMPT = "a red star on a blue background"
+KEYS = (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE)
+NAMES = {ModelKey.SKETCH: "SDXL", ModelKey.IMAGINE: "SD3.5 Large", ModelKey.ANIMATE: "SVD-XT"}
+GOALS = {ModelKey.SKETCH: 2.0, ModelKey.IMAGINE: 1.8, ModelKey.ANIMATE: 1.8}  # of stock, on an H100
+FLOORS = {ModelKey.SKETCH: 0.53, ModelKey.IMAGINE: 2.23, ModelKey.ANIMATE: 5.28}  # seconds, H100
+CAPS = (8, 12, 16, 24)  # GiB
+SWAP_GOAL = 0.85
+FULL = Catalog(
+    sketch=Sdxl(source="./sdxl", steps=30),
+    imagine=ImagineModel(source="./sd3", steps=28),
+    animate=AnimateModel(source="./svd", steps=25),
+    acceleration=Acceleration(compile=True),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What is measured, and on what. `load` makes the stock pipeline of a model, in RAM."""
+
+    catalog: Catalog
+    device: torch.device
+    load: Callable[[ModelKey], Any]
+    rounds: int
+
+    @property
+    def has_goals(self) -> bool:
+        """Whether this is the real thing."""
+        return self.device.type == "cuda"
+
+    def models(self, budget: float | None = None) -> Models:
+        """Ours."""
+        if self.device.type == "cuda":
+            total = torch.cuda.get_device_properties(self.device).total_memory
+            budget = min(budget or total, total) - GIB
+            card = Card("cuda", budget, 1e12, torch.cuda.get_device_capability(self.device))
+        else:
+            card = Card("cpu")
+        return Models(
+            self.catalog, card, Loader(self.device), {key: self._loading(key) for key in KEYS}
+        )
+
+    def _loading(self, key: ModelKey) -> Callable[[Any, Loader], Any]:
+        return lambda model, loader: self.load(key)
+
+    def wait(self) -> None:
+        """Until the device has done what it was given."""
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
+
+Pixels = NDArray[np.float32]
+
+
+def ours(models: Models, catalog: Catalog, key: ModelKey, seed: int) -> Pixels:
+    """A picture or a video, made as the bot makes it."""
+    context = RunContext()
+    if key is ModelKey.IMAGINE:
+        assert catalog.imagine is not None
+        size = (catalog.imagine.size, catalog.imagine.size)
+        return _pixels(
+            imagine.paint(catalog.imagine, models, context, prompt=PROMPT, size=size, seeds=[seed])
+        )
+    if key is ModelKey.SKETCH:
+        model = catalog.sketch
+        assert model is not None
+        told = models.answer(
+            key,
+            TEXT,
+            context,
+            Question(
+                PROMPT,
+                lambda pipeline: sketch.encode(
+                    pipeline, models.device, model, prompt=PROMPT, negative=""
+                ),
+            ),
+        )
+        with models.use(key) as pipeline:
+            lines = Image.new("L", (model.size, model.size))
+            return _pixels(
+                [
+                    sketch.paint(
+                        pipeline, model, context, told=told, lines=lines, strength=0, seed=seed
+                    )
+                ]
+            )
+    assert catalog.animate is not None
+    chunk = models.plans[key].decode_chunk or catalog.animate.decode_chunk
+    with models.use(key) as pipeline:
+        first = _first(catalog.animate)
+        return _pixels(animate.move(pipeline, catalog.animate, context, first, 127, seed, chunk))
+
+
+def stock(pipeline: Any, catalog: Catalog, key: ModelKey, seed: int) -> Pixels:
+    """The same by diffusers alone."""
+    generator = torch.Generator().manual_seed(seed)
+    with torch.inference_mode():
+        if key is ModelKey.ANIMATE:
+            video = catalog.animate
+            assert video is not None
+            made = pipeline(
+                _first(video),
+                width=video.width,
+                height=video.height,
+                num_frames=video.frames,
+                num_inference_steps=video.steps,
+                min_guidance_scale=video.min_guidance,
+                max_guidance_scale=video.max_guidance,
+                fps=video.fps,
+                motion_bucket_id=127,
+                noise_aug_strength=video.noise,
+                decode_chunk_size=video.decode_chunk,
+                generator=generator,
+            )
+            return _pixels(made.frames[0])
+        model = catalog.sketch if key is ModelKey.SKETCH else catalog.imagine
+        assert model is not None
+        more = {"max_sequence_length": model.text_tokens} if isinstance(model, ImagineModel) else {}
+        made = pipeline(
+            PROMPT,
+            width=model.size,
+            height=model.size,
+            num_inference_steps=model.steps,
+            guidance_scale=model.guidance,
+            generator=generator,
+            **more,
+        )
+        return _pixels(made.images)
+
+
+def _first(model: AnimateModel) -> Image.Image:
+    return Image.linear_gradient("L").convert("RGB").resize((model.width, model.height))
+
+
+def _pixels(images: list[Image.Image]) -> Pixels:
+    return np.asarray([np.asarray(image) for image in images], np.float32) / np.float32(255)
+
+
+# --- what is measured ---------------------------------------------------------------------------
+
+
+def speed(bench: Bench) -> Iterator[bool]:
+    """Stock and ours in turns, for each model."""
+    print(f"{'':12}{'stock':>9}{'ours':>9}{'ratio':>8}{'of floor':>10}{'peak GiB':>10}  difference")
+    for key in KEYS:
+        ratio = _compare(bench, key)
+        free_caches(bench.device)
+        if bench.has_goals:
+            goal = GOALS[key]
+            figure = f"{ratio:.2f}× stock"
+            yield report(f"gpu, {NAMES[key]}", figure, f"≥ {goal}×", met=ratio >= goal)
+
+
+def _compare(bench: Bench, key: ModelKey) -> float:
+    """Print a line; return by how much ours is quicker."""
+    models, pipeline = bench.models(), bench.load(key).to(bench.device)
+    pipeline.set_progress_bar_config(disable=True)
+    ways: dict[str, Callable[[], Pixels]] = {
+        "stock": lambda: stock(pipeline, bench.catalog, key, 7),
+        "ours": lambda: ours(models, bench.catalog, key, 7),
+    }
+    ways["ours"]()  # compiles
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    made: dict[str, Pixels] = {}
+    for _ in range(bench.rounds):
+        for name, run in ways.items():
+            _reset_peak(bench)
+            seconds, made[name] = _timed(bench, run)
+            times[name].append(seconds)
+    peak = _peak(bench)  # of ours, which ran last
+    with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+        other = ways["stock"]()
+    old, new = (statistics.median(times[name]) for name in ways)
+    far, usual = (float(np.abs(each - made["stock"]).mean()) for each in (made["ours"], other))
+    floor = f"{FLOORS[key] / new:.0%}" if bench.has_goals else "-"
+    print(
+        f"{NAMES[key]:12}{old:8.2f}s{new:8.2f}s{old / new:7.2f}×{floor:>10}{peak:10.1f}"
+        f"  {far:.5f} ({usual:.5f} with another kernel)"
+    )
+    models.clear()
+    return old / new
+
+
+def _timed(bench: Bench, run: Callable[[], Pixels]) -> tuple[float, Pixels]:
+    bench.wait()
+    begun = time.perf_counter()
+    made = run()
+    bench.wait()
+    return time.perf_counter() - begun, made
+
+
+def cards(bench: Bench) -> bool:
+    """The same models on smaller cards, each a process of its own."""
+    if bench.device.type != "cuda":
+        return _on_a_card(bench, None)
+    fine = True
+    for gib in CAPS:
+        command = [sys.executable, "-m", "benchmarks.gpu", f"--cap={gib}"]
+        fine &= subprocess.run(command, check=False).returncode == 0
+    return fine
+
+
+def _on_a_card(bench: Bench, gib: float | None) -> bool:
+    """One run of each model, under a cap of `gib`."""
+    if gib is not None:
+        total = torch.cuda.get_device_properties(bench.device).total_memory
+        torch.cuda.set_per_process_memory_fraction(min(1.0, gib * GIB / total), bench.device)
+    models = bench.models(None if gib is None else gib * GIB)
+    done = [_line(bench, models, key, gib) for key in KEYS]
+    return all(done)
+
+
+def _line(bench: Bench, models: Models, key: ModelKey, gib: float | None) -> bool:
+    _reset_peak(bench)
+    seconds, made = _timed(bench, lambda: ours(models, bench.catalog, key, 1))
+    given_up = "; ".join(models.plans[key].given_up) or "nothing"
+    print(
+        f"{f'{gib:.0f} GiB' if gib else 'no cap':8}{NAMES[key]:12}{seconds:8.1f} s "
+        f"{_peak(bench):6.1f} GiB  given up: {given_up}"
+    )
+    return bool(made.size)
+
+
+def swaps(bench: Bench) -> bool:
+    """How fast weights come in, beside a plain copy of as many pinned bytes."""
+    pipeline = bench.load(ModelKey.SKETCH)
+    weights = Weights([pipeline.unet], bench.device, packed=True)
+    pinned = bench.device.type == "cuda"
+    plain = torch.empty(weights.size, dtype=torch.uint8, pin_memory=pinned)
+    there = torch.empty_like(plain, device=bench.device)
+    times: dict[str, list[float]] = {"plain": [], "ours": []}
+    for _ in range(5):
+        for name, move in (
+            ("plain", lambda: there.copy_(plain, non_blocking=True)),
+            ("ours", weights.move_in),
+        ):
+            bench.wait()
+            begun = time.perf_counter()
+            move()
+            bench.wait()
+            times[name].append(time.perf_counter() - begun)
+            weights.move_out()
+    copied, moved = (statistics.median(times[name][1:]) for name in ("plain", "ours"))
+    speed_of = f"{weights.size / moved / GIB:.1f} GiB/s, {copied / moved:.0%} of a plain copy"
+    return report("gpu, swaps", speed_of, f"≥ {SWAP_GOAL:.0%}", met=copied / moved >= SWAP_GOAL)
+
+
+def recovery(bench: Bench) -> bool:
+    """A run that fails half-way, and twenty after it that are as ever."""
+    models = bench.models()
+    before = ours(models, bench.catalog, ModelKey.IMAGINE, 1)
+    try:
+        with models.use(ModelKey.IMAGINE):
+            _fill(bench)
+    except torch.OutOfMemoryError:
+        models.evict_idle()
+        free_caches(bench.device)
+        models.step_down()
+    same = []
+    for _ in range(20 if bench.has_goals else 3):
+        after = ours(models, bench.catalog, ModelKey.IMAGINE, 1)
+        same.append(bool(np.abs(after - before).mean() < 0.05))
+    figure = f"{sum(same)} of {len(same)} as ever after running out of memory"
+    return report("gpu, recovery", figure, "all", met=all(same))
+
+
+def _fill(bench: Bench) -> None:
+    """Run out of memory."""
+    if bench.device.type == "cuda":
+        torch.empty(2**50, dtype=torch.uint8, device=bench.device)
+    raise torch.OutOfMemoryError("as a card would say")
+
+
+def _reset_peak(bench: Bench) -> None:
+    if bench.device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(bench.device)
+
+
+def _peak(bench: Bench) -> float:
+    """GiB that were allocated at most."""
+    if bench.device.type != "cuda":
+        return 0.0
+    return torch.cuda.max_memory_allocated(bench.device) / GIB
+
+
+def _full(device: torch.device) -> Bench:
+    def load(key: ModelKey) -> Any:
+        dtype = torch.bfloat16 if key is ModelKey.IMAGINE else torch.float16
+        return build(key, device, dtype).to("cpu")
+
+    return Bench(FULL, device, load, rounds=3)
+
+
+def _tiny() -> Bench:
+    models = demo_catalog()
+    assert models.sketch is not None
+    models = models.model_copy(
+        update={"sketch": models.sketch.model_copy(update={"conditioner": None})}
+    )
+    loader = Loader(torch.device("cpu"))
+    loads: dict[ModelKey, Callable[[Any, Loader], Any]] = {
+        ModelKey.SKETCH: sketch.load,
+        ModelKey.IMAGINE: imagine.load,
+        ModelKey.ANIMATE: animate.load,
+    }
+    return Bench(
+        models, loader.device, lambda key: loads[key](getattr(models, key), loader), rounds=1
+    )
+
+
+def main(
+    tiny: Annotated[bool, typer.Option(help="On the demo's models and a CPU.")] = False,
+    cap: Annotated[float | None, typer.Option(hidden=True)] = None,
+) -> None:
+    """Measure, print, and exit with 1 where a goal is missed."""
+    quiet_libraries()
+    if not tiny and not torch.cuda.is_available():
+        raise SystemExit(
+            "There is no CUDA device here. `python -m benchmarks.gpu --tiny` tries it."
+        )
+    bench = _tiny() if tiny else _full(torch.device("cuda"))
+    if cap is not None:
+        sys.exit(0 if _on_a_card(bench, cap) else 1)
+    met = [*speed(bench), cards(bench), swaps(bench), recovery(bench)]
+    sys.exit(0 if all(met) or tiny else 1)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,291 @@
+"""How much the bot moves over the bus, in a simulation of a busy day on cards of several sizes.
+
+The real policy, the real residency and the real plans, on a virtual clock: 1,000 jobs of twenty
+members, sketches, pictures and videos, a quarter of them with a prompt asked before, arriving at
+random. Nothing is computed; a job takes the seconds that its kind takes on such a card, and moving
+weights takes their bytes at BANDWIDTH. Compared are
+
+- stock: first come, first served, every part moved in for its turn and out after it, as diffusers'
+  `enable_model_cpu_offload` does;
+- kept: first come, first served, on our residency, which lets stay what there is room for;
+- ours: on top of that the policy, which prefers what is on the card by at most `patience`, and the
+  prompts and drawings of the next AHEAD jobs read whenever the readers have to be moved in;
+- foreseen: our order, evicting with perfect foresight what will be needed last (Belady, IBM Systems
+  J. 1966): no other way to evict moves less, but for the room that working memory takes.
+
+Weights that are streamed cross the bus in any case, while they compute, and are not counted.
+
+"Passed over" is how long a job waited from when its turn came until it was taken, at most; it may
+be `patience` and the job that ran then.
+"""
+
+import random
+import sys
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from math import inf
+
+from benchmarks._report import report
+from bot.jobs.policy import Policy
+from pipelines.catalog import AnimateModel, CaptionModel, Conditioner, ImagineModel, ModelKey
+from pipelines.catalog import SketchModel as Sdxl
+from pipelines.placement import GIB, PAINTER, TEXT, Card, Group, Model, plan_model
+from pipelines.residency import Residency
+
+GOAL = 1 / 3  # of what stock moves
+CARDS = (8, 12, 16, 24)  # GiB
+AHEAD = 16  # jobs, as in bot.jobs.queue
+JOBS, MEMBERS = 1_000, 20
+PATIENCE = 120.0  # seconds
+BANDWIDTH = 20 * GIB  # a second, from pinned memory
+LOAD = 1.3  # seconds of work that arrive in a second: evenings, when it matters
+REPEATED = 0.25  # of prompts
+CAPTIONER = f"{ModelKey.CAPTION}.{PAINTER}"
+SECONDS = {
+    ModelKey.CAPTION: 0.3,
+    ModelKey.SKETCH: 6.0,
+    ModelKey.IMAGINE: 15.0,
+    ModelKey.ANIMATE: 40.0,
+}
+MIX: tuple[tuple[tuple[ModelKey, ...], int], ...] = (
+    ((ModelKey.CAPTION, ModelKey.SKETCH), 4),
+    ((ModelKey.IMAGINE,), 4),
+    ((ModelKey.ANIMATE,), 1),
+    ((ModelKey.IMAGINE, ModelKey.ANIMATE), 1),
+)
+MODELS: dict[ModelKey, Model] = {
+    ModelKey.CAPTION: CaptionModel(source="a/b"),
+    ModelKey.SKETCH: Sdxl(source="a/b", conditioner=Conditioner(source="a/b", type="t2i-adapter")),
+    ModelKey.IMAGINE: ImagineModel(source="a/b"),
+    ModelKey.ANIMATE: AnimateModel(source="a/b"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A job of the day. `new` is whether its prompt has to be read."""
+
+    id: str
+    owner: int
+    came: float
+    models: tuple[ModelKey, ...]
+    new: bool
+
+    @property
+    def seconds(self) -> float:
+        """Of work, loading aside."""
+        return sum(SECONDS[key] for key in self.models)
+
+    def groups(self) -> Iterator[str]:
+        """What it has on the card, in its order."""
+        for key in self.models:
+            if key in (ModelKey.SKETCH, ModelKey.IMAGINE):
+                yield f"{key}.{TEXT}"
+            yield f"{key}.{PAINTER}"
+
+    def needs_reading(self, name: str) -> bool:
+        """Whether a group only reads, so that what it says can be remembered."""
+        return name == CAPTIONER or name.endswith(f".{TEXT}")
+
+
+def day(jobs: int, seed: int = 0) -> list[Job]:
+    """Jobs as they come."""
+    dice = random.Random(seed)
+    kinds, weights = [kind for kind, _ in MIX], [weight for _, weight in MIX]
+    mean = sum(w * sum(SECONDS[k] for k in kind) for kind, w in MIX) / sum(weights)
+    now, made = 0.0, []
+    for number in range(jobs):
+        now += dice.expovariate(LOAD / mean)
+        kind = dice.choices(kinds, weights)[0]
+        new = dice.random() >= REPEATED
+        made.append(Job(str(number), dice.randrange(MEMBERS), now, kind, new))
+    return made
+
+
+@dataclass(slots=True)
+class Bus:
+    """A Mover that counts."""
+
+    sizes: dict[str, int]
+    moved: int = 0
+    swaps: int = 0
+
+    def load(self, key: str) -> str:
+        """Nothing to read."""
+        return key
+
+    def move_in(self, key: str, model: str) -> None:
+        """Over the bus."""
+        self.moved += self.sizes[key]
+        self.swaps += 1
+
+    def move_out(self, key: str, model: str) -> None:
+        """Free: the copy in RAM never left."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a day came to."""
+
+    moved: int
+    swaps: int
+    waits: list[float]
+    passed_over: float = 0.0
+    used: list[str] = field(default_factory=list)
+
+
+class Line:
+    """First come, first served."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Job] = deque()
+
+    def add(self, job: Job) -> None:
+        """Let a job wait."""
+        self._jobs.append(job)
+
+    def take(self, resident: frozenset[str], now: float) -> Job | None:
+        """The next job, which waits no longer."""
+        return self._jobs.popleft() if self._jobs else None
+
+    def first(self, count: int) -> list[Job]:
+        """The jobs that come next."""
+        return list(self._jobs)[:count]
+
+    passed_over = 0.0
+
+
+class Fair:
+    """The bot's policy; beside it one without patience, which says whose turn it is."""
+
+    def __init__(self) -> None:
+        self._policy, self._strict = Policy(patience=PATIENCE), Policy(patience=0.0)
+        self._jobs: dict[str, Job] = {}
+        self._due: dict[str, float] = {}
+        self.passed_over = 0.0
+
+    def add(self, job: Job) -> None:
+        """Let a job wait."""
+        self._jobs[job.id] = job
+        for policy in (self._policy, self._strict):
+            policy.add(job.id, job.owner, 1.0, job.seconds, frozenset(job.models), job.came)
+
+    def take(self, resident: frozenset[str], now: float) -> Job | None:
+        """The next job, which waits no longer."""
+        chosen = self._policy.pick(resident=resident, now=now)
+        if chosen is None:
+            return None
+        due = self._strict.pick(resident=frozenset(), now=now)
+        assert due is not None, "both know the same jobs"
+        self._due.setdefault(due, now)
+        job = self._jobs.pop(chosen)
+        self.passed_over = max(self.passed_over, now - self._due.pop(chosen, now))
+        for policy in (self._policy, self._strict):
+            policy.remove(chosen)
+            policy.charge(job.owner, 1.0, job.seconds)
+        return job
+
+    def first(self, count: int) -> list[Job]:
+        """The jobs that come next."""
+        return [self._jobs[each] for each in self._policy.first(count)]
+
+
+def run(
+    jobs: list[Job], groups: dict[str, Group], budget: float, queue: Line | Fair, ahead: int = 0
+) -> Outcome:
+    """A day on a card of `budget` bytes, with as many jobs read `ahead`."""
+    sizes = {name: group.size for name, group in groups.items()}
+    bus = Bus(sizes)
+    working = {name: group.working for name, group in groups.items()}
+    residency: Residency[str] = Residency(budget, sizes, bus, working)
+    coming, now, outcome = deque(jobs), 0.0, Outcome(0, 0, [])
+    read: set[tuple[str, str]] = {
+        (job.id, f"{key}.{TEXT}") for job in jobs if not job.new for key in job.models
+    }
+    while True:
+        while coming and coming[0].came <= now:
+            queue.add(coming.popleft())
+        there = residency.resident()
+        painters = frozenset(key for key in ModelKey if f"{key}.{PAINTER}" in there)
+        job = queue.take(painters, now)
+        if job is None:
+            if not coming:
+                break
+            now = coming[0].came
+            continue
+        before = bus.moved
+        for name in job.groups():
+            if (job.id, name) in read:
+                continue
+            if job.needs_reading(name) and name not in residency.resident():
+                behind = [each for each in queue.first(ahead) if name in each.groups()]
+                read.update((each.id, name) for each in behind)
+            with residency.use(name):
+                outcome.used.append(name)
+        now += job.seconds + (bus.moved - before) / BANDWIDTH
+        outcome.waits.append(now - job.came)
+    outcome.moved, outcome.swaps, outcome.passed_over = bus.moved, bus.swaps, queue.passed_over
+    return outcome
+
+
+def stock(jobs: list[Job], groups: dict[str, Group]) -> Outcome:
+    """A day on which every part comes for its turn, and leaves after it."""
+    names = [name for job in jobs for name in job.groups()]
+    return Outcome(sum(groups[name].size for name in names), len(names), [])
+
+
+def foreseen(needed: list[str], groups: dict[str, Group], budget: float) -> int:
+    """The bytes moved for groups needed in turn, when what is needed last always leaves first."""
+    next_use: list[float] = []
+    last: dict[str, int] = {}
+    for at in range(len(needed) - 1, -1, -1):
+        next_use.append(last.get(needed[at], inf))
+        last[needed[at]] = at
+    next_use.reverse()
+    there: dict[str, float] = {}
+    moved = 0
+    for at, name in enumerate(needed):
+        if name not in there:
+            moved += groups[name].size
+        there.pop(name, None)
+        while there and sum(groups[n].size for n in there) + groups[name].peak > budget:
+            there.pop(max(there, key=lambda n: there[n]))
+        there[name] = next_use[at]
+    return moved
+
+
+def simulate(gib: int, jobs: int) -> tuple[Outcome, Outcome, Outcome, int]:
+    """Stock, kept, ours, and ours with foresight, on a card of `gib`."""
+    card = Card("cuda", (gib - 1) * GIB, 48 * GIB, (8, 9))
+    groups = {
+        f"{key}.{name}": group
+        for key, model in MODELS.items()
+        for name, group in plan_model(key, model, card).groups.items()
+    }
+    trace = day(jobs)
+    kept = run(trace, groups, card.budget, Line())
+    ours = run(trace, groups, card.budget, Fair(), AHEAD)
+    return stock(trace, groups), kept, ours, foreseen(ours.used, groups, card.budget)
+
+
+def main(jobs: int = JOBS) -> bool:
+    """Print a table for cards of several sizes, and the figure."""
+    print(f"card {'swaps (stock / kept / ours)':>37}", end="")
+    print(f"{'GiB (stock / kept / ours / foreseen)':>39}   passed over")
+    worst, longest = 0.0, 0.0
+    for gib in CARDS:
+        old, kept, ours, best = simulate(gib, jobs)
+        worst = max(worst, ours.moved / old.moved, ours.swaps / old.swaps)
+        longest = max(longest, ours.passed_over)
+        swaps = " / ".join(f"{each.swaps:,}" for each in (old, kept, ours))
+        moved = " / ".join(f"{m / GIB:,.0f}" for m in (old.moved, kept.moved, ours.moved, best))
+        print(f"{gib:2} GiB {swaps:>35} {moved:>38} {ours.passed_over:11.0f} s")
+    bound = PATIENCE + max(sum(SECONDS[k] for k in kind) for kind, _ in MIX) + 5
+    figure = f"{worst:.2f} of the swaps and bytes of stock; passed over {longest:.0f} s at most"
+    met = worst <= GOAL and longest <= bound
+    return report("residency", figure, f"≤ {GOAL:.2f} and ≤ {bound:.0f} s", met=met)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if main() else 1)

@@ -1,0 +1,103 @@
+"""A pipeline as its plan wants it: divided into groups, and told to save what the plan saves."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipelines.placement import PAINTER, TEXT, Plan, group_of
+
+
+def divide(pipeline: Any) -> dict[str, Any]:
+    """A pipeline for each group: one that only reads prompts, and one that never has to.
+
+    They share what they are made of. The painter has no text encoders, so that diffusers never
+    looks for its device among parts that are elsewhere.
+    """
+    parts = pipeline.components
+    text = [name for name in parts if group_of(name) == TEXT]
+    if not text:
+        return {PAINTER: pipeline}
+    return {TEXT: pipeline, PAINTER: type(pipeline)(**_arguments(pipeline, dict.fromkeys(text)))}
+
+
+def _arguments(pipeline: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """What a pipeline was built with: its parts, and the settings that are not parts."""
+    settings = {
+        name: value
+        for name, value in pipeline.config.items()
+        if not name.startswith("_") and not isinstance(value, list | tuple)
+    }
+    return {**settings, **pipeline.components, **changes}
+
+
+def modules_of(pipeline: Any, group: str) -> list[nn.Module]:
+    """The networks of a group."""
+    return [
+        part
+        for name, part in pipeline.components.items()
+        if isinstance(part, nn.Module) and group_of(name) == group
+    ]
+
+
+def fit_to(pipeline: Any, plan: Plan) -> None:
+    """Make a pipeline save the working memory that its plan saves."""
+    if plan.tiled:
+        pipeline.vae.enable_tiling()
+    if plan.split_guidance:
+        _one_by_one(pipeline.unet)
+    if plan.chunked:
+        pipeline.unet.enable_forward_chunking(1, dim=1)
+
+
+def _one_by_one(unet: nn.Module) -> None:
+    """Compute a batch in as many calls: guidance needs half the memory, and no more arithmetic."""
+    whole = unet.forward
+
+    def forward(sample: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Any:
+        parts = [
+            whole(
+                sample[i : i + 1],
+                timestep[i : i + 1] if timestep.ndim else timestep,
+                *_picked(args, i, len(sample)),
+                **dict(zip(kwargs, _picked(kwargs.values(), i, len(sample)), strict=True)),
+            )
+            for i in range(len(sample))
+        ]
+        if isinstance(parts[0], tuple):
+            return tuple(torch.cat(each) for each in zip(*parts, strict=True))
+        return type(parts[0])(sample=torch.cat([part.sample for part in parts]))
+
+    unet.forward = forward
+
+
+def _picked(values: Any, row: int, rows: int) -> Iterator[Any]:
+    """Of what has a row for each of a batch, that of one."""
+    for value in values:
+        batched = isinstance(value, Tensor) and value.ndim and len(value) == rows
+        yield value[row : row + 1] if batched else value
+
+
+def stream(modules: list[nn.Module], device: torch.device) -> list[nn.Module]:
+    """Let blocks of these networks visit `device` one after the other, the next while one runs.
+
+    Returns those that cannot be streamed: an autoencoder is small, and not called as a whole.
+    """
+    from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
+    from diffusers.hooks import apply_group_offloading
+
+    whole = [m for m in modules if isinstance(m, AutoencoderKL | AutoencoderKLTemporalDecoder)]
+    for module in modules:
+        if module in whole:
+            continue
+        apply_group_offloading(
+            module,
+            onload_device=device,
+            offload_device=torch.device("cpu"),
+            offload_type="block_level",
+            num_blocks_per_group=1,
+            use_stream=device.type == "cuda",
+            record_stream=device.type == "cuda",
+        )
+    return whole

@@ -1,0 +1,100 @@
+"""Every setting that makes networks quicker leaves the pictures as they were."""
+
+import io
+import shutil
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from demo.sample import draw_sample
+from pipelines import imagine
+from pipelines.catalog import Acceleration, Catalog
+from pipelines.contract.artifact import Artifact
+from pipelines.contract.context import RunContext
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.loading import Loader
+from pipelines.placement import Precision
+from pipelines.runner import Runner
+from pipelines.weights import Weights
+
+NOTHING = Acceleration(compile=False, channels_last=False, attention="auto")
+KINDS = ("sketch", "imagine", "animate")
+LEVELS = (
+    2.0 / 255
+)  # by which rounding to eight bits, and H.264 after it, may move a pixel on average
+
+
+@pytest.fixture(scope="module")
+def requests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Request]:
+    drawing = tmp_path_factory.mktemp("drawings") / "heart.png"
+    draw_sample(256).save(drawing)
+    return {
+        "sketch": SketchRequest(drawing=drawing, prompt="a red heart", seed=1),
+        "imagine": ImagineRequest(prompt="a red star on a blue background", seed=2),
+        "animate": AnimateRequest(image=drawing, seed=3),
+    }
+
+
+def made(catalog: Catalog, settings: Acceleration, request: Request) -> NDArray[np.float64]:
+    quick = catalog.model_copy(update={"acceleration": settings})
+    ((artifact,),) = Runner(quick, device="cpu").run([request], RunContext())
+    return pixels(artifact)
+
+
+def pixels(artifact: Artifact) -> NDArray[np.float64]:
+    """Of a picture, or of all frames: 0 to 1."""
+    if not artifact.media_type.is_video:
+        return np.asarray(Image.open(io.BytesIO(artifact.data)), np.float64) / 255
+    with av.open(io.BytesIO(artifact.data)) as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    return np.asarray(frames, np.float64) / 255
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "change", [{"channels_last": True}, {"attention": "math"}, {"attention": "flash"}], ids=str
+)
+def test_pictures_stay_the_same(
+    kind: str, change: dict[str, object], catalog: Catalog, requests: dict[str, Request]
+) -> None:
+    before = made(catalog, NOTHING, requests[kind])
+    after = made(catalog, NOTHING.model_copy(update=change), requests[kind])
+    assert np.abs(before - after).mean() < LEVELS
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")
+def test_compiled_blocks_compute_the_same(
+    catalog: Catalog,
+    requests: dict[str, Request],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    request = requests["imagine"]  # compiling for a CPU takes minutes with the other two
+    before = made(catalog, NOTHING, request)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    after = made(catalog, NOTHING.model_copy(update={"compile": True}), request)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert np.abs(before - after).mean() < LEVELS
+
+
+def test_eight_bits_take_a_quarter_of_float32_and_paint_nearly_the_same(
+    catalog: Catalog, requests: dict[str, Request]
+) -> None:
+    assert catalog.imagine is not None
+    cpu = torch.device("cpu")
+    full, eight = (
+        imagine.load(catalog.imagine, Loader(cpu, precision=precision)).transformer
+        for precision in (Precision.FULL, Precision.FP8)
+    )
+    assert Weights([eight], cpu).size < 0.4 * Weights([full], cpu).size  # some layers stay whole
+    before = made(catalog, NOTHING, requests["imagine"])
+    model = catalog.imagine.model_copy(update={"precision": "fp8"})
+    after = made(catalog.model_copy(update={"imagine": model}), NOTHING, requests["imagine"])
+    assert 0 < np.abs(before - after).mean() < 0.1

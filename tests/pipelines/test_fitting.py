@@ -1,0 +1,121 @@
+"""Pipelines that are divided, streamed and sparing still make the same pictures."""
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipelines import animate, imagine, sketch
+from pipelines.catalog import Acceleration, Catalog, ModelKey
+from pipelines.contract.context import RunContext
+from pipelines.contract.requests import ImagineRequest
+from pipelines.fitting import fit_to, modules_of, stream
+from pipelines.loading import Loader
+from pipelines.placement import PAINTER, TEXT, Group, Plan
+from pipelines.runner import Runner
+
+CPU = torch.device("cpu")
+LOADER = Loader(CPU)
+PROMPT = "a red star on a blue background"
+
+
+def loaded(catalog: Catalog, key: ModelKey) -> Any:
+    loads: dict[ModelKey, Callable[[Any, Loader], Any]] = {
+        ModelKey.SKETCH: sketch.load,
+        ModelKey.IMAGINE: imagine.load,
+        ModelKey.ANIMATE: animate.load,
+    }
+    pipeline = loads[key](getattr(catalog, key), LOADER)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def plan(**settings: Any) -> Plan:
+    return Plan({PAINTER: Group(0, 0)}, **settings)
+
+
+def clip(pipeline: Any) -> np.ndarray[Any, Any]:
+    torch.manual_seed(0)
+    frames = pipeline(
+        Image.new("RGB", (128, 128), "orange"),
+        width=128,
+        height=128,
+        num_frames=4,
+        num_inference_steps=2,
+        decode_chunk_size=2,
+        generator=torch.Generator().manual_seed(1),
+        output_type="np",
+    ).frames[0]
+    return np.asarray(frames)
+
+
+def test_the_bot_paints_what_diffusers_paints(catalog: Catalog) -> None:
+    model = catalog.imagine
+    assert model is not None
+    exact = catalog.model_copy(update={"acceleration": Acceleration(channels_last=False)})
+    (made,) = Runner(exact, device="cpu").run(
+        [ImagineRequest(prompt=PROMPT, negative="dark", seed=3)], RunContext()
+    )[0]
+    stock = loaded(catalog, ModelKey.IMAGINE)(
+        prompt=PROMPT,
+        negative_prompt="dark",
+        width=made.width,
+        height=made.height,
+        num_inference_steps=model.steps,
+        guidance_scale=model.guidance,
+        max_sequence_length=model.text_tokens,
+        generator=torch.Generator().manual_seed(3),
+    ).images[0]
+    assert np.array_equal(np.asarray(Image.open(io.BytesIO(made.data))), np.asarray(stock))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"split_guidance": True}, {"chunked": True}, {"split_guidance": True, "chunked": True}],
+)
+def test_a_sparing_video_pipeline_makes_the_same_frames(
+    settings: dict[str, bool], catalog: Catalog
+) -> None:
+    pipeline = loaded(catalog, ModelKey.ANIMATE)
+    before = clip(pipeline)
+    rows = []
+    hook = pipeline.unet.conv_in.register_forward_hook(
+        lambda _, given, __: rows.append(len(given[0]))
+    )
+    fit_to(pipeline, plan(**settings))
+    after = clip(pipeline)
+    hook.remove()
+    assert np.abs(before - after).max() < 2e-4
+    if "split_guidance" in settings:
+        assert set(rows) == {4}  # the frames of one half of guidance
+        assert len(rows) == 4  # two steps
+
+
+@pytest.mark.parametrize("key", [ModelKey.SKETCH, ModelKey.IMAGINE])
+def test_tiles_are_decoded_where_a_plan_says_so(key: ModelKey, catalog: Catalog) -> None:
+    pipeline = loaded(catalog, key)
+    fit_to(pipeline, plan(tiled=True))
+    assert pipeline.vae.use_tiling
+
+
+@pytest.mark.parametrize("group", [TEXT, PAINTER])
+def test_a_streamed_group_computes_the_same(group: str, catalog: Catalog) -> None:
+    def picture(pipeline: Any) -> np.ndarray[Any, Any]:
+        made = pipeline(
+            prompt=PROMPT,
+            num_inference_steps=2,
+            width=128,
+            height=128,
+            generator=torch.Generator().manual_seed(1),
+            output_type="np",
+        )
+        return np.asarray(made.images[0])
+
+    pipeline = loaded(catalog, ModelKey.IMAGINE)
+    before = picture(pipeline)
+    stream(modules_of(pipeline, group), CPU)
+    assert np.abs(before - picture(pipeline)).max() < 1e-5

@@ -1,0 +1,170 @@
+"""How much work a request is: calls of networks and bytes moved, for which no clock is needed."""
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import transformers
+from torch import nn
+
+from demo.sample import draw_sample
+from pipelines.catalog import Catalog, ModelKey
+from pipelines.checkpoints import weigh
+from pipelines.contract.context import RunContext
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.placement import GIB, PAINTER, Card, plan_model
+from pipelines.runner import Runner
+from pipelines.weights import Weights
+
+NETWORKS: tuple[type[nn.Module], ...] = (
+    diffusers.UNet2DConditionModel,
+    diffusers.SD3Transformer2DModel,
+    diffusers.UNetSpatioTemporalConditionModel,
+    diffusers.T2IAdapter,
+    transformers.CLIPTextModelWithProjection,
+    transformers.CLIPVisionModelWithProjection,
+    transformers.T5EncoderModel,
+    transformers.BlipVisionModel,
+)
+DECODERS = (diffusers.AutoencoderKL, diffusers.AutoencoderKLTemporalDecoder)
+
+
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
+    """How often each network was called since this was last cleared."""
+    counter: Counter[str] = Counter()
+
+    def counted(name: str, whole: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            counter[name] += 1
+            return whole(*args, **kwargs)
+
+        return call
+
+    for network in NETWORKS:
+        monkeypatch.setattr(network, "forward", counted(network.__name__, network.forward))
+    for decoder in DECODERS:
+        monkeypatch.setattr(decoder, "decode", counted(decoder.__name__, decoder.decode))
+    return counter
+
+
+@pytest.fixture
+def moved(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The bytes of each group of weights that was moved to where it computes, in their order."""
+    sizes: list[int] = []
+    whole = Weights.move_in
+
+    def move_in(weights: Weights) -> None:
+        sizes.append(weights.size)
+        whole(weights)
+
+    monkeypatch.setattr(Weights, "move_in", move_in)
+    return sizes
+
+
+@pytest.fixture(scope="module")
+def drawings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("drawings")
+    paths = [folder / f"{side}.png" for side in (256, 300, 340)]
+    for path in paths:
+        draw_sample(int(path.stem)).save(path)
+    return paths
+
+
+def run(runner: Runner, request: Request, *coming: Request) -> None:
+    runner.run([request], RunContext(coming=coming))
+
+
+READING = {"CLIPTextModelWithProjection": 1}  # once: no negative prompt is not read at all
+
+
+def test_a_sketch(catalog: Catalog, drawings: list[Path], calls: Counter[str]) -> None:
+    runner = Runner(catalog, device="cpu")
+    run(runner, SketchRequest(drawing=drawings[0], prompt="a heart", seed=1))
+    painting = {"UNet2DConditionModel": 4, "T2IAdapter": 1, "AutoencoderKL": 1}
+    assert calls == {"BlipVisionModel": 1, **READING, **painting}
+    calls.clear()
+    run(runner, SketchRequest(drawing=drawings[0], prompt="a heart", seed=2))
+    assert calls == painting
+    calls.clear()
+    run(runner, SketchRequest(drawing=drawings[0], prompt="a star", seed=2))
+    assert calls == READING | painting
+
+
+def test_an_imagination(catalog: Catalog, calls: Counter[str]) -> None:
+    runner = Runner(catalog, device="cpu")
+    run(runner, ImagineRequest(prompt="a red heart", count=3, seed=1))
+    reading = {"CLIPTextModelWithProjection": 4, "T5EncoderModel": 2}
+    assert calls == reading | {"SD3Transformer2DModel": 3 * 4, "AutoencoderKL": 3}
+    calls.clear()
+    run(runner, ImagineRequest(prompt="a red heart", seed=5))
+    assert calls == {"SD3Transformer2DModel": 4, "AutoencoderKL": 1}
+
+
+def test_an_animation(catalog: Catalog, drawings: list[Path], calls: Counter[str]) -> None:
+    runner = Runner(catalog, device="cpu")
+    run(runner, AnimateRequest(image=drawings[0], seed=1))
+    assert calls == {
+        "CLIPVisionModelWithProjection": 1,
+        "UNetSpatioTemporalConditionModel": 3,
+        "AutoencoderKLTemporalDecoder": 2,  # four frames, two at a time
+    }
+
+
+def test_what_waits_is_read_on_the_way(
+    catalog: Catalog, drawings: list[Path], calls: Counter[str]
+) -> None:
+    runner = Runner(catalog, device="cpu")
+    sketches = [SketchRequest(drawing=path, prompt="a heart", seed=1) for path in drawings]
+    painted = ImagineRequest(prompt="a red heart", negative="dots", seed=1)
+    moving = AnimateRequest(prompt="a blue moon", seed=1)
+    gone = SketchRequest(drawing=drawings[0].with_name("gone.png"), seed=1)
+    run(runner, sketches[0], painted, *sketches[1:], moving, gone)
+    run(runner, ImagineRequest(prompt="a star", seed=1), painted, moving, *sketches[1:])
+    calls.clear()
+    again: list[Request] = [*sketches, painted, moving]
+    for request in again:
+        run(runner, request)
+    assert not {"BlipVisionModel", *READING, "T5EncoderModel"} & set(calls)
+
+
+def test_a_job_that_comes_and_cannot_be_read_harms_nobody(
+    catalog: Catalog, drawings: list[Path], tmp_path: Path, calls: Counter[str]
+) -> None:
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"nothing of the kind")
+    runner = Runner(catalog, device="cpu")
+    own = SketchRequest(drawing=drawings[0], seed=1)
+    run(runner, own, SketchRequest(drawing=bad, seed=1), own)
+    assert calls["BlipVisionModel"] == 1
+
+
+def test_on_a_roomy_card_each_weight_is_moved_once(
+    catalog: Catalog, drawings: list[Path], moved: list[int]
+) -> None:
+    runner = Runner(catalog, device="cpu")
+    for seed in range(2):
+        run(runner, SketchRequest(drawing=drawings[0], seed=seed))
+        run(runner, ImagineRequest(prompt=f"heart {seed}", seed=seed))
+        run(runner, AnimateRequest(image=drawings[0], seed=seed))
+    # a captioner, SDXL's and SD3.5's encoders and painters, the video model
+    assert len(moved) == 6
+
+
+def test_on_a_card_for_the_painter_alone_only_its_encoders_come_and_go(
+    catalog: Catalog, moved: list[int]
+) -> None:
+    assert catalog.imagine is not None
+    weights = weigh(ModelKey.IMAGINE, catalog.imagine)
+    plan = plan_model(ModelKey.IMAGINE, catalog.imagine, Card("cpu"), weights)
+    runner = Runner(catalog, device="cpu", vram_gib=plan.groups[PAINTER].peak / GIB)
+    coming = [ImagineRequest(prompt=f"heart {seed}", seed=seed) for seed in range(3)]
+    for at, request in enumerate(coming):
+        run(runner, request, *coming[at + 1 :])
+    encoders, painter = moved  # and never again: all prompts were read on the first way
+    assert encoders < painter
+    run(runner, ImagineRequest(prompt="a moon", seed=1))
+    assert moved[2:] == [encoders]
