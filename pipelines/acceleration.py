@@ -1,6 +1,5 @@
 """Networks made quicker without changing what they compute, but for the last bits."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -11,8 +10,6 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.catalog import Acceleration
 from pipelines.placement import PAINTER, Held, Plan
-
-log = logging.getLogger(__name__)
 
 _REPEATED = {
     "SD3Transformer2DModel": ["JointTransformerBlock"],

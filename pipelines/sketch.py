@@ -35,7 +35,7 @@ def render(
     context: RunContext,
 ) -> tuple[Artifact, ...]:
     """One picture of what the drawing shows. Raises BadInput for a blank drawing."""
-    _style(request.style, styles)
+    _style(request.style, styles)  # refused before anything is loaded
     drawing = read_drawing(open_picture(request.drawing))
     asker = _Asker(captions, model, styles, models, context)
     caption = asker.caption(request, drawing)
@@ -106,18 +106,17 @@ class _Asker:
                 yield self._prompts(request, caption)
 
     def _prompts(self, request: SketchRequest, caption: str) -> Question[Embeddings]:
-        style = _style(request.style, self.styles)
-        negative = join(self.model.negative, style.negative)
-        return Question(
-            (request.prompt, caption, style),
-            lambda pipeline: encode(
+        def read(pipeline: Any) -> Embeddings:
+            style = _style(request.style, self.styles)
+            return encode(
                 pipeline,
                 self.models.device,
                 self.model,
                 prompt=write_prompt(pipeline.tokenizer, request.prompt, caption, style),
-                negative=negative,
-            ),
-        )
+                negative=join(self.model.negative, style.negative),
+            )
+
+        return Question((request.prompt, caption, request.style), read)
 
     def _coming(self) -> Iterator[SketchRequest]:
         return (each for each in self.context.coming if isinstance(each, SketchRequest))

@@ -142,6 +142,15 @@ def test_a_job_that_comes_and_cannot_be_read_harms_nobody(
     assert calls["BlipVisionModel"] == 1
 
 
+def test_a_job_that_comes_with_a_style_that_is_gone_harms_nobody(
+    catalog: Catalog, drawings: list[Path], calls: Counter[str]
+) -> None:
+    runner = Runner(catalog, device="cpu")
+    gone = SketchRequest(drawing=drawings[1], style="cubist", seed=1)
+    run(runner, SketchRequest(drawing=drawings[0], seed=1), gone)
+    assert calls["UNet2DConditionModel"] == 4
+
+
 def test_on_a_roomy_card_each_weight_is_moved_once(
     catalog: Catalog, drawings: list[Path], moved: list[int]
 ) -> None:
