@@ -11,10 +11,12 @@ from demo.tokenizers import clip_tokenizer, t5_tokenizer
 from pipelines.catalog import ModelKey
 
 _VAE = {
+    "down_block_types": ("DownEncoderBlock2D",) * 4,
     "block_out_channels": (128, 256, 512, 512),
     "layers_per_block": 2,
     "sample_size": 1024,
 }
+_PICTURE_VAE = _VAE | {"up_block_types": ("UpDecoderBlock2D",) * 4}
 _CLIP_L = {
     "hidden_size": 768,
     "intermediate_size": 3072,
@@ -143,9 +145,7 @@ def _sdxl(scheduler: Any) -> Any:
 
     return diffusers.StableDiffusionXLPipeline(
         vae=diffusers.AutoencoderKL(
-            **_VAE,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
+            **_PICTURE_VAE,
             scaling_factor=0.13025,
             force_upcast=False,  # as the checkpoint that config.example.toml names
         ),
@@ -167,9 +167,7 @@ def _sd3(scheduler: Any) -> Any:
         transformer=diffusers.SD3Transformer2DModel(**_SD3),
         scheduler=scheduler,
         vae=diffusers.AutoencoderKL(
-            **_VAE,
-            down_block_types=("DownEncoderBlock2D",) * 4,
-            up_block_types=("UpDecoderBlock2D",) * 4,
+            **_PICTURE_VAE,
             latent_channels=16,
             scaling_factor=1.5305,
             shift_factor=0.0609,
@@ -190,9 +188,7 @@ def _svd(scheduler: Any) -> Any:
     import transformers
 
     return diffusers.StableVideoDiffusionPipeline(
-        vae=diffusers.AutoencoderKLTemporalDecoder(
-            **_VAE, down_block_types=("DownEncoderBlock2D",) * 4, force_upcast=False
-        ),
+        vae=diffusers.AutoencoderKLTemporalDecoder(**_VAE, force_upcast=False),
         image_encoder=transformers.CLIPVisionModelWithProjection(
             transformers.CLIPVisionConfig(**_CLIP_H_VISION)
         ),

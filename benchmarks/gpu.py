@@ -22,7 +22,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Annotated, Any
 
 import numpy as np
@@ -39,10 +40,10 @@ from pipelines import animate, imagine, sketch
 from pipelines.catalog import Acceleration, AnimateModel, Catalog, ImagineModel, ModelKey
 from pipelines.catalog import SketchModel as Sdxl
 from pipelines.contract.context import RunContext
-from pipelines.device import free_caches
+from pipelines.device import card_of, free_caches
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.models import Models, Question
-from pipelines.placement import GIB, TEXT, Card
+from pipelines.placement import GIB, TEXT
 from pipelines.weights import Weights
 
 PROMPT = "a red star on a blue background"
@@ -74,14 +75,10 @@ class Bench:
         """Whether this is the real thing."""
         return self.device.type == "cuda"
 
-    def models(self, budget: float | None = None) -> Models:
-        """Ours."""
-        if self.device.type == "cuda":
-            total = torch.cuda.get_device_properties(self.device).total_memory
-            budget = min(budget or total, total) - GIB
-            card = Card("cuda", budget, 1e12, torch.cuda.get_device_capability(self.device))
-        else:
-            card = Card("cpu")
+    def models(self, gib: float = inf) -> Models:
+        """Ours, on a card of at most `gib`."""
+        card = card_of(self.device, None)
+        card = replace(card, budget=min(card.budget, (gib - 1) * GIB))
         return Models(
             self.catalog, card, Loader(self.device), {key: self._loading(key) for key in KEYS}
         )
@@ -251,7 +248,7 @@ def _on_a_card(bench: Bench, gib: float | None) -> bool:
     if gib is not None:
         total = torch.cuda.get_device_properties(bench.device).total_memory
         torch.cuda.set_per_process_memory_fraction(min(1.0, gib * GIB / total), bench.device)
-    models = bench.models(None if gib is None else gib * GIB)
+    models = bench.models(inf if gib is None else gib)
     done = [_line(bench, models, key, gib) for key in KEYS]
     return all(done)
 

@@ -47,6 +47,12 @@ class Checkpoint(_Table):
         """Whether `source` is a path (`./x`, `../x`, `/x`, `~/x`) rather than a repository."""
         return self.source.startswith((".", "/", "~"))
 
+    def parts(self) -> Iterator[tuple[str, "Checkpoint"]]:
+        """The checkpoints that replace or add to parts of this one, by their keys."""
+        for part in ("vae", "conditioner"):
+            if (inner := getattr(self, part, None)) is not None:
+                yield part, inner
+
     @property
     def name(self) -> str:
         """What a member is shown: the repository, or a folder without the path to it."""
@@ -166,25 +172,19 @@ class Catalog(_Table):
             if model is None:
                 continue
             yield key, model
-            for part in _PARTS:
-                if (inner := getattr(model, part, None)) is not None:
-                    yield f"{key}.{part}", inner
+            for part, inner in model.parts():
+                yield f"{key}.{part}", inner
 
 
 def _anchored(model: Checkpoint | None, folder: Path) -> Checkpoint | None:
     if model is None:
         return None
-    update: dict[str, object] = {
-        part: _anchored(inner, folder)
-        for part in _PARTS
-        if (inner := getattr(model, part, None)) is not None
-    }
+    update: dict[str, object] = {part: _anchored(inner, folder) for part, inner in model.parts()}
     if model.is_folder:
         update["source"] = str((folder / Path(model.source).expanduser()).resolve())
     return model.model_copy(update=update)
 
 
-_PARTS = ("vae", "conditioner")
 _RATIOS = {
     Aspect.SQUARE: (1, 1),
     Aspect.PHOTO: (3, 2),

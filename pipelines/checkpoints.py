@@ -132,13 +132,8 @@ def weigh(
 
     Raises ModelUnavailable for what is there and cannot serve.
     """
-    places = {"": model} | {
-        part: inner
-        for part in ("vae", "conditioner")
-        if (inner := getattr(model, part, None)) is not None
-    }
     counts: dict[str, int] = {}
-    for part, checkpoint in places.items():
+    for part, checkpoint in [("", model), *model.parts()]:
         place = f"{key}.{part}" if part else str(key)
         try:
             found = count_parameters(place, checkpoint, models_folder)

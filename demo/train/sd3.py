@@ -83,6 +83,9 @@ def _begin_with_nothing(transformer: Any) -> None:
             module.bias.zero_()
 
 
+_MODULATIONS = ("norm1.linear", "norm1_context.linear", "norm_out.linear")
+
+
 def _tell_places_apart(transformer: Any) -> None:
     """Let neighbours have places that differ clearly.
 
@@ -95,9 +98,6 @@ def _tell_places_apart(transformer: Any) -> None:
         HEADS * HEAD, PLACES, base_size=STRIDE * PLACES, output_type="pt"
     )
     transformer.pos_embed.pos_embed = places.float()[None]
-
-
-_MODULATIONS = ("norm1.linear", "norm1_context.linear", "norm_out.linear")
 
 
 def build_scheduler() -> Any:
