@@ -29,6 +29,9 @@ def main(
     scale: Annotated[
         float, typer.Option(help="How long to train: 0.01 to try it out, 3 on a GPU.")
     ] = 1.0,
+    onwards: Annotated[
+        bool, typer.Option("--onwards", help="Begin with the models that are there already.")
+    ] = False,
     threads: Annotated[int, typer.Option(help="How many CPU threads.")] = 2,
 ) -> None:
     """Make the demo's models, stage by stage. An interrupted run goes on where it stopped."""
@@ -44,6 +47,7 @@ def main(
         seed=seed,
         deadline=time.monotonic() + 60 * minutes,
         scale=scale,
+        onwards=onwards,
     )
     try:
         for name in stages or STAGES:

@@ -29,6 +29,7 @@ class MissingStageError(Exception):
 def _vae(room: Room) -> None:
     """SDXL's autoencoder."""
     vae = build_vae(4, sdxl.VAE_WIDTHS)
+    _begin(vae, "sdxl-vae", room)
     train_vae("sdxl-vae", vae, room, sdxl.VAE_STEPS)
     _keep(vae, "sdxl-vae", room)
 
@@ -36,20 +37,23 @@ def _vae(room: Room) -> None:
 def _sd3_vae(room: Room) -> None:
     """SD3.5's autoencoder, with sixteen channels."""
     vae = build_vae(16, sd3.VAE_WIDTHS, **sd3.VAE_CONFIG)
+    _begin(vae, "sd3-vae", room)
     train_vae("sd3-vae", vae, room, sd3.VAE_STEPS)
     _keep(vae, "sd3-vae", room)
 
 
 def _svd_vae(room: Room) -> None:
     """The video pipeline's autoencoder, which has a temporal decoder."""
-    pipeline = svd.build_pipeline()
-    svd.train_video_vae(pipeline.vae, room)
-    _keep(pipeline.vae, "svd-vae", room)
+    vae = svd.build_pipeline().vae
+    _begin(vae, "svd-vae", room)
+    svd.train_video_vae(vae, room)
+    _keep(vae, "svd-vae", room)
 
 
 def _caption(room: Room) -> None:
     """BLIP."""
     model, processor = caption.build_captioner()
+    _begin(model, "blip", room)
     caption.train_captioner(model, processor, room)
     processor.save_pretrained(room.weights / "blip")
     _save(model, "blip", room)
@@ -59,6 +63,8 @@ def _clip(room: Room) -> None:
     """The two text encoders that SDXL and SD3.5 share."""
     tokenizers = text.build_clip_tokenizers()
     clips = text.Clips([text.build_clip(tokenizer) for tokenizer in tokenizers], tokenizers)
+    for name, encoder in zip(CLIPS, clips.encoders, strict=True):
+        _begin(encoder, name, room)
     text.train_clips(clips, room)
     for name, encoder in zip(CLIPS, clips.encoders, strict=True):
         _keep(encoder, name, room)
@@ -67,6 +73,7 @@ def _clip(room: Room) -> None:
 def _t5(room: Room) -> None:
     """The third text encoder of SD3.5."""
     encoder, tokenizer = text.build_t5()
+    _begin(encoder, "t5", room)
     text.train_t5(encoder, tokenizer, room)
     _keep(encoder, "t5", room)
 
@@ -76,6 +83,7 @@ def _sdxl(room: Room) -> None:
     from diffusers import AutoencoderKL
 
     pipeline = sdxl.build_pipeline(_load(AutoencoderKL, "sdxl-vae", room), _load_clips(room))
+    _begin(pipeline.unet, "sdxl/unet", room)
     sdxl.train_sdxl(pipeline, room)
     _save(pipeline, "sdxl", room)
 
@@ -85,6 +93,7 @@ def _adapter(room: Room) -> None:
     from diffusers import StableDiffusionXLPipeline
 
     adapter = sdxl.build_adapter()
+    _begin(adapter, "sdxl-adapter", room)
     sdxl.train_adapter(adapter, _load(StableDiffusionXLPipeline, "sdxl", room), room)
     _save(adapter, "sdxl-adapter", room)
 
@@ -97,6 +106,7 @@ def _sd3(room: Room) -> None:
     t5 = _load(T5EncoderModel, "t5", room), text.build_t5()[1]
     vae = _load(AutoencoderKL, "sd3-vae", room)
     pipeline = sd3.build_pipeline(vae, _load_clips(room), t5)
+    _begin(pipeline.transformer, "sd3/transformer", room)
     sd3.train_sd3(pipeline, room)
     _save(pipeline, "sd3", room)
 
@@ -107,6 +117,8 @@ def _svd(room: Room) -> None:
 
     pipeline = svd.build_pipeline()
     pipeline.vae = _load(AutoencoderKLTemporalDecoder, "svd-vae", room)
+    _begin(pipeline.unet, "svd/unet", room)
+    _begin(pipeline.image_encoder, "svd/image_encoder", room)
     svd.train_svd(pipeline, room)
     _save(pipeline, "svd", room)
 
@@ -115,6 +127,7 @@ def _preview(name: str, channels: int) -> Callable[[Room], None]:
     def stage(room: Room) -> None:
         """The decoder for previews of one latent space."""
         model = preview.build_preview(channels)
+        _begin(model, f"{name}-preview", room)
         preview.train_preview(name, model, room)
         _save(model, f"{name}-preview", room)
 
@@ -124,6 +137,7 @@ def _preview(name: str, channels: int) -> Callable[[Room], None]:
 def _classifier(room: Room) -> None:
     """The classifier for moderation."""
     model, processor = classifier.build_classifier()
+    _begin(model, "classifier", room)
     classifier.train_classifier(model, room)
     processor.save_pretrained(room.weights / "classifier")
     _save(model, "classifier", room)
@@ -161,12 +175,28 @@ def _load(model: Any, name: str, room: Room) -> Any:
     return model.from_pretrained(folder, use_safetensors=True, dtype=torch.float32).to(room.device)
 
 
+def _begin(model: Any, name: str, room: Room) -> None:
+    """Give a model the weights that are there, if it is to go on from them."""
+    if room.onwards:
+        model.load_state_dict(_load(type(model), name, room).state_dict())
+
+
 def _folder(name: str, room: Room) -> Path:
-    """Where an earlier stage has left what it made."""
-    for folder in (_parts(room) / name, room.weights / name):
+    """Where a stage has left what it made, or where that is in a pipeline made of it."""
+    for folder in (_parts(room) / name, room.weights / IN_PIPELINES.get(name, name)):
         if folder.is_dir():
             return folder
     raise MissingStageError(f"{name} is not made yet. Run the stage {name} first.")
+
+
+IN_PIPELINES = {
+    "sdxl-vae": "sdxl/vae",
+    "sd3-vae": "sd3/vae",
+    "svd-vae": "svd/vae",
+    "clip": "sd3/text_encoder",
+    "clip-2": "sd3/text_encoder_2",
+    "t5": "sd3/text_encoder_3",
+}
 
 
 def _parts(room: Room) -> Path:

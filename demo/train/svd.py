@@ -32,7 +32,7 @@ DROPPED = 0.1  # of first frames, so that guidance has something to compare
 FPS = 7
 NOISE = 0.02  # that the pipeline adds to the first frame
 SIGMA_MEAN, SIGMA_SPREAD = 0.5, 1.6  # of the logarithm of the noise: latents are small here
-RECIPE = Recipe(steps=3000, rate=1e-3)
+RECIPE = Recipe(steps=5000, rate=1e-3)
 VAE_WIDTHS = (64, 32, 64, 64, 64)
 """It normalises in 32 groups whatever its width, so the first and last stage, where colours go in
 and come out, have two channels to a group: see demo.train.vae.GROUPS."""
@@ -113,6 +113,8 @@ def train_video_vae(vae: Any, room: Room) -> None:
     it looks at neighbouring frames, and is left to change nothing.
     """
     flat = build_flat_vae()
+    if room.onwards:
+        flat.load_state_dict(_flattened(vae, flat))
     train_vae("svd-vae", flat, room, VAE_STEPS, VAE_CROPS)
     transplant(flat, vae)
 
@@ -128,6 +130,13 @@ def build_flat_vae() -> Any:
     )
     del flat.decoder.mid_block.resnets[1]  # a temporal decoder of this depth has one there
     return flat
+
+
+def _flattened(vae: Any, flat: Any) -> dict[str, Tensor]:
+    """What `transplant` made of the weights of `flat`, as its own again."""
+    own = vae.state_dict()
+    twins = {name.replace(".spatial_res_block", ""): name for name in own}
+    return {name: own[twins[name]] for name in flat.state_dict()}
 
 
 @torch.no_grad()
