@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.catalog import Acceleration
+from pipelines.fitting import denoiser_of
 from pipelines.placement import PAINTER, Held, Plan
 
 _REPEATED = {
@@ -35,7 +36,7 @@ def accelerate(pipeline: Any, settings: Acceleration, plan: Plan) -> None:
         for weights in _of_convolutions(pipeline):
             weights.data = weights.data.contiguous(memory_format=torch.channels_last)
     if settings.compile and plan.groups[PAINTER].held is Held.CARD:
-        _compile_blocks(getattr(pipeline, "transformer", None) or pipeline.unet)
+        _compile_blocks(denoiser_of(pipeline))
 
 
 def _of_convolutions(pipeline: Any) -> Iterator[nn.Parameter]:

@@ -10,9 +10,17 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from pipelines.contract.requests import Aspect, Kind, Request
+from pipelines.contract.requests import MAX_NAME, Aspect, Kind, Request
 
-StyleName = Annotated[str, Field(min_length=1, max_length=100)]  # Discord's limit for a choice
+StyleName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+LoraName = Annotated[
+    str,
+    Field(
+        max_length=MAX_NAME,
+        pattern=r"^[^/\\]+$",
+        description="the name of a file in models.loras, without its folder and its ending",
+    ),
+]
 Dtype = Literal["float32", "float16", "bfloat16"]
 Pixels = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
 Steps = Annotated[int, Field(ge=1, le=200)]
@@ -115,13 +123,14 @@ class AnimateModel(Checkpoint):
 
 
 class Style(_Table):
-    """A look that /sketch offers. `frame` holds `{prompt}` once."""
+    """A look that /sketch offers. `frame` holds `{prompt}` once; `lora` is of `loras/sketch`."""
 
     frame: Annotated[
         str,
         Field(pattern=r"^[^{}]*\{prompt\}[^{}]*$", description="a text that holds {prompt} once"),
     ] = "{prompt}"
     negative: str = ""
+    lora: LoraName | None = None
 
 
 class Acceleration(_Table):
@@ -143,6 +152,8 @@ class Catalog(_Table):
     imagine: ImagineModel | None = None
     animate: AnimateModel | None = None
     styles: dict[StyleName, Style] = Field(default_factory=dict)
+    loras: Path | None = None
+    """A folder with the LoRAs that members choose by name (`pipelines.loras`)."""
     acceleration: Acceleration = Acceleration()
 
     def needs(self, request: Request) -> tuple[ModelKey, ...]:
@@ -161,9 +172,10 @@ class Catalog(_Table):
 
     def anchored(self, folder: Path) -> "Catalog":
         """This catalogue with every folder absolute, relative ones taken from `folder`."""
-        return self.model_copy(
-            update={key: _anchored(getattr(self, key), folder) for key in ModelKey}
-        )
+        update: dict[str, object] = {key: _anchored(getattr(self, key), folder) for key in ModelKey}
+        if self.loras is not None:
+            update["loras"] = folder / self.loras.expanduser()
+        return self.model_copy(update=update)
 
     def checkpoints(self) -> Iterator[tuple[str, Checkpoint]]:
         """Every checkpoint with its place in the configuration, as in `sketch.vae`."""

@@ -13,6 +13,7 @@ from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import MAX_SEED, AnimateRequest, ImagineRequest
 from pipelines.device import dtype_on
 from pipelines.loading import Loader
+from pipelines.loras import Lora
 from pipelines.media import encode_png
 from pipelines.models import EMBEDS, Embeddings, Models, Question
 from pipelines.placement import TEXT, Precision
@@ -67,6 +68,7 @@ def render(
     request: ImagineRequest, model: ImagineModel, models: Models, context: RunContext
 ) -> tuple[Artifact, ...]:
     """Paint `request.count` pictures. The picture of a seed is the same whatever the count."""
+    lora = models.lora(ModelKey.IMAGINE, request.lora)  # refused before anything is loaded
     seeds = [(request.seed + i) % (MAX_SEED + 1) for i in range(request.count)]
     images = paint(
         model,
@@ -76,6 +78,7 @@ def render(
         negative=request.negative,
         size=dimensions(request.aspect, model.size),
         seeds=seeds,
+        lora=lora,
     )
     context.step(Phase.ENCODING)
     return tuple(
@@ -92,6 +95,7 @@ def paint(
     negative: str = "",
     size: tuple[int, int],
     seeds: Sequence[int],
+    lora: Lora | None = None,
 ) -> list[Image.Image]:
     """A picture of `size` (width, height in pixels) for each seed.
 
@@ -105,7 +109,7 @@ def paint(
         _question(model, models.device, prompt, negative),
         lambda: _coming(context, model, models.device),
     )
-    with models.use(ModelKey.IMAGINE, context) as pipeline, torch.inference_mode():
+    with models.use(ModelKey.IMAGINE, context, lora=lora) as pipeline, torch.inference_mode():
         steps = Steps(context, Phase.PAINTING, model.steps * len(seeds))
         return [_paint_one(pipeline, model, told, size, seed, steps) for seed in seeds]
 
@@ -175,6 +179,8 @@ def _artifact(
     facts: dict[str, str | int | float] = {"prompt": request.prompt, "seed": seed}
     if request.negative:
         facts["negative"] = request.negative
+    if request.lora is not None:
+        facts["lora"] = request.lora
     facts |= {"steps": model.steps, "model": model.name}
     return Artifact(
         encode=partial(encode_png, image, facts),

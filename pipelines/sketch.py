@@ -20,6 +20,7 @@ from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest, clean_text
 from pipelines.drawing import Drawing, read_drawing
 from pipelines.loading import Loader
+from pipelines.loras import Lora
 from pipelines.media import encode_png, open_picture
 from pipelines.models import EMBEDS, Embeddings, Models, Question
 from pipelines.placement import PAINTER, TEXT
@@ -35,12 +36,13 @@ def render(
     context: RunContext,
 ) -> tuple[Artifact, ...]:
     """One picture of what the drawing shows. Raises BadInput for a blank drawing."""
-    _style(request.style, styles)  # refused before anything is loaded
+    style = _style(request.style, styles)  # refused before anything is loaded
+    lora = models.lora(ModelKey.SKETCH, request.lora or style.lora)
     drawing = read_drawing(open_picture(request.drawing))
     asker = _Asker(captions, model, styles, models, context)
     caption = asker.caption(request, drawing)
     told = asker.prompts(request, caption)
-    with models.use(ModelKey.SKETCH, context) as pipeline:
+    with models.use(ModelKey.SKETCH, context, lora=lora) as pipeline:
         image = paint(
             pipeline,
             model,
@@ -51,7 +53,7 @@ def render(
             seed=request.seed,
         )
     context.step(Phase.ENCODING)
-    return (_artifact(image, request, caption, model),)
+    return (_artifact(image, request, caption, model, lora),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +141,19 @@ def _style(name: str | None, styles: Mapping[str, Style]) -> Style:
 
 
 def _artifact(
-    image: Image.Image, request: SketchRequest, caption: str, model: SketchModel
+    image: Image.Image,
+    request: SketchRequest,
+    caption: str,
+    model: SketchModel,
+    lora: Lora | None,
 ) -> Artifact:
     facts: dict[str, str | int | float] = {"caption": caption}
     if request.prompt:
         facts["prompt"] = request.prompt
     if request.style is not None:
         facts["style"] = request.style
+    if lora is not None:
+        facts["lora"] = lora.name
     if model.conditioner is not None:
         facts["strength"] = request.strength
     facts |= {"seed": request.seed, "steps": model.steps, "model": model.name}
