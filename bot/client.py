@@ -63,7 +63,7 @@ class AtelierClient(discord.Client):
         self.tree.error(_on_command_error)
         self._store = store
         intake = Intake(queue, files, limits)
-        for command in (sketch(intake, catalog.styles), imagine(intake), animate(intake)):
+        for command in (sketch(intake, catalog), imagine(intake, catalog), animate(intake)):
             self.tree.add_command(command)
 
     async def setup_hook(self) -> None:

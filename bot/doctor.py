@@ -20,6 +20,7 @@ from bot.config import Config, GpuConfig, StorageConfig, load_config, read_token
 from bot.device import require_device
 from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
 from bot.fetch import Hub, check_disk, free_bytes, is_here
+from pipelines import loras
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.checkpoints import weigh
 from pipelines.contract.errors import AtelierError, DeviceMissing, ModelUnavailable
@@ -58,6 +59,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield check_storage(config.storage)
     yield from check_models(config.models, Hub(config.gpu.models_folder))
     yield from check_plans(config.models, config.gpu)
+    yield from check_loras(config.models)
 
 
 def check_account(config: Config) -> Iterator[Finding]:
@@ -181,6 +183,33 @@ def check_models(catalog: Catalog, hub: Hub) -> Iterator[Finding]:
         check_disk(missing, hub.folder)
     except TooLittleDisk as error:
         yield Finding(Level.PROBLEM, "disk", error.sentence)
+
+
+def check_loras(catalog: Catalog) -> Iterator[Finding]:
+    """Which LoRAs members may choose, what lies beside them, and styles whose LoRA is gone."""
+    folder = catalog.loras
+    for key in loras.MODELS if folder is not None else ():
+        subject, place = f"{key} loras", f"{folder}/{key}"
+        found, others = loras.names(folder, key), loras.ignored(folder, key)
+        if found:
+            yield Finding(Level.FINE, subject, f"{len(found)} in {place}: {', '.join(found)}")
+        else:
+            yield Finding(Level.WARNING, subject, f"none in {place}; put .safetensors files there")
+        if others:
+            yield Finding(
+                Level.WARNING,
+                subject,
+                f"{', '.join(others)} in {place}: not offered, only .safetensors files are",
+            )
+    offered = loras.names(folder, ModelKey.SKETCH)
+    for name, style in catalog.styles.items():
+        if style.lora is not None and style.lora not in offered:
+            yield Finding(
+                Level.PROBLEM,
+                f"style {name}",
+                f"there is no LoRA {style.lora!r}; correct models.styles.{name}.lora or put "
+                f"{style.lora}.safetensors into the folder {ModelKey.SKETCH} of models.loras",
+            )
 
 
 def check_plans(catalog: Catalog, gpu: GpuConfig) -> Iterator[Finding]:

@@ -13,8 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipelines.contract.requests import MAX_NAME, Aspect, Kind, Request
 
 StyleName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
-LoraName = Annotated[
-    str,
+MaybeLora = Annotated[
+    str | None,
     Field(
         max_length=MAX_NAME,
         pattern=r"^[^/\\]+$",
@@ -130,7 +130,7 @@ class Style(_Table):
         Field(pattern=r"^[^{}]*\{prompt\}[^{}]*$", description="a text that holds {prompt} once"),
     ] = "{prompt}"
     negative: str = ""
-    lora: LoraName | None = None
+    lora: MaybeLora = None
 
 
 class Acceleration(_Table):

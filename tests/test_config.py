@@ -40,6 +40,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
             discord.token_file = "secret/token"
             storage.folder = "~/atelier"
             gpu.models_folder = "/models"
+            models.loras = "my/loras"
             models.imagine.source = "./weights/sd3"
             models.sketch.source = "owner/name"
             models.sketch.vae.source = "../vae"
@@ -49,6 +50,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert config.discord.token_file == tmp_path / "secret/token"
     assert config.storage.folder == Path("/home/somebody/atelier")
     assert config.gpu.models_folder == Path("/models")
+    assert config.models.loras == tmp_path / "my/loras"
     assert config.models.imagine is not None
     assert config.models.imagine.source == str(tmp_path / "weights/sd3")
     assert config.models.sketch is not None
@@ -103,6 +105,11 @@ def test_what_is_not_utf8(tmp_path: Path) -> None:
         (
             'models.styles.ink = {frame = "ink"}',
             "models.styles.ink.frame: is 'ink'; use a text that holds {prompt} once",
+        ),
+        (
+            'models.styles.ink = {lora = "sketch/ink"}',
+            "models.styles.ink.lora: is 'sketch/ink'; use the name of a file in models.loras, "
+            "without its folder and its ending",
         ),
         ("models.sketch.steps = 20", "models.sketch.source: this key is required; add it"),
         ("gpu = 3", "gpu: must be a table, written as [gpu], not 3"),

@@ -12,6 +12,7 @@ from bot.doctor import (
     Level,
     check_device,
     check_encoder,
+    check_loras,
     check_models,
     check_servers,
     check_storage,
@@ -19,7 +20,7 @@ from bot.doctor import (
     plans_on,
 )
 from bot.fetch import Hub
-from pipelines.catalog import AnimateModel, CaptionModel, Catalog, ImagineModel, SketchModel
+from pipelines.catalog import AnimateModel, CaptionModel, Catalog, ImagineModel, SketchModel, Style
 from pipelines.placement import GIB, Card
 from tests.cli.command import command
 from tests.cli.hub import Repository, captioner, hub_of, painter
@@ -103,6 +104,22 @@ def test_a_machine_with_cuda() -> None:
         assert finding.level is Level.FINE
         assert "GiB" in finding.text
     assert check_device(GpuConfig(device="cuda:63")).level is Level.PROBLEM
+
+
+def test_the_loras_and_what_lies_beside_them(tmp_path: Path) -> None:
+    styles = {"inky": Style(lora="ink"), "faded": Style(lora="gone")}
+    catalog = Catalog(loras=tmp_path, styles=styles)
+    (tmp_path / "sketch").mkdir()
+    for name in ("gold.safetensors", "ink.safetensors", "old.pt"):
+        (tmp_path / "sketch" / name).touch()
+    offered, beside, none, gone = check_loras(catalog)
+    assert offered == Finding(Level.FINE, "sketch loras", f"2 in {tmp_path}/sketch: gold, ink")
+    assert beside.level is none.level is Level.WARNING
+    assert beside.text.startswith(f"old.pt in {tmp_path}/sketch: not offered")
+    assert (none.subject, gone.subject) == ("imagine loras", "style faded")
+    assert gone.level is Level.PROBLEM
+    assert "no LoRA 'gone'; correct models.styles.faded.lora" in gone.text
+    assert list(check_loras(Catalog())) == []
 
 
 def test_videos_can_be_made_here() -> None:
