@@ -153,6 +153,8 @@ def _problem(error: ErrorDetails) -> str:
             return f"{key}: is {found}; use {field.description}"
         case "literal_error":
             return f"{key}: is {found}; use {error['ctx']['expected']}"
+        case "value_error":
+            return f"{key}: {error['ctx']['error']}"
     return f"{key}: {message}, not {found}"
 
 

@@ -26,6 +26,7 @@ from pipelines.checkpoints import weigh
 from pipelines.contract.errors import AtelierError, DeviceMissing, ModelUnavailable
 from pipelines.media import encode_mp4
 from pipelines.placement import GIB, Card, Plan, plan_model, unmet
+from pipelines.presets import PRESETS
 
 
 class Level(StrEnum):
@@ -60,6 +61,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield from check_models(config.models, Hub(config.gpu.models_folder))
     yield from check_plans(config.models, config.gpu)
     yield from check_loras(config.models)
+    yield from check_presets(config.models)
 
 
 def check_account(config: Config) -> Iterator[Finding]:
@@ -210,6 +212,23 @@ def check_loras(catalog: Catalog) -> Iterator[Finding]:
                 f"there is no LoRA {style.lora!r}; correct models.styles.{name}.lora or put "
                 f"{style.lora}.safetensors into the folder {ModelKey.SKETCH} of models.loras",
             )
+
+
+def check_presets(catalog: Catalog) -> Iterator[Finding]:
+    """Which models run in few steps, and what that means."""
+    for key, model in ((ModelKey.SKETCH, catalog.sketch), (ModelKey.IMAGINE, catalog.imagine)):
+        if model is None or model.preset is None:
+            continue
+        guidance = f"guidance {model.guidance:g}"
+        if model.guidance <= 1:
+            guidance = "no guidance, and so without negative prompts"
+        meant = PRESETS[model.preset].steps
+        yield Finding(
+            Level.FINE if model.steps == meant else Level.WARNING,
+            f"{key} preset",
+            f"{model.preset}: {model.steps} steps, {guidance}; pictures differ from the model's own"
+            + (f"; it was made for {meant} steps" if model.steps != meant else ""),
+        )
 
 
 def check_plans(catalog: Catalog, gpu: GpuConfig) -> Iterator[Finding]:

@@ -31,9 +31,13 @@ _STRANGE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError)
 """What diffusers and peft raise when a file is for another model, or is no LoRA."""
 
 
+Complain = Callable[[str], ModelUnavailable]
+"""The error of a file, given what is wrong with it as the end of a sentence."""
+
+
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a LoRA adds to what one layer makes of its input."""
+    """What a LoRA adds to what one layer, linear or a convolution, makes of its input."""
 
     down: nn.Module
     up: nn.Module
@@ -43,6 +47,11 @@ class Change:
         """A forward hook of the layer."""
         reduced = self.down(given[0].to(self.down.weight.dtype))
         return (output + self.up(reduced) * self.scale).to(output.dtype)
+
+    def of_weights(self) -> Tensor:
+        """The same as a change of the layer's weights, in float32."""
+        up, down = (module.weight.detach().float() for module in (self.up, self.down))
+        return (up.flatten(1) @ down.flatten(1) * self.scale).view(len(up), *down.shape[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +103,14 @@ class Adapters:
         self._known.clear()
 
     def _read(self, pipeline: Any, lora: Lora) -> Adapter:
-        changes = read_changes(pipeline, lora.file, f"The LoRA {lora.name!r}")
+        changes = read_changes(
+            pipeline,
+            lora.file,
+            lambda why: ModelUnavailable(
+                f"The LoRA {lora.name!r} {why}. Please choose another; this bot's owner can "
+                f"replace {lora.file.name}, or delete it."
+            ),
+        )
         modules = [module for change in changes.values() for module in (change.down, change.up)]
         return Adapter(changes, Weights(modules, self._device))
 
@@ -113,26 +129,28 @@ def _hooked(denoiser: nn.Module, changes: Mapping[str, Change]) -> Iterator[None
         yield
 
 
+def fuse(pipeline: Any, file: Path, complain: Complain) -> None:
+    """Make a file's changes part of a denoiser's weights, for good. Raises as `read_changes`."""
+    denoiser = denoiser_of(pipeline)
+    for name, change in read_changes(pipeline, file, complain).items():
+        weights = denoiser.get_submodule(name).weight
+        weights.data = (weights.data.float() + change.of_weights()).to(weights.dtype)
+
+
 # --- read ---------------------------------------------------------------------------------------
 
 
-def read_changes(pipeline: Any, file: Path, what: str) -> dict[str, Change]:
+def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Change]:
     """The changes that a file makes to a pipeline's denoiser, in RAM, by the names of its layers.
 
-    Raises ModelUnavailable, whose sentence begins with `what`.
+    Raises what `complain` makes of what is wrong with the file.
     """
     try:
         return _changes(pipeline, file)
     except (OSError, SafetensorError) as error:
-        raise ModelUnavailable(
-            f"{what} cannot be read. Please choose another; this bot's owner can copy {file.name} "
-            "there anew, or delete it."
-        ) from error
+        raise complain("cannot be read") from error
     except _STRANGE as error:
-        raise ModelUnavailable(
-            f"{what} is not for this model. Please choose another; this bot's owner can move "
-            f"{file.name} to the folder of the model that it was made for."
-        ) from error
+        raise complain("is not for this model") from error
 
 
 def _changes(pipeline: Any, file: Path) -> dict[str, Change]:

@@ -181,6 +181,8 @@ def _artifact(
         facts["negative"] = request.negative
     if request.lora is not None:
         facts["lora"] = request.lora
+    if model.preset is not None:
+        facts["preset"] = model.preset
     facts |= {"steps": model.steps, "model": model.name}
     return Artifact(
         encode=partial(encode_png, image, facts),

@@ -13,7 +13,9 @@ from typing import Any
 import torch
 from PIL import Image, ImageOps
 
+from pipelines.adapting import fuse
 from pipelines.catalog import CaptionModel, Conditioner, ModelKey, SketchModel, Style, fit
+from pipelines.checkpoints import locate, unusable
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import BadInput
@@ -24,6 +26,7 @@ from pipelines.loras import Lora
 from pipelines.media import encode_png, open_picture
 from pipelines.models import EMBEDS, Embeddings, Models, Question
 from pipelines.placement import PAINTER, TEXT
+from pipelines.presets import PRESETS, Preset
 from pipelines.steps import Steps
 
 
@@ -154,6 +157,8 @@ def _artifact(
         facts["style"] = request.style
     if lora is not None:
         facts["lora"] = lora.name
+    if model.preset is not None:
+        facts["preset"] = model.preset
     if model.conditioner is not None:
         facts["strength"] = request.strength
     facts |= {"seed": request.seed, "steps": model.steps, "model": model.name}
@@ -189,6 +194,15 @@ def load_captioner(model: CaptionModel, loader: Loader) -> Captioner:
 
 def load(model: SketchModel, loader: Loader) -> Any:
     """The SDXL pipeline that a catalogue entry asks for, in RAM."""
+    cls, parts = _parts(model, loader)
+    pipeline = loader.load(cls, ModelKey.SKETCH, model, model.dtype, **parts)
+    if model.preset is not None:
+        _adopt(pipeline, model, PRESETS[model.preset], loader)
+    return pipeline
+
+
+def _parts(model: SketchModel, loader: Loader) -> tuple[Any, dict[str, object]]:
+    """The pipeline's class, and what is given to it beside the checkpoint's own parts."""
     import diffusers
 
     parts: dict[str, object] = {}
@@ -197,26 +211,34 @@ def load(model: SketchModel, loader: Loader) -> Any:
             diffusers.AutoencoderKL, f"{ModelKey.SKETCH}.vae", model.vae, model.dtype
         )
     conditioner = model.conditioner
-    if conditioner is None:
-        return loader.load(
-            diffusers.StableDiffusionXLPipeline,
-            ModelKey.SKETCH,
-            model,
-            model.dtype,
-            add_watermarker=False,
-            **parts,
-        )
     place = f"{ModelKey.SKETCH}.conditioner"
+    if conditioner is None:
+        return diffusers.StableDiffusionXLPipeline, {**parts, "add_watermarker": False}
     if conditioner.type == "t2i-adapter":
         parts["adapter"] = loader.load(diffusers.T2IAdapter, place, conditioner, model.dtype)
-        pipeline = diffusers.StableDiffusionXLAdapterPipeline
-    else:
-        parts["controlnet"] = loader.load(
-            diffusers.ControlNetModel, place, conditioner, model.dtype
+        return diffusers.StableDiffusionXLAdapterPipeline, parts
+    parts["controlnet"] = loader.load(diffusers.ControlNetModel, place, conditioner, model.dtype)
+    return diffusers.StableDiffusionXLControlNetPipeline, {**parts, "add_watermarker": False}
+
+
+def _adopt(pipeline: Any, model: SketchModel, preset: Preset, loader: Loader) -> None:
+    """Give a pipeline the sampler and the LoRA of a preset."""
+    import diffusers
+
+    if preset.sampler is not None:
+        sampler = getattr(diffusers, preset.sampler)
+        pipeline.scheduler = sampler.from_config(pipeline.scheduler.config, **preset.sampling)
+    if (lora := model.preset_lora) is not None:
+        place = f"{ModelKey.SKETCH}.preset_lora"
+        fuse(
+            pipeline,
+            locate(place, lora, loader.models_folder) / lora.file,
+            lambda why: unusable(
+                place,
+                lora,
+                f"holds {lora.file}, which {why}. Delete it and run `python -m bot fetch`.",
+            ),
         )
-        parts["add_watermarker"] = False
-        pipeline = diffusers.StableDiffusionXLControlNetPipeline
-    return loader.load(pipeline, ModelKey.SKETCH, model, model.dtype, **parts)
 
 
 # --- caption ------------------------------------------------------------------------------------

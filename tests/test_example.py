@@ -21,7 +21,17 @@ from pipelines.catalog import (
 )
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
-EXPLAINED_ABOVE = {"source", "revision", "variant", "gated", "vae", "conditioner", "lora"}
+EXPLAINED_ABOVE = {
+    "source",
+    "revision",
+    "variant",
+    "gated",
+    "vae",
+    "conditioner",
+    "lora",
+    "preset",
+    "preset_lora",
+}
 TABLES: dict[str, type[BaseModel]] = {
     **{
         name: field.annotation

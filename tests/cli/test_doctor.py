@@ -14,6 +14,7 @@ from bot.doctor import (
     check_encoder,
     check_loras,
     check_models,
+    check_presets,
     check_servers,
     check_storage,
     examine,
@@ -120,6 +121,22 @@ def test_the_loras_and_what_lies_beside_them(tmp_path: Path) -> None:
     assert gone.level is Level.PROBLEM
     assert "no LoRA 'gone'; correct models.styles.faded.lora" in gone.text
     assert list(check_loras(Catalog())) == []
+
+
+def test_presets_are_said(tmp_path: Path) -> None:
+    catalog = Catalog.model_validate(
+        {
+            "sketch": {"source": "acme/sdxl", "preset": "hyper-8", "steps": 6},
+            "imagine": {"preset": "turbo"},
+        }
+    )
+    hyper, turbo = check_presets(catalog)
+    assert (hyper.level, hyper.subject) == (Level.WARNING, "sketch preset")
+    assert hyper.text.startswith("hyper-8: 6 steps, guidance 5; pictures differ")
+    assert hyper.text.endswith("it was made for 8 steps")
+    assert turbo.level is Level.FINE
+    assert turbo.text.startswith("turbo: 4 steps, no guidance, and so without negative prompts;")
+    assert list(check_presets(Catalog(sketch=SketchModel(source="acme/sdxl")))) == []
 
 
 def test_videos_can_be_made_here() -> None:

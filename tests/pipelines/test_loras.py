@@ -215,7 +215,7 @@ def test_what_cannot_serve_is_said_and_the_next_job_is_as_ever(
     for name, says in (
         ("half", "'half' cannot be read"),
         ("text", "'text' cannot be read"),
-        ("other", r"'other' is not for this model.*move other\.safetensors"),
+        ("other", r"'other' is not for this model.*replace other\.safetensors"),
     ):
         with pytest.raises(ModelUnavailable, match=says):
             made(runner, asked("imagine", drawing, name))
