@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipelines.contract.errors import ModelUnavailable
@@ -39,14 +39,14 @@ Complain = Callable[[str], ModelUnavailable]
 class Change:
     """What a LoRA adds to what one layer, linear or a convolution, makes of its input."""
 
-    down: nn.Module
-    up: nn.Module
+    down: nn.Linear | nn.Conv2d
+    up: nn.Linear | nn.Conv2d
     scale: float
 
     def __call__(self, layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
         """A forward hook of the layer."""
-        reduced = self.down(given[0].to(self.down.weight.dtype))
-        return (output + self.up(reduced) * self.scale).to(output.dtype)
+        added: Tensor = self.up(self.down(given[0].to(self.down.weight.dtype)))
+        return (output + added * self.scale).to(output.dtype)
 
     def of_weights(self) -> Tensor:
         """The same as a change of the layer's weights, in float32."""
@@ -91,8 +91,8 @@ class Adapters:
             self._known.popitem(last=False)
         adapter = self._known[lora]
         make_room(adapter.weights.size)
-        adapter.weights.move_in()
         try:
+            adapter.weights.move_in()
             with _hooked(denoiser_of(pipeline), adapter.changes):
                 yield
         finally:
@@ -150,13 +150,16 @@ def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Cha
     except (OSError, SafetensorError) as error:
         raise complain("cannot be read") from error
     except _STRANGE as error:
-        raise complain("is not for this model") from error
+        raise complain("does not fit this model") from error
 
 
 def _changes(pipeline: Any, file: Path) -> dict[str, Change]:
     """Read by diffusers into a hollow copy, so that what fails has touched nothing."""
     from peft.tuners.lora import LoraLayer
 
+    with safe_open(file, "pt") as opened:
+        if any("dora_scale" in name or "magnitude" in name for name in opened.keys()):  # noqa: SIM118
+            raise ValueError(f"{file.name} is a DoRA, of which diffusers would read the half")
     denoiser = denoiser_of(pipeline)
     part = "unet" if denoiser is getattr(pipeline, "unet", None) else "transformer"
     settings = {"unet_config": denoiser.config} if part == "unet" else {}

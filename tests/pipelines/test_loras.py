@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.placement import PAINTER
 from pipelines.runner import Runner
+from pipelines.weights import Weights
 from tests.pipelines.adapters import imagine_lora, sketch_lora
 
 CPU = torch.device("cpu")
@@ -215,7 +217,7 @@ def test_what_cannot_serve_is_said_and_the_next_job_is_as_ever(
     for name, says in (
         ("half", "'half' cannot be read"),
         ("text", "'text' cannot be read"),
-        ("other", r"'other' is not for this model.*replace other\.safetensors"),
+        ("other", r"'other' does not fit this model.*replace other\.safetensors"),
     ):
         with pytest.raises(ModelUnavailable, match=says):
             made(runner, asked("imagine", drawing, name))
@@ -223,19 +225,23 @@ def test_what_cannot_serve_is_said_and_the_next_job_is_as_ever(
     assert made(runner, asked("imagine", drawing, "ink")) == ink
 
 
-@pytest.mark.parametrize("another", ["shapes", "layers"])
-def test_a_lora_for_another_sdxl_is_refused(another: str, offering: Catalog, drawing: Path) -> None:
+@pytest.mark.parametrize("another", ["shapes", "layers", "kind"])
+def test_a_lora_for_another_sdxl_or_of_another_kind_is_refused(
+    another: str, offering: Catalog, drawing: Path
+) -> None:
     assert offering.loras is not None
     file = offering.loras / "sketch" / "ink.safetensors"
     tensors = load_file(file)
     first = next(name for name in tensors if "lora_A" in name)
     if another == "shapes":
         tensors[first] = torch.ones(3, 3)
+    elif another == "kind":
+        tensors[first.replace("lora_A.weight", "dora_scale")] = torch.ones(3)
     else:
         for name in (first, first.replace("lora_A", "lora_B")):
             tensors[name.replace("unet.", "unet.nowhere.")] = tensors[name].clone()
     save_file(tensors, file)
-    with pytest.raises(ModelUnavailable, match="'ink' is not for this model"):
+    with pytest.raises(ModelUnavailable, match="'ink' does not fit this model"):
         made(Runner(offering, device="cpu"), asked("sketch", drawing, "ink"))
 
 
@@ -261,6 +267,23 @@ def test_the_last_few_are_remembered(offering: Catalog, drawing: Path) -> None:
     assert reads("gold")
 
 
+def test_room_is_made_for_it_and_it_is_there_for_the_run_only(
+    offering: Catalog, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int]] = []
+    for name in ("move_in", "move_out"):
+        monkeypatch.setattr(Weights, name, lambda self, name=name: told.append((name, self.size)))
+    file = folder / "imagine" / "ink.safetensors"
+    adapters, lora = Adapters(CPU), Lora("ink", file, 0)
+    pipeline = pipeline_of(offering, "imagine")
+    make_room: Callable[[int], None] = lambda size: told.append(("room", size))  # noqa: E731
+    with adapters.beside(pipeline, lora, on_read=lambda: None, make_room=make_room):
+        told.append(("run", told[-1][1]))
+    assert [name for name, _ in told] == ["room", "move_in", "run", "move_out"]
+    (size,) = {size for _, size in told}
+    assert size >= sum(tensor.numel() for tensor in load_file(file).values()) * 4
+
+
 # --- helpers ------------------------------------------------------------------------------------
 
 
@@ -270,6 +293,7 @@ def pipeline_of(catalog: Catalog, kind: str) -> Any:
         plain = catalog.sketch.model_copy(update={"conditioner": None})
         pipeline = sketch.load(plain, Loader(CPU))
     else:
+        assert catalog.imagine is not None
         pipeline = imagine.load(catalog.imagine, Loader(CPU))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline

@@ -115,6 +115,7 @@ def test_steps_that_are_given_win(
 def test_the_sampler_is_what_the_preset_says(preset: str, catalog: Catalog, folder: Path) -> None:
     model = quick(catalog, folder, preset).sketch
     assert model is not None
+    assert catalog.sketch is not None
     before = sketch.load(catalog.sketch, CPU).scheduler.config
     scheduler = sketch.load(model, CPU).scheduler
     assert type(scheduler).__name__ == presets.SKETCH[preset].sampler
