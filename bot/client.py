@@ -13,6 +13,7 @@ from discord.utils import MISSING
 
 from bot.commands.animate import animate
 from bot.commands.imagine import imagine
+from bot.commands.info import info
 from bot.commands.intake import Intake
 from bot.commands.sketch import sketch
 from bot.config import LimitsConfig
@@ -63,7 +64,12 @@ class AtelierClient(discord.Client):
         self.tree.error(_on_command_error)
         self._store = store
         intake = Intake(queue, files, limits)
-        for command in (sketch(intake, catalog.styles), imagine(intake), animate(intake)):
+        for command in (
+            sketch(intake, catalog.styles),
+            imagine(intake),
+            animate(intake),
+            info(intake),
+        ):
             self.tree.add_command(command)
 
     async def setup_hook(self) -> None:
