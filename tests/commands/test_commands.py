@@ -49,7 +49,7 @@ async def test_imagine_ends_in_the_pictures_and_what_was_asked(
         "-# without: people",
         f"-# `/imagine` · 16:9 · seeds 7–8 · … s · for <@{ada.id}>",
     ]
-    assert message.buttons == ["Again", "Delete"]
+    assert message.buttons == ["Again", "Edit…", "Animate", "Delete"]
 
 
 async def test_sketch_shows_the_caption_that_was_used(
@@ -197,7 +197,7 @@ async def test_the_member_watches_it_come_into_being(
 
 def test_the_commands_are_what_discord_allows(app: App) -> None:
     commands = {c.name: c.to_dict(app.client.tree) for c in app.client.tree.get_commands()}
-    assert set(commands) == {"sketch", "imagine", "animate"}
+    assert set(commands) == {"sketch", "imagine", "animate", "info"}
     for command in commands.values():
         assert command["contexts"] == [0]  # servers
         assert len(json.dumps(command)) < 8000

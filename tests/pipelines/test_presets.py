@@ -14,7 +14,7 @@ from demo.sample import draw_sample
 from pipelines import presets, sketch
 from pipelines.adapting import fuse
 from pipelines.catalog import Catalog, ImagineModel, ModelKey, SketchModel
-from pipelines.checkpoints import weigh
+from pipelines.checkpoints import weigh, weight_files
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import ModelMissing, ModelUnavailable
@@ -142,10 +142,13 @@ def test_its_lora_becomes_part_of_the_weights_as_in_diffusers(
     assert np.mean([name in changed for name in fused]) < 0.5
 
 
-def test_it_takes_no_room_of_its_own(catalog: Catalog, folder: Path) -> None:
+def test_it_is_read_ahead_and_takes_no_room_of_its_own(catalog: Catalog, folder: Path) -> None:
     assert catalog.sketch is not None
     model = quick(catalog, folder, "hyper-8").sketch
     assert model is not None
+    assert model.preset_lora is not None
+    [file] = weight_files("sketch.preset_lora", model.preset_lora, None)
+    assert file.name == presets.SKETCH["hyper-8"].file
     assert weigh(ModelKey.SKETCH, model) == weigh(ModelKey.SKETCH, catalog.sketch)
 
 
