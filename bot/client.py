@@ -15,6 +15,7 @@ from bot.commands.animate import animate
 from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
+from bot.commands.menus import menus
 from bot.commands.sketch import sketch
 from bot.config import LimitsConfig
 from bot.errors import StartupError, TokenRefused
@@ -69,6 +70,7 @@ class AtelierClient(discord.Client):
             imagine(intake, catalog),
             animate(intake),
             info(intake),
+            *menus(intake, queue),
         ):
             self.tree.add_command(command)
 
