@@ -7,7 +7,7 @@ import time
 from typing import Self
 
 from bot.client import AtelierClient
-from bot.config import Config
+from bot.config import Config, read_words
 from bot.delivery import Delivery
 from bot.executors.thread import ThreadExecutor
 from bot.jobs.deliveries import Deliveries
@@ -23,6 +23,7 @@ from bot.metrics import Metrics
 from bot.startup import StartWatch
 from bot.tasks import Tasks
 from bot.ui.progress import ProgressBoard
+from bot.words import WordRules
 from pipelines.contract.runner import RunnerLike
 from pipelines.reading import read_ahead
 
@@ -58,7 +59,7 @@ class App:
         """Open the store, take up what an earlier run left, and put everyone together.
 
         Without `executor`, a thread of this process runs the configured models. Raises
-        AlreadyRunning, or PortTaken for the metrics.
+        AlreadyRunning, ConfigError for a list of words, or PortTaken for the metrics.
         """
         folder = config.storage.folder
         store = await Store.open(folder / "jobs.sqlite3", folder / "files")
@@ -69,7 +70,8 @@ class App:
                 waiting_in_all=config.limits.waiting_in_all,
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
-            queue = JobQueue(store, policy, config.models, events, limits)
+            words = WordRules(read_words(config.moderation))
+            queue = JobQueue(store, policy, config.models, events, limits, words=words)
             app = cls(config, store, queue, events, executor or _executor(config))
             await queue.restore()
             app._serve_metrics()

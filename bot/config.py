@@ -66,6 +66,15 @@ class GpuConfig(_Table):
     """How long a job may be passed over for one whose model is already loaded."""
 
 
+class ModerationConfig(_Table):
+    """[moderation]"""
+
+    words: tuple[str, ...] = ()
+    """What prompts must not hold, however it is spelt; `*` at the end for all that begin so."""
+    words_file: Path | None = None
+    """More of them, one a line; what follows a # is a comment."""
+
+
 class MetricsConfig(_Table):
     """[metrics] Prometheus. Off unless a port is given."""
 
@@ -87,6 +96,7 @@ class Config(_Table):
     storage: StorageConfig = StorageConfig()
     limits: LimitsConfig = LimitsConfig()
     gpu: GpuConfig = GpuConfig()
+    moderation: ModerationConfig = ModerationConfig()
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
     models: Catalog = Catalog()
@@ -128,6 +138,20 @@ def read_token(config: Config) -> str:
     if not token:
         raise TokenRefused(f"The token file {file} is empty. Paste the bot's token into it.")
     return token
+
+
+def read_words(moderation: ModerationConfig) -> list[str]:
+    """The words that prompts must not hold. Raises ConfigError."""
+    if moderation.words_file is None:
+        return list(moderation.words)
+    try:
+        lines = moderation.words_file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"moderation.words_file: {moderation.words_file} cannot be read: {error}. Correct the "
+            "path, or remove the key."
+        ) from None
+    return [*moderation.words, *(line.partition("#")[0] for line in lines)]
 
 
 def _remedy(error: ValidationError) -> str:
@@ -223,6 +247,9 @@ def _anchored(config: Config, folder: Path) -> Config:
                 update={"token_file": anchor(config.discord.token_file)}
             ),
             "storage": config.storage.model_copy(update={"folder": anchor(config.storage.folder)}),
+            "moderation": config.moderation.model_copy(
+                update={"words_file": anchor(config.moderation.words_file)}
+            ),
             "gpu": config.gpu.model_copy(
                 update={"models_folder": anchor(config.gpu.models_folder)}
             ),
