@@ -22,9 +22,11 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
 from bot.jobs.worker import Worker
 from bot.metrics import Metrics
+from bot.startup import StartWatch
 from bot.tasks import Tasks
 from bot.ui.progress import ProgressBoard
 from pipelines.contract.runner import RunnerLike
+from pipelines.reading import read_ahead
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class App:
         self.deliveries = Deliveries(store, delivery.deliver, events)
         self.worker = Worker(queue, store, self.files, executors, events)
         self._metrics = Metrics(events)
+        self._watch = StartWatch(events, config.storage.folder)
         self._tasks = Tasks()
         self._closing: asyncio.Task[None] | None = None
 
@@ -123,6 +126,7 @@ class App:
         await self.board.stop()
         await self.client.close()
         await asyncio.gather(*(executor.stop() for executor in self.executors))
+        await self._watch.stop()
         self._metrics.stop()
         await self.store.close()
 
@@ -158,9 +162,11 @@ def _executors(config: Config) -> list[Executor]:
 def _build_runner(config: Config, number: int) -> RunnerLike:
     compiled = config.storage.folder / "compiled"  # else torch keeps it where a restart clears it
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
+    gpu = config.gpu
+    if gpu.preload and number == 0:  # what is read for one card is read for all
+        read_ahead(config.models, gpu.models_folder)
     from pipelines.runner import Runner
 
-    gpu = config.gpu
     return Runner(
         config.models,
         gpu.devices[number],

@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import time
-from typing import Any, cast
 
 import aiohttp
 import discord
@@ -24,6 +23,7 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
 from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
+from bot.ui.editing import FORM_ID, take_form
 from bot.ui.roads import Roads
 from pipelines.catalog import Catalog
 
@@ -90,15 +90,18 @@ class AtelierClient(discord.Client):
         return True
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
-        """Answer what nobody else does, such as buttons of an earlier version."""
-        if interaction.type is discord.InteractionType.component:
-            data = cast(dict[str, Any], interaction.data)
-            unknown = CUSTOM_ID.fullmatch(data["custom_id"]) is None
-        else:
-            unknown = interaction.type is discord.InteractionType.modal_submit
-        if unknown:
-            async with answering(interaction):
-                await interaction.response.send_message(OUTDATED, ephemeral=True)
+        """Take forms, and answer what nobody else does, such as buttons of an earlier version."""
+        custom_id = str((interaction.data or {}).get("custom_id", ""))
+        match interaction.type:
+            case discord.InteractionType.modal_submit:
+                async with answering(interaction):
+                    if form := FORM_ID.fullmatch(custom_id):
+                        await take_form(interaction, self.queue, form["job_id"])
+                    else:
+                        await interaction.response.send_message(OUTDATED, ephemeral=True)
+            case discord.InteractionType.component if CUSTOM_ID.fullmatch(custom_id) is None:
+                async with answering(interaction):
+                    await interaction.response.send_message(OUTDATED, ephemeral=True)
 
     async def log_in(self, token: str) -> None:
         """Log in, however long Discord or the network is away. Raises TokenRefused."""

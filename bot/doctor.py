@@ -9,6 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from enum import StrEnum
 from math import inf
 from pathlib import Path
@@ -20,6 +21,7 @@ from bot.config import Config, GpuConfig, StorageConfig, load_config, read_token
 from bot.device import require_device
 from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
 from bot.fetch import Hub, check_disk, free_bytes, is_here
+from bot.startup import FirstWait
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.checkpoints import weigh
 from pipelines.contract.errors import AtelierError, DeviceMissing, ModelUnavailable
@@ -58,6 +60,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield check_storage(config.storage)
     yield from check_models(config.models, Hub(config.gpu.models_folder))
     yield from check_plans(config.models, config.gpu)
+    yield from check_last_start(config.storage)
 
 
 def check_account(config: Config) -> Iterator[Finding]:
@@ -246,3 +249,11 @@ def _plan_in_words(key: ModelKey, plan: Plan, card: Card) -> Finding:
     if not plan.given_up:
         return Finding(Level.FINE, f"{key} fits", needs)
     return Finding(Level.FINE, f"{key} fits", f"{needs}, with {'; '.join(plan.given_up)}")
+
+
+def check_last_start(storage: StorageConfig) -> Iterator[Finding]:
+    """How long somebody waited for the first result of the latest start."""
+    if (wait := FirstWait.read(storage.folder)) is not None:
+        when = datetime.fromtimestamp(wait.at).strftime("%Y-%m-%d %H:%M")
+        said = f"the first result, of /{wait.kind}, came after {wait.seconds:.0f} s ({when})"
+        yield Finding(Level.FINE, "last start", said)

@@ -17,6 +17,7 @@ from bot.errors import ConfigError, PortTaken
 from bot.jobs.events import (
     Event,
     Events,
+    FirstResult,
     JobEnded,
     JobProgressed,
     JobQueued,
@@ -85,6 +86,11 @@ class Metrics:
         self._runs = spread("gpu_seconds", "GPU time of a job that ended", RUNS)
         self._length = Gauge("atelier_waiting", "Jobs that wait", registry=self.registry)
         self._busy = Gauge("atelier_running", "Jobs on the GPU", registry=self.registry)
+        self._first = Gauge(
+            "atelier_first_result_seconds",
+            "From the start, or from when the first job came, to the first result",
+            registry=self.registry,
+        )
         for kind in Kind:
             for end in ENDS:
                 self._jobs.labels(kind, end)
@@ -114,6 +120,8 @@ class Metrics:
                 self._on_end(job)
             case JobTold(job):
                 self._deliveries.labels(_outcome(job)).inc()
+            case FirstResult(seconds):
+                self._first.set(seconds)
         self._length.set(len(self._waiting))
         self._busy.set(len(self._running))
 

@@ -37,6 +37,8 @@ def accelerate(pipeline: Any, settings: Acceleration, plan: Plan) -> None:
             weights.data = weights.data.contiguous(memory_format=torch.channels_last)
     if settings.compile and plan.groups[PAINTER].held is Held.CARD:
         _compile_blocks(getattr(pipeline, "transformer", None) or pipeline.unet)
+        if not plan.tiled and plan.decode_chunk is None:
+            pipeline.vae.decoder.compile()
 
 
 def _of_convolutions(pipeline: Any) -> Iterator[nn.Parameter]:

@@ -165,6 +165,16 @@ class Catalog(_Table):
             update={key: _anchored(getattr(self, key), folder) for key in ModelKey}
         )
 
+    def hurried(self) -> "Catalog":
+        """This catalogue with as few steps as there are: to try a model, not to look at."""
+        return self.model_copy(
+            update={
+                key: model.model_copy(update={"steps": 2})
+                for key in (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE)
+                if (model := getattr(self, key)) is not None
+            }
+        )
+
     def checkpoints(self) -> Iterator[tuple[str, Checkpoint]]:
         """Every checkpoint with its place in the configuration, as in `sketch.vae`."""
         for key in ModelKey:

@@ -157,11 +157,22 @@ def count_parameters(
     names = set(_files(folder))
     counts: dict[str, int] = {}
     for part in _parts(source, _read_index(source, folder)):
-        for name in _weights(part, names, checkpoint.variant):
-            if name.endswith(".safetensors"):
-                key = part.folder or "model"
-                counts[key] = counts.get(key, 0) + _parameters(source, folder / name)
+        for file in _tensors(part, folder, names, checkpoint.variant):
+            key = part.folder or "model"
+            counts[key] = counts.get(key, 0) + _parameters(source, file)
     return counts
+
+
+def weight_files(place: str, checkpoint: Checkpoint, models_folder: Path | None) -> list[Path]:
+    """The files that hold a checkpoint's weights. Raises as `locate` does."""
+    source = _Source(place, checkpoint)
+    folder = locate(place, checkpoint, models_folder)
+    names = set(_files(folder))
+    return [
+        file
+        for part in _parts(source, _read_index(source, folder))
+        for file in _tensors(part, folder, names, checkpoint.variant)
+    ]
 
 
 def _parameters(source: _Source, file: Path) -> int:
@@ -309,6 +320,15 @@ def _weights(part: _Part, names: Collection[str], variant: str | None) -> list[s
             if shards := _shards(template, names):
                 return [*shards, f"{stem}.safetensors.index{mark}.json"]
     return []
+
+
+def _tensors(
+    part: _Part, folder: Path, names: Collection[str], variant: str | None
+) -> Iterator[Path]:
+    """The files of a part's weights that are in `folder`, without the lists of shards."""
+    for name in _weights(part, names, variant):
+        if name.endswith(".safetensors"):
+            yield folder / name
 
 
 def _shards(template: str, names: Collection[str]) -> list[str]:

@@ -8,12 +8,14 @@ same process: `pipelines.loading.BUILDING` keeps them apart where they must be.
 """
 
 import logging
+import tempfile
+import time
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from pipelines import animate, imagine, sketch
 from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, fit
@@ -42,7 +44,8 @@ class Runner:
     `device` is `auto`, `cpu`, `mps`, `cuda` or `cuda:N`; `vram_gib` is the budget for models, by
     default what the card has less 1 GiB; `models_folder` is the Hugging Face cache that `fetch`
     fills, by default the user's own. It is the card `number` of `cards` in this machine: they share
-    its RAM, and each preloads other models first. Raises DeviceMissing.
+    its RAM, and each preloads other models first. `warm_up` says whether `preload` also runs each
+    model once, by default where that makes the first job quicker. Raises DeviceMissing.
     """
 
     def __init__(
@@ -54,6 +57,7 @@ class Runner:
         *,
         number: int = 0,
         cards: int = 1,
+        warm_up: bool | None = None,
     ) -> None:
         quiet_libraries()
         self._catalog = catalog
@@ -65,6 +69,8 @@ class Runner:
         keys = list(self._models.plans)
         first = number * len(keys) // cards
         self._unloaded = keys[first:] + keys[:first]
+        pays = self._device.type == "cuda" or catalog.acceleration.compile
+        self._warms_up = pays if warm_up is None else warm_up
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
         """Render requests one after the other; one tuple of artifacts for each.
@@ -75,9 +81,9 @@ class Runner:
         return tuple(self._run_one(request, context) for request in requests)
 
     def preload(self) -> bool:
-        """Load the next model that fits without another leaving. Logs what cannot be loaded.
+        """Load the next model that fits without another leaving, and warm it up.
 
-        Returns False when each model of the catalogue has had its turn.
+        Logs what cannot be loaded. Returns False when each model of the catalogue has had its turn.
         """
         if not self._unloaded:
             return False
@@ -86,6 +92,8 @@ class Runner:
             if self._models.fits(key):
                 with self._models.use(key):
                     pass
+                if self._warms_up:
+                    self._warm_up(key)
         except AtelierError as error:
             log.warning("%s", error.sentence)
         except Exception as error:  # noqa: BLE001 - best effort: its first job will say more
@@ -131,9 +139,33 @@ class Runner:
                 "The server's log has the details; trying again may help."
             ) from error
 
-    def _render(self, request: Request, context: RunContext) -> Artifacts:
+    def _warm_up(self, key: ModelKey) -> None:
+        """Make something in as few steps as there are, before a person waits for it.
+
+        The first run chooses kernels, takes memory and compiles what is to be compiled.
+        """
+        begun = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            picture = Path(folder) / "warm-up.png"
+            _ring().save(picture)
+            match key:
+                case ModelKey.SKETCH:
+                    request: Request = SketchRequest(drawing=picture, prompt="a ring", seed=0)
+                case ModelKey.IMAGINE:
+                    request = ImagineRequest(prompt="a ring", seed=0)
+                case ModelKey.ANIMATE:
+                    request = AnimateRequest(image=picture, seed=0)
+                case ModelKey.CAPTION:
+                    return  # which /sketch runs
+            if not self._catalog.missing(request):
+                self._render(request, RunContext(), self._catalog.hurried())
+        log.info("warmed models.%s up in %.1f s", key, time.perf_counter() - begun)
+
+    def _render(
+        self, request: Request, context: RunContext, catalog: Catalog | None = None
+    ) -> Artifacts:
         """Take a request to the room that serves it."""
-        catalog, models = self._catalog, self._models
+        catalog, models = catalog or self._catalog, self._models
         match request:
             case SketchRequest() if catalog.caption and catalog.sketch:
                 return sketch.render(
@@ -179,6 +211,13 @@ class Runner:
         if evict:
             self._models.evict_idle()
         free_caches(self._device)
+
+
+def _ring() -> Image.Image:
+    """Something drawn."""
+    picture = Image.new("RGB", (256, 256), "white")
+    ImageDraw.Draw(picture).ellipse((64, 64, 192, 192), outline="black", width=6)
+    return picture
 
 
 _LOADERS: dict[ModelKey, Load] = {

@@ -55,11 +55,27 @@ class JobTold:
 
 
 @dataclass(frozen=True, slots=True)
+class FirstResult:
+    """The first job since the start was rendered; whoever waited for it did for `seconds`."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class QueueMoved:
     """Places in the queue have changed."""
 
 
-Event = JobQueued | JobRefused | JobStarted | JobProgressed | JobEnded | JobTold | QueueMoved
+Event = (
+    JobQueued
+    | JobRefused
+    | JobStarted
+    | JobProgressed
+    | JobEnded
+    | JobTold
+    | FirstResult
+    | QueueMoved
+)
 Listener = Callable[[Event], None]
 
 

@@ -1,4 +1,4 @@
-"""The buttons under a job's message. They hold the job's id only, so they survive a restart."""
+"""The buttons under a job's message. They hold the job's id, and so survive a restart."""
 
 import re
 from dataclasses import replace
@@ -9,18 +9,21 @@ import discord
 from discord import ui
 
 from bot.access import require_owner
-from bot.errors import NoSuchJob
+from bot.errors import NoSuchJob, Refused
 from bot.jobs.job import Status
 from bot.jobs.queue import JobQueue
 from bot.ui.answers import answering
+from bot.ui.editing import open_form
 from bot.ui.origin import acknowledge
-from pipelines.contract.requests import new_seed
+from pipelines.contract.requests import AnimateRequest, new_seed
 
 
 class Action(StrEnum):
     """What a button does to its job."""
 
     AGAIN = "again"
+    EDIT = "edit"
+    ANIMATE = "animate"
     DELETE = "delete"
     CANCEL = "cancel"
 
@@ -31,27 +34,35 @@ class HasQueue(Protocol):
     queue: JobQueue
 
 
-CUSTOM_ID = re.compile(r"atelier:(?P<action>again|delete|cancel):(?P<job_id>[0-9a-f]{16})")
+LABELS = {Action.EDIT: "Edit…"}  # it opens something first
+CUSTOM_ID = re.compile(
+    r"atelier:(?P<action>again|edit|animate|delete|cancel):(?P<job_id>[0-9a-f]{16})"
+    r"(?::(?P<picture>[1-9]))?"
+)
 
 
 class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
-    """Again, Delete or Cancel for one job."""
+    """One action for one job, or for one of its pictures, of which the first is 1."""
 
-    def __init__(self, action: Action, job_id: str) -> None:
+    def __init__(self, action: Action, job_id: str, picture: int | None = None) -> None:
         style = (
             discord.ButtonStyle.primary if action is Action.AGAIN else discord.ButtonStyle.secondary
         )
-        custom_id = f"atelier:{action}:{job_id}"
-        super().__init__(ui.Button(label=action.capitalize(), style=style, custom_id=custom_id))
+        label = LABELS.get(action, action.capitalize()) if picture is None else str(picture)
+        which = "" if picture is None else f":{picture}"
+        custom_id = f"atelier:{action}:{job_id}{which}"
+        super().__init__(ui.Button(label=label, style=style, custom_id=custom_id))
         self.action = action
         self.job_id = job_id
+        self.picture = picture
 
     @classmethod
     async def from_custom_id(
         cls, interaction: discord.Interaction, item: ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """The button that was pressed; discord.py calls this."""
-        return cls(Action(match["action"]), match["job_id"])
+        picture = match["picture"]
+        return cls(Action(match["action"]), match["job_id"], int(picture) if picture else None)
 
     async def callback(self, interaction: discord.Interaction) -> None:
         """Do what the label says; discord.py calls this."""
@@ -60,6 +71,10 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
             match self.action:
                 case Action.AGAIN:
                     await _again(interaction, queue, self.job_id)
+                case Action.EDIT:
+                    await open_form(interaction, await queue.get(self.job_id))
+                case Action.ANIMATE:
+                    await _animate(interaction, queue, self.job_id, self.picture)
                 case Action.DELETE:
                     await _delete(interaction, queue, self.job_id)
                 case Action.CANCEL:
@@ -72,6 +87,30 @@ async def _again(interaction: discord.Interaction, queue: JobQueue, job_id: str)
     job = await queue.get(job_id)
     await queue.submit(
         replace(job.request, seed=new_seed()),
+        owner=interaction.user.id,
+        origin=origin.to_json(),
+        parent=job.id,
+    )
+
+
+async def _animate(
+    interaction: discord.Interaction, queue: JobQueue, job_id: str, picture: int | None
+) -> None:
+    """Set a result in motion, for whoever pressed; of several, the one that they choose."""
+    job = await queue.get(job_id)
+    if not job.artifacts:
+        raise Refused("The picture is no longer kept, so it cannot be set in motion.")
+    if picture is None and len(job.artifacts) > 1:
+        view = ui.LayoutView(timeout=None)
+        view.add_item(ui.TextDisplay("Which of them?"))
+        numbers = range(1, len(job.artifacts) + 1)
+        view.add_item(ui.ActionRow(*(JobButton(Action.ANIMATE, job_id, n) for n in numbers)))
+        await interaction.response.send_message(view=view, ephemeral=True)
+        return
+    origin = await acknowledge(interaction)
+    image = job.artifacts[min(picture or 1, len(job.artifacts)) - 1].path
+    await queue.submit(
+        AnimateRequest(image=image, seed=new_seed()),
         owner=interaction.user.id,
         origin=origin.to_json(),
         parent=job.id,

@@ -32,6 +32,9 @@ PHASES = {
     Phase.ENCODING: "Saving",
 }
 HOPELESS = frozenset({"bad_input", "too_large"})  # the same request would end the same way
+ENDED = (Action.EDIT, Action.DELETE)
+PICTURES = (Action.AGAIN, Action.EDIT, Action.ANIMATE, Action.DELETE)
+VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
 
 
 def waiting(job: Job, place: int | None) -> ui.LayoutView:
@@ -60,16 +63,16 @@ def finished(job: Job, names: Sequence[str]) -> ui.LayoutView:
     gallery = ui.MediaGallery[ui.LayoutView](
         *(discord.MediaGalleryItem(f"attachment://{name}", description=alt) for name in names)
     )
-    return _message(GREEN, None, job, [Action.AGAIN, Action.DELETE], gallery=gallery)
+    actions = VIDEOS if isinstance(job.request, AnimateRequest) else PICTURES
+    return _message(GREEN, None, job, actions, gallery=gallery)
 
 
 def ended(job: Job) -> ui.LayoutView:
     """A job that ended without a result, and why."""
     if job.status is Status.CANCELLED:
-        return _message(GREY, "**Cancelled**", job, [Action.AGAIN, Action.DELETE])
+        return _message(GREY, "**Cancelled**", job, [Action.AGAIN, *ENDED])
     sentence = plain(job.error_sentence or "Nobody knows why.", 600)
-    hopeless = job.error_code in HOPELESS
-    actions = [Action.DELETE] if hopeless else [Action.AGAIN, Action.DELETE]
+    actions = ENDED if job.error_code in HOPELESS else [Action.AGAIN, *ENDED]
     return _message(RED, f"**That did not work**\n{sentence}", job, actions)
 
 

@@ -22,7 +22,8 @@ from tests.ui.channel import Channel, Shown
 from tests.ui.fixtures import Ends, Moods, restarted
 
 TOKEN_EDIT = ("PATCH", "/webhooks/*/messages/*")
-FINAL = ["Again", "Delete"]
+FINAL = ["Again", "Edit…", "Animate", "Delete"]
+FAILED = ["Again", "Edit…", "Delete"]
 PICTURE = paint(ImagineRequest(prompt="a lighthouse", seed=7))[0].data
 
 
@@ -245,7 +246,7 @@ async def test_what_discord_finds_too_large_in_every_size_is_said_and_kept(
         "**That did not work**",
         "Discord takes no version of this result here, however small.",
     ]
-    assert running.buttons == ["Delete"]
+    assert running.buttons == ["Edit…", "Delete"]
     assert (job.status, job.error_code) == (Status.RENDERED, "undeliverable")
 
 
@@ -286,7 +287,7 @@ async def test_a_failure_is_told_in_the_same_message(
         r"The card is full. Try fewer pictures at once.",
         "a lighthouse",
     ]
-    assert message.buttons == FINAL
+    assert message.buttons == FAILED
 
 
 async def test_a_failure_that_nobody_foresaw_shows_no_traceback(
@@ -312,4 +313,4 @@ async def test_a_file_that_the_disk_has_damaged_is_said(
         await deliver(job)
     [message] = channel.shown()
     assert message.text.splitlines()[0] == "**That did not work**"
-    assert message.buttons == FINAL
+    assert message.buttons == FAILED

@@ -10,6 +10,7 @@ from bot.config import Config
 from bot.errors import NoSuchJob
 from bot.jobs.events import JobTold
 from bot.jobs.job import Status
+from pipelines.contract.requests import AnimateRequest, ImagineRequest
 from tests.integration.apps import Heard, serving
 from tests.integration.shown import button, end_of, jobs_of, wait_of, waits
 from tests.loopback import Interaction, LoopbackDiscord, Member
@@ -101,3 +102,85 @@ async def test_a_button_of_a_job_that_is_forgotten_says_so(
     with pytest.raises(NoSuchJob) as caught:
         await app.queue.get(job_id)
     assert used.said == caught.value.sentence
+
+
+# -- Edit… and Animate ----------------------------------------------------------------------
+
+
+async def test_an_edited_request_is_a_job_of_its_own(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    bob = server.member("bob")
+    used = await ada.slash("imagine", prompt=PROMPT, negative="fog", seed=7)
+    message = await end_of(server, used)
+    opened = await bob.click(message, button(message, "edit"))
+    await server.wait_for(lambda: opened.modal)
+    sent = await bob.submit(opened, {"prompt": "a lighthouse in a storm", "seed": ""})
+    edited = await end_of(server, sent)
+    [parent], [child] = jobs_of(message), jobs_of(edited)
+    job = await app.queue.get(child)
+    assert (job.owner, job.parent) == (bob.user.id, parent)
+    assert isinstance(job.request, ImagineRequest)
+    assert (job.request.prompt, job.request.negative) == ("a lighthouse in a storm", "fog")
+    assert job.request.seed != 7
+    assert message.files and edited.files
+
+
+async def test_a_form_outlives_a_restart_and_returns_what_it_refuses(
+    server: LoopbackDiscord, ada: Member, config: Config, studio: Studio
+) -> None:
+    async with serving(server, config, studio):
+        message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
+        opened = await ada.click(message, button(message, "edit"))
+        await server.wait_for(lambda: opened.modal)
+    await server.wait_for(lambda: not server.gateway.connected)
+    async with serving(server, config, studio):
+        refused = await ada.submit(opened, {"prompt": "a long thought", "seed": "seven"})
+        await server.wait_for(lambda: refused.original)
+        assert refused.original is not None and refused.original.ephemeral
+        assert "must be a whole number, not “seven”" in refused.said
+        assert "> a long thought" in refused.said
+        await end_of(server, await ada.submit(opened, {"seed": "8"}))
+
+
+async def test_a_form_of_a_job_that_is_forgotten_says_so(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard
+) -> None:
+    message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
+    await heard.of(JobTold)
+    opened = await ada.click(message, button(message, "edit"))
+    await server.wait_for(lambda: opened.modal)
+    await app.store.forget_before(time.time() + 1)
+    refused = await ada.submit(opened, {"prompt": "anything"})
+    await server.wait_for(lambda: refused.said)
+    assert "no longer known" in refused.said
+
+
+async def test_one_of_several_results_is_set_in_motion(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard
+) -> None:
+    message = await end_of(server, await ada.slash("imagine", prompt=PROMPT, count=3))
+    await heard.of(JobTold)
+    asked = await ada.click(message, button(message, "animate"))
+    await server.wait_for(lambda: asked.original)
+    assert asked.original is not None and asked.original.ephemeral
+    chosen = await ada.click(asked.original, asked.original.custom_ids[1])
+    video = await end_of(server, chosen)
+    [parent], [child] = jobs_of(message), jobs_of(video)
+    made, job = await app.queue.get(parent), await app.queue.get(child)
+    assert isinstance(job.request, AnimateRequest)
+    assert job.request.image == made.artifacts[1].path
+    assert job.parent == parent
+    assert not any("animate" in each for each in video.custom_ids)
+
+
+async def test_what_is_no_longer_kept_cannot_be_set_in_motion(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard
+) -> None:
+    message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
+    await heard.of(JobTold)
+    [job_id] = jobs_of(message)
+    await app.queue.erase(job_id)
+    used = await ada.press(message, button(message, "animate"))
+    await server.wait_for(lambda: used.said)
+    assert "no longer kept" in used.said

@@ -484,6 +484,17 @@ def test_preload_brings_in_what_fits(catalog: Catalog) -> None:
     assert small.resident() == {"caption", "sketch", "animate"}  # imagine needs more to compute
 
 
+def test_a_model_that_is_warmed_up_has_run_once(
+    catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    runner = Runner(catalog, device="cpu", warm_up=True)
+    with caplog.at_level(logging.INFO, "pipelines.runner"):
+        preload_all(runner)
+    for key in (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE):
+        assert f"warmed models.{key} up" in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.INFO]
+
+
 def test_preload_says_in_a_line_what_cannot_be_loaded(
     catalog: Catalog, caplog: pytest.LogCaptureFixture
 ) -> None:

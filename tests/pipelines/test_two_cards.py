@@ -98,6 +98,6 @@ def test_a_chosen_kernel_lasts_until_the_last_card_leaves() -> None:
     one.__enter__()
     two.__enter__()
     one.__exit__(None, None, None)
-    assert not torch.backends.cuda.flash_sdp_enabled()
+    assert not torch._C._get_flash_sdp_enabled()
     two.__exit__(None, None, None)
-    assert torch.backends.cuda.flash_sdp_enabled()
+    assert torch._C._get_flash_sdp_enabled()

@@ -148,7 +148,7 @@ async def test_a_waiting_job_is_cancelled_at_once(
     job = await ends.next()
     assert job.status is Status.CANCELLED
     assert waiting.text.splitlines()[0] == "**Cancelled**"
-    assert waiting.buttons == ["Again", "Delete"]
+    assert waiting.buttons == ["Again", "Edit…", "Delete"]
     studio.gate.set()
     await ends.next()
     assert [run.prompt for run in studio.runs] == ["first"]
@@ -229,7 +229,7 @@ async def test_what_waits_and_what_ran_is_finished_after_a_restart(
         studio.gate.set()
         await ends.next()
         await ends.next()
-        assert [m.buttons for m in channel.shown()] == [["Again", "Delete"]] * 2
+        assert [m.buttons for m in channel.shown()] == [["Again", "Edit…", "Animate", "Delete"]] * 2
         assert [len(await m.files()) for m in channel.shown()] == [1, 1]
     finally:
         await later.close()

@@ -97,7 +97,7 @@ def test_seeds_start_again_after_the_last() -> None:
 def test_again_is_offered_where_it_may_help(code: str, again: bool) -> None:
     failed = job(LIGHTHOUSE, status=Status.FAILED, error_code=code, error_sentence="No.")
     offered = [i.action for i in messages.ended(failed).walk_children() if isinstance(i, JobButton)]
-    assert offered == ([Action.AGAIN, Action.DELETE] if again else [Action.DELETE])
+    assert offered == [Action.AGAIN] * again + [Action.EDIT, Action.DELETE]
 
 
 def test_the_reason_of_a_failure_formats_nothing() -> None:

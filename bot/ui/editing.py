@@ -1,0 +1,123 @@
+"""Edit…: a job's request as a form, and what is sent off becomes a job of its own.
+
+A form is answered by its custom_id, which holds the job's id: one that was open while the bot
+restarted is still taken.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import discord
+from discord import ui
+
+from bot.jobs.job import Job
+from bot.jobs.queue import JobQueue
+from bot.ui.origin import acknowledge
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import (
+    MAX_PROMPT,
+    AnimateRequest,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+    new_seed,
+)
+
+FORM_ID = re.compile(r"atelier:edit:(?P<job_id>[0-9a-f]{16}):[0-9]+")
+NUMBERS = {"strength": "0 (free) to 100 (held)", "motion": "1 (still) to 255 (lively)"}
+SEED = "The same seed gives the same picture; empty: a new one"
+
+
+async def open_form(interaction: discord.Interaction, job: Job) -> None:
+    """Show the form, filled in as the job was asked for."""
+    # Two forms of one job can be open at a time: discord.py keeps one for each custom_id.
+    form = ui.Modal(
+        title="Edit and paint again", custom_id=f"atelier:edit:{job.id}:{interaction.id}"
+    )
+    for label in _labels(job.request):
+        form.add_item(label)
+    await interaction.response.send_modal(form)
+
+
+def _labels(request: Request) -> Iterator[ui.Label[ui.Modal]]:
+    match request:
+        case ImagineRequest():
+            yield _text("Prompt", "prompt", request.prompt, required=True)
+            yield _text("Without", "negative", request.negative)
+        case SketchRequest():
+            yield _text("Prompt", "prompt", request.prompt)
+            yield _line("Strength", "strength", request.strength, NUMBERS["strength"])
+        case AnimateRequest():
+            if request.image is None:
+                yield _text("Prompt", "prompt", request.prompt, required=True)
+            yield _line("Motion", "motion", request.motion, NUMBERS["motion"])
+    yield _line("Seed", "seed", request.seed, SEED, required=False)
+
+
+def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.Label[ui.Modal]:
+    return ui.Label(
+        text=name,
+        component=ui.TextInput(
+            custom_id=field,
+            style=discord.TextStyle.paragraph,
+            default=value,
+            required=required,
+            max_length=MAX_PROMPT,
+        ),
+    )
+
+
+def _line(
+    name: str, field: str, value: int, description: str, *, required: bool = True
+) -> ui.Label[ui.Modal]:
+    return ui.Label(
+        text=name,
+        description=description,
+        component=ui.TextInput(
+            custom_id=field, default=str(value), required=required, max_length=10
+        ),
+    )
+
+
+async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
+    """Queue what was sent off, for whoever sent it."""
+    job = await queue.get(job_id)
+    written = _written(cast(dict[str, Any], interaction.data)["components"])
+    try:
+        request = replace(job.request, **_changes(written))
+    except BadInput as error:
+        raise BadInput(f"{error.sentence}{_returned(written)}") from error
+    origin = await acknowledge(interaction)
+    await queue.submit(request, owner=interaction.user.id, origin=origin.to_json(), parent=job.id)
+
+
+def _written(components: list[dict[str, Any]]) -> dict[str, str]:
+    """What was written, by field."""
+    inner = (label.get("component", {}) for label in components)
+    return {each["custom_id"]: str(each.get("value", "")) for each in inner if each}
+
+
+def _changes(written: Mapping[str, str]) -> dict[str, Any]:
+    """The fields of the request that the form says. Raises BadInput for what is no number."""
+    changes: dict[str, Any] = dict(written)
+    for field in (*NUMBERS, "seed"):
+        if field in written:
+            changes[field] = _number(field, written[field].strip())
+    return changes
+
+
+def _number(field: str, text: str) -> int:
+    if not text and field == "seed":
+        return new_seed()
+    try:
+        return int(text)
+    except ValueError:
+        raise BadInput(f"The {field} must be a whole number, not “{text}”.") from None
+
+
+def _returned(written: Mapping[str, str]) -> str:
+    """The words of a form that was refused, so that they need not be written again."""
+    words = [text for field in ("prompt", "negative") if (text := written.get(field))]
+    return "".join(f"\n> {' '.join(text.split())}" for text in words)

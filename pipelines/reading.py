@@ -1,0 +1,87 @@
+"""Weights read before they are asked for, so that a start is as long as its slowest part. No torch.
+
+Importing the libraries takes a processor several seconds, in which the disk has nothing to do; and
+the loader reads weights page by page as it touches them, which no fast disk is quick at.
+"""
+
+import logging
+import threading
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+
+from pipelines.catalog import Catalog
+from pipelines.checkpoints import weight_files
+from pipelines.contract.errors import ModelUnavailable
+
+log = logging.getLogger(__name__)
+
+_PIECE = 2**26  # bytes that one thread reads in turn
+_THREADS = 4  # disks are quickest when asked for several things at a time
+_SHARE = 0.7  # of the RAM that is free: what was read first must not make room for the last
+
+
+def read_ahead(catalog: Catalog, models_folder: Path | None = None) -> threading.Thread:
+    """Have the operating system hold the weights of a catalogue in its cache.
+
+    Returns at once: a thread does it, in the order in which models are loaded, and ends with the
+    process. What is not there, or cannot be read, is left to the loader to complain about.
+    """
+    thread = threading.Thread(
+        target=_read, args=(catalog, models_folder), name="read ahead", daemon=True
+    )
+    thread.start()
+    return thread
+
+
+def _read(catalog: Catalog, models_folder: Path | None) -> None:
+    pieces = list(_within(_pieces(_files(catalog, models_folder)), _SHARE * _free()))
+    with ThreadPoolExecutor(_THREADS, "read ahead") as threads:
+        try:
+            done = sum(threads.map(_read_piece, pieces))
+        except OSError as error:
+            log.debug("not read ahead: %s", error)
+        else:
+            log.debug("read %d MiB ahead", done >> 20)
+
+
+def _free() -> int:
+    return psutil.virtual_memory().available
+
+
+def _files(catalog: Catalog, models_folder: Path | None) -> Iterator[Path]:
+    for place, checkpoint in catalog.checkpoints():
+        try:
+            yield from weight_files(place, checkpoint, models_folder)
+        except ModelUnavailable:
+            continue
+
+
+Piece = tuple[Path, int]
+
+
+def _pieces(files: Iterable[Path]) -> Iterator[tuple[Piece, int]]:
+    """Where each piece begins, and its size in bytes."""
+    for file in files:
+        size = file.stat().st_size
+        for begin in range(0, size, _PIECE):
+            yield (file, begin), min(_PIECE, size - begin)
+
+
+def _within(pieces: Iterable[tuple[Piece, int]], room: float) -> Iterator[Piece]:
+    """The first pieces, as far as they fit `room`."""
+    for piece, size in pieces:
+        room -= size
+        if room < 0:
+            return
+        yield piece
+
+
+def _read_piece(piece: Piece) -> int:
+    """Read and forget; returns how many bytes it was."""
+    file, begin = piece
+    with file.open("rb", buffering=0) as opened:
+        opened.seek(begin)
+        return len(opened.read(_PIECE))
