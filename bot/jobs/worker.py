@@ -145,6 +145,8 @@ class Worker:
             self._queue.leave(run, 0.0)
         else:
             self._queue.give_back(run, job)
+            if run.unwanted:  # since a moment ago
+                await self._queue.cancel(job.id)
 
     async def _render(self, executor: Executor, run: Run) -> tuple[Artifacts | AtelierError, float]:
         """The job's artifacts, or why there are none; and the GPU-seconds that it took."""
