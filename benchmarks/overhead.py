@@ -198,7 +198,7 @@ async def open_bench(folder: Path) -> AsyncIterator[Bench]:
     executor = WatchedExecutor(config.models)
     async with open_discord() as discord:
         with point_discord_at(discord.base):
-            app = await App.open(config, executor=executor)
+            app = await App.open(config, executors=[executor])
             serving = asyncio.create_task(app.serve(discord.token))
             yield Bench(app, executor, discord)
             serving.cancel()

@@ -36,7 +36,7 @@ def seconds_per_decision(waiting: int, members: int, decisions: int, *, places: 
     resident, now = IMAGINE, 0.0
     began = time.perf_counter()
     for number in range(waiting, waiting + decisions):
-        chosen = policy.pick(resident=resident, now=now)
+        chosen = policy.pick(free=[resident], now=now)
         assert chosen is not None, "the queue is kept full"
         policy.remove(chosen)
         owner, cost = owners.pop(chosen)

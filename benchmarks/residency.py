@@ -173,10 +173,10 @@ class Fair:
 
     def take(self, resident: frozenset[str], now: float) -> Job | None:
         """The next job, which waits no longer."""
-        chosen = self._policy.pick(resident=resident, now=now)
+        chosen = self._policy.pick(free=[resident], now=now)
         if chosen is None:
             return None
-        due = self._strict.pick(resident=frozenset(), now=now)
+        due = self._strict.pick(free=[frozenset()], now=now)
         assert due is not None, "both know the same jobs"
         self._due.setdefault(due, now)
         job = self._jobs.pop(chosen)

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import os
 import time
+from collections.abc import Sequence
+from functools import partial
 from typing import Self
 
 from bot.client import AtelierClient
@@ -36,43 +38,50 @@ class App:
     """Everything that makes the bot, open from the moment it exists."""
 
     def __init__(
-        self, config: Config, store: Store, queue: JobQueue, events: Events, executor: Executor
+        self,
+        config: Config,
+        store: Store,
+        queue: JobQueue,
+        events: Events,
+        executors: Sequence[Executor],
     ) -> None:
         self.config = config
         self.store = store
         self.queue = queue
         self.events = events
-        self.executor = executor
+        self.executors = executors
         self.files = FileStore(config.storage.folder / "files")
         self.client = AtelierClient(queue, self.files, store, config.models, config.limits)
         self.board = ProgressBoard(self.client.roads, queue, events)
         delivery = Delivery(self.client.roads, self.board, queue, self.files)
         self.deliveries = Deliveries(store, delivery.deliver, events)
-        self.worker = Worker(queue, store, self.files, executor, events)
+        self.worker = Worker(queue, store, self.files, executors, events)
         self._metrics = Metrics(events)
         self._watch = StartWatch(events, config.storage.folder)
         self._tasks = Tasks()
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
-    async def open(cls, config: Config, *, executor: Executor | None = None) -> Self:
+    async def open(cls, config: Config, *, executors: Sequence[Executor] = ()) -> Self:
         """Open the store, take up what an earlier run left, and put everyone together.
 
-        Without `executor`, a thread of this process runs the configured models. Raises
-        AlreadyRunning, ConfigError for a list of words, or PortTaken for the metrics.
+        Without `executors`, a thread of this process for each configured card runs the models.
+        Raises AlreadyRunning, ConfigError for a list of words, or PortTaken for the metrics.
         """
         folder = config.storage.folder
         store = await Store.open(folder / "jobs.sqlite3", folder / "files")
         try:
             events = Events()
+            executors = executors or _executors(config)
             limits = Limits(
                 waiting_per_member=config.limits.waiting_per_member,
                 waiting_in_all=config.limits.waiting_in_all,
+                cards=len(executors),
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
             words = WordRules(read_words(config.moderation))
             queue = JobQueue(store, policy, config.models, events, limits, words=words)
-            app = cls(config, store, queue, events, executor or _executor(config))
+            app = cls(config, store, queue, events, executors)
             await queue.restore()
             app._serve_metrics()
         except BaseException:
@@ -82,7 +91,8 @@ class App:
 
     def start(self) -> None:
         """Begin the work behind the commands: the GPU, the deliveries, the daily sweep."""
-        self._tasks.start(self.executor.start(), name="executor start")
+        for executor in self.executors:
+            self._tasks.start(executor.start(), name="executor start")
         self.worker.start()
         self.deliveries.start()
         self._tasks.start(self._sweep_daily(), name="sweep")
@@ -101,7 +111,7 @@ class App:
             await self.close()
 
     async def close(self) -> None:
-        """Let the running job end within its grace, post what is rendered, and free everything.
+        """Let the running jobs end within their grace, post what is rendered, and free everything.
 
         Asked again meanwhile, no more grace is given.
         """
@@ -117,7 +127,7 @@ class App:
         await self.deliveries.stop()
         await self.board.stop()
         await self.client.close()
-        await self.executor.stop()
+        await asyncio.gather(*(executor.stop() for executor in self.executors))
         await self._watch.stop()
         self._metrics.stop()
         await self.store.close()
@@ -138,17 +148,32 @@ class App:
             await asyncio.sleep(DAY)
 
 
-def _executor(config: Config) -> Executor:
-    """A thread of this process. It alone imports torch, after the commands are ready."""
-    return ThreadExecutor(lambda: _build_runner(config), preload=config.gpu.preload)
+def _executors(config: Config) -> list[Executor]:
+    """A thread for each card. They alone import torch, after the commands are ready."""
+    devices = config.gpu.devices
+    return [
+        ThreadExecutor(
+            partial(_build_runner, config, number),
+            preload=config.gpu.preload,
+            name="gpu" if len(devices) == 1 else f"gpu {device}",
+        )
+        for number, device in enumerate(devices)
+    ]
 
 
-def _build_runner(config: Config) -> RunnerLike:
+def _build_runner(config: Config, number: int) -> RunnerLike:
     compiled = config.storage.folder / "compiled"  # else torch keeps it where a restart clears it
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
     gpu = config.gpu
-    if gpu.preload:
+    if gpu.preload and number == 0:  # what is read for one card is read for all
         read_ahead(config.models, gpu.models_folder)
     from pipelines.runner import Runner
 
-    return Runner(config.models, gpu.device, gpu.vram_gib, gpu.models_folder)
+    return Runner(
+        config.models,
+        gpu.devices[number],
+        gpu.vram_gib,
+        gpu.models_folder,
+        number=number,
+        cards=len(gpu.devices),
+    )

@@ -82,7 +82,8 @@ def run(config: ConfigFile = DEFAULT_CONFIG) -> None:
     from bot.log import set_up_logging
 
     set_up_logging(settings.log, secrets=[token])
-    require_device(settings.gpu.device)
+    for device in settings.gpu.devices:
+        require_device(device)
     asyncio.run(_serve(settings, token))
 
 
@@ -200,7 +201,7 @@ def _render(request: Request, config: Config, output: Path | None) -> None:
 
     _quiet()
     file = output_file(Kind(request.kind), request.seed, output)
-    require_device(config.gpu.device)
+    require_device(config.gpu.devices[0])
     try:
         render(request, config, file, out)
     except StartupError:

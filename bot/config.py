@@ -2,13 +2,14 @@
 
 import difflib
 import os
+import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bot.errors import ConfigError, TokenRefused
 from pipelines.catalog import Catalog
@@ -47,23 +48,45 @@ class LimitsConfig(_Table):
     upload_megapixels: Annotated[float, Field(gt=0, le=200)] = 50.0
 
 
+def _devices(written: object) -> str | tuple[str, ...]:
+    """What `gpu.device` names: a device, or a list of cards, each once."""
+    one = isinstance(written, str)
+    names = [written] if one else written
+    form = r"auto|cpu|mps|cuda(:\d+)?" if one else r"cpu|cuda:\d+"
+    if (
+        not isinstance(names, list | tuple)
+        or not names
+        or not all(isinstance(name, str) and re.fullmatch(form, name) for name in names)
+    ):
+        raise PydanticCustomError("string_pattern_mismatch", "names no device")
+    cards = [name for name in names if name != "cpu"]
+    if len(set(cards)) < len(cards):
+        raise PydanticCustomError("twice", "must name each card once")
+    return written if isinstance(written, str) else tuple(names)
+
+
 class GpuConfig(_Table):
     """[gpu]"""
 
     device: Annotated[
-        str,
-        Field(
-            pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$", description="auto, cpu, mps, cuda or cuda:0"
-        ),
+        str | tuple[str, ...],
+        BeforeValidator(_devices),
+        Field(description='auto, cpu, mps, cuda, cuda:0 or ["cuda:0", "cuda:1"]'),
     ] = "auto"
+    """Several cards work side by side, each on a job of its own."""
     vram_gib: Annotated[float, Field(gt=0)] | None = None
-    """The budget for models; without it, what the card has less 1 GiB."""
+    """The budget for models on each card; without it, what the card has less 1 GiB."""
     models_folder: Path | None = None
     """Where `fetch` puts models; without it, the Hugging Face cache."""
     preload: bool = True
     """Load models at start, behind the commands, as far as they fit."""
     patience_seconds: Annotated[float, Field(ge=0)] = 120.0
     """How long a job may be passed over for one whose model is already loaded."""
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices, of which each runs a job at a time."""
+        return (self.device,) if isinstance(self.device, str) else self.device
 
 
 class ModerationConfig(_Table):

@@ -8,7 +8,7 @@ import asyncio
 import os
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from math import inf
@@ -57,7 +57,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
         return
     yield Finding(Level.FINE, "config", f"{config_file} is valid")
     yield from check_account(config)
-    yield check_device(config.gpu)
+    yield from check_devices(config.gpu)
     yield check_encoder()
     yield check_storage(config.storage)
     yield from check_models(config.models, Hub(config.gpu.models_folder))
@@ -97,15 +97,28 @@ def check_servers(account: Account) -> Iterator[Finding]:
         )
 
 
-def check_device(gpu: GpuConfig) -> Finding:
-    """The device that models would run on, as torch sees it."""
+def check_devices(gpu: GpuConfig) -> Iterator[Finding]:
+    """Each device that models would run on."""
+    for device in gpu.devices:
+        yield _about(device, gpu, check_device(device))
+
+
+def _about(device: str, gpu: GpuConfig, finding: Finding) -> Finding:
+    """A finding that names its device, where there are several."""
+    if len(gpu.devices) == 1:
+        return finding
+    return replace(finding, subject=f"{finding.subject} {device}")
+
+
+def check_device(name: str) -> Finding:
+    """A device as torch sees it."""
     try:
-        require_device(gpu.device)
+        require_device(name)
     except DeviceMissing as error:
         return Finding(Level.PROBLEM, "device", error.sentence)
     import torch
 
-    kind, _, index = gpu.device.partition(":")
+    kind, _, index = name.partition(":")
     if kind in ("auto", "cuda") and torch.cuda.is_available():
         card = torch.cuda.get_device_properties(int(index or 0))
         return Finding(Level.FINE, "device", f"{card.name}, {card.total_memory / GIB:.1f} GiB")
@@ -235,14 +248,16 @@ def check_presets(catalog: Catalog) -> Iterator[Finding]:
 
 
 def check_plans(catalog: Catalog, gpu: GpuConfig) -> Iterator[Finding]:
-    """How each model would be held on this machine, and what is given up for that."""
+    """How each model would be held on each card, and what is given up for that."""
     from pipelines.device import card_of, choose_device
 
-    try:
-        card = card_of(choose_device(gpu.device), gpu.vram_gib)
-    except DeviceMissing:
-        return  # which check_device has said
-    yield from plans_on(card, catalog, gpu.models_folder)
+    for device in gpu.devices:
+        try:
+            card = card_of(choose_device(device), gpu.vram_gib, len(gpu.devices))
+        except DeviceMissing:
+            continue  # which check_device has said
+        for finding in plans_on(card, catalog, gpu.models_folder):
+            yield _about(device, gpu, finding)
 
 
 def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterator[Finding]:

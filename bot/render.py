@@ -90,7 +90,7 @@ def render(request: Request, config: Config, output: Path, console: Console) -> 
         from pipelines.runner import Runner
 
         gpu = config.gpu
-        runner = Runner(config.models, gpu.device, gpu.vram_gib, gpu.models_folder)
+        runner = Runner(config.models, gpu.devices[0], gpu.vram_gib, gpu.models_folder)
     try:
         with _bar(console) as show, _cancelled_by_ctrl_c() as cancel:
             ((artifact, *_),) = runner.run([request], RunContext(show, cancel))

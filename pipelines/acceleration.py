@@ -1,7 +1,8 @@
 """Networks made quicker without changing what they compute, but for the last bits."""
 
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
@@ -57,11 +58,42 @@ def _compile_blocks(denoiser: Any) -> None:
     denoiser.compile_repeated_blocks()
 
 
-def attention(settings: Acceleration) -> AbstractContextManager[Any]:
+@contextmanager
+def attention(settings: Acceleration) -> Iterator[None]:
     """The attention kernel that is configured, for as long as the context lasts.
 
-    diffusers' own `set_attention_backend` does nothing to these three denoisers.
+    diffusers' own `set_attention_backend` does nothing to these three denoisers. The choice is the
+    whole process's, and the same for all cards: it lasts until the last of them leaves.
     """
     if settings.attention == "auto":
-        return nullcontext()
-    return sdpa_kernel(_KERNELS[settings.attention])
+        yield
+        return
+    _CHOSEN.enter(_KERNELS[settings.attention])
+    try:
+        yield
+    finally:
+        _CHOSEN.leave()
+
+
+class _Chosen:
+    """The kernel that all threads use which are in the context of `attention`."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._kernel = ExitStack()
+
+    def enter(self, kernel: SDPBackend) -> None:
+        with self._lock:
+            if not self._users:
+                self._kernel.enter_context(sdpa_kernel(kernel))
+            self._users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._kernel.close()
+
+
+_CHOSEN = _Chosen()

@@ -1,6 +1,7 @@
 """/animate: Stable Video Diffusion moves a picture."""
 
 import math
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -11,7 +12,7 @@ from pipelines.catalog import AnimateModel, ModelKey, dimensions
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import AnimateRequest, Aspect
-from pipelines.loading import Loader
+from pipelines.loading import BUILDING, Loader
 from pipelines.media import encode_mp4, on_white
 from pipelines.models import Models
 from pipelines.steps import Steps
@@ -67,9 +68,13 @@ def move(
     seed: int,
     chunk: int,
 ) -> list[Image.Image]:
-    """The frames of a video of the size of `first`, decoded `chunk` at a time."""
-    steps = Steps(context, Phase.ANIMATING, model.steps)
-    with torch.inference_mode():
+    """The frames of a video of the size of `first`, decoded `chunk` at a time.
+
+    Before the first step, diffusers makes timesteps and guidance in torch's default type.
+    """
+    with torch.inference_mode(), ExitStack() as preparing:
+        preparing.enter_context(BUILDING)
+        steps = Steps(context, Phase.ANIMATING, model.steps, begun=preparing.close)
         frames: list[Image.Image] = pipeline(
             first,
             width=first.width,

@@ -35,6 +35,12 @@ def choose_device(name: str) -> torch.device:
     return device
 
 
+def use_from_here(device: torch.device) -> None:
+    """Let this thread mean `device` where it names none, as diffusers does for its streams."""
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
+
+
 def leave_a_core(device: torch.device) -> None:
     """On a CPU, compute on all cores but one, unless OMP_NUM_THREADS says otherwise.
 
@@ -46,9 +52,10 @@ def leave_a_core(device: torch.device) -> None:
         torch.set_num_threads(min(torch.get_num_threads(), spare))
 
 
-def card_of(device: torch.device, vram_gib: float | None) -> Card:
+def card_of(device: torch.device, vram_gib: float | None, cards: int = 1) -> Card:
     """What models may take: of the card as configured, else all but a reserve; of RAM, most.
 
+    `cards` share the RAM: each has its own copy of the weights there.
     A CPU's memory is not reckoned: what it holds is in RAM once, and never moves.
     """
     if device.type == "cpu":
@@ -62,7 +69,7 @@ def card_of(device: torch.device, vram_gib: float | None) -> Card:
     return Card(
         device.type,
         budget,
-        ram=_FOR_MODELS * psutil.virtual_memory().total,
+        ram=_FOR_MODELS * psutil.virtual_memory().total / cards,
         capability=torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
         packages=frozenset(name for name in ("bitsandbytes",) if find_spec(name)),
     )

@@ -1,6 +1,7 @@
 """From a checkpoint on disk to a model in RAM."""
 
 import logging
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,16 @@ from pipelines.device import dtype_on
 from pipelines.placement import Precision
 
 log = logging.getLogger(__name__)
+
+BUILDING = threading.RLock()
+"""Held while a model is built, by whichever card's thread of this process.
+
+diffusers and transformers change for all threads while they build: `nn.Module.register_parameter`,
+which strands new parameters on `meta` (accelerate's `init_empty_weights`); `torch.nn.init`,
+`PreTrainedModel.init_weights` and `tie_weights`, which do nothing meanwhile; and torch's default
+type. So models are built one at a time, and what registers parameters, or computes in the default
+type, takes the lock too. Moving weights and denoising do neither, and go on beside it.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from pipelines.checkpoints import weigh
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import ModelUnavailable
 from pipelines.fitting import divide, fit_to, modules_of, stream
-from pipelines.loading import Loader
+from pipelines.loading import BUILDING, Loader
 from pipelines.loras import Lora, find
 from pipelines.placement import GIB, PAINTER, Card, Held, Plan, plan_model, unmet
 from pipelines.residency import Residency
@@ -63,7 +63,7 @@ class _Group:
 
 
 class Models:
-    """Owns every model of `catalog`; `loads` says how each is read. Not thread-safe."""
+    """Owns every model of `catalog` on one card; `loads` says how each is read. Not thread-safe."""
 
     def __init__(
         self, catalog: Catalog, card: Card, loader: Loader, loads: Mapping[ModelKey, Load]
@@ -276,7 +276,8 @@ class _Shelf:
     def load(self, name: str) -> _Group:
         if name not in self._groups:
             key = ModelKey(name.partition(".")[0])
-            self._groups |= self._read(key)
+            with BUILDING:
+                self._groups |= self._read(key)
         return self._groups[name]
 
     def _read(self, key: ModelKey) -> dict[str, _Group]:

@@ -3,8 +3,8 @@
     runner = Runner(catalog)
     (artifacts,) = runner.run([request], RunContext())
 
-One thread uses it from its construction to its end: building a model patches `torch.nn.Module`
-for the whole process, so loading, moving and inference must never overlap.
+One thread uses it from its construction to its end. Those of other cards may work beside it in the
+same process: `pipelines.loading.BUILDING` keeps them apart where they must be.
 """
 
 import logging
@@ -29,6 +29,7 @@ from pipelines.device import (
     free_caches,
     is_out_of_memory,
     leave_a_core,
+    use_from_here,
 )
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
@@ -42,8 +43,9 @@ class Runner:
 
     `device` is `auto`, `cpu`, `mps`, `cuda` or `cuda:N`; `vram_gib` is the budget for models, by
     default what the card has less 1 GiB; `models_folder` is the Hugging Face cache that `fetch`
-    fills, by default the user's own. `warm_up` says whether `preload` also runs each model once,
-    by default where that makes the first job quicker. Raises DeviceMissing.
+    fills, by default the user's own. It is the card `number` of `cards` in this machine: they share
+    its RAM, and each preloads other models first. `warm_up` says whether `preload` also runs each
+    model once, by default where that makes the first job quicker. Raises DeviceMissing.
     """
 
     def __init__(
@@ -53,15 +55,20 @@ class Runner:
         vram_gib: float | None = None,
         models_folder: Path | None = None,
         *,
+        number: int = 0,
+        cards: int = 1,
         warm_up: bool | None = None,
     ) -> None:
         quiet_libraries()
         self._catalog = catalog
         self._device = choose_device(device)
+        use_from_here(self._device)
         leave_a_core(self._device)
-        card = card_of(self._device, vram_gib)
+        card = card_of(self._device, vram_gib, cards)
         self._models = Models(catalog, card, Loader(self._device, models_folder), _LOADERS)
-        self._unloaded = list(self._models.plans)
+        keys = list(self._models.plans)
+        first = number * len(keys) // cards
+        self._unloaded = keys[first:] + keys[:first]
         pays = self._device.type == "cuda" or catalog.acceleration.compile
         self._warms_up = pays if warm_up is None else warm_up
 

@@ -1,5 +1,6 @@
 """Denoising steps: each is reported, and each is where a run can be cancelled."""
 
+from collections.abc import Callable
 from typing import Any
 
 from pipelines.contract.context import Phase, RunContext
@@ -9,14 +10,23 @@ class Steps:
     """Counts the steps of one phase over all the pipeline calls that it takes.
 
     Its methods are what diffusers calls after each step; they raise Cancelled. Raising is the
-    one way to stop that every pipeline has: Stable Video Diffusion knows no `_interrupt`.
+    one way to stop that every pipeline has: Stable Video Diffusion knows no `_interrupt`. `begun`
+    is called after the first step, and may be called again.
     """
 
-    def __init__(self, context: RunContext, phase: Phase, total: int) -> None:
+    def __init__(
+        self,
+        context: RunContext,
+        phase: Phase,
+        total: int,
+        *,
+        begun: Callable[[], None] = lambda: None,
+    ) -> None:
         self._context = context
         self._phase = phase
         self._total = total
         self._done = 0
+        self._begun = begun
         context.step(phase, 0, total)
 
     def on_step_end(
@@ -31,5 +41,6 @@ class Steps:
         self._advance()
 
     def _advance(self) -> None:
+        self._begun()
         self._done = min(self._done + 1, self._total)  # some samplers call twice a step
         self._context.step(self._phase, self._done, self._total)

@@ -12,6 +12,9 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+DEVICES = 'auto, cpu, mps, cuda, cuda:0 or ["cuda:0", "cuda:1"]'
+
+
 def problem(folder: Path, text: str) -> str:
     """What is said of a configuration, less the file's name."""
     path = written(folder, text)
@@ -25,9 +28,15 @@ def problem(folder: Path, text: str) -> str:
 
 def test_an_empty_file_is_a_configuration(tmp_path: Path) -> None:
     config = load_config(written(tmp_path, ""))
-    assert config.gpu.device == "auto"
+    assert (config.gpu.device, config.gpu.devices) == ("auto", ("auto",))
     assert config.metrics.port is None
     assert config.storage.folder == tmp_path / "data"
+
+
+def test_several_cards(tmp_path: Path) -> None:
+    config = load_config(written(tmp_path, 'gpu.device = ["cuda:0", "cuda:1"]'))
+    assert config.gpu.devices == ("cuda:0", "cuda:1")
+    assert load_config(written(tmp_path, 'gpu.device = ["cpu", "cpu"]')).gpu.devices == ("cpu",) * 2
 
 
 def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +109,13 @@ def test_what_is_not_utf8(tmp_path: Path) -> None:
             'models.styles.ink = {frames = "{prompt}"}',
             "models.styles.ink.frames: there is no such key; did you mean models.styles.ink.frame?",
         ),
-        ('gpu.device = "gpu"', "gpu.device: is 'gpu'; use auto, cpu, mps, cuda or cuda:0"),
+        ('gpu.device = "gpu"', f"gpu.device: is 'gpu'; use {DEVICES}"),
+        ("gpu.device = []", f"gpu.device: is []; use {DEVICES}"),
+        ('gpu.device = ["auto", "cpu"]', f"gpu.device: is ['auto', 'cpu']; use {DEVICES}"),
+        (
+            'gpu.device = ["cuda:1", "cuda:1"]',
+            "gpu.device: must name each card once, not ['cuda:1', 'cuda:1']",
+        ),
         ('log.level = "loud"', "log.level: is 'loud'; use 'debug', 'info', 'warning' or 'error'"),
         (
             'models.styles.ink = {frame = "ink"}',

@@ -24,13 +24,17 @@ class ThreadExecutor:
 
     `build` may import torch. Where it raises, the job that waited for it fails with its error,
     and the next job has it tried again. With `preload`, models are loaded while no job waits.
+    `name` is the thread's.
     """
 
-    def __init__(self, build: Callable[[], RunnerLike], *, preload: bool = False) -> None:
+    def __init__(
+        self, build: Callable[[], RunnerLike], *, preload: bool = False, name: str = "gpu"
+    ) -> None:
         self._build = build
         self._preload = preload
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._serve, name="gpu", daemon=False)
+        self._thread = threading.Thread(target=self._serve, name=name, daemon=False)
+        self._broken = False
         self._resident: frozenset[str] = frozenset()
         self._stopped = False
 
@@ -46,6 +50,10 @@ class ThreadExecutor:
         done: Future[tuple[Artifacts, ...]] = Future()
         self._orders.put((lambda runner: runner.run(requests, context), done))
         return await asyncio.wrap_future(done)
+
+    def usable(self) -> bool:
+        """False once the Runner could not be built, until it was."""
+        return not self._broken
 
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU, as of the last run."""
@@ -82,7 +90,7 @@ class ThreadExecutor:
 
     def _order_warm_up(self) -> None:
         ready: Future[tuple[Artifacts, ...]] = Future()
-        ready.add_done_callback(_log_failure)
+        ready.add_done_callback(self._log_failure)
         self._orders.put((self._warm_up, ready))
 
     def _warm_up(self, runner: RunnerLike) -> tuple[Artifacts, ...]:
@@ -93,26 +101,33 @@ class ThreadExecutor:
 
     def _build_runner(self) -> RunnerLike:
         try:
-            return self._build()
+            runner = self._build()
         except AtelierError:
+            self._broken = True
             raise
         except Exception as error:
-            log.exception("the GPU's side of the bot cannot be built")
+            self._broken = True
+            log.exception("%s: the Runner cannot be built", self._thread.name)
             raise RenderFailed(
                 "The bot cannot use its GPU at the moment. Its owner finds the reason in the log."
             ) from error
+        self._broken = False
+        return runner
 
     def _close(self, runner: RunnerLike) -> None:
         try:
             runner.close()
         except Exception:
-            log.exception("the GPU was not freed in good order")
+            log.exception("%s was not freed in good order", self._thread.name)
         self._resident = frozenset()
 
-
-def _log_failure(ready: Future[tuple[Artifacts, ...]]) -> None:
-    if (error := ready.exception()) is not None:
-        log.error("the GPU is not ready; the next job will try again: %s", error)
+    def _log_failure(self, ready: Future[tuple[Artifacts, ...]]) -> None:
+        if (error := ready.exception()) is not None:
+            log.error(
+                "%s is not ready; a job that no other card can take will have it tried again: %s",
+                self._thread.name,
+                error,
+            )
 
 
 def _carried(error: BaseException) -> Exception:

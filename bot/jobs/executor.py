@@ -9,7 +9,10 @@ from pipelines.contract.runner import Artifacts
 
 
 class Executor(Protocol):
-    """Runs one batch at a time. Its methods are called on the event loop and never block it."""
+    """A card, which runs one batch at a time.
+
+    Its methods are called on the event loop and never block it.
+    """
 
     async def start(self) -> None:
         """Begin: returns at once, while libraries and models load behind it."""
@@ -21,6 +24,10 @@ class Executor(Protocol):
         Raises what RunnerLike.run raises. Cancelling the awaiting task does not stop the GPU:
         set `context.cancel` and await the end.
         """
+        ...
+
+    def usable(self) -> bool:
+        """False once its card did not come up, until it does. A run is a try to have it do so."""
         ...
 
     def resident(self) -> frozenset[str]:

@@ -8,10 +8,14 @@ from bot.errors import QueueFull
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How many jobs may be queued or running at once, of one member and in all."""
+    """How many jobs may be queued or running at once, of one member and in all.
+
+    `cards` is how many run at a time: waiting is so much shorter.
+    """
 
     waiting_per_member: int
     waiting_in_all: int
+    cards: int = 1
 
 
 @dataclass(slots=True)
@@ -33,18 +37,22 @@ class Crowd:
         own = self.jobs.get(owner, 0)
         if own >= limits.waiting_per_member:
             # Members take turns, so one of theirs ends about once in a round of everybody.
-            again = about(self.seconds / self.count * len(self.jobs))
+            again = about(self._pause(limits) * len(self.jobs))
             return QueueFull(
                 f"You already have {_jobs(own)} waiting, as many as one person may have. "
                 f"The next of yours should be done in {again}: please come back then."
             )
         if self.count >= limits.waiting_in_all:
-            again = about(self.seconds / self.count)
+            again = about(self._pause(limits))
             return QueueFull(
                 f"The queue is full: {_jobs(self.count)} in all. "
                 f"The next place should be free in {again}: please come back then."
             )
         return None
+
+    def _pause(self, limits: Limits) -> float:
+        """The seconds from one job's end to the next's."""
+        return self.seconds / self.count / limits.cards
 
 
 def about(seconds: float) -> str:

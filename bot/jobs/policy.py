@@ -8,14 +8,17 @@ wait, or at their own if that is later: to have been away earns nothing and cost
 is start-time fair queueing (Goyal, Vin and Cheng, "Start-time Fair Queueing", SIGCOMM 1996) with
 members for flows and GPU-seconds for bytes.
 
-One thing is put before fairness: a job whose models are all resident counts as if its turn were
-`patience` seconds earlier. Two bounds hold that in check, whatever arrives:
+One thing is put before fairness: a job whose models are all resident on one card that is free
+counts as if its turn were `patience` seconds earlier. What is resident on a busy card only does not
+count, for a free card never idles while a job waits. Two bounds hold that in check, whatever
+arrives and however many cards there are:
 
 - *Fairness.* Two members who both have jobs waiting throughout some time get GPU-seconds per
   weight in it that differ by at most `2 · patience + c₁/w₁ + c₂/w₂`, where c is the member's
   longest job and w their weight. For no job is chosen whose turn is later than the earliest by
   more than `patience`, so the turns of all who wait lie within `patience + c/w` of the earliest.
-  Without patience this is Goyal's Theorem 1.
+  Without patience this is Goyal's Theorem 1. A job's seconds count from its decision on, so that
+  those of several cards are one sequence.
 - *Time.* A job that was next by its turn and was passed over is chosen at the first decision
   that comes `patience` seconds later, whatever is resident; of several, the first passed over.
 
@@ -23,7 +26,7 @@ An operation takes O(log n) for n waiting jobs, amortised, times the few sets of
 """
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count
@@ -32,6 +35,15 @@ from math import inf
 from bot.jobs.ranking import Ranking, Turn
 
 Models = frozenset[str]
+
+
+def best_card(models: Models, free: Sequence[Models]) -> int:
+    """On which of the free cards a job is to run: the index of what is resident there.
+
+    It is one that has all its models, else one that has most of them, else one with the least to
+    lose.
+    """
+    return max(range(len(free)), key=lambda i: (len(models & free[i]), -len(free[i]), -i))
 
 
 @dataclass(slots=True, eq=False)
@@ -91,7 +103,8 @@ class Policy:
         self._late_ones = count()
         self._ranking = Ranking()
         self._unranked: set[int] = set()  # owners whose jobs have moved since they were ranked
-        self._resident: Models = frozenset()
+        self._free: frozenset[Models] = frozenset()
+        self._cards: frozenset[Models] = frozenset()
 
     def __len__(self) -> int:
         return len(self._jobs)
@@ -139,12 +152,15 @@ class Policy:
             self._unranked.add(owner)
             self._offer(owner, member)
 
-    def pick(self, *, resident: Models, now: float) -> str | None:
+    def pick(
+        self, *, free: Iterable[Models], busy: Iterable[Models] = (), now: float
+    ) -> str | None:
         """The job to run next, or None when none waits. It stays until it is removed.
 
-        `now` is in seconds of a clock that never goes back.
+        `free` says for each card that could take it what is resident there, `busy` for each of the
+        others. `now` is in seconds of a clock that never goes back.
         """
-        self._set_resident(resident)
+        self._set_resident(frozenset(free), frozenset(busy))
         if (late := self._late(now)) is not None:
             return late.id
         tops = [(models, top) for models in self._heads if (top := self._top(models)) is not None]
@@ -152,7 +168,7 @@ class Policy:
             return None
         fairest = min(top for _, top in tops)
         self._earliest = max(self._earliest, fairest[0][0])
-        chosen = min((self._preferred(top[0], models), top) for models, top in tops)[1]
+        chosen = min((self._preferred(top[0], models, self._free), top) for models, top in tops)[1]
         if chosen is not fairest:
             self._pass_over(self._head_of(fairest), now)
         return self._head_of(chosen).id
@@ -160,7 +176,7 @@ class Policy:
     def place(self, job_id: str) -> int | None:
         """Where a job stands if nothing else came, 1 for the next; None if it does not wait.
 
-        Reckoned with what was resident at the last decision.
+        Reckoned with what was resident at the last decision on any card: each is free in turn.
         """
         job = self._jobs.get(job_id)
         if job is None:
@@ -210,9 +226,10 @@ class Policy:
         assert head is not None, "an entry is current only while its owner has a head"
         return head
 
-    def _preferred(self, turn: Turn, models: Models) -> Turn:
-        if models <= self._resident:
-            return (turn[0] - self._patience, *turn[1:])
+    def _preferred(self, turn: Turn, models: Models, cards: Iterable[Models]) -> Turn:
+        for resident in cards:
+            if models <= resident:
+                return (turn[0] - self._patience, *turn[1:])
         return turn
 
     # -- patience ---------------------------------------------------------------------------
@@ -239,9 +256,10 @@ class Policy:
 
     # -- places -----------------------------------------------------------------------------
 
-    def _set_resident(self, resident: Models) -> None:
-        if resident != self._resident:
-            self._resident = resident
+    def _set_resident(self, free: frozenset[Models], busy: frozenset[Models]) -> None:
+        self._free = free
+        if (cards := free | busy) != self._cards:
+            self._cards = cards
             self._unranked.update(self._members)
 
     def _rank(self) -> None:
@@ -265,5 +283,5 @@ class Policy:
             if job.overdue is not None:
                 yield (-inf, job.overdue, job.came)
             else:
-                yield self._preferred((turn, job.queued_at, job.came), job.models)
+                yield self._preferred((turn, job.queued_at, job.came), job.models, self._cards)
             turn += job.seconds

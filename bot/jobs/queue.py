@@ -15,7 +15,7 @@ from bot.jobs.costs import Costs
 from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
 from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
-from bot.jobs.policy import Policy
+from bot.jobs.policy import Models, Policy
 from bot.jobs.store import Store
 from bot.tasks import Tasks
 from bot.words import WordRules
@@ -31,10 +31,12 @@ class Run:
     """A leased job on its way through the GPU. `cancel` stops it between two steps.
 
     `unwanted` says that a person cancelled it, rather than the bot's own end. `coming` are the
-    requests that waited behind it when it was leased, the next one first.
+    requests that waited behind it when it was leased, the next one first. `models` are the keys of
+    those that it needs.
     """
 
     job: Job
+    models: Models = frozenset()
     coming: Sequence[Request] = ()
     cancel: threading.Event = field(default_factory=threading.Event)
     unwanted: bool = False
@@ -162,12 +164,16 @@ class JobQueue:
         for job in await self._store.waiting():
             self._admit(job)
 
-    async def lease(self, resident: frozenset[str]) -> Run | None:
-        """Take out the job whose turn it is; None when none waits. Raises StorageFailed."""
+    async def lease(self, free: Sequence[Models], busy: Sequence[Models] = ()) -> Run | None:
+        """Take out the job whose turn it is; None when none waits. Raises StorageFailed.
+
+        `free` says for each card that could take it what is resident there, `busy` for each of the
+        others.
+        """
         while True:
             self._work.clear()
             now = asyncio.get_running_loop().time()
-            job_id = self._policy.pick(resident=resident, now=now)
+            job_id = self._policy.pick(free=free, busy=busy, now=now)
             if job_id is None:
                 return None
             run = await self._start(job_id)
@@ -188,6 +194,11 @@ class JobQueue:
         self._runs.pop(job.id, None)
         self._policy.charge(job.owner, job.weight, gpu_seconds - job.cost)
 
+    def give_back(self, run: Run, job: Job) -> None:
+        """A run never began, and its job waits again: nothing is charged for it."""
+        self.leave(run, 0.0)
+        self._admit(job)
+
     def learn(self, job: Job) -> None:
         """Estimate the costs of later jobs by this one, if it was rendered."""
         if job.status in (Status.RENDERED, Status.DELIVERED):
@@ -205,11 +216,14 @@ class JobQueue:
 
     def _admit(self, job: Job) -> None:
         """Let a stored job wait its turn."""
-        models = frozenset(self._catalog.needs(job.request))
+        models = self._models(job)
         self._policy.add(job.id, job.owner, job.weight, job.cost, models, job.queued_at)
         self._waiting[job.id] = job.request
         self._work.set()
         self._events.publish(JobQueued(job))
+
+    def _models(self, job: Job) -> Models:
+        return frozenset(self._catalog.needs(job.request))
 
     def _forget(self, job_id: str) -> None:
         """A job waits no longer."""
@@ -229,7 +243,7 @@ class JobQueue:
         if job is None:
             return None
         coming = [self._waiting[each] for each in self._policy.first(_AHEAD)]
-        run = self._runs[job_id] = Run(job, coming)
+        run = self._runs[job_id] = Run(job, self._models(job), coming)
         self._policy.charge(job.owner, job.weight, job.cost)
         self._events.publish(JobStarted(job))
         self._events.publish(QueueMoved())

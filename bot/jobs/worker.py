@@ -1,9 +1,9 @@
-"""The worker takes jobs through the GPU, one at a time, and writes down what became of them."""
+"""The worker takes jobs through the cards, one at a time on each, and writes down their ends."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from bot.errors import StorageFailed, Unforeseen
@@ -12,6 +12,7 @@ from bot.jobs.executor import Executor
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job, Status, StoredArtifact
 from bot.jobs.pauses import growing
+from bot.jobs.policy import best_card
 from bot.jobs.progress import Meter
 from bot.jobs.queue import JobQueue, Run
 from bot.jobs.store import Store
@@ -25,14 +26,14 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-_WRITES_AT_ONCE = 2  # jobs whose results are being written while the GPU is at the next one
+_WRITES_AT_ONCE = 2  # jobs of a card whose results are being written while it is at the next one
 _LAST_STEP = 10.0  # seconds that a cancelled run may take to come to the end of its step
 
 
 class Worker:
-    """Runs the queue's jobs on `executor`.
+    """Runs the queue's jobs on `executors`, each of which has a card of its own.
 
-    `grace` is how many seconds `stop` lets a running job go on before it is put back.
+    `grace` is how many seconds `stop` lets running jobs go on before they are put back.
     """
 
     def __init__(
@@ -40,7 +41,7 @@ class Worker:
         queue: JobQueue,
         store: Store,
         files: FileStore,
-        executor: Executor,
+        executors: Sequence[Executor],
         events: Events,
         *,
         grace: float = 20.0,
@@ -48,13 +49,15 @@ class Worker:
         self._queue = queue
         self._store = store
         self._files = files
-        self._executor = executor
+        self._executors = tuple(executors)
         self._events = events
         self._grace = grace
         self._tasks = Tasks()
         self._writes = Tasks()
-        self._slots = asyncio.Semaphore(_WRITES_AT_ONCE)
-        self._current: Run | None = None
+        self._slots = asyncio.Semaphore(_WRITES_AT_ONCE * len(self._executors))
+        self._runs = Tasks()
+        self._running: dict[Executor, Run] = {}
+        self._freed = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._end: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -69,9 +72,9 @@ class Worker:
         await self._queue.work()
 
     async def stop(self) -> None:
-        """Lease no more, and end after the running job or after the grace, whichever is first.
+        """Lease no more, and end after the running jobs or after the grace, whichever is first.
 
-        A job that is cut short goes back to the queue. Asked again meanwhile, no more grace is
+        Jobs that are cut short go back to the queue. Asked again meanwhile, no more grace is
         given.
         """
         if self._end is None:
@@ -94,27 +97,65 @@ class Worker:
                 await self._pause(next(pauses))
 
     async def _next(self) -> None:
-        """Render the job whose turn it is; have the result written while the GPU goes on."""
-        run = await self._queue.lease(self._executor.resident())
+        """Send the job whose turn it is to a free card; wait where there is no job, or no card."""
+        cards = self._free_cards()
+        if not cards:
+            self._freed.clear()
+            await self._freed.wait()
+            return
+        free = [card.resident() for card in cards]
+        run = await self._queue.lease(free, [card.resident() for card in self._running])
         if run is None:
             await self.idle()
             return
-        self._current = run
-        outcome, gpu_seconds = await self._render(run)
-        self._current = None
-        self._queue.leave(run, gpu_seconds)
-        await self._slots.acquire()
-        conclude = self._conclude(run, outcome, gpu_seconds)
-        self._writes.start(conclude, name=f"conclude job {run.job.id}")
+        executor = cards[best_card(run.models, free)]
+        self._running[executor] = run
+        self._runs.start(self._take(executor, run), name=f"job {run.job.id}")
 
-    async def _render(self, run: Run) -> tuple[Artifacts | AtelierError, float]:
+    def _free_cards(self) -> list[Executor]:
+        """Those that could take a job now; one that did not come up, only where none did."""
+        free = [card for card in self._executors if card not in self._running]
+        if any(card.usable() for card in self._executors):
+            return [card for card in free if card.usable()]
+        return free
+
+    async def _take(self, executor: Executor, run: Run) -> None:
+        """Render a job; have the result written while the card goes on."""
+        outcome, gpu_seconds = await self._render(executor, run)
+        if isinstance(outcome, AtelierError) and self._may_hand_on(executor, run):
+            await self._hand_on(run)
+        else:
+            self._queue.leave(run, gpu_seconds)
+            await self._slots.acquire()
+            conclude = self._conclude(run, outcome, gpu_seconds)
+            self._writes.start(conclude, name=f"conclude job {run.job.id}")
+        del self._running[executor]
+        self._freed.set()
+
+    def _may_hand_on(self, executor: Executor, run: Run) -> bool:
+        """Whether it was the card that failed, and another could do the job."""
+        others = any(card.usable() for card in self._executors)
+        return others and not executor.usable() and not run.unwanted and not self._stopping.is_set()
+
+    async def _hand_on(self, run: Run) -> None:
+        """Let a job wait again whose card did not come up."""
+        job = await self._stored(lambda: self._store.put_back(run.job))
+        if job is None:
+            log.warning("job %s was finished by somebody else", run.job.id)
+            self._queue.leave(run, 0.0)
+        else:
+            self._queue.give_back(run, job)
+            if run.unwanted:  # since a moment ago
+                await self._queue.cancel(job.id)
+
+    async def _render(self, executor: Executor, run: Run) -> tuple[Artifacts | AtelierError, float]:
         """The job's artifacts, or why there are none; and the GPU-seconds that it took."""
         outcome: Artifacts | AtelierError
         meter = Meter(lambda progress: self._events.publish(JobProgressed(run.job, progress)))
         if self._stopping.is_set():
             return Cancelled(), 0.0
         try:
-            (outcome,) = await self._executor.run(
+            (outcome,) = await executor.run(
                 [run.job.request], RunContext(meter.report, run.cancel, run.coming)
             )
         except AtelierError as error:
@@ -191,26 +232,34 @@ class Worker:
     async def _wind_up(self) -> None:
         self._stopping.set()
         self._queue.wake()
-        if self._loop is not None and not await self._ended(self._loop, self._grace):
-            await self._cut_short(self._loop)
+        self._freed.set()
+        ends = self._tasks.start(self._last_runs(), name="worker: last runs")
+        if not await self._ended(ends, self._grace):
+            await self._cut_short(ends)
         await self._writes.join()
 
-    async def _ended(self, loop: asyncio.Task[None], seconds: float) -> bool:
-        """Whether the loop ends within `seconds`. Returns early when there is a hurry."""
-        hurry = asyncio.ensure_future(self._hurry.wait())
-        await asyncio.wait({loop, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-        hurry.cancel()
-        return loop.done()
+    async def _last_runs(self) -> None:
+        """Wait until nothing is leased any more and nothing runs."""
+        if self._loop is not None:
+            await asyncio.wait({self._loop})
+        await self._runs.join()
 
-    async def _cut_short(self, loop: asyncio.Task[None]) -> None:
-        """Stop the run at its next step; if that takes too long, leave it behind."""
-        run = self._current
-        if run is not None:
+    async def _ended(self, ends: asyncio.Task[None], seconds: float) -> bool:
+        """Whether `ends` ends within `seconds`. Returns early when there is a hurry."""
+        hurry = asyncio.ensure_future(self._hurry.wait())
+        await asyncio.wait({ends, hurry}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        hurry.cancel()
+        return ends.done()
+
+    async def _cut_short(self, ends: asyncio.Task[None]) -> None:
+        """Stop all runs at their next step; leave behind those for which that takes too long."""
+        for run in self._running.values():
             run.cancel.set()
-            await asyncio.wait({loop}, timeout=_LAST_STEP)
-        if not loop.done():
-            loop.cancel()
-            await asyncio.wait({loop})
-        if run is not None and self._current is run:
+        await asyncio.wait({ends}, timeout=_LAST_STEP)
+        if self._loop is not None:
+            self._loop.cancel()
+        await self._runs.stop()
+        await ends
+        for run in self._running.values():
             log.warning("job %s did not stop in time; it will run again", run.job.id)
             await self._store.put_back(run.job)

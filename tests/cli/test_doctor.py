@@ -11,9 +11,11 @@ from bot.doctor import (
     Finding,
     Level,
     check_device,
+    check_devices,
     check_encoder,
     check_loras,
     check_models,
+    check_plans,
     check_presets,
     check_servers,
     check_storage,
@@ -88,11 +90,11 @@ def test_no_models_at_all(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
 def test_a_machine_without_cuda() -> None:
-    assert check_device(GpuConfig(device="cuda")).level is Level.PROBLEM
-    finding = check_device(GpuConfig())
+    assert check_device("cuda").level is Level.PROBLEM
+    finding = check_device("auto")
     assert finding.level is Level.WARNING
     assert finding.text.startswith("the CPU: the bot works, but")
-    assert check_device(GpuConfig(device="cpu")).level is Level.WARNING
+    assert check_device("cpu").level is Level.WARNING
 
 
 @pytest.mark.gpu
@@ -101,10 +103,10 @@ def test_a_machine_without_cuda() -> None:
 )
 def test_a_machine_with_cuda() -> None:
     for device in ("auto", "cuda", "cuda:0"):
-        finding = check_device(GpuConfig(device=device))
+        finding = check_device(device)
         assert finding.level is Level.FINE
         assert "GiB" in finding.text
-    assert check_device(GpuConfig(device="cuda:63")).level is Level.PROBLEM
+    assert check_device("cuda:63").level is Level.PROBLEM
 
 
 def test_the_loras_and_what_lies_beside_them(tmp_path: Path) -> None:
@@ -197,6 +199,15 @@ ALL = Catalog(
 
 def plans(card: Card, catalog: Catalog = ALL) -> dict[str, Finding]:
     return by_subject(list(plans_on(card, catalog, None)))
+
+
+def test_several_cards_are_told_apart() -> None:
+    gpu = GpuConfig(device=("cpu", "cpu"))
+    assert [finding.subject for finding in check_devices(gpu)] == ["device cpu"] * 2
+    small = Catalog(caption=CaptionModel(source="a/b"))
+    assert [f.subject for f in check_plans(small, gpu)] == ["caption fits cpu"] * 2
+    (alone,) = check_plans(small, GpuConfig(device="cpu"))
+    assert alone.subject == "caption fits"
 
 
 def test_what_a_card_means_for_each_model_is_said_with_its_remedy() -> None:

@@ -69,7 +69,7 @@ class Heard:
 @asynccontextmanager
 async def serving(server: LoopbackDiscord, config: Config, studio: Studio) -> AsyncIterator[App]:
     """The app, connected and its commands registered; closed at the end."""
-    app = await App.open(config, executor=light_executor(studio))
+    app = await App.open(config, executors=[light_executor(studio)])
     task = asyncio.create_task(app.serve(server.token))
     try:
         await server.connected()

@@ -88,7 +88,7 @@ async def test_an_event_that_discord_py_cannot_read_does_not_end_the_bot(
 async def test_a_refused_token_ends_the_bot_with_a_sentence(
     server: LoopbackDiscord, config: Config, studio: Studio
 ) -> None:
-    app = await App.open(config, executor=light_executor(studio))
+    app = await App.open(config, executors=[light_executor(studio)])
     with pytest.raises(TokenRefused, match="Bot page"):
         await app.serve("not the token")
 
@@ -101,7 +101,7 @@ async def test_a_line_that_discord_closes_for_good_ends_the_bot_with_a_sentence(
     code: int,
     error: type[StartupError],
 ) -> None:
-    app = await App.open(config, executor=light_executor(studio))
+    app = await App.open(config, executors=[light_executor(studio)])
     running = asyncio.create_task(app.serve(server.token))
     await server.connected()
     await server.gateway.drop(code)

@@ -31,8 +31,8 @@ async def studio(store: Store, files_folder: Path) -> AsyncIterator[Callable[...
     """Makes studios on the store; all are closed in the end."""
     studios: list[Studio] = []
 
-    def make(painter: Painter | None = None, **options: Any) -> Studio:
-        studios.append(Studio(store, files_folder, painter or Painter(), **options))
+    def make(*painters: Painter, **options: Any) -> Studio:
+        studios.append(Studio(store, files_folder, *(painters or (Painter(),)), **options))
         return studios[-1]
 
     yield make

@@ -1,5 +1,6 @@
 """The policy's rules in their plainest form: no heaps, every answer from a look at everything."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
@@ -60,7 +61,9 @@ class PlainPolicy:
         """The job that is next by its turn."""
         return min(self.heads().values(), key=self.turn, default=None)
 
-    def pick(self, *, resident: Models, now: float) -> str | None:
+    def pick(
+        self, *, free: Sequence[Models], busy: Sequence[Models] = (), now: float
+    ) -> str | None:
         heads = self.heads()
         self.passed = [(at, job_id) for at, job_id in self.passed if job_id in self.jobs]
         for at, job_id in self.passed:
@@ -73,7 +76,7 @@ class PlainPolicy:
 
         def preferred(job: PlainJob) -> tuple[tuple[float, float, int], ...]:
             turn, *ties = self.turn(job)
-            turn -= self.patience if job.models <= resident else 0.0
+            turn -= self.patience if any(job.models <= there for there in free) else 0.0
             return ((turn, ties[0], job.came),)
 
         chosen = min(heads.values(), key=preferred)

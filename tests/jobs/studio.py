@@ -1,4 +1,4 @@
-"""A queue, its worker and its deliveries on a real store and a real GPU thread."""
+"""A queue, its worker and its deliveries on a real store and real GPU threads, one a painter."""
 
 import asyncio
 import io
@@ -134,8 +134,7 @@ class Studio:
         self,
         store: Store,
         folder: Path,
-        painter: Painter,
-        *,
+        *painters: Painter,
         clock: Clock | None = None,
         catalog: Catalog = CATALOG,
         limits: Limits = ROOMY,
@@ -143,24 +142,28 @@ class Studio:
     ) -> None:
         self.store = store
         self.files = FileStore(folder)
-        self.painter = painter
+        self.painter = painters[0]
         self.events = Events()
         self.seen: list[Event] = []
         self._changed = asyncio.Event()
         self.events.subscribe(self._take)
         policy = Policy(patience=60.0)
         self.queue = JobQueue(store, policy, catalog, self.events, limits, now=clock or Clock())
-        self.executor = ThreadExecutor(lambda: painter)
-        self.worker = Worker(self.queue, store, self.files, self.executor, self.events, grace=grace)
+        self.executors = [ThreadExecutor(lambda each=each: each) for each in painters]  # type: ignore[misc]
+        self.worker = Worker(
+            self.queue, store, self.files, self.executors, self.events, grace=grace
+        )
 
     async def open(self) -> None:
         await self.queue.restore()
-        await self.executor.start()
+        for executor in self.executors:
+            await executor.start()
         self.worker.start()
 
     async def close(self) -> None:
         await self.worker.stop()
-        await self.executor.stop()
+        for executor in self.executors:
+            await executor.stop()
 
     async def submit(self, prompt: str = "a fox", *, owner: int = 1, count: int = 1) -> Job:
         return await self.queue.submit(a_request(prompt, count), owner=owner, origin={})

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from bot.jobs.limits import Crowd, Limits, about
@@ -47,3 +49,9 @@ def test_a_full_queue_says_when_there_is_a_place() -> None:
 )
 def test_durations_in_words(seconds: float, words: str) -> None:
     assert about(seconds) == words
+
+
+def test_with_several_cards_there_is_a_place_sooner() -> None:
+    refusal = _crowd(1, 2, 3, 4, seconds=600).refusal(5, replace(LIMITS, cards=2))
+    assert refusal is not None
+    assert "in about 5 minutes" in refusal.sentence

@@ -2,6 +2,7 @@ import copy
 import random
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from itertools import count, pairwise
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from bot.jobs.policy import Policy
+from bot.jobs.policy import Policy, best_card
 from tests.jobs.plain_policy import PlainPolicy
 
 SKETCH, IMAGINE, ANIMATE = frozenset({"caption", "sketch"}), frozenset({"imagine"}), frozenset("a")
@@ -21,6 +22,7 @@ owners = st.integers(1, 4)
 costs = st.sampled_from([1.0, 10.0, 30.0])
 models = st.sampled_from(MODELS)
 residents = st.sampled_from(RESIDENTS)
+cards = st.lists(residents, min_size=1, max_size=3)
 
 
 def _weight(owner: int) -> float:
@@ -34,7 +36,17 @@ def _run_next(
     now: float = 0.0,
 ) -> str | None:
     """Pick a job, take it out and charge its owner, as the queue does. `jobs`: (owner, cost)."""
-    job_id = policy.pick(resident=resident, now=now)
+    return _run_next_on(policy, jobs, [resident], now=now)
+
+
+def _run_next_on(
+    policy: Policy | PlainPolicy,
+    jobs: dict[str, tuple[int, float]],
+    free: Sequence[frozenset[str]],
+    busy: Sequence[frozenset[str]] = (),
+    now: float = 0.0,
+) -> str | None:
+    job_id = policy.pick(free=free, busy=busy, now=now)
     if job_id is not None:
         owner, cost = jobs[job_id]
         policy.remove(job_id)
@@ -51,7 +63,7 @@ class PolicyMachine(RuleBasedStateMachine):
         self.plain = PlainPolicy(patience)
         self.jobs: dict[str, tuple[int, float]] = {}
         self.now = 0.0
-        self.resident = IMAGINE
+        self.cards = [IMAGINE]
         self.ids = count()
 
     @rule(
@@ -73,30 +85,36 @@ class PolicyMachine(RuleBasedStateMachine):
         for policy in (self.policy, self.plain):
             policy.remove(job_id)
 
-    @rule(runs=st.integers(1, 3), error=st.sampled_from([0.0, 0.0, -0.5, 20.0]))
-    def run(self, runs: int, error: float) -> None:
+    @rule(
+        runs=st.integers(1, 3),
+        error=st.sampled_from([0.0, 0.0, -0.5, 20.0]),
+        occupied=st.integers(0, 2),
+    )
+    def run(self, runs: int, error: float, occupied: int) -> None:
         """`error`: by how much the estimates of these jobs turned out to be wrong."""
+        occupied = min(occupied, len(self.cards) - 1)
+        busy, free = self.cards[:occupied], self.cards[occupied:]
         for _ in range(runs):
-            chosen = _run_next(self.policy, self.jobs, self.resident, self.now)
-            assert chosen == _run_next(self.plain, self.jobs, self.resident, self.now)
+            chosen = _run_next_on(self.policy, self.jobs, free, busy, self.now)
+            assert chosen == _run_next_on(self.plain, self.jobs, free, busy, self.now)
             if chosen is not None:
                 owner, cost = self.jobs[chosen]
                 self.now += cost
                 for policy in (self.policy, self.plain):
                     policy.charge(owner, _weight(owner), error)
 
-    @rule(resident=residents)
-    def load(self, resident: frozenset[str]) -> None:
-        self.resident = resident
+    @rule(cards=cards)
+    def load(self, cards: list[frozenset[str]]) -> None:
+        self.cards = cards
 
     @invariant()
     def places_are_the_order_of_the_picks(self) -> None:
         assert len(self.policy) == len(self.plain.jobs)
-        self.policy.pick(resident=self.resident, now=self.now)
-        self.plain.pick(resident=self.resident, now=self.now)
+        self.policy.pick(free=self.cards, now=self.now)
+        self.plain.pick(free=self.cards, now=self.now)
         rehearsal = copy.deepcopy(self.plain)
         for place in range(1, len(self.plain.jobs) + 1):
-            job_id = _run_next(rehearsal, self.jobs, self.resident, self.now)
+            job_id = _run_next_on(rehearsal, self.jobs, self.cards, now=self.now)
             assert job_id is not None
             assert self.policy.place(job_id) == place
         assert self.policy.place("nobody") is None
@@ -107,15 +125,17 @@ TestPolicyIsPlain.settings = settings(max_examples=50, stateful_step_count=50, d
 
 
 class Bench:
-    """A bot that is never idle: members who always have jobs waiting, and a card for one model."""
+    """A bot that is never idle: members who always have jobs waiting, and cards for one model each.
 
-    def __init__(self, seed: int, *, patience: float, members: int) -> None:
+    The card that is free next runs the next job; `resident` is what it has.
+    """
+
+    def __init__(self, seed: int, *, patience: float, members: int, cards: int = 1) -> None:
         self.random = random.Random(seed)
         self.policy = Policy(patience=patience)
         self.jobs: dict[str, tuple[int, float]] = {}
         self.models: dict[str, frozenset[str]] = {}
-        self.resident: frozenset[str] = IMAGINE
-        self.now = 0.0
+        self.cards = [(0.0, IMAGINE)] * cards
         self.ids = count()
         self.done: Counter[str] = Counter()
         self.served: dict[int, list[float]] = {m: [0.0] for m in range(1, members + 1)}
@@ -123,6 +143,14 @@ class Bench:
         for member in self.served:
             for _ in range(3):
                 self.submit(member)
+
+    @property
+    def now(self) -> float:
+        return self.cards[0][0]
+
+    @property
+    def resident(self) -> frozenset[str]:
+        return self.cards[0][1]
 
     def submit(self, owner: int) -> None:
         job_id = str(next(self.ids))
@@ -133,12 +161,13 @@ class Bench:
         self.policy.add(job_id, owner, _weight(owner), cost, self.models[job_id], self.now)
 
     def turn(self) -> None:
-        job_id = _run_next(self.policy, self.jobs, self.resident, self.now)
+        now, (resident, *busy) = self.now, [resident for _, resident in self.cards]
+        job_id = _run_next_on(self.policy, self.jobs, [resident], busy, now)
         assert job_id is not None
         owner, cost = self.jobs[job_id]
         self.done[job_id] += 1
-        self.now += cost
-        self.resident = self.models[job_id]
+        self.cards[0] = (now + cost, self.models[job_id])
+        self.cards.sort(key=lambda card: card[0])
         for member, served in self.served.items():
             served.append(served[-1] + (cost / _weight(owner) if member == owner else 0.0))
         self.submit(owner)
@@ -146,10 +175,13 @@ class Bench:
 
 @settings(max_examples=30, deadline=None)
 @given(
-    seed=st.integers(0, 10_000), members=st.integers(2, 5), patience=st.sampled_from([0.0, 40.0])
+    seed=st.integers(0, 10_000),
+    members=st.integers(2, 5),
+    patience=st.sampled_from([0.0, 40.0]),
+    cards=st.integers(1, 3),
 )
-def test_shares_stay_within_the_bound(seed: int, members: int, patience: float) -> None:
-    bench = Bench(seed, patience=patience, members=members)
+def test_shares_stay_within_the_bound(seed: int, members: int, patience: float, cards: int) -> None:
+    bench = Bench(seed, patience=patience, members=members, cards=cards)
     for _ in range(300):
         bench.turn()
     assert set(bench.done.values()) == {1}, "a job ran twice"
@@ -204,7 +236,7 @@ def policy() -> Policy:
 
 
 def test_an_empty_queue_has_nothing_to_run(policy: Policy) -> None:
-    assert policy.pick(resident=IMAGINE, now=0.0) is None
+    assert policy.pick(free=[IMAGINE], now=0.0) is None
 
 
 def test_seconds_are_shared_not_jobs(policy: Policy) -> None:
@@ -249,7 +281,7 @@ def test_adding_a_job_twice_adds_it_once(policy: Policy) -> None:
 
 def test_picking_takes_nothing_out(policy: Policy) -> None:
     _fill(policy, 1, 3)
-    assert {policy.pick(resident=IMAGINE, now=0.0) for _ in range(3)} == {"1-0-0"}
+    assert {policy.pick(free=[IMAGINE], now=0.0) for _ in range(3)} == {"1-0-0"}
 
 
 def test_a_resident_model_goes_first_until_patience_ends(policy: Policy) -> None:
@@ -259,7 +291,7 @@ def test_a_resident_model_goes_first_until_patience_ends(policy: Policy) -> None
     assert policy.place("cold") == 20
     assert _run_next(policy, jobs, IMAGINE, now=PATIENCE - 1) == "3-0-1"
     assert policy.place("cold") == 19
-    assert policy.pick(resident=IMAGINE, now=PATIENCE) == "cold"
+    assert policy.pick(free=[IMAGINE], now=PATIENCE) == "cold"
     assert policy.place("cold") == 1
     assert _run_next(policy, jobs, IMAGINE, now=PATIENCE) == "cold"
 
@@ -269,6 +301,50 @@ def test_a_resident_job_jumps_no_further_than_patience(policy: Policy) -> None:
     jobs = {"cold": (1, 10.0)} | _fill(policy, 3, 20, cost=30.0)
     order = [_run_next(policy, jobs, IMAGINE, now=0.0) for _ in range(3)]
     assert order == ["3-0-0", "3-0-1", "cold"]
+
+
+def test_what_is_resident_on_a_busy_card_is_not_preferred_but_places_reckon_with_it(
+    policy: Policy,
+) -> None:
+    policy.add("animate", 1, 1.0, 10.0, ANIMATE, 0.0)
+    policy.add("imagine", 3, 1.0, 10.0, IMAGINE, 1.0)
+    assert policy.pick(free=[SKETCH], busy=[IMAGINE], now=0.0) == "animate"
+    assert policy.place("imagine") == 1
+    assert policy.pick(free=[SKETCH, IMAGINE], now=0.0) == "imagine"
+
+
+def test_models_on_two_cards_are_not_resident_on_either(policy: Policy) -> None:
+    policy.add("both", 1, 1.0, 10.0, IMAGINE | ANIMATE, 0.0)
+    policy.add("one", 3, 1.0, 10.0, IMAGINE, 1.0)
+    assert policy.pick(free=[IMAGINE, ANIMATE], now=0.0) == "one"
+    assert policy.pick(free=[IMAGINE | ANIMATE], now=0.0) == "both"
+
+
+def test_who_was_passed_over_goes_to_whichever_card_is_free_when_patience_ends(
+    policy: Policy,
+) -> None:
+    policy.add("cold", 1, 1.0, 10.0, ANIMATE, 0.0)
+    jobs = {"cold": (1, 10.0)} | _fill(policy, 3, 20, cost=1.0)
+    assert _run_next_on(policy, jobs, [IMAGINE], [SKETCH], 0.0) == "3-0-0"
+    assert policy.pick(free=[SKETCH], busy=[IMAGINE], now=1.0) == "cold"
+    assert _run_next_on(policy, jobs, [IMAGINE], [SKETCH], PATIENCE - 1.0) == "3-0-1"
+    assert policy.pick(free=[IMAGINE], busy=[SKETCH], now=PATIENCE) == "cold"
+
+
+@pytest.mark.parametrize(
+    ("models", "free", "best"),
+    [
+        (IMAGINE, [SKETCH, IMAGINE], 1),
+        (IMAGINE, [frozenset(), frozenset()], 0),
+        (IMAGINE, [SKETCH, frozenset()], 1),
+        (SKETCH, [IMAGINE, frozenset({"caption"})], 1),
+        (IMAGINE, [IMAGINE | SKETCH, IMAGINE], 1),
+    ],
+)
+def test_a_job_goes_where_least_must_be_moved(
+    models: frozenset[str], free: list[frozenset[str]], best: int
+) -> None:
+    assert best_card(models, free) == best
 
 
 def test_without_patience_residence_does_not_matter() -> None:
@@ -295,9 +371,9 @@ def test_places_stay_right_in_a_long_queue_of_small_changes(seed: int) -> None:
             bench.policy.remove(bench.random.choice(list(bench.jobs)))
         if round_ % 40 == 0:
             rehearsal = copy.deepcopy(bench.policy)
-            rehearsal.pick(resident=bench.resident, now=bench.now)
+            rehearsal.pick(free=[bench.resident], now=bench.now)
             places = {job_id: bench.policy.place(job_id) for job_id in bench.jobs}
-            bench.policy.pick(resident=bench.resident, now=bench.now)
+            bench.policy.pick(free=[bench.resident], now=bench.now)
             for place in range(1, len(rehearsal) + 1):
                 job_id = _run_next(rehearsal, bench.jobs, bench.resident, bench.now)
                 assert job_id is not None

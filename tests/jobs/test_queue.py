@@ -17,7 +17,7 @@ from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
 from tests.jobs.studio import SOON, Studio, a_request
 
 MakeStudio = Callable[..., Studio]
-NONE: frozenset[str] = frozenset()
+NONE: list[frozenset[str]] = [frozenset()]
 
 
 async def _lease(studio: Studio) -> Run:

@@ -11,8 +11,8 @@ from bot.jobs.events import JobEnded, JobProgressed
 from bot.jobs.job import Status
 from bot.jobs.store import Store
 from pipelines.contract.context import RunContext
-from pipelines.contract.errors import OutOfMemory
-from tests.jobs.studio import SOON, Gate, Painter, Studio, heard
+from pipelines.contract.errors import DeviceMissing, OutOfMemory
+from tests.jobs.studio import SOON, Gate, Painter, Studio, a_request, heard
 
 MakeStudio = Callable[..., Studio]
 
@@ -249,3 +249,149 @@ class TestStop:
 
     async def test_stopping_without_a_start(self, studio: MakeStudio) -> None:
         await asyncio.wait_for(studio().worker.stop(), SOON)
+
+
+class Card(Painter):
+    """A Runner that has `models` from the start."""
+
+    def __init__(self, *models: str, **scripts: Callable[[RunContext], None]) -> None:
+        super().__init__(**scripts)
+        self.models = frozenset(models)
+
+    def resident(self) -> frozenset[str]:
+        return self.models
+
+
+async def _open_warm(s: Studio) -> None:
+    """Open it with cards that have said what they hold."""
+    for executor in s.executors:
+        await executor.start()
+        await executor.run([a_request("warm")], RunContext())
+    s.worker.start()
+
+
+class TestTwoCards:
+    async def test_two_jobs_run_at_the_same_time(self, studio: MakeStudio) -> None:
+        gates = Gate(), Gate()
+        cards = [Painter(a=gates[0], b=gates[1]) for _ in range(2)]
+        s = studio(*cards)
+        await s.open()
+        jobs = [await s.submit("a"), await s.submit("b")]
+        for gate in gates:
+            await gate.wait()
+        for gate in gates:
+            gate.open.set()
+        for job in jobs:
+            ended = (await s.said(JobEnded, job)).job
+            assert ended.status is Status.RENDERED
+            assert s.of(JobProgressed, job)
+        assert sorted(cards[0].painted + cards[1].painted) == ["a", "b"]
+
+    async def test_a_job_goes_to_the_card_that_has_its_model(self, studio: MakeStudio) -> None:
+        other, ours = Card("sketch", "caption"), Card("imagine")
+        s = studio(other, ours)
+        await _open_warm(s)
+        for _ in range(3):
+            await s.said(JobEnded, await s.submit())
+        assert (other.painted, ours.painted) == (["warm"], ["warm", *3 * ["a fox"]])
+
+    async def test_a_card_without_the_model_takes_a_job_rather_than_nothing(
+        self, studio: MakeStudio
+    ) -> None:
+        gate = Gate()
+        other, ours = Card("sketch", "caption"), Card("imagine", gate=gate)
+        s = studio(other, ours)
+        await _open_warm(s)
+        await s.submit("gate")
+        await gate.wait()
+        second = await s.submit("a fox")
+        assert (await s.said(JobEnded, second)).job.status is Status.RENDERED
+        assert other.painted == ["warm", "a fox"]
+        gate.open.set()
+
+    async def test_a_cancel_stops_one_of_two(self, studio: MakeStudio) -> None:
+        gates = Gate(), Gate()
+        s = studio(*(Painter(a=gates[0], b=gates[1]) for _ in range(2)))
+        await s.open()
+        jobs = [await s.submit("a"), await s.submit("b")]
+        for gate in gates:
+            await gate.wait()
+        await s.queue.cancel(jobs[0].id)
+        assert (await s.said(JobEnded, jobs[0])).job.status is Status.CANCELLED
+        assert not s.of(JobEnded, jobs[1])
+        gates[1].open.set()
+        assert (await s.said(JobEnded, jobs[1])).job.status is Status.RENDERED
+
+    async def test_a_stop_lets_one_end_and_puts_the_other_back(self, studio: MakeStudio) -> None:
+        gates = Gate(), Gate()
+        s = studio(*(Painter(a=gates[0], b=gates[1]) for _ in range(2)), grace=0.5)
+        await s.open()
+        jobs = [await s.submit("a"), await s.submit("b")]
+        waiting = await s.submit("c")
+        for gate in gates:
+            await gate.wait()
+        stop = asyncio.create_task(s.worker.stop())
+        await asyncio.sleep(0)
+        gates[0].open.set()
+        await asyncio.wait_for(stop, SOON)
+        assert s.of(JobEnded, jobs[0])[0].job.status is Status.RENDERED
+        left = await s.store.waiting()
+        assert [(j.id, j.crashes) for j in left] == [(jobs[1].id, 0), (waiting.id, 0)]
+
+    async def test_a_stop_leaves_behind_what_does_not_stop(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bot.jobs.worker._LAST_STEP", 0.05)
+        gates = Gate(deaf=True), Gate()
+        s = studio(*(Painter(a=gates[0], b=gates[1]) for _ in range(2)), grace=0.05)
+        await s.open()
+        jobs = [await s.submit("a"), await s.submit("b")]
+        for gate in gates:
+            await gate.wait()
+        await asyncio.wait_for(s.worker.stop(), SOON)
+        assert {j.id for j in await s.store.waiting()} == {job.id for job in jobs}
+        gates[0].open.set()
+
+    async def test_each_member_is_charged_for_their_own(self, studio: MakeStudio) -> None:
+        gate = Gate()
+        s = studio(*(Painter(long=gate) for _ in range(2)))
+        await s.open()
+        long = await s.submit("long", owner=1)
+        await gate.wait()
+        short = (await s.said(JobEnded, await s.submit("short", owner=2))).job
+        gate.open.set()
+        ended = (await s.said(JobEnded, long)).job
+        assert ended.gpu_seconds > short.gpu_seconds > 0
+
+    async def test_a_card_that_does_not_come_up_takes_no_job_from_one_that_works(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        works = Painter()
+        s = studio(Painter(), works)
+
+        def fails() -> Painter:
+            raise DeviceMissing("There is no such card.")
+
+        monkeypatch.setattr(s.executors[0], "_build", fails)
+        await s.open()
+        for _ in range(4):
+            ended = (await s.said(JobEnded, await s.submit())).job
+            assert ended.status is Status.RENDERED
+        assert len(works.painted) == 4
+        assert [card.usable() for card in s.executors] == [False, True]
+
+    async def test_where_no_card_comes_up_jobs_fail_with_the_reason(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        s = studio(Painter(), Painter())
+
+        def fails() -> Painter:
+            raise DeviceMissing("There is no such card.")
+
+        for executor in s.executors:
+            monkeypatch.setattr(executor, "_build", fails)
+        await s.open()
+        ended = (await s.said(JobEnded, await s.submit())).job
+        assert (ended.status, ended.error_code) == (Status.FAILED, "device_missing")
+        monkeypatch.undo()
+        assert (await s.said(JobEnded, await s.submit())).job.status is Status.RENDERED

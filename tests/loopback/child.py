@@ -25,10 +25,10 @@ def main() -> None:
     given = parser.parse_args()
     studio = Studio(steps=given.steps, step_seconds=given.step_seconds)
 
-    def light_executor(config: Config) -> Executor:
-        return ThreadExecutor(lambda: LightRunner(studio))
+    def light_executors(config: Config) -> list[Executor]:
+        return [ThreadExecutor(lambda: LightRunner(studio))]
 
-    with point_discord_at(given.base), patch("bot.app._executor", light_executor):
+    with point_discord_at(given.base), patch("bot.app._executors", light_executors):
         cli(["run", "--config", str(given.config)])
 
 

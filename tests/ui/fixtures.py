@@ -55,7 +55,7 @@ class MoodyRunner(LightRunner):
 
 async def open_app(config: Config, studio: Moods) -> App:
     """The app with a MoodyRunner on the real GPU thread; nothing started yet."""
-    return await App.open(config, executor=ThreadExecutor(lambda: MoodyRunner(studio)))
+    return await App.open(config, executors=[ThreadExecutor(lambda: MoodyRunner(studio))])
 
 
 async def restarted(channel: Channel, app: App, studio: Moods) -> App:

@@ -83,7 +83,7 @@ class Desk:
 
     async def start_next(self) -> Job:
         """Begin the next job, as the worker does."""
-        run = await self.queue.lease(frozenset())
+        run = await self.queue.lease([frozenset()])
         assert run is not None
         return run.job
 

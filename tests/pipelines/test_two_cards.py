@@ -1,0 +1,103 @@
+"""Two cards in one process: what one does while it builds a model is nothing to the other."""
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import pytest
+import torch
+from accelerate import init_empty_weights
+
+from demo.sample import draw_sample
+from pipelines.acceleration import attention
+from pipelines.catalog import Acceleration, Catalog
+from pipelines.contract.context import RunContext
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.loading import BUILDING
+from pipelines.runner import Runner
+
+
+@pytest.fixture(scope="module")
+def requests(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
+    drawing = tmp_path_factory.mktemp("drawings") / "heart.png"
+    draw_sample(256).save(drawing)
+    return [
+        SketchRequest(drawing=drawing, prompt="a red heart", seed=1),
+        ImagineRequest(prompt="a red star on a blue background", seed=2),
+        AnimateRequest(image=drawing, seed=3),
+    ]
+
+
+@pytest.fixture(scope="module")
+def alone(catalog: Catalog, requests: list[Request]) -> list[bytes]:
+    """What a card makes that has the process for itself."""
+    return results(Runner(catalog, "cpu"), requests)
+
+
+def results(runner: Runner, requests: list[Request]) -> list[bytes]:
+    return [runner.run([request], RunContext())[0][0].data for request in requests]
+
+
+@contextmanager
+def somebody_builds() -> Iterator[None]:
+    """Another thread does without pause to this process what building a model does."""
+    enough = threading.Event()
+
+    def build() -> None:
+        while not enough.is_set():
+            with BUILDING, init_empty_weights():
+                torch.set_default_dtype(torch.bfloat16)
+                time.sleep(0.002)
+                torch.set_default_dtype(torch.float32)
+            time.sleep(0.0005)
+
+    builder = threading.Thread(target=build)
+    builder.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        builder.join()
+
+
+def test_what_is_made_while_another_card_builds_is_the_same(
+    catalog: Catalog, requests: list[Request], alone: list[bytes]
+) -> None:
+    with somebody_builds():
+        assert results(Runner(catalog, "cpu"), requests) == alone
+
+
+def test_two_cards_at_once_make_the_same_as_one(
+    catalog: Catalog, requests: list[Request], alone: list[bytes]
+) -> None:
+    def card(number: int) -> list[bytes]:
+        runner = Runner(catalog, "cpu", number=number, cards=2)
+        while runner.preload():
+            pass
+        return results(runner, requests)
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(card, range(2))) == [alone, alone]
+
+
+def test_each_card_preloads_other_models_first(catalog: Catalog) -> None:
+    runners = [Runner(catalog, "cpu", number=number, cards=2) for number in range(2)]
+    for runner in runners:
+        runner.preload()
+    first, second = (runner.resident() for runner in runners)
+    assert first
+    assert second
+    assert not first & second
+
+
+def test_a_chosen_kernel_lasts_until_the_last_card_leaves() -> None:
+    math_only = Acceleration(attention="math")
+    one, two = attention(math_only), attention(math_only)
+    one.__enter__()
+    two.__enter__()
+    one.__exit__(None, None, None)
+    assert not torch._C._get_flash_sdp_enabled()
+    two.__exit__(None, None, None)
+    assert torch._C._get_flash_sdp_enabled()
