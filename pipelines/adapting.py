@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from pipelines.contract.errors import ModelUnavailable
 from pipelines.fitting import denoiser_of
+from pipelines.loading import BUILDING
 from pipelines.loras import Lora
 from pipelines.weights import Weights
 
@@ -146,7 +147,8 @@ def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Cha
     Raises what `complain` makes of what is wrong with the file.
     """
     try:
-        return _changes(pipeline, file)
+        with BUILDING:
+            return _changes(pipeline, file)
     except (OSError, SafetensorError) as error:
         raise complain("cannot be read") from error
     except _STRANGE as error:
