@@ -95,16 +95,25 @@ class Models:
 
     @contextmanager
     def use(
-        self, key: ModelKey, context: RunContext | None = None, group: str = PAINTER
+        self,
+        key: ModelKey,
+        context: RunContext | None = None,
+        group: str = PAINTER,
+        batch: int = 1,
     ) -> Iterator[Any]:
         """The pipeline, with the parts of `group` on the card until the block ends.
 
+        There is room for a batch of so many, if there can be: see `most`.
         Reports Phase.LOADING where they were not there. Raises ModelUnavailable.
         """
         self._latest = key
         kernel = attention(self._catalog.acceleration)
-        with self._residency.use(_name(key, group), context) as held, kernel:
+        with self._residency.use(_name(key, group), context, batch) as held, kernel:
             yield held.pipeline
+
+    def most(self, key: ModelKey) -> int:
+        """How many pictures the painter of a model has room for at once."""
+        return self._residency.most(_name(key, PAINTER))
 
     def step_down(self) -> bool:
         """Hold the model that was used last in less, after memory ran out.

@@ -11,8 +11,9 @@ import logging
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from PIL import Image, ImageDraw
@@ -21,7 +22,14 @@ from pipelines import animate, imagine, sketch
 from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, fit
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import AtelierError, ModelMissing, OutOfMemory, RenderFailed
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, Kind, Request, SketchRequest
+from pipelines.contract.requests import (
+    AnimateRequest,
+    ImagineRequest,
+    Kind,
+    Request,
+    SketchRequest,
+    may_share,
+)
 from pipelines.contract.runner import Artifacts
 from pipelines.device import (
     card_of,
@@ -36,6 +44,8 @@ from pipelines.media import open_picture
 from pipelines.models import Load, Models
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class Runner:
@@ -73,12 +83,24 @@ class Runner:
         self._warms_up = pays if warm_up is None else warm_up
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
-        """Render requests one after the other; one tuple of artifacts for each.
+        """Render requests, those of /imagine of one aspect together; artifacts for each.
 
         Raises an AtelierError: Cancelled, BadInput, ModelUnavailable, OutOfMemory, RenderFailed.
         After any of them the runner is as usable as before.
         """
+        if len(requests) > 1 and self._catalog.imagine and may_share(requests):
+            return self._run_together(requests, context, self._catalog.imagine)
         return tuple(self._run_one(request, context) for request in requests)
+
+    def _run_together(
+        self, requests: Sequence[Request], context: RunContext, model: ImagineModel
+    ) -> tuple[Artifacts, ...]:
+        """A batch. Where it fails, whoever asked may try one by one."""
+        wanted = [request for request in requests if isinstance(request, ImagineRequest)]
+        return self._guarded(
+            requests[0],
+            lambda: imagine.render_together(wanted, model, self._models, context),
+        )
 
     def preload(self) -> bool:
         """Load the next model that fits without another leaving, and warm it up.
@@ -123,8 +145,11 @@ class Runner:
         return self._tried(request, context)
 
     def _tried(self, request: Request, context: RunContext) -> Artifacts:
+        return self._guarded(request, lambda: self._render(request, context))
+
+    def _guarded(self, request: Request, work: Callable[[], T]) -> T:
         try:
-            return self._render(request, context)
+            return work()
         except AtelierError as error:
             self._recover(error)
             raise

@@ -2,6 +2,7 @@
 
 import secrets
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -135,6 +136,12 @@ class AnimateRequest:
             raise BadInput("Please give either a picture or a prompt to animate, not both.")
         _within(self.motion, MOTION, "motion")
         _within(self.seed, range(MAX_SEED + 1), "seed")
+
+
+def may_share(requests: Sequence["Request"]) -> bool:
+    """Whether requests can be denoised as one batch: those of /imagine, of one aspect."""
+    imagined = [request for request in requests if isinstance(request, ImagineRequest)]
+    return len(imagined) == len(requests) and len({request.aspect for request in imagined}) == 1
 
 
 Request = SketchRequest | ImagineRequest | AnimateRequest
