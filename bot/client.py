@@ -13,7 +13,9 @@ from discord.utils import MISSING
 
 from bot.commands.animate import animate
 from bot.commands.imagine import imagine
+from bot.commands.info import info
 from bot.commands.intake import Intake
+from bot.commands.menus import menus
 from bot.commands.sketch import sketch
 from bot.config import LimitsConfig
 from bot.errors import StartupError, TokenRefused
@@ -63,7 +65,13 @@ class AtelierClient(discord.Client):
         self.tree.error(_on_command_error)
         self._store = store
         intake = Intake(queue, files, limits)
-        for command in (sketch(intake, catalog.styles), imagine(intake), animate(intake)):
+        for command in (
+            sketch(intake, catalog.styles),
+            imagine(intake),
+            animate(intake),
+            info(intake),
+            *menus(intake, queue),
+        ):
             self.tree.add_command(command)
 
     async def setup_hook(self) -> None:

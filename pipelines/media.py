@@ -75,6 +75,32 @@ def encode_mp4(frames: Sequence[Image.Image], fps: int, facts: Facts) -> bytes:
     return _encode_h264(frames, Fraction(fps), json.dumps(dict(facts), ensure_ascii=False), _GOOD)
 
 
+def read_facts(data: bytes) -> dict[str, str]:
+    """How a file of ours says it was made, whichever type it has; of any other file nothing."""
+    try:
+        if data[4:8] == b"ftyp":
+            with av.open(io.BytesIO(data)) as container:
+                return _told(container.metadata.get("comment", ""))
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            if text := getattr(image, "text", None):
+                return {key: str(value) for key, value in text.items()}
+            comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return {}
+    if not isinstance(comment, bytes):
+        return {}
+    return _told(comment.removeprefix(_UNICODE).decode("utf-16-be", errors="replace"))
+
+
+def _told(comment: str) -> dict[str, str]:
+    """The facts that a comment holds as JSON."""
+    try:
+        facts = json.loads(comment)
+    except ValueError:
+        return {}
+    return {str(k): str(v) for k, v in facts.items()} if isinstance(facts, dict) else {}
+
+
 def convert(data: bytes, media_type: MediaType) -> bytes:
     """A picture as WebP or JPEG that nobody can tell from it, its facts inside."""
     image, exif = _opened(data)
@@ -275,6 +301,7 @@ def on_white(image: Image.Image) -> Image.Image:
 
 _USER_COMMENT = 0x9286
 _EXIF_IFD = 0x8769
+_UNICODE = b"UNICODE\0"  # how a comment in UTF-16 begins
 
 
 def _facts_as_exif(image: Image.Image) -> bytes:
@@ -284,7 +311,7 @@ def _facts_as_exif(image: Image.Image) -> bytes:
         return bytes(image.info.get("exif", b""))
     exif = Image.Exif()
     comment = json.dumps(dict(text), ensure_ascii=False)
-    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = b"UNICODE\0" + comment.encode("utf-16-be")
+    exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _UNICODE + comment.encode("utf-16-be")
     return exif.tobytes()
 
 

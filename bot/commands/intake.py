@@ -42,7 +42,7 @@ class Intake:
         """
         given = {field: picture for field, picture in pictures.items() if picture is not None}
         for picture in given.values():
-            self._check_size(picture)
+            self.check_size(picture)
         origin = await acknowledge(interaction)
         paths: dict[str, Any] = {
             field: await self._take_in(picture) for field, picture in given.items()
@@ -50,7 +50,8 @@ class Intake:
         complete = replace(request, **paths) if paths else request
         await self._queue.submit(complete, owner=interaction.user.id, origin=origin.to_json())
 
-    def _check_size(self, picture: discord.Attachment) -> None:
+    def check_size(self, picture: discord.Attachment) -> None:
+        """Raise BadInput for a file that is too large to be looked at."""
         if picture.size > self._limits.upload_mib * MIB:
             raise BadInput(
                 f"This file has {picture.size / MIB:.1f} MiB. "
@@ -60,14 +61,15 @@ class Intake:
     async def _take_in(self, picture: discord.Attachment) -> Path:
         """Download, vet and store a picture. Its address at Discord expires, the file does not."""
         async with self._room:
-            data = await _download(picture)
+            data = await download(picture)
             png = await asyncio.to_thread(
                 media.vet, data, max_megapixels=self._limits.upload_megapixels
             )
         return await self._files.put(png, ".png")
 
 
-async def _download(picture: discord.Attachment) -> bytes:
+async def download(picture: discord.Attachment) -> bytes:
+    """What a member has uploaded. Raises BadInput where Discord does not hand it over."""
     try:
         async with asyncio.timeout(DOWNLOAD_SECONDS):
             return await picture.read()

@@ -53,6 +53,20 @@ class Member:
             data["resolved"] = {"attachments": resolved}
         return await self._send(COMMAND, channel, data)
 
+    def post(self, *uploads: Upload) -> Message:
+        """Send files to the channel."""
+        messages, channel = self._discord.state.messages, self._discord.channel
+        files = [messages.upload(channel.id, u.filename, u.data, u.claimed) for u in uploads]
+        return messages.sent(channel, self.user, files)
+
+    async def menu(self, entry: str, message: Message) -> Interaction:
+        """Choose an entry of the menu that a right click on a message opens."""
+        spec = self._discord.state.commands[entry]
+        target = str(message.id)
+        data: Json = {"id": spec["id"], "name": entry, "type": 3, "target_id": target}
+        data["resolved"] = {"messages": {target: message.payload()}}
+        return await self._send(COMMAND, message.channel, data)
+
     async def click(self, message: Message, custom_id: str) -> Interaction:
         """Press a button that the message shows."""
         button = _control(message.components, custom_id)

@@ -50,6 +50,10 @@ class Messages:
         flags = LOADING | (EPHEMERAL if ephemeral else 0)
         return self._keep(Message(self.ids.new(), channel, author, flags=flags))
 
+    def sent(self, channel: Channel, author: User, files: list[StoredFile]) -> Message:
+        """What a member posted."""
+        return self._keep(Message(self.ids.new(), channel, author, files=files))
+
     def write(
         self, channel: Channel, author: User, body: Body, *, ephemeral: bool = False
     ) -> Message:

@@ -92,6 +92,7 @@ class BotRoutes:
                 "application_id": str(self._state.bot.id),
                 "version": str(self._state.ids.new()),
                 "type": c.get("type", 1),
+                "description": c.get("description", ""),
             }
             for c in wanted
         }

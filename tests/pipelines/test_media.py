@@ -15,7 +15,16 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.errors import BadInput, TooLarge
-from pipelines.media import MAX_SIDE, encode_mp4, encode_png, open_picture, shrink, vet
+from pipelines.media import (
+    MAX_SIDE,
+    convert,
+    encode_mp4,
+    encode_png,
+    open_picture,
+    read_facts,
+    shrink,
+    vet,
+)
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning"
@@ -374,3 +383,25 @@ def _exchanged_primaries() -> bytes:
 
 
 _ORIGINALS = [saved(busy(24, 16), kind) for kind in ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF")]
+
+
+# -- what a file says of itself ---------------------------------------------------------------
+
+SAYS: dict[str, str | int | float] = {"prompt": "ein Füchschen, 狐", "seed": 7}
+
+
+@pytest.mark.parametrize("media_type", [MediaType.PNG, MediaType.WEBP, MediaType.JPEG])
+def test_a_picture_says_how_it_was_made_in_every_type(media_type: MediaType) -> None:
+    data = encode_png(Image.effect_noise((96, 64), 80).convert("RGB"), SAYS)
+    if media_type is not MediaType.PNG:
+        data = convert(data, media_type)
+    assert read_facts(data) == {"prompt": "ein Füchschen, 狐", "seed": "7"}
+
+
+def test_a_video_says_how_it_was_made_also_when_it_was_shrunk() -> None:
+    frames = [Image.effect_noise((160, 96), 90).convert("RGB") for _ in range(8)]
+    data = encode_mp4(frames, 7, SAYS)
+    small, _ = shrink(data, MediaType.MP4, len(data) // 2)
+    assert len(small) < len(data)
+    for each in (data, small):
+        assert read_facts(each) == {"prompt": "ein Füchschen, 狐", "seed": "7"}

@@ -1,0 +1,57 @@
+"""/info: how a picture or a video was made."""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.intake import Intake, download
+from bot.ui.text import plain
+from pipelines.media import read_facts
+
+ROOM, IN_ALL = 1200, 1900  # characters for a fact, and for all; Discord takes 2000
+FACTS = {
+    "prompt": "Prompt",
+    "negative": "Without",
+    "caption": "Caption",
+    "style": "Style",
+    "strength": "Strength",
+    "motion": "Motion",
+    "seed": "Seed",
+    "steps": "Steps",
+    "model": "Model",
+}
+"""What is shown first, in this order; a file may say more."""
+UNTOLD = (
+    "This file does not say how it was made: this bot did not make it, or something on its way "
+    "here took the words out, as most sites and phones do when they share a picture."
+)
+
+
+def info(intake: Intake) -> app_commands.Command[Any, ..., None]:
+    """The command."""
+
+    @app_commands.command(name="info", description="See how a picture or video of mine was made")
+    @app_commands.guild_only()
+    @app_commands.describe(file="A picture or video that I made, as a file")
+    async def command(interaction: discord.Interaction, file: discord.Attachment) -> None:
+        intake.check_size(file)
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        facts = await asyncio.to_thread(read_facts, await download(file))
+        await interaction.followup.send(in_words(facts), ephemeral=True)
+
+    return command
+
+
+def in_words(facts: Mapping[str, str]) -> str:
+    """The facts, one a line."""
+    known = [(name, facts[key]) for key, name in FACTS.items() if key in facts]
+    other = [(plain(key, 40), value) for key, value in facts.items() if key not in FACTS]
+    text = ""
+    for name, value in [*known, *other]:
+        line = f"**{name}** {plain(value, ROOM)}\n"
+        if len(text) + len(line) <= IN_ALL:
+            text += line
+    return text or UNTOLD

@@ -1,0 +1,95 @@
+"""What a right click on a message offers: Sketch this, Animate this, Show settings."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.info import in_words
+from bot.commands.intake import Intake, download
+from bot.jobs.job import Job
+from bot.jobs.queue import JobQueue
+from bot.ui.buttons import CUSTOM_ID
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import AnimateRequest, SketchRequest, new_seed
+from pipelines.media import read_facts
+
+Menu = app_commands.ContextMenu
+NO_PICTURE = "There is no picture in this message that I could use."
+
+
+def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
+    """The three entries."""
+    finder = _Finder(queue)
+
+    @app_commands.guild_only()
+    async def sketch_this(interaction: discord.Interaction, message: discord.Message) -> None:
+        found = await finder.picture(message)
+        if isinstance(found, Path):
+            await intake.submit(interaction, SketchRequest(drawing=found, seed=new_seed()))
+        else:
+            request = SketchRequest(drawing=Path(found.filename), seed=new_seed())
+            await intake.submit(interaction, request, drawing=found)
+
+    @app_commands.guild_only()
+    async def animate_this(interaction: discord.Interaction, message: discord.Message) -> None:
+        found = await finder.picture(message)
+        if isinstance(found, Path):
+            await intake.submit(interaction, AnimateRequest(image=found, seed=new_seed()))
+        else:
+            request = AnimateRequest(image=Path(found.filename), seed=new_seed())
+            await intake.submit(interaction, request, image=found)
+
+    @app_commands.guild_only()
+    async def show_settings(interaction: discord.Interaction, message: discord.Message) -> None:
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        job = await finder.job(message)
+        facts: dict[str, Any] = {}
+        if job is not None and job.artifacts:
+            facts = dict(job.artifacts[0].facts)
+        elif message.attachments:
+            intake.check_size(message.attachments[0])
+            data = await download(message.attachments[0])
+            facts = await asyncio.to_thread(read_facts, data)
+        told = {key: str(value) for key, value in facts.items()}
+        await interaction.followup.send(in_words(told), ephemeral=True)
+
+    return [
+        Menu(name="Sketch this", callback=sketch_this),
+        Menu(name="Animate this", callback=animate_this),
+        Menu(name="Show settings", callback=show_settings),
+    ]
+
+
+class _Finder:
+    """What is in a message: a job of ours, or a picture that somebody sent."""
+
+    def __init__(self, queue: JobQueue) -> None:
+        self._queue = queue
+
+    async def job(self, message: discord.Message) -> Job | None:
+        """The job that a message of ours is about. Raises NoSuchJob where it is forgotten."""
+        ours = [match["job_id"] for i in _ids(message.components) if (match := CUSTOM_ID.match(i))]
+        return await self._queue.get(ours[0]) if ours else None
+
+    async def picture(self, message: discord.Message) -> Path | discord.Attachment:
+        """The first picture: of a result, its file; else what was uploaded. Raises BadInput."""
+        job = await self.job(message)
+        for artifact in job.artifacts if job is not None else ():
+            if not artifact.media_type.is_video:
+                return artifact.path
+        for attachment in message.attachments:
+            if (attachment.content_type or "").startswith("image/"):
+                return attachment
+        raise BadInput(NO_PICTURE)
+
+
+def _ids(components: list[Any]) -> Iterator[str]:
+    """The custom_ids of a message's buttons, wherever they are in it."""
+    for component in components:
+        if custom_id := getattr(component, "custom_id", None):
+            yield str(custom_id)
+        yield from _ids(getattr(component, "children", []))
