@@ -1,5 +1,6 @@
 """/imagine: Stable Diffusion 3.5 paints a prompt."""
 
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from itertools import islice
@@ -127,11 +128,26 @@ def _seeds(request: ImagineRequest) -> list[int]:
     return [(request.seed + i) % (MAX_SEED + 1) for i in range(request.count)]
 
 
+def seconds_a_picture(batch: int, model: ImagineModel, models: Models) -> float:
+    """How long a picture takes in a batch of so many, reckoned from runs of a few steps."""
+    few, more = 2, 6
+    requests = [ImagineRequest(prompt=f"a red star {i}", seed=i) for i in range(batch)]
+    seconds = {}
+    for steps in (few, few, more):  # the first is to choose kernels and take memory
+        begun = time.perf_counter()
+        quick = model.model_copy(update={"steps": steps})
+        render_together(requests, quick, models, RunContext())
+        seconds[steps] = time.perf_counter() - begun
+    a_step = (seconds[more] - seconds[few]) / (more - few)
+    return (seconds[few] + a_step * (model.steps - few)) / batch
+
+
 def _side_by_side(told: Sequence[Embeddings]) -> Embeddings:
     """What several pictures are told, as one batch."""
+    columns = {name: [each[name] for each in told] for name in told[0]}
     return {
-        name: None if value is None else torch.cat([each[name] for each in told])
-        for name, value in told[0].items()
+        name: torch.cat(found) if len(found := [v for v in values if v is not None]) else None
+        for name, values in columns.items()
     }
 
 

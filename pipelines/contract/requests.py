@@ -3,7 +3,7 @@
 import secrets
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
@@ -139,9 +139,19 @@ class AnimateRequest:
 
 
 def may_share(requests: Sequence["Request"]) -> bool:
-    """Whether requests can be denoised as one batch: those of /imagine, of one aspect."""
-    imagined = [request for request in requests if isinstance(request, ImagineRequest)]
-    return len(imagined) == len(requests) and len({request.aspect for request in imagined}) == 1
+    """Whether requests can be denoised as one batch: /imagine, alike but for words and seeds."""
+    shapes = {
+        replace(request, prompt="any", negative="", seed=0, count=1)
+        if isinstance(request, ImagineRequest)
+        else None
+        for request in requests
+    }
+    return len(shapes) == 1 and None not in shapes
+
+
+def pictures(request: "Request") -> int:
+    """How many pictures or videos a request asks for."""
+    return request.count if isinstance(request, ImagineRequest) else 1
 
 
 Request = SketchRequest | ImagineRequest | AnimateRequest
