@@ -9,7 +9,7 @@ from functools import partial
 from typing import Self
 
 from bot.client import AtelierClient
-from bot.config import Config
+from bot.config import Config, read_words
 from bot.delivery import Delivery
 from bot.executors.thread import ThreadExecutor
 from bot.jobs.deliveries import Deliveries
@@ -26,6 +26,7 @@ from bot.metrics import Metrics
 from bot.startup import StartWatch
 from bot.tasks import Tasks
 from bot.ui.progress import ProgressBoard
+from bot.words import WordRules
 from pipelines.contract.runner import RunnerLike
 from pipelines.reading import read_ahead
 
@@ -66,7 +67,7 @@ class App:
         """Open the store, take up what an earlier run left, and put everyone together.
 
         Without `executors`, a thread of this process for each configured card runs the models.
-        Raises AlreadyRunning, or PortTaken for the metrics.
+        Raises AlreadyRunning, ConfigError for a list of words, or PortTaken for the metrics.
         """
         folder = config.storage.folder
         store = await Store.open(folder / "jobs.sqlite3", folder / "files")
@@ -79,7 +80,8 @@ class App:
                 cards=len(executors),
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
-            queue = JobQueue(store, policy, config.models, events, limits)
+            words = WordRules(read_words(config.moderation))
+            queue = JobQueue(store, policy, config.models, events, limits, words=words)
             app = cls(config, store, queue, events, executors)
             await queue.restore()
             app._serve_metrics()

@@ -69,6 +69,7 @@ Output = Annotated[
 Seed = Annotated[
     int | None, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same result.")
 ]
+Lora = Annotated[str | None, typer.Option(help="A LoRA in the folder models.loras, by its name.")]
 DEFAULT_CONFIG = Path("config.toml")
 
 
@@ -145,6 +146,7 @@ def sketch(
     strength: Annotated[
         int, typer.Option(min=STRENGTH[0], max=STRENGTH[-1], help="How firmly the lines hold.")
     ] = 70,
+    lora: Lora = None,
     seed: Seed = None,
     config: ConfigFile = DEFAULT_CONFIG,
     output: Output = None,
@@ -156,7 +158,7 @@ def sketch(
     seed = seed_or_new(seed)
     with vetted(drawing, settings) as path:
         request = SketchRequest(
-            drawing=path, prompt=prompt, style=style, strength=strength, seed=seed
+            drawing=path, prompt=prompt, style=style, strength=strength, lora=lora, seed=seed
         )
         _render(request, settings, output)
 
@@ -166,6 +168,7 @@ def imagine(
     prompt: Annotated[str, typer.Argument(help="What to paint.", show_default=False)],
     negative: Annotated[str, typer.Option(help="What to leave out.")] = "",
     aspect: Annotated[Aspect, typer.Option(help="Width to height.")] = Aspect.SQUARE,
+    lora: Lora = None,
     seed: Seed = None,
     config: ConfigFile = DEFAULT_CONFIG,
     output: Output = None,
@@ -173,7 +176,7 @@ def imagine(
     """Paint a prompt."""
     settings = load_config(config)
     seed = seed_or_new(seed)
-    request = ImagineRequest(prompt=prompt, negative=negative, aspect=aspect, seed=seed)
+    request = ImagineRequest(prompt=prompt, negative=negative, aspect=aspect, lora=lora, seed=seed)
     _render(request, settings, output)
 
 

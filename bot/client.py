@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import time
+from typing import Any, cast
 
 import aiohttp
 import discord
@@ -65,14 +66,15 @@ class AtelierClient(discord.Client):
         self.tree.error(_on_command_error)
         self._store = store
         intake = Intake(queue, files, limits)
-        for command in (
-            sketch(intake, catalog.styles),
-            imagine(intake),
+        entries: list[app_commands.Command[Any, ..., Any] | app_commands.ContextMenu] = [
+            sketch(intake, catalog),
+            imagine(intake, catalog),
             animate(intake),
             info(intake),
             *menus(intake, queue),
-        ):
-            self.tree.add_command(command)
+        ]
+        for entry in entries:
+            self.tree.add_command(entry)
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
@@ -99,7 +101,7 @@ class AtelierClient(discord.Client):
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Take forms, and answer what nobody else does, such as buttons of an earlier version."""
-        custom_id = str((interaction.data or {}).get("custom_id", ""))
+        custom_id = str(cast(dict[str, Any], interaction.data or {}).get("custom_id", ""))
         match interaction.type:
             case discord.InteractionType.modal_submit:
                 async with answering(interaction):

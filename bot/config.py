@@ -89,6 +89,15 @@ class GpuConfig(_Table):
         return (self.device,) if isinstance(self.device, str) else self.device
 
 
+class ModerationConfig(_Table):
+    """[moderation]"""
+
+    words: tuple[str, ...] = ()
+    """What prompts must not hold, however it is spelt; `*` at the end for all that begin so."""
+    words_file: Path | None = None
+    """More of them, one a line; what follows a # is a comment."""
+
+
 class MetricsConfig(_Table):
     """[metrics] Prometheus. Off unless a port is given."""
 
@@ -110,6 +119,7 @@ class Config(_Table):
     storage: StorageConfig = StorageConfig()
     limits: LimitsConfig = LimitsConfig()
     gpu: GpuConfig = GpuConfig()
+    moderation: ModerationConfig = ModerationConfig()
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
     models: Catalog = Catalog()
@@ -153,6 +163,20 @@ def read_token(config: Config) -> str:
     return token
 
 
+def read_words(moderation: ModerationConfig) -> list[str]:
+    """The words that prompts must not hold. Raises ConfigError."""
+    if moderation.words_file is None:
+        return list(moderation.words)
+    try:
+        lines = moderation.words_file.read_text("utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"moderation.words_file: {moderation.words_file} cannot be read: {error}. Correct the "
+            "path, or remove the key."
+        ) from None
+    return [*moderation.words, *(line.partition("#")[0] for line in lines)]
+
+
 def _remedy(error: ValidationError) -> str:
     """Every problem of a file in one line, each with its key and what would be right."""
     problems = "; ".join(map(_problem, error.errors(include_url=False)))
@@ -176,6 +200,8 @@ def _problem(error: ErrorDetails) -> str:
             return f"{key}: is {found}; use {field.description}"
         case "literal_error":
             return f"{key}: is {found}; use {error['ctx']['expected']}"
+        case "value_error":
+            return f"{key}: {error['ctx']['error']}"
     return f"{key}: {message}, not {found}"
 
 
@@ -244,6 +270,9 @@ def _anchored(config: Config, folder: Path) -> Config:
                 update={"token_file": anchor(config.discord.token_file)}
             ),
             "storage": config.storage.model_copy(update={"folder": anchor(config.storage.folder)}),
+            "moderation": config.moderation.model_copy(
+                update={"words_file": anchor(config.moderation.words_file)}
+            ),
             "gpu": config.gpu.model_copy(
                 update={"models_folder": anchor(config.gpu.models_folder)}
             ),

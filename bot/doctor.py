@@ -22,11 +22,13 @@ from bot.device import require_device
 from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
 from bot.fetch import Hub, check_disk, free_bytes, is_here
 from bot.startup import FirstWait
+from pipelines import loras
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.checkpoints import weigh
 from pipelines.contract.errors import AtelierError, DeviceMissing, ModelUnavailable
 from pipelines.media import encode_mp4
 from pipelines.placement import GIB, Card, Plan, plan_model, unmet
+from pipelines.presets import PRESETS
 
 
 class Level(StrEnum):
@@ -60,6 +62,8 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield check_storage(config.storage)
     yield from check_models(config.models, Hub(config.gpu.models_folder))
     yield from check_plans(config.models, config.gpu)
+    yield from check_loras(config.models)
+    yield from check_presets(config.models)
     yield from check_last_start(config.storage)
 
 
@@ -197,6 +201,50 @@ def check_models(catalog: Catalog, hub: Hub) -> Iterator[Finding]:
         check_disk(missing, hub.folder)
     except TooLittleDisk as error:
         yield Finding(Level.PROBLEM, "disk", error.sentence)
+
+
+def check_loras(catalog: Catalog) -> Iterator[Finding]:
+    """Which LoRAs members may choose, what lies beside them, and styles whose LoRA is gone."""
+    folder = catalog.loras
+    for key in loras.MODELS if folder is not None else ():
+        subject, place = f"{key} loras", f"{folder}/{key}"
+        found, others = loras.names(folder, key), loras.ignored(folder, key)
+        if found:
+            yield Finding(Level.FINE, subject, f"{len(found)} in {place}: {', '.join(found)}")
+        else:
+            yield Finding(Level.WARNING, subject, f"none in {place}; put .safetensors files there")
+        if others:
+            yield Finding(
+                Level.WARNING,
+                subject,
+                f"{', '.join(others)} in {place}: not offered, only .safetensors files are",
+            )
+    offered = loras.names(folder, ModelKey.SKETCH)
+    for name, style in catalog.styles.items():
+        if style.lora is not None and style.lora not in offered:
+            yield Finding(
+                Level.PROBLEM,
+                f"style {name}",
+                f"there is no LoRA {style.lora!r}; correct models.styles.{name}.lora or put "
+                f"{style.lora}.safetensors into the folder {ModelKey.SKETCH} of models.loras",
+            )
+
+
+def check_presets(catalog: Catalog) -> Iterator[Finding]:
+    """Which models run in few steps, and what that means."""
+    for key, model in ((ModelKey.SKETCH, catalog.sketch), (ModelKey.IMAGINE, catalog.imagine)):
+        if model is None or model.preset is None:
+            continue
+        guidance = f"guidance {model.guidance:g}"
+        if model.guidance <= 1:
+            guidance = "no guidance, and so without negative prompts"
+        meant = PRESETS[model.preset].steps
+        yield Finding(
+            Level.FINE if model.steps == meant else Level.WARNING,
+            f"{key} preset",
+            f"{model.preset}: {model.steps} steps, {guidance}; pictures differ from the model's own"
+            + (f"; it was made for {meant} steps" if model.steps != meant else ""),
+        )
 
 
 def check_plans(catalog: Catalog, gpu: GpuConfig) -> Iterator[Finding]:

@@ -33,7 +33,7 @@ from rich.progress import (
 )
 
 from bot.errors import TooLittleDisk
-from pipelines.catalog import Catalog, Checkpoint
+from pipelines.catalog import Catalog, Checkpoint, LoraFile
 from pipelines.checkpoints import INDEX, gated, index_file, locate, needed_files, unusable
 from pipelines.contract.errors import AtelierError, ModelMissing
 from pipelines.placement import GIB
@@ -134,8 +134,12 @@ class Hub:
             index = self._index(checkpoint)
             names = needed_files(place, checkpoint, sizes, index)
         missing = [name for name in names if not self._has(checkpoint, name, info.sha)]
+        if isinstance(checkpoint, LoraFile):  # its only file notes the commit when it comes
+            commit = checkpoint.revision or constants.DEFAULT_REVISION
+        else:
+            commit = str(info.sha)
         files = {name: sizes[name] for name in sorted(missing, key=lambda name: sizes[name])}
-        return Download(place, checkpoint, str(info.sha), files)
+        return Download(place, checkpoint, commit, files)
 
     def download(self, download: Download, advance: Callable[[int], None]) -> None:
         """Get what is missing; `advance` is told of bytes as they come. Raises ModelUnavailable."""
@@ -149,6 +153,8 @@ class Hub:
 
     def _index(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
         """A pipeline's list of parts. Getting it also notes the commit behind the revision."""
+        if isinstance(checkpoint, LoraFile):
+            return None
         file = self._get(checkpoint, index_file(checkpoint), checkpoint.revision, _Bar)
         if index_file(checkpoint) != INDEX:
             return None

@@ -36,7 +36,17 @@ WORDS = {
     Phase.ANIMATING: "animating",
     Phase.ENCODING: "encoding",
 }
-SHOWN_FACTS = ("caption", "prompt", "negative", "style", "strength", "motion", "seed")
+SHOWN_FACTS = (
+    "caption",
+    "prompt",
+    "negative",
+    "style",
+    "lora",
+    "preset",
+    "strength",
+    "motion",
+    "seed",
+)
 
 
 def output_file(kind: Kind, seed: int, wanted: Path | None) -> Path:

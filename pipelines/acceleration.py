@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.catalog import Acceleration
+from pipelines.fitting import denoiser_of
 from pipelines.placement import PAINTER, Held, Plan
 
 _REPEATED = {
@@ -36,7 +37,7 @@ def accelerate(pipeline: Any, settings: Acceleration, plan: Plan) -> None:
         for weights in _of_convolutions(pipeline):
             weights.data = weights.data.contiguous(memory_format=torch.channels_last)
     if settings.compile and plan.groups[PAINTER].held is Held.CARD:
-        _compile_blocks(getattr(pipeline, "transformer", None) or pipeline.unet)
+        _compile_blocks(denoiser_of(pipeline))
         if not plan.tiled and plan.decode_chunk is None:
             pipeline.vae.decoder.compile()
 

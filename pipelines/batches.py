@@ -63,4 +63,4 @@ class Batches:
 
 
 def _name(model: ImagineModel) -> str:
-    return f"{model.source} {model.size}"
+    return " ".join(filter(None, (model.source, str(model.size), model.preset)))

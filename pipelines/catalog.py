@@ -3,16 +3,31 @@
 Sizes are in pixels.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    model_validator,
+)
 
-from pipelines.contract.requests import Aspect, Kind, Request
+from pipelines import presets
+from pipelines.contract.requests import MAX_NAME, Aspect, Kind, Request
+from pipelines.presets import ImaginePreset, Preset, SketchPreset
 
-StyleName = Annotated[str, Field(min_length=1, max_length=100)]  # Discord's limit for a choice
+StyleName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
+MaybeLora = Annotated[
+    str | None,
+    Field(
+        max_length=MAX_NAME,
+        pattern=r"^[^/\\]+$",
+        description="the name of a file in models.loras, without its folder and its ending",
+    ),
+]
 Dtype = Literal["float32", "float16", "bfloat16"]
 Pixels = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
 Steps = Annotated[int, Field(ge=1, le=200)]
@@ -49,7 +64,7 @@ class Checkpoint(_Table):
 
     def parts(self) -> Iterator[tuple[str, "Checkpoint"]]:
         """The checkpoints that replace or add to parts of this one, by their keys."""
-        for part in ("vae", "conditioner"):
+        for part in ("vae", "conditioner", "preset_lora"):
             if (inner := getattr(self, part, None)) is not None:
                 yield part, inner
 
@@ -74,22 +89,63 @@ class Conditioner(Checkpoint):
     """The conditioning scale at strength 100."""
 
 
+def _chosen(given: Any, known: Mapping[str, Preset]) -> Preset | None:
+    """The preset that a table names, if it is a table and the preset is known."""
+    name = given.get("preset") if isinstance(given, dict) else None
+    return known.get(name) if isinstance(name, str) else None
+
+
+class LoraFile(Checkpoint):
+    """One file of a folder or a repository, that becomes part of a model's weights."""
+
+    file: Annotated[
+        str,
+        Field(pattern=r"^[^/\\]+\.safetensors$", description="a file's name, in .safetensors"),
+    ]
+
+
 class SketchModel(Checkpoint):
     """SDXL, and what it takes from a drawing."""
 
     dtype: Dtype = "float16"
     vae: Checkpoint | None = None
     conditioner: Conditioner | None = None
+    preset: SketchPreset | None = None
+    """For fewer steps. It decides the sampler, and what of the rest is not given."""
+    preset_lora: LoraFile | None = None
+    """Where the preset's LoRA is; without it, in the repository of its makers."""
     steps: Steps = 30
     guidance: Guidance = 6.0
     size: Pixels = 1024
     negative: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_preset(cls, given: Any) -> Any:
+        preset = _chosen(given, presets.SKETCH)
+        if preset is None:
+            return given
+        lora, own = {"source": preset.source, "file": preset.file}, given.get("preset_lora", {})
+        return {
+            "steps": preset.steps,
+            "guidance": preset.guidance,
+            **given,
+            "preset_lora": {**lora, **own} if isinstance(own, dict) else own,
+        }
+
+    @model_validator(mode="after")
+    def _has_no_lora_alone(self) -> Self:
+        if self.preset_lora is not None and self.preset is None:
+            raise ValueError("preset_lora is for a preset; add one, or delete it")
+        return self
 
 
 class ImagineModel(Checkpoint):
     """Stable Diffusion 3.5."""
 
     dtype: Dtype = "bfloat16"
+    preset: ImaginePreset | None = None
+    """For fewer steps. It decides what of the rest is not given, the source among it."""
     precision: Literal["auto", "full", "fp8", "nf4"] = "auto"
     """In what the transformer's weights are kept. `auto` is full wherever that fits."""
     steps: Steps = 28
@@ -97,6 +153,29 @@ class ImagineModel(Checkpoint):
     size: Pixels = 1024
     text_tokens: Annotated[int, Field(ge=16, le=512)] = 256
     """How many tokens of the prompt T5 reads."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _as_preset(cls, given: Any) -> Any:
+        preset = _chosen(given, presets.IMAGINE)
+        if preset is None:
+            return given
+        decided: dict[str, Any] = {"steps": preset.steps, "guidance": preset.guidance}
+        if "source" not in given:
+            decided |= {"source": preset.source, "gated": True}
+        return {**decided, **given}
+
+    @model_validator(mode="after")
+    def _is_what_the_preset_says(self) -> Self:
+        """A folder may hold the preset's checkpoint; another repository does not."""
+        if self.preset is not None and not self.is_folder:
+            source = presets.IMAGINE[self.preset].source
+            if self.source != source:
+                raise ValueError(
+                    f"the preset {self.preset!r} is {source}, not {self.source}; delete one of "
+                    "preset and source"
+                )
+        return self
 
 
 class AnimateModel(Checkpoint):
@@ -115,13 +194,14 @@ class AnimateModel(Checkpoint):
 
 
 class Style(_Table):
-    """A look that /sketch offers. `frame` holds `{prompt}` once."""
+    """A look that /sketch offers. `frame` holds `{prompt}` once; `lora` is of `loras/sketch`."""
 
     frame: Annotated[
         str,
         Field(pattern=r"^[^{}]*\{prompt\}[^{}]*$", description="a text that holds {prompt} once"),
     ] = "{prompt}"
     negative: str = ""
+    lora: MaybeLora = None
 
 
 class Acceleration(_Table):
@@ -143,6 +223,8 @@ class Catalog(_Table):
     imagine: ImagineModel | None = None
     animate: AnimateModel | None = None
     styles: dict[StyleName, Style] = Field(default_factory=dict)
+    loras: Path | None = None
+    """A folder with the LoRAs that members choose by name (`pipelines.loras`)."""
     acceleration: Acceleration = Acceleration()
 
     def needs(self, request: Request) -> tuple[ModelKey, ...]:
@@ -161,9 +243,10 @@ class Catalog(_Table):
 
     def anchored(self, folder: Path) -> "Catalog":
         """This catalogue with every folder absolute, relative ones taken from `folder`."""
-        return self.model_copy(
-            update={key: _anchored(getattr(self, key), folder) for key in ModelKey}
-        )
+        update: dict[str, object] = {key: _anchored(getattr(self, key), folder) for key in ModelKey}
+        if self.loras is not None:
+            update["loras"] = folder / self.loras.expanduser()
+        return self.model_copy(update=update)
 
     def hurried(self) -> "Catalog":
         """This catalogue with as few steps as there are: to try a model, not to look at."""

@@ -20,6 +20,7 @@ from pipelines.catalog import (
     CaptionModel,
     Checkpoint,
     ImagineModel,
+    LoraFile,
     ModelKey,
     SketchModel,
 )
@@ -57,6 +58,8 @@ def needed_files(
     source = _Source(place, checkpoint)
     parts = _parts(source, index)
     needed = {index_file(checkpoint)}
+    if isinstance(checkpoint, LoraFile) and not needed <= set(names):
+        raise source.unusable(f"has no file {checkpoint.file}.", key="file")
     for part in parts:
         _check_weights(source, part, names)
         needed.update(_weights(part, names, checkpoint.variant))
@@ -66,7 +69,10 @@ def needed_files(
 
 
 def index_file(checkpoint: Checkpoint) -> str:
-    """The file to read first: the list of a pipeline's parts, or a single model's settings."""
+    """The file to read first: the list of a pipeline's parts, a single model's settings, or all
+    that there is."""
+    if isinstance(checkpoint, LoraFile):
+        return checkpoint.file
     return INDEX if type(checkpoint) in _FAMILIES else "config.json"
 
 
@@ -134,6 +140,8 @@ def weigh(
     """
     counts: dict[str, int] = {}
     for part, checkpoint in [("", model), *model.parts()]:
+        if isinstance(checkpoint, LoraFile):
+            continue  # it becomes part of the weights that are there
         place = f"{key}.{part}" if part else str(key)
         try:
             found = count_parameters(place, checkpoint, models_folder)
@@ -167,6 +175,8 @@ def weight_files(place: str, checkpoint: Checkpoint, models_folder: Path | None)
     """The files that hold a checkpoint's weights. Raises as `locate` does."""
     source = _Source(place, checkpoint)
     folder = locate(place, checkpoint, models_folder)
+    if isinstance(checkpoint, LoraFile):
+        return [folder / checkpoint.file]
     names = set(_files(folder))
     return [
         file
@@ -276,6 +286,8 @@ _SCHEDULER = (("scheduler_config.json",),)
 
 
 def _parts(source: _Source, index: Index | None) -> list[_Part]:
+    if isinstance(source.checkpoint, LoraFile):
+        return []
     if index is None:
         if isinstance(source.checkpoint, CaptionModel):
             return [_Part("", _CONFIG + _PROCESSOR + _TOKENIZER, "model")]

@@ -41,6 +41,11 @@ def modules_of(pipeline: Any, group: str) -> list[nn.Module]:
     ]
 
 
+def denoiser_of(pipeline: Any) -> Any:
+    """The network that paints."""
+    return getattr(pipeline, "transformer", None) or pipeline.unet
+
+
 def fit_to(pipeline: Any, plan: Plan) -> None:
     """Make a pipeline save the working memory that its plan saves."""
     if plan.tiled:

@@ -15,6 +15,7 @@ from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import MAX_SEED, AnimateRequest, ImagineRequest, Request
 from pipelines.device import dtype_on
 from pipelines.loading import Loader
+from pipelines.loras import Lora
 from pipelines.media import encode_png
 from pipelines.models import EMBEDS, Embeddings, Models, Question
 from pipelines.placement import TEXT, Precision
@@ -70,6 +71,7 @@ def render(
     request: ImagineRequest, model: ImagineModel, models: Models, context: RunContext
 ) -> tuple[Artifact, ...]:
     """Paint `request.count` pictures. The picture of a seed is the same whatever the count."""
+    lora = models.lora(ModelKey.IMAGINE, request.lora)  # refused before anything is loaded
     seeds = _seeds(request)
     images = paint(
         model,
@@ -79,6 +81,7 @@ def render(
         negative=request.negative,
         size=dimensions(request.aspect, model.size),
         seeds=seeds,
+        lora=lora,
     )
     context.step(Phase.ENCODING)
     return tuple(
@@ -89,10 +92,11 @@ def render(
 def render_together(
     requests: Sequence[ImagineRequest], model: ImagineModel, models: Models, context: RunContext
 ) -> tuple[tuple[Artifact, ...], ...]:
-    """As `render` for each, all of one aspect, in batches as large as there is room for.
+    """As `render` for each, of those that may share, in batches as large as there is room for.
 
     A picture may differ in its last bits from what it would be alone.
     """
+    lora = models.lora(ModelKey.IMAGINE, requests[0].lora)
     wanted = [(request, seed) for request in requests for seed in _seeds(request)]
     told = {
         request: models.answer(
@@ -109,7 +113,7 @@ def render_together(
     batches = [wanted[i : i + most] for i in range(0, len(wanted), most)]
     images: list[Image.Image] = []
     with (
-        models.use(ModelKey.IMAGINE, context, batch=most) as pipeline,
+        models.use(ModelKey.IMAGINE, context, batch=most, lora=lora) as pipeline,
         torch.inference_mode(),
     ):
         steps = Steps(context, Phase.PAINTING, model.steps * len(batches))
@@ -160,6 +164,7 @@ def paint(
     negative: str = "",
     size: tuple[int, int],
     seeds: Sequence[int],
+    lora: Lora | None = None,
 ) -> list[Image.Image]:
     """A picture of `size` (width, height in pixels) for each seed.
 
@@ -173,7 +178,7 @@ def paint(
         _question(model, models.device, prompt, negative),
         lambda: _coming(context, model, models.device),
     )
-    with models.use(ModelKey.IMAGINE, context) as pipeline, torch.inference_mode():
+    with models.use(ModelKey.IMAGINE, context, lora=lora) as pipeline, torch.inference_mode():
         steps = Steps(context, Phase.PAINTING, model.steps * len(seeds))
         return [_paint_one(pipeline, model, told, size, seed, steps) for seed in seeds]
 
@@ -261,6 +266,10 @@ def _artifact(
     facts: dict[str, str | int | float] = {"prompt": request.prompt, "seed": seed}
     if request.negative:
         facts["negative"] = request.negative
+    if request.lora is not None:
+        facts["lora"] = request.lora
+    if model.preset is not None:
+        facts["preset"] = model.preset
     facts |= {"steps": model.steps, "model": model.name}
     return Artifact(
         encode=partial(encode_png, image, facts),

@@ -9,19 +9,21 @@ What the rooms (sketch, imagine, animate) work with.
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 import torch
 
 from pipelines.acceleration import accelerate, attention
+from pipelines.adapting import Adapters
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.checkpoints import weigh
-from pipelines.contract.context import RunContext
+from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import ModelUnavailable
 from pipelines.fitting import divide, fit_to, modules_of, stream
 from pipelines.loading import BUILDING, Loader
+from pipelines.loras import Lora, find
 from pipelines.placement import GIB, PAINTER, Card, Held, Plan, plan_model, unmet
 from pipelines.residency import Residency
 from pipelines.weights import Weights
@@ -77,6 +79,7 @@ class Models:
         self._residency: Residency[_Group] = Residency(
             card.budget, self._sizes, self._shelf, self._working
         )
+        self._adapters = Adapters(loader.device)
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._latest: ModelKey | None = None
         for key in ModelKey:
@@ -99,7 +102,9 @@ class Models:
         key: ModelKey,
         context: RunContext | None = None,
         group: str = PAINTER,
+        *,
         batch: int = 1,
+        lora: Lora | None = None,
     ) -> Iterator[Any]:
         """The pipeline, with the parts of `group` on the card until the block ends.
 
@@ -107,9 +112,30 @@ class Models:
         Reports Phase.LOADING where they were not there. Raises ModelUnavailable.
         """
         self._latest = key
+        context = context or RunContext()
         kernel = attention(self._catalog.acceleration)
-        with self._residency.use(_name(key, group), context, batch) as held, kernel:
+        with (
+            self._residency.use(_name(key, group), context, batch) as held,
+            self._adapted(held.pipeline, context, lora),
+            kernel,
+        ):
             yield held.pipeline
+
+    def _adapted(
+        self, pipeline: Any, context: RunContext, lora: Lora | None
+    ) -> AbstractContextManager[None]:
+        if lora is None:
+            return nullcontext()
+        return self._adapters.beside(
+            pipeline,
+            lora,
+            on_read=lambda: context.step(Phase.LOADING),
+            make_room=self._residency.make_room,
+        )
+
+    def lora(self, key: ModelKey, name: str | None) -> Lora | None:
+        """The LoRA of that name, None without one. Raises BadInput."""
+        return None if name is None else find(self._catalog.loras, key, name)
 
     def most(self, key: ModelKey) -> int:
         """How many pictures the painter of a model has room for at once."""
@@ -212,6 +238,7 @@ class Models:
         """Drop every model."""
         self._residency.clear()
         self._shelf.clear()
+        self._adapters.clear()
         self._answers.clear()
 
 

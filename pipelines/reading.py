@@ -48,7 +48,7 @@ def _read(catalog: Catalog, models_folder: Path | None) -> None:
 
 
 def _free() -> int:
-    return psutil.virtual_memory().available
+    return int(psutil.virtual_memory().available)
 
 
 def _files(catalog: Catalog, models_folder: Path | None) -> Iterator[Path]:

@@ -81,7 +81,7 @@ class Residency(Generic[M]):
         resident = self._bring_in(key, context or RunContext(), batch)
         resident.users += 1
         resident.batch = batch
-        self._make_room(0)
+        self.make_room(0)
         try:
             yield resident.model
         except AtelierError:
@@ -93,7 +93,7 @@ class Residency(Generic[M]):
             resident.users -= 1
             if resident.spoilt and not resident.users and key in self._resident:
                 self._evict(key)
-            self._make_room(0)
+            self.make_room(0)
 
     def resident(self) -> frozenset[str]:
         """Keys of the models on the GPU."""
@@ -129,7 +129,7 @@ class Residency(Generic[M]):
         found = self._resident.pop(key, None)
         if found is None:
             context.step(Phase.LOADING)
-            self._make_room(self._peak(key, batch))
+            self.make_room(self._peak(key, batch))
             model = self._waiting.pop(key) if key in self._waiting else self._mover.load(key)
             self._mover.move_in(
                 key, model
@@ -138,7 +138,7 @@ class Residency(Generic[M]):
         self._resident[key] = found  # now the one used last
         return found
 
-    def _make_room(self, size: int) -> None:
+    def make_room(self, size: int) -> None:
         """Evict idle models, the one used longest ago first, until `size` more bytes fit."""
         for key in [k for k, r in self._resident.items() if not r.users]:
             if self._taken() + size <= self._budget:

@@ -13,16 +13,20 @@ from typing import Any
 import torch
 from PIL import Image, ImageOps
 
+from pipelines.adapting import fuse
 from pipelines.catalog import CaptionModel, Conditioner, ModelKey, SketchModel, Style, fit
+from pipelines.checkpoints import locate, unusable
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest, clean_text
 from pipelines.drawing import Drawing, read_drawing
 from pipelines.loading import Loader
+from pipelines.loras import Lora
 from pipelines.media import encode_png, open_picture
 from pipelines.models import EMBEDS, Embeddings, Models, Question
 from pipelines.placement import PAINTER, TEXT
+from pipelines.presets import PRESETS, Preset
 from pipelines.steps import Steps
 
 
@@ -35,12 +39,13 @@ def render(
     context: RunContext,
 ) -> tuple[Artifact, ...]:
     """One picture of what the drawing shows. Raises BadInput for a blank drawing."""
-    _style(request.style, styles)  # refused before anything is loaded
+    style = _style(request.style, styles)  # refused before anything is loaded
+    lora = models.lora(ModelKey.SKETCH, request.lora or style.lora)
     drawing = read_drawing(open_picture(request.drawing))
     asker = _Asker(captions, model, styles, models, context)
     caption = asker.caption(request, drawing)
     told = asker.prompts(request, caption)
-    with models.use(ModelKey.SKETCH, context) as pipeline:
+    with models.use(ModelKey.SKETCH, context, lora=lora) as pipeline:
         image = paint(
             pipeline,
             model,
@@ -51,7 +56,7 @@ def render(
             seed=request.seed,
         )
     context.step(Phase.ENCODING)
-    return (_artifact(image, request, caption, model),)
+    return (_artifact(image, request, caption, model, lora),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +144,21 @@ def _style(name: str | None, styles: Mapping[str, Style]) -> Style:
 
 
 def _artifact(
-    image: Image.Image, request: SketchRequest, caption: str, model: SketchModel
+    image: Image.Image,
+    request: SketchRequest,
+    caption: str,
+    model: SketchModel,
+    lora: Lora | None,
 ) -> Artifact:
     facts: dict[str, str | int | float] = {"caption": caption}
     if request.prompt:
         facts["prompt"] = request.prompt
     if request.style is not None:
         facts["style"] = request.style
+    if lora is not None:
+        facts["lora"] = lora.name
+    if model.preset is not None:
+        facts["preset"] = model.preset
     if model.conditioner is not None:
         facts["strength"] = request.strength
     facts |= {"seed": request.seed, "steps": model.steps, "model": model.name}
@@ -181,6 +194,15 @@ def load_captioner(model: CaptionModel, loader: Loader) -> Captioner:
 
 def load(model: SketchModel, loader: Loader) -> Any:
     """The SDXL pipeline that a catalogue entry asks for, in RAM."""
+    cls, parts = _parts(model, loader)
+    pipeline = loader.load(cls, ModelKey.SKETCH, model, model.dtype, **parts)
+    if model.preset is not None:
+        _adopt(pipeline, model, PRESETS[model.preset], loader)
+    return pipeline
+
+
+def _parts(model: SketchModel, loader: Loader) -> tuple[Any, dict[str, object]]:
+    """The pipeline's class, and what is given to it beside the checkpoint's own parts."""
     import diffusers
 
     parts: dict[str, object] = {}
@@ -189,26 +211,34 @@ def load(model: SketchModel, loader: Loader) -> Any:
             diffusers.AutoencoderKL, f"{ModelKey.SKETCH}.vae", model.vae, model.dtype
         )
     conditioner = model.conditioner
-    if conditioner is None:
-        return loader.load(
-            diffusers.StableDiffusionXLPipeline,
-            ModelKey.SKETCH,
-            model,
-            model.dtype,
-            add_watermarker=False,
-            **parts,
-        )
     place = f"{ModelKey.SKETCH}.conditioner"
+    if conditioner is None:
+        return diffusers.StableDiffusionXLPipeline, {**parts, "add_watermarker": False}
     if conditioner.type == "t2i-adapter":
         parts["adapter"] = loader.load(diffusers.T2IAdapter, place, conditioner, model.dtype)
-        pipeline = diffusers.StableDiffusionXLAdapterPipeline
-    else:
-        parts["controlnet"] = loader.load(
-            diffusers.ControlNetModel, place, conditioner, model.dtype
+        return diffusers.StableDiffusionXLAdapterPipeline, parts
+    parts["controlnet"] = loader.load(diffusers.ControlNetModel, place, conditioner, model.dtype)
+    return diffusers.StableDiffusionXLControlNetPipeline, {**parts, "add_watermarker": False}
+
+
+def _adopt(pipeline: Any, model: SketchModel, preset: Preset, loader: Loader) -> None:
+    """Give a pipeline the sampler and the LoRA of a preset."""
+    import diffusers
+
+    if preset.sampler is not None:
+        sampler = getattr(diffusers, preset.sampler)
+        pipeline.scheduler = sampler.from_config(pipeline.scheduler.config, **preset.sampling)
+    if (lora := model.preset_lora) is not None:
+        place = f"{ModelKey.SKETCH}.preset_lora"
+        fuse(
+            pipeline,
+            locate(place, lora, loader.models_folder) / lora.file,
+            lambda why: unusable(
+                place,
+                lora,
+                f"holds {lora.file}, which {why}. Delete it and run `python -m bot fetch`.",
+            ),
         )
-        parts["add_watermarker"] = False
-        pipeline = diffusers.StableDiffusionXLControlNetPipeline
-    return loader.load(pipeline, ModelKey.SKETCH, model, model.dtype, **parts)
 
 
 # --- caption ------------------------------------------------------------------------------------

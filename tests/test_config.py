@@ -49,6 +49,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
             discord.token_file = "secret/token"
             storage.folder = "~/atelier"
             gpu.models_folder = "/models"
+            models.loras = "my/loras"
             models.imagine.source = "./weights/sd3"
             models.sketch.source = "owner/name"
             models.sketch.vae.source = "../vae"
@@ -58,6 +59,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert config.discord.token_file == tmp_path / "secret/token"
     assert config.storage.folder == Path("/home/somebody/atelier")
     assert config.gpu.models_folder == Path("/models")
+    assert config.models.loras == tmp_path / "my/loras"
     assert config.models.imagine is not None
     assert config.models.imagine.source == str(tmp_path / "weights/sd3")
     assert config.models.sketch is not None
@@ -119,6 +121,32 @@ def test_what_is_not_utf8(tmp_path: Path) -> None:
             'models.styles.ink = {frame = "ink"}',
             "models.styles.ink.frame: is 'ink'; use a text that holds {prompt} once",
         ),
+        (
+            'models.styles.ink = {lora = "sketch/ink"}',
+            "models.styles.ink.lora: is 'sketch/ink'; use the name of a file in models.loras, "
+            "without its folder and its ending",
+        ),
+        (
+            'models.sketch = {source = "a/b", preset = "turbo"}',
+            "models.sketch.preset: is 'turbo'; use 'lightning-4', 'lightning-8' or 'hyper-8'",
+        ),
+        (
+            'models.imagine = {source = "a/b", preset = "hyper-8"}',
+            "models.imagine.preset: is 'hyper-8'; use 'turbo'",
+        ),
+        (
+            'models.imagine = {source = "a/b", preset = "turbo"}',
+            "models.imagine: the preset 'turbo' is stabilityai/stable-diffusion-3.5-large-turbo, "
+            "not a/b; delete one of preset and source",
+        ),
+        (
+            'models.sketch = {source = "a", preset_lora = {source = "b", file = "c.safetensors"}}',
+            "models.sketch: preset_lora is for a preset; add one, or delete it",
+        ),
+        (
+            'models.sketch = {source = "a/b", preset = "hyper-8", preset_lora = {file = "e.bin"}}',
+            "models.sketch.preset_lora.file: is 'e.bin'; use a file's name, in .safetensors",
+        ),
         ("models.sketch.steps = 20", "models.sketch.source: this key is required; add it"),
         ("gpu = 3", "gpu: must be a table, written as [gpu], not 3"),
         (
@@ -141,6 +169,37 @@ def test_every_mistake_is_said_with_its_key_and_remedy(
     tmp_path: Path, text: str, said: str
 ) -> None:
     assert problem(tmp_path, text) == (said if said.endswith("?") else f"{said}.")
+
+
+def test_a_preset_decides_what_is_not_given(tmp_path: Path) -> None:
+    models = load_config(
+        written(
+            tmp_path,
+            """
+            [models.sketch]
+            source = "owner/sdxl"
+            preset = "hyper-8"
+            guidance = 7.0
+            preset_lora.source = "./loras"
+            [models.imagine]
+            preset = "turbo"
+            """,
+        )
+    ).models
+    assert models.sketch is not None
+    assert (models.sketch.steps, models.sketch.guidance) == (8, 7.0)
+    assert models.sketch.preset_lora is not None
+    assert models.sketch.preset_lora.source == str(tmp_path / "loras")
+    assert models.sketch.preset_lora.file == "Hyper-SDXL-8steps-CFG-lora.safetensors"
+    assert models.imagine is not None
+    assert models.imagine.source == "stabilityai/stable-diffusion-3.5-large-turbo"
+    assert models.imagine.gated
+    assert (models.imagine.steps, models.imagine.guidance) == (4, 0.0)
+    assert [place for place, _ in models.checkpoints()] == [
+        "sketch",
+        "sketch.preset_lora",
+        "imagine",
+    ]
 
 
 def test_all_mistakes_are_said_at_once(tmp_path: Path) -> None:

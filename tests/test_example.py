@@ -13,6 +13,7 @@ from pipelines.catalog import (
     Acceleration,
     AnimateModel,
     CaptionModel,
+    Catalog,
     Conditioner,
     ImagineModel,
     SketchModel,
@@ -20,13 +21,24 @@ from pipelines.catalog import (
 )
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
-EXPLAINED_ABOVE = {"source", "revision", "variant", "gated", "vae", "conditioner"}
+EXPLAINED_ABOVE = {
+    "source",
+    "revision",
+    "variant",
+    "gated",
+    "vae",
+    "conditioner",
+    "lora",
+    "preset",
+    "preset_lora",
+}
 TABLES: dict[str, type[BaseModel]] = {
     **{
         name: field.annotation
         for name, field in Config.model_fields.items()
         if isinstance(field.annotation, type) and name != "models"
     },
+    "models": Catalog,
     "models.caption": CaptionModel,
     "models.sketch": SketchModel,
     "models.sketch.conditioner": Conditioner,

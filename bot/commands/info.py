@@ -17,6 +17,8 @@ FACTS = {
     "negative": "Without",
     "caption": "Caption",
     "style": "Style",
+    "lora": "LoRA",
+    "preset": "Preset",
     "strength": "Strength",
     "motion": "Motion",
     "seed": "Seed",

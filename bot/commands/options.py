@@ -1,10 +1,43 @@
 """Options that more than one command has."""
 
+import asyncio
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import discord
 from discord import app_commands
 
+from pipelines import loras
+from pipelines.catalog import ModelKey
 from pipelines.contract.requests import MAX_PROMPT, MAX_SEED
 
 Prompt = app_commands.Range[str, 1, MAX_PROMPT]
 Seed = app_commands.Range[int, 0, MAX_SEED]
+Choices = list[app_commands.Choice[str]]
 
 SEED_HELP = "The same number and words give the same result again. Left out: a new one every time."
+LORA_HELP = "A style that was taught to the model, by its name"
+MAX_CHOICES = 25  # that Discord shows
+
+
+def fitting(names: Iterable[str], typed: str) -> Choices:
+    """Of `names`, those that hold what was typed so far."""
+    found = [name for name in names if typed.casefold() in name.casefold()]
+    return [app_commands.Choice(name=name, value=name) for name in found[:MAX_CHOICES]]
+
+
+def complete_lora(
+    command: app_commands.Command[Any, ..., None], folder: Path | None, key: ModelKey
+) -> None:
+    """Have the option `lora` of a command offer what is in its model's folder now."""
+
+    @command.autocomplete("lora")
+    async def complete(interaction: discord.Interaction, typed: str) -> Choices:
+        return fitting(await asyncio.to_thread(loras.names, folder, key), typed)
+
+
+async def check_lora(folder: Path | None, key: ModelKey, name: str | None) -> None:
+    """Raise BadInput for a LoRA that is not there."""
+    if name is not None:
+        await asyncio.to_thread(loras.find, folder, key, name)

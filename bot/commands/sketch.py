@@ -8,16 +8,25 @@ import discord
 from discord import app_commands
 
 from bot.commands.intake import Intake
-from bot.commands.options import SEED_HELP, Prompt, Seed
-from pipelines.catalog import Style
+from bot.commands.options import (
+    LORA_HELP,
+    MAX_CHOICES,
+    SEED_HELP,
+    Choices,
+    Prompt,
+    Seed,
+    check_lora,
+    complete_lora,
+    fitting,
+)
+from pipelines.catalog import Catalog, ModelKey, Style
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest, seed_or_new
 
-MAX_CHOICES = 25  # that Discord shows
 
-
-def sketch(intake: Intake, styles: Mapping[str, Style]) -> app_commands.Command[Any, ..., None]:
-    """The command, offering `styles`."""
+def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., None]:
+    """The command, offering the styles and the LoRAs of `catalog`."""
+    styles = catalog.styles
 
     @app_commands.command(name="sketch", description="Turn a drawing into a picture")
     @app_commands.guild_only()
@@ -26,6 +35,7 @@ def sketch(intake: Intake, styles: Mapping[str, Style]) -> app_commands.Command[
         prompt="What it should become, in your words. Left out: what the bot sees in it",
         style="A look for the picture",
         strength="How firmly the lines are kept, from 0 (free) to 100 (held). Usually 70",
+        lora=LORA_HELP,
         seed=SEED_HELP,
     )
     async def command(
@@ -34,26 +44,27 @@ def sketch(intake: Intake, styles: Mapping[str, Style]) -> app_commands.Command[
         prompt: Prompt = "",
         style: str | None = None,
         strength: app_commands.Range[int, 0, 100] = 70,
+        lora: str | None = None,
         seed: Seed | None = None,
     ) -> None:
         if style is not None and style not in styles:
             raise BadInput(f"There is no style “{style[:60]}”. {_known(styles)}")
+        await check_lora(catalog.loras, ModelKey.SKETCH, lora)
         request = SketchRequest(
             drawing=Path(drawing.filename),
             prompt=prompt,
             style=style,
             strength=strength,
+            lora=lora,
             seed=seed_or_new(seed),
         )
         await intake.submit(interaction, request, drawing=drawing)
 
     @command.autocomplete("style")
-    async def complete(
-        interaction: discord.Interaction, typed: str
-    ) -> list[app_commands.Choice[str]]:
-        fitting = [name for name in styles if typed.casefold() in name.casefold()]
-        return [app_commands.Choice(name=name, value=name) for name in fitting[:MAX_CHOICES]]
+    async def complete(interaction: discord.Interaction, typed: str) -> Choices:
+        return fitting(styles, typed)
 
+    complete_lora(command, catalog.loras, ModelKey.SKETCH)
     return command
 
 

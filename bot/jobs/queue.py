@@ -18,6 +18,7 @@ from bot.jobs.limits import Limits
 from bot.jobs.policy import Models, Policy
 from bot.jobs.store import Store
 from bot.tasks import Tasks
+from bot.words import WordRules
 from pipelines.catalog import Catalog
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.requests import Request, may_share, pictures
@@ -55,6 +56,7 @@ class JobQueue:
         events: Events,
         limits: Limits,
         *,
+        words: WordRules | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -62,6 +64,7 @@ class JobQueue:
         self._catalog = catalog
         self._events = events
         self._limits = limits
+        self._words = words or WordRules()
         self._now = now
         self._costs = Costs(catalog)
         self._runs: dict[str, Run] = {}
@@ -83,7 +86,8 @@ class JobQueue:
     ) -> Job:
         """Queue a request. The job is durable when this returns.
 
-        Raises BadInput where no model for it is set up, QueueFull, StorageFailed.
+        Raises BadInput where no model for it is set up, Refused for its words, QueueFull,
+        StorageFailed.
         """
         job = Job(
             id=job_id or new_job_id(),
@@ -97,6 +101,7 @@ class JobQueue:
         )
         try:
             self._check_models(request)
+            self._words.check(request)
             await self._store.enqueue(job, self._limits)
         except asyncio.CancelledError:
             self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")

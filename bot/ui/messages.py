@@ -1,6 +1,6 @@
 """The messages that a job has in the channel, from waiting to its end."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import discord
 from discord import ui
@@ -115,8 +115,10 @@ def _details(job: Job) -> list[str]:
     match request:
         case SketchRequest():
             details += [plain(request.style, 60)] if request.style else []
+            details += _looks(job, request)
             details.append(f"strength {request.strength}")
         case ImagineRequest():
+            details += _looks(job, request)
             details.append(str(request.aspect))
         case AnimateRequest():
             details.append(f"motion {request.motion}")
@@ -124,6 +126,13 @@ def _details(job: Job) -> list[str]:
     if job.status is Status.RENDERED or job.status is Status.DELIVERED:
         details.append(seconds(job.gpu_seconds))
     return [*details, f"for <@{job.owner}>"]
+
+
+def _looks(job: Job, request: SketchRequest | ImagineRequest) -> list[str]:
+    """The LoRA, which may be the style's, and the preset, as far as they are known."""
+    facts = _facts(job)
+    looks = (facts.get("lora", request.lora), facts.get("preset"))
+    return [plain(str(look), 60) for look in looks if look]
 
 
 def _seeds(seed: int, count: int) -> str:
@@ -134,5 +143,8 @@ def _seeds(seed: int, count: int) -> str:
 
 def _caption(job: Job) -> str:
     """What the captioner saw in the drawing, if that is known."""
-    facts = job.artifacts[0].facts if job.artifacts else {}
-    return clean_text(str(facts.get("caption", ""))[:MAX_PROMPT])
+    return clean_text(str(_facts(job).get("caption", ""))[:MAX_PROMPT])
+
+
+def _facts(job: Job) -> Mapping[str, str | int | float]:
+    return job.artifacts[0].facts if job.artifacts else {}

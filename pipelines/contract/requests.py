@@ -13,6 +13,7 @@ from pipelines.contract.errors import BadInput
 MAX_PROMPT = 1000
 MAX_SEED = 2**32 - 1
 MAX_COUNT = 4
+MAX_NAME = 100  # characters: Discord's limit for a choice
 MOTION = range(1, 256)  # SVD's motion_bucket_id
 STRENGTH = range(0, 101)
 
@@ -69,6 +70,11 @@ def _clean(request: object, field: str, what: str) -> None:
     object.__setattr__(request, field, clean_text(getattr(request, field), what))
 
 
+def _check_lora(name: str | None) -> None:
+    if name is not None and not (0 < len(name) <= MAX_NAME and not {"/", "\\"} & set(name)):
+        raise BadInput("A LoRA is chosen by its name alone: please pick one that is offered.")
+
+
 def _within(value: int, allowed: range, what: str) -> None:
     if value not in allowed:
         raise BadInput(f"The {what} must be between {allowed[0]} and {allowed[-1]}, not {value}.")
@@ -79,7 +85,8 @@ class SketchRequest:
     """Paint `drawing`. BLIP's caption, `prompt` and `style` together say what it shows.
 
     `drawing` is an image file that `pipelines.media.vet` accepted; `strength` is how firmly its
-    lines steer the picture, 0 (free) to 100 (held).
+    lines steer the picture, 0 (free) to 100 (held). `lora` is named as in `pipelines.loras`; it
+    takes the place of the style's own.
     """
 
     kind: ClassVar[Kind] = Kind.SKETCH
@@ -87,23 +94,29 @@ class SketchRequest:
     prompt: str = ""
     style: str | None = None
     strength: int = 70
+    lora: str | None = None
     seed: int
 
     def __post_init__(self) -> None:
         _clean(self, "prompt", "prompt")
         _within(self.strength, STRENGTH, "strength")
+        _check_lora(self.lora)
         _within(self.seed, range(MAX_SEED + 1), "seed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagineRequest:
-    """Paint `prompt`, `count` times: picture i has the seed `seed + i`."""
+    """Paint `prompt`, `count` times: picture i has the seed `seed + i`.
+
+    `lora` is named as in `pipelines.loras`.
+    """
 
     kind: ClassVar[Kind] = Kind.IMAGINE
     prompt: str
     negative: str = ""
     aspect: Aspect = Aspect.SQUARE
     count: int = 1
+    lora: str | None = None
     seed: int
 
     def __post_init__(self) -> None:
@@ -112,6 +125,7 @@ class ImagineRequest:
         if not self.prompt:
             raise BadInput("Please say what to paint: the prompt is empty.")
         _within(self.count, range(1, MAX_COUNT + 1), "count")
+        _check_lora(self.lora)
         _within(self.seed, range(MAX_SEED + 1), "seed")
 
 

@@ -13,15 +13,17 @@ from bot.doctor import (
     check_device,
     check_devices,
     check_encoder,
+    check_loras,
     check_models,
     check_plans,
+    check_presets,
     check_servers,
     check_storage,
     examine,
     plans_on,
 )
 from bot.fetch import Hub
-from pipelines.catalog import AnimateModel, CaptionModel, Catalog, ImagineModel, SketchModel
+from pipelines.catalog import AnimateModel, CaptionModel, Catalog, ImagineModel, SketchModel, Style
 from pipelines.placement import GIB, Card
 from tests.cli.command import command
 from tests.cli.hub import Repository, captioner, hub_of, painter
@@ -105,6 +107,38 @@ def test_a_machine_with_cuda() -> None:
         assert finding.level is Level.FINE
         assert "GiB" in finding.text
     assert check_device("cuda:63").level is Level.PROBLEM
+
+
+def test_the_loras_and_what_lies_beside_them(tmp_path: Path) -> None:
+    styles = {"inky": Style(lora="ink"), "faded": Style(lora="gone")}
+    catalog = Catalog(loras=tmp_path, styles=styles)
+    (tmp_path / "sketch").mkdir()
+    for name in ("gold.safetensors", "ink.safetensors", "old.pt"):
+        (tmp_path / "sketch" / name).touch()
+    offered, beside, none, gone = check_loras(catalog)
+    assert offered == Finding(Level.FINE, "sketch loras", f"2 in {tmp_path}/sketch: gold, ink")
+    assert beside.level is none.level is Level.WARNING
+    assert beside.text.startswith(f"old.pt in {tmp_path}/sketch: not offered")
+    assert (none.subject, gone.subject) == ("imagine loras", "style faded")
+    assert gone.level is Level.PROBLEM
+    assert "no LoRA 'gone'; correct models.styles.faded.lora" in gone.text
+    assert list(check_loras(Catalog())) == []
+
+
+def test_presets_are_said(tmp_path: Path) -> None:
+    catalog = Catalog.model_validate(
+        {
+            "sketch": {"source": "acme/sdxl", "preset": "hyper-8", "steps": 6},
+            "imagine": {"preset": "turbo"},
+        }
+    )
+    hyper, turbo = check_presets(catalog)
+    assert (hyper.level, hyper.subject) == (Level.WARNING, "sketch preset")
+    assert hyper.text.startswith("hyper-8: 6 steps, guidance 5; pictures differ")
+    assert hyper.text.endswith("it was made for 8 steps")
+    assert turbo.level is Level.FINE
+    assert turbo.text.startswith("turbo: 4 steps, no guidance, and so without negative prompts;")
+    assert list(check_presets(Catalog(sketch=SketchModel(source="acme/sdxl")))) == []
 
 
 def test_videos_can_be_made_here() -> None:

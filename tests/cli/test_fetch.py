@@ -63,6 +63,33 @@ def test_of_a_pipeline_the_wanted_variant(tmp_path: Path) -> None:
     ]
 
 
+def test_of_a_preset_its_one_file(tmp_path: Path) -> None:
+    sketch = SketchModel.model_validate(
+        {"source": "acme/sdxl", "preset": "lightning-4", "preset_lora": {"source": "acme/fast"}}
+    )
+    file = "sdxl_lightning_4step_lora.safetensors"
+    fast = {file: b"small", "sdxl_lightning_8step_lora.safetensors": b"other", "config.json": b"{}"}
+    with hub_of(sdxl=Repository(painter()), fast=Repository(fast)) as hub:
+        for _ in range(2):
+            errors = fetch(Catalog(sketch=sketch), tmp_path, Console(file=io.StringIO()), hub.url)
+            assert errors == []
+        assert [name for name in hub.downloads() if name in fast] == [file]
+    assert sketch.preset_lora is not None
+    folder = locate("sketch.preset_lora", sketch.preset_lora, tmp_path)
+    assert [path.name for path in folder.iterdir()] == [file]
+
+
+def test_a_preset_whose_file_is_not_there(tmp_path: Path) -> None:
+    sketch = SketchModel.model_validate(
+        {"source": "acme/sdxl", "preset": "lightning-4", "preset_lora": {"source": "acme/fast"}}
+    )
+    with hub_of(sdxl=Repository(painter()), fast=Repository({"config.json": b"{}"})) as hub:
+        errors = fetch(Catalog(sketch=sketch), tmp_path, Console(file=io.StringIO()), hub.url)
+    sentence = only_error(errors).sentence
+    assert "acme/fast has no file sdxl_lightning_4step_lora.safetensors." in sentence
+    assert "Correct models.sketch.preset_lora.file." in sentence
+
+
 def test_what_is_here_is_not_asked_for_again(tmp_path: Path) -> None:
     with hub_of(blip=Repository(captioner())) as hub:
         fetched(hub, tmp_path)

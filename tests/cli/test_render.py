@@ -19,6 +19,7 @@ from bot.cli import cli
 from bot.render import output_file
 from pipelines.contract.requests import Kind
 from tests.cli.command import command, python, surroundings
+from tests.pipelines.adapters import imagine_lora
 from tests.pipelines.sheets import heart, inked, photographed
 
 CONFIG = """
@@ -90,6 +91,14 @@ def test_sketch_as_webp(here: Path) -> None:
     with Image.open(here / "s.webp") as picture:
         assert picture.format == "WEBP"
         assert picture.size == (256, 256)
+
+
+def test_imagine_with_a_lora(here: Path, models: Path) -> None:
+    config = here / "config.toml"
+    config.write_text(f'models.loras = "loras"\n{config.read_text()}')
+    imagine_lora(models, here / "loras" / "imagine" / "gold.safetensors")
+    said = facts(rendered("imagine", "a red star", "--lora", "gold"))
+    assert said["lora"] == "gold"
 
 
 def test_animate_a_picture(here: Path) -> None:

@@ -14,7 +14,7 @@ from bot.ui import progress
 from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, SketchRequest
 from pipelines.media import open_picture
 from tests.loopback.runner import paint
-from tests.ui.channel import Channel, Shown, drawing
+from tests.ui.channel import Channel, Shown, drawing, whispered
 from tests.ui.fixtures import Ends, Moods
 
 
@@ -139,6 +139,38 @@ async def test_styles_are_completed_while_they_are_typed(
     assert [c["name"] for c in all_of_them] == ["watercolour", "oil painting", "pixel art"]
     some = await ada.autocomplete(channel.handle, "sketch", "style", "OIL")
     assert [c["value"] for c in some] == ["oil painting"]
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [("sketch", {"drawing": ("house.png", drawing())}), ("imagine", {"prompt": "a house"})],
+)
+async def test_loras_are_those_that_are_in_the_folder_now(
+    app: App,
+    channel: Channel,
+    ada: MemberActor,
+    studio: Moods,
+    ends: Ends,
+    command: str,
+    options: dict[str, object],
+) -> None:
+    assert await ada.autocomplete(channel.handle, command, "lora", "") == []
+    assert app.config.models.loras is not None
+    folder = app.config.models.loras / command
+    folder.mkdir(parents=True)
+    for name in ("woodcut.safetensors", "Gold leaf.safetensors", "pickle.bin"):
+        (folder / name).touch()
+    offered = await ada.autocomplete(channel.handle, command, "lora", "")
+    assert [c["value"] for c in offered] == ["Gold leaf", "woodcut"]
+    await ada.slash(channel.handle, command, lora="Gold leaf", seed=7, **options)
+    await ends.next()
+    [request] = studio.runs
+    assert getattr(request, "lora", None) == "Gold leaf"
+    [message] = channel.shown()
+    assert f"`/{command}` · Gold leaf · " in message.text
+    result = await ada.slash(channel.handle, command, lora="pickle", **options)
+    assert "Choose one of: Gold leaf, woodcut." in whispered(result)
+    assert len(studio.runs) == 1
 
 
 async def test_the_member_watches_it_come_into_being(

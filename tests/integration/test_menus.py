@@ -10,7 +10,7 @@ from pipelines.contract.requests import AnimateRequest, SketchRequest
 from pipelines.media import encode_png
 from tests.integration.apps import Heard
 from tests.integration.shown import end_of, jobs_of
-from tests.loopback import LoopbackDiscord, Member, Upload
+from tests.loopback import Interaction, LoopbackDiscord, Member, Upload
 
 PICTURE = Image.effect_noise((96, 64), 80).convert("RGB")
 PHOTO = Upload("photo.png", encode_png(PICTURE, {"prompt": "a harbour"}))
@@ -63,7 +63,11 @@ async def test_the_settings_of_a_result_and_of_a_file(
     await heard.of(JobTold)
     for shown, prompt in ((message, "a lighthouse"), (ada.post(PHOTO), "a harbour")):
         used = await ada.menu("Show settings", shown)
-        await server.wait_for(lambda used=used: used.said)
+
+        def said(used: Interaction = used) -> str:
+            return used.said
+
+        await server.wait_for(said)
         assert f"**Prompt** {prompt}" in used.said
         assert used.original is not None and used.original.ephemeral
 

@@ -25,6 +25,7 @@ ELSEWHERE = Path("/moved/files")
 
 names = st.text(string.ascii_lowercase, min_size=1).map(lambda name: FOLDER / f"{name}.png")
 prompts = st.text(max_size=50)
+loras = st.none() | st.text(string.ascii_letters, min_size=1, max_size=9)
 seeds = st.integers(0, MAX_SEED)
 requests: st.SearchStrategy[Request] = st.one_of(
     st.builds(
@@ -33,6 +34,7 @@ requests: st.SearchStrategy[Request] = st.one_of(
         prompt=prompts,
         style=st.none() | st.text(max_size=9),
         strength=st.integers(0, 100),
+        lora=loras,
         seed=seeds,
     ),
     st.builds(
@@ -41,6 +43,7 @@ requests: st.SearchStrategy[Request] = st.one_of(
         negative=prompts,
         aspect=st.sampled_from(Aspect),
         count=st.integers(1, 4),
+        lora=loras,
         seed=seeds,
     ),
     st.builds(AnimateRequest, image=names, motion=st.integers(1, 255), seed=seeds),
@@ -71,6 +74,11 @@ def test_the_files_of_every_kind_are_known() -> None:
     assert path_fields(SketchRequest) == ("drawing",)
     assert path_fields(AnimateRequest) == ("image",)
     assert path_fields(ImagineRequest) == ()
+
+
+def test_a_request_from_before_there_were_loras() -> None:
+    request = decode_request("imagine", '{"prompt": "a fox", "seed": 1}', FOLDER)
+    assert request == ImagineRequest(prompt="a fox", seed=1)
 
 
 def test_a_stored_request_is_held_to_the_rules() -> None:

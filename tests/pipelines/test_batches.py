@@ -1,6 +1,7 @@
 """Pictures that are denoised together are those that they are alone, in as many calls as one."""
 
 import io
+from dataclasses import replace
 from itertools import count
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Progress, RunContext
-from pipelines.contract.requests import Aspect, ImagineRequest
+from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, may_share
 from pipelines.placement import GIB
 from pipelines.runner import Runner
 
@@ -83,3 +84,10 @@ def test_other_shapes_are_painted_one_by_one(
     wide = ImagineRequest(prompt="a red star", seed=1, aspect=Aspect.WIDE)
     one = calls(runner, REQUESTS[:1], monkeypatch)
     assert calls(runner, [REQUESTS[0], wide], monkeypatch) == 2 * one
+
+
+def test_what_may_share_is_alike_but_for_words_and_seeds() -> None:
+    assert may_share(REQUESTS)
+    assert not may_share([*REQUESTS, replace(REQUESTS[0], aspect=Aspect.WIDE)])
+    assert not may_share([*REQUESTS, replace(REQUESTS[0], lora="ink")])
+    assert not may_share([AnimateRequest(prompt="a red star", seed=1)] * 2)

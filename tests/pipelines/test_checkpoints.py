@@ -293,7 +293,15 @@ def test_of_a_single_model_its_settings_and_one_file_of_weights(
 
 
 def test_what_the_bot_imports_of_the_pipelines_brings_no_torch() -> None:
-    modules = ("catalog", "checkpoints", "contract.runner", "media", "drawing", "placement")
+    modules = (
+        "catalog",
+        "checkpoints",
+        "contract.runner",
+        "media",
+        "drawing",
+        "loras",
+        "placement",
+    )
     imports = "; ".join(f"import pipelines.{module}" for module in modules)
     code = f"import sys; {imports}; sys.exit(', '.join({HEAVY} & set(sys.modules)) or 0)"
     run = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)

@@ -77,7 +77,8 @@ def studio() -> Moods:
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     config = light_config(tmp_path, LimitsConfig(waiting_per_member=3, upload_mib=1.0))
-    return config.model_copy(update={"models": config.models.model_copy(update={"styles": STYLES})})
+    offered = {"styles": STYLES, "loras": tmp_path / "loras"}
+    return config.model_copy(update={"models": config.models.model_copy(update=offered)})
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from bot.ui.buttons import Action, JobButton
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
+    MAX_NAME,
     MAX_PROMPT,
     MAX_SEED,
     AnimateRequest,
@@ -22,6 +23,7 @@ from pipelines.contract.requests import (
 
 ADA = 100000000000000001
 WORST = "\\" * MAX_PROMPT  # every character is escaped
+LONGEST = "*" * MAX_NAME
 DRAWING = Path("drawing.png")
 
 
@@ -85,6 +87,19 @@ def test_every_phase_has_words() -> None:
     assert set(messages.PHASES) == set(Phase)
 
 
+def test_the_looks_are_told_as_far_as_they_are_known() -> None:
+    styled = SketchRequest(drawing=DRAWING, style="inky", seed=7)
+    chosen = SketchRequest(drawing=DRAWING, lora="_gold_", seed=7)
+    for request, facts, shown in (
+        (chosen, {}, r"`/sketch` · \_gold\_ · strength 70"),
+        (styled, {}, "`/sketch` · inky · strength 70"),
+        (styled, {"lora": "ink"}, "`/sketch` · inky · ink · strength 70"),
+        (LIGHTHOUSE, {"preset": "turbo"}, "`/imagine` · turbo · 1:1"),
+    ):
+        done = job(request, status=Status.RENDERED, artifacts=(artifact(**facts),), gpu_seconds=1.0)
+        assert f"-# {shown} · seed 7" in text(messages.finished(done, ["a.png"]))
+
+
 def test_seeds_start_again_after_the_last() -> None:
     request = ImagineRequest(prompt="a lighthouse", seed=MAX_SEED, count=2)
     assert f"seeds {MAX_SEED}–0 ·" in text(messages.waiting(job(request), 1))
@@ -108,8 +123,8 @@ def test_the_reason_of_a_failure_formats_nothing() -> None:
 
 def _worst_cases() -> list[ui.LayoutView]:
     requests: list[Request] = [
-        SketchRequest(drawing=DRAWING, prompt=WORST, style=WORST, seed=MAX_SEED),
-        ImagineRequest(prompt=WORST, negative=WORST, count=4, seed=MAX_SEED),
+        SketchRequest(drawing=DRAWING, prompt=WORST, style=WORST, lora=LONGEST, seed=MAX_SEED),
+        ImagineRequest(prompt=WORST, negative=WORST, count=4, lora=LONGEST, seed=MAX_SEED),
         AnimateRequest(prompt=WORST, seed=MAX_SEED),
     ]
     views = []

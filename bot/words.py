@@ -1,0 +1,91 @@
+"""Words that an owner does not want in prompts, found also where they are spelt to be missed.
+
+Pure. Compared is what a reader sees: without case, accents and marks, look-alikes of other
+alphabets and figures as the letters that they stand for, letters drawn out or set apart. A rule
+matches whole words, so that a forbidden word inside of a harmless one is let through; it may end in
+`*` for all words that begin so, and be several words.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from bot.errors import Refused
+from pipelines.contract.requests import Request
+
+_LOOKALIKES = str.maketrans(
+    {
+        # Cyrillic
+        **dict(zip("абвгеєзікмнорстухуѕјԁһԛԝ", "abbreezikmhopctyxysjdhqw", strict=True)),
+        # Greek
+        **dict(zip("αβγδεζηικνορτυχω", "abydezniknoptuxw", strict=True)),
+        # figures and signs
+        **dict(zip("0134578@$€£!|+", "oieastbaseliit", strict=True)),
+        "ø": "o",
+        "ł": "l",
+        "ı": "i",
+        "đ": "d",
+    }
+)
+_SIGNS = "@$€£!|+"
+_WORD = re.compile(rf"[\w{re.escape(_SIGNS)}]+")
+_APART = re.compile(r"\b\w(?: \w\b){2,}")  # f o x
+_INSIDE = re.compile(rf"[^\w\s{re.escape(_SIGNS)}]|_")  # f.ox, f_ox, f*ox
+_UNSPACED = re.compile("[\u2e80-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")  # scripts without spaces
+
+
+class WordRules:
+    """Refuses requests whose words match one of `rules`."""
+
+    def __init__(self, rules: Iterable[str] = ()) -> None:
+        cleaned = (rule.strip() for rule in rules)
+        self._rules = [(rule, _pattern(rule)) for rule in cleaned if _plain(rule)]
+
+    def check(self, request: Request) -> None:
+        """Raise Refused, naming the rule, where the prompts of a request break one."""
+        for words in (request.prompt, getattr(request, "negative", "")):
+            if (rule := self.broken(words)) is not None:
+                raise Refused(
+                    f"“{rule.rstrip('*')}” is not allowed in prompts here. Please say it without."
+                )
+
+    def broken(self, text: str) -> str | None:
+        """The first rule that a text breaks, else None."""
+        readings = set(_readings(text)) if self._rules else ()
+        for rule, pattern in self._rules:
+            if any(pattern.search(reading) for reading in readings):
+                return rule
+        return None
+
+
+def _pattern(rule: str) -> re.Pattern[str]:
+    """What finds a rule in a reading. A letter that is drawn out is still that letter."""
+    letters = _plain(rule.rstrip("*"))
+    drawn_out = "".join(
+        r"\s+" if run[0] == " " else f"{re.escape(run[0])}{{{len(run)},}}"
+        for run in (match[0] for match in re.finditer(r"(.)\1*", letters))
+    )
+    if _UNSPACED.search(letters):
+        return re.compile(drawn_out)
+    end = "" if rule.endswith("*") else r"(?!\w)"
+    return re.compile(rf"(?<!\w){drawn_out}{end}")
+
+
+def _readings(text: str) -> Iterator[str]:
+    """A text as somebody may read it: as it is, what is set apart joined, marks inside removed."""
+    plain = _plain(text)
+    yield plain
+    yield _APART.sub(lambda match: match[0].replace(" ", ""), plain)
+    yield _plain(_INSIDE.sub("", text))
+
+
+def _plain(text: str) -> str:
+    """The letters of a text, its words parted by single spaces."""
+    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    bare = "".join(c for c in decomposed if unicodedata.category(c) not in ("Mn", "Cf"))
+    return " ".join(_as_letters(word) for word in _WORD.findall(bare.replace("_", " ")))
+
+
+def _as_letters(word: str) -> str:
+    """A word with its look-alikes as letters; a number stays one."""
+    return word if word.isdigit() else word.strip("!|+").translate(_LOOKALIKES)

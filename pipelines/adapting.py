@@ -1,0 +1,211 @@
+"""LoRAs beside a denoiser: what one adds is added to what each layer gives, while a run lasts.
+
+    with adapters.beside(pipeline, lora):
+        ...
+
+The network is not touched. Its weights stay where residency, streaming and quantisation keep them,
+and without the LoRA it computes what it did before, to the last bit. Only the denoiser is adapted:
+what a file holds for text encoders is left aside.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from pipelines.contract.errors import ModelUnavailable
+from pipelines.fitting import denoiser_of
+from pipelines.loras import Lora
+from pipelines.weights import Weights
+
+REMEMBERED = 4  # adapters in RAM: mostly 20 to 400 MB each
+_NAME = "lora"  # by which peft is to call it
+_STRANGE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError)
+"""What diffusers and peft raise when a file is for another model, or is no LoRA."""
+
+
+Complain = Callable[[str], ModelUnavailable]
+"""The error of a file, given what is wrong with it as the end of a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a LoRA adds to what one layer, linear or a convolution, makes of its input."""
+
+    down: nn.Linear | nn.Conv2d
+    up: nn.Linear | nn.Conv2d
+    scale: float
+
+    def __call__(self, layer: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        """A forward hook of the layer."""
+        added: Tensor = self.up(self.down(given[0].to(self.down.weight.dtype)))
+        return (output + added * self.scale).to(output.dtype)
+
+    def of_weights(self) -> Tensor:
+        """The same as a change of the layer's weights, in float32."""
+        up, down = (module.weight.detach().float() for module in (self.up, self.down))
+        return (up.flatten(1) @ down.flatten(1) * self.scale).view(len(up), *down.shape[1:])
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """A LoRA that was read: its changes by the names of layers, and all its weights."""
+
+    changes: Mapping[str, Change]
+    weights: Weights
+
+
+class Adapters:
+    """Reads LoRAs, and remembers the last few in RAM."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._known: OrderedDict[Lora, Adapter] = OrderedDict()
+
+    @contextmanager
+    def beside(
+        self,
+        pipeline: Any,
+        lora: Lora,
+        *,
+        on_read: Callable[[], None],
+        make_room: Callable[[int], None],
+    ) -> Iterator[None]:
+        """Have a LoRA on the device and at work in the pipeline's denoiser until the block ends.
+
+        Calls `on_read` before a file is read, and `make_room` with the bytes that will be moved
+        in. Raises ModelUnavailable.
+        """
+        if lora not in self._known:
+            on_read()
+            self._known[lora] = self._read(pipeline, lora)
+        self._known.move_to_end(lora)
+        if len(self._known) > REMEMBERED:
+            self._known.popitem(last=False)
+        adapter = self._known[lora]
+        make_room(adapter.weights.size)
+        try:
+            adapter.weights.move_in()
+            with _hooked(denoiser_of(pipeline), adapter.changes):
+                yield
+        finally:
+            adapter.weights.move_out()
+
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._known.clear()
+
+    def _read(self, pipeline: Any, lora: Lora) -> Adapter:
+        changes = read_changes(
+            pipeline,
+            lora.file,
+            lambda why: ModelUnavailable(
+                f"The LoRA {lora.name!r} {why}. Please choose another; this bot's owner can "
+                f"replace {lora.file.name}, or delete it."
+            ),
+        )
+        modules = [module for change in changes.values() for module in (change.down, change.up)]
+        return Adapter(changes, Weights(modules, self._device))
+
+
+@contextmanager
+def _hooked(denoiser: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]:
+    """Blocks that were compiled would not see the hooks: they run as they are meanwhile."""
+    with ExitStack() as stack:
+        for module in denoiser.modules():
+            if (compiled := module._compiled_call_impl) is not None:
+                module._compiled_call_impl = None
+                stack.callback(partial(setattr, module, "_compiled_call_impl", compiled))
+        for name, change in changes.items():
+            hook = denoiser.get_submodule(name).register_forward_hook(change)
+            stack.callback(hook.remove)
+        yield
+
+
+def fuse(pipeline: Any, file: Path, complain: Complain) -> None:
+    """Make a file's changes part of a denoiser's weights, for good. Raises as `read_changes`."""
+    denoiser = denoiser_of(pipeline)
+    for name, change in read_changes(pipeline, file, complain).items():
+        weights = denoiser.get_submodule(name).weight
+        weights.data = (weights.data.float() + change.of_weights()).to(weights.dtype)
+
+
+# --- read ---------------------------------------------------------------------------------------
+
+
+def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Change]:
+    """The changes that a file makes to a pipeline's denoiser, in RAM, by the names of its layers.
+
+    Raises what `complain` makes of what is wrong with the file.
+    """
+    try:
+        return _changes(pipeline, file)
+    except (OSError, SafetensorError) as error:
+        raise complain("cannot be read") from error
+    except _STRANGE as error:
+        raise complain("does not fit this model") from error
+
+
+def _changes(pipeline: Any, file: Path) -> dict[str, Change]:
+    """Read by diffusers into a hollow copy, so that what fails has touched nothing."""
+    from peft.tuners.lora import LoraLayer
+
+    with safe_open(file, "pt") as opened:
+        if any("dora_scale" in name or "magnitude" in name for name in opened.keys()):  # noqa: SIM118
+            raise ValueError(f"{file.name} is a DoRA, of which diffusers would read the half")
+    denoiser = denoiser_of(pipeline)
+    part = "unet" if denoiser is getattr(pipeline, "unet", None) else "transformer"
+    settings = {"unet_config": denoiser.config} if part == "unet" else {}
+    tensors, *alphas, metadata = pipeline.lora_state_dict(
+        str(file.parent),
+        weight_name=file.name,
+        use_safetensors=True,
+        local_files_only=True,
+        return_lora_metadata=True,
+        **settings,
+    )
+    hollow = _hollow(denoiser)
+    hollow.load_lora_adapter(
+        tensors,
+        prefix=part,
+        network_alphas=alphas[0] if alphas else None,
+        metadata=metadata,
+        adapter_name=_NAME,
+        low_cpu_mem_usage=True,  # else every layer is filled with random numbers first
+    )
+    changes = {
+        name: Change(layer.lora_A[_NAME], layer.lora_B[_NAME], layer.scaling[_NAME])
+        for name, layer in hollow.named_modules()
+        if isinstance(layer, LoraLayer)
+    }
+    given = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
+    used = [p for c in changes.values() for m in (c.down, c.up) for p in m.parameters()]
+    if not used or _numbers(used) != _numbers(given.values()):
+        raise ValueError(f"{file.name} changes layers that {type(denoiser).__name__} does not have")
+    return changes
+
+
+def _numbers(tensors: Any) -> int:
+    """How many there are, in matrices; what has one dimension are scales and biases."""
+    return sum(tensor.numel() for tensor in tensors if tensor.ndim > 1)
+
+
+def _hollow(denoiser: Any) -> Any:
+    """A network of the same layers whose weights take no memory."""
+    with torch.device("meta"):
+        hollow = type(denoiser).from_config(denoiser.config)
+    nothing = torch.zeros((), dtype=denoiser.dtype)
+    for module in hollow.modules():
+        for name, weights in module._parameters.items():
+            if weights is not None:
+                module._parameters[name] = nn.Parameter(
+                    nothing.expand(weights.shape), requires_grad=False
+                )
+    return hollow

@@ -1,0 +1,55 @@
+"""What a server does not allow: refused in private, and nothing runs."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.config import Config, ModerationConfig
+from bot.errors import ConfigError
+from tests.integration.apps import serving
+from tests.integration.shown import button, end_of
+from tests.loopback import LoopbackDiscord, Member
+from tests.loopback.runner import Studio
+
+
+def with_words(config: Config, *words: str, file: Path | None = None) -> Config:
+    moderation = ModerationConfig(words=words, words_file=file)
+    return config.model_copy(update={"moderation": moderation})
+
+
+async def test_a_word_spelt_to_be_missed_is_refused_in_private(
+    server: LoopbackDiscord, ada: Member, config: Config, studio: Studio
+) -> None:
+    async with serving(server, with_words(config, "gore"), studio) as app:
+        used = await ada.slash("imagine", prompt="a field of g0rе")
+        await server.wait_for(lambda: used.followups)
+        assert "“gore” is not allowed in prompts here" in used.said
+        assert used.original is not None and used.original.deleted
+        assert not await app.store.recent(10)
+        assert not studio.runs
+
+
+async def test_what_was_painted_before_the_rule_is_not_painted_again(
+    server: LoopbackDiscord, ada: Member, config: Config, studio: Studio, tmp_path: Path
+) -> None:
+    async with serving(server, config, studio):
+        message = await end_of(server, await ada.slash("imagine", prompt="a field of gore"))
+    await server.wait_for(lambda: not server.gateway.connected)
+    words = tmp_path / "words.txt"
+    words.write_text("# unwanted\ngor*   # and gory\n")
+    async with serving(server, with_words(config, file=words), studio):
+        again = await ada.click(message, button(message, "again"))
+        await server.wait_for(lambda: again.followups)
+        assert "“gor” is not allowed" in again.said
+        opened = await ada.click(message, button(message, "edit"))
+        await server.wait_for(lambda: opened.modal)
+        await end_of(server, await ada.submit(opened, {"prompt": "a field of corn"}))
+
+
+async def test_a_list_that_is_not_there_stops_the_start(
+    server: LoopbackDiscord, config: Config, studio: Studio, tmp_path: Path
+) -> None:
+    missing = with_words(config, file=tmp_path / "words.txt")
+    with pytest.raises(ConfigError, match=r"moderation\.words_file"):
+        async with serving(server, missing, studio):
+            pass

@@ -1,0 +1,316 @@
+"""LoRAs by name, beside the real pipelines: in, swapped, and out again."""
+
+import io
+import os
+import shutil
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import load_file, save_file
+
+from demo.sample import draw_sample
+from pipelines import imagine, loras, sketch
+from pipelines.adapting import REMEMBERED, Adapters
+from pipelines.catalog import Catalog, ModelKey, Style
+from pipelines.contract.context import Phase, Progress, RunContext
+from pipelines.contract.errors import BadInput, ModelUnavailable
+from pipelines.contract.requests import ImagineRequest, Request, SketchRequest
+from pipelines.fitting import modules_of, stream
+from pipelines.loading import Loader
+from pipelines.loras import Lora
+from pipelines.placement import PAINTER
+from pipelines.runner import Runner
+from pipelines.weights import Weights
+from tests.pipelines.adapters import imagine_lora, sketch_lora
+
+CPU = torch.device("cpu")
+PROMPT = "a red star on a blue background"
+
+
+@pytest.fixture(scope="module")
+def folder(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("loras")
+    for seed, name in enumerate(("ink", "gold")):
+        sketch_lora(models, folder / "sketch" / f"{name}.safetensors", seed)
+        imagine_lora(models, folder / "imagine" / f"{name}.safetensors", seed)
+    return folder
+
+
+@pytest.fixture
+def offering(catalog: Catalog, folder: Path, tmp_path: Path) -> Catalog:
+    """A catalogue with a folder of LoRAs of its own."""
+    shutil.copytree(folder, tmp_path / "loras")
+    return catalog.model_copy(update={"loras": tmp_path / "loras"})
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("drawings") / "heart.png"
+    draw_sample(256).save(path)
+    return path
+
+
+def asked(kind: str, drawing: Path, lora: str | None = None) -> Request:
+    if kind == "sketch":
+        return SketchRequest(drawing=drawing, prompt="a heart", lora=lora, seed=1)
+    return ImagineRequest(prompt=PROMPT, lora=lora, seed=1)
+
+
+def made(runner: Runner, request: Request) -> bytes:
+    ((artifact,),) = runner.run([request], RunContext())
+    assert artifact.facts.get("lora") == getattr(request, "lora", None)
+    return Image.open(io.BytesIO(artifact.data)).tobytes()
+
+
+@pytest.mark.parametrize("kind", ["sketch", "imagine"])
+def test_a_lora_changes_the_picture_and_leaves_nothing_behind(
+    kind: str, offering: Catalog, drawing: Path
+) -> None:
+    runner = Runner(offering, device="cpu")
+    plain = made(runner, asked(kind, drawing))
+    ink, gold = (made(runner, asked(kind, drawing, name)) for name in ("ink", "gold"))
+    assert len({plain, ink, gold}) == 3
+    assert made(runner, asked(kind, drawing)) == plain
+    assert made(runner, asked(kind, drawing, "ink")) == ink  # swapped back
+
+
+@pytest.mark.parametrize("kind", ["sketch", "imagine"])
+def test_it_computes_what_diffusers_does(
+    kind: str, offering: Catalog, drawing: Path, folder: Path
+) -> None:
+    ours, theirs = (pipeline_of(offering, kind) for _ in range(2))
+    file = folder / kind / "ink.safetensors"
+    with beside(ours, file):
+        here = painted(ours)
+    theirs.load_lora_weights(str(file.parent), weight_name=file.name, local_files_only=True)
+    assert np.array_equal(here, painted(theirs))
+
+
+@pytest.mark.parametrize("kind", ["sketch", "imagine"])
+def test_it_works_while_the_network_is_streamed(kind: str, offering: Catalog, folder: Path) -> None:
+    pipeline = pipeline_of(offering, kind)
+    plain = painted(pipeline)
+    with beside(pipeline, folder / kind / "ink.safetensors"):
+        whole = painted(pipeline)
+    stream(modules_of(pipeline, PAINTER), CPU)
+    with beside(pipeline, folder / kind / "ink.safetensors"):
+        streamed = painted(pipeline)
+    assert np.abs(streamed - whole).max() < 1e-5 < np.abs(whole - plain).max()
+    assert np.abs(painted(pipeline) - plain).max() < 1e-5
+
+
+def test_compiled_blocks_run_as_they_are_meanwhile(offering: Catalog, folder: Path) -> None:
+    pipeline = pipeline_of(offering, "imagine")
+    with beside(pipeline, folder / "imagine" / "ink.safetensors"):
+        uncompiled = painted(pipeline)
+    for block in pipeline.transformer.transformer_blocks:
+        block.compile(backend="eager")
+    plain = painted(pipeline)
+    with beside(pipeline, folder / "imagine" / "ink.safetensors"):
+        assert np.array_equal(painted(pipeline), uncompiled)
+    assert np.array_equal(painted(pipeline), plain)
+    assert not np.array_equal(plain, uncompiled)
+
+
+def test_it_works_on_eight_bits(offering: Catalog, drawing: Path) -> None:
+    assert offering.imagine is not None
+    eight = offering.imagine.model_copy(update={"precision": "fp8"})
+    runner = Runner(offering.model_copy(update={"imagine": eight}), device="cpu")
+    plain, ink, again = (
+        made(runner, asked("imagine", drawing, name)) for name in (None, "ink", None)
+    )
+    assert plain == again != ink
+
+
+def test_a_style_may_be_a_look_from_a_lora(offering: Catalog, drawing: Path) -> None:
+    styles = {"inky": Style(lora="ink")}
+    runner = Runner(offering.model_copy(update={"styles": styles}), device="cpu")
+    request = SketchRequest(drawing=drawing, prompt="a heart", style="inky", seed=1)
+    ((styled,),) = runner.run([request], RunContext())
+    assert (styled.facts["style"], styled.facts["lora"]) == ("inky", "ink")
+    picture = Image.open(io.BytesIO(styled.data))
+    assert picture.tobytes() == made(runner, asked("sketch", drawing, "ink"))
+
+
+def test_the_format_of_other_trainers_is_read_but_for_its_text_encoders(
+    offering: Catalog, drawing: Path
+) -> None:
+    assert offering.loras is not None
+    file = offering.loras / "sketch" / "ink.safetensors"
+    runner = Runner(offering, device="cpu")
+    before = made(runner, asked("sketch", drawing, "ink"))
+    tensors = {}
+    for name, tensor in load_file(file).items():
+        layer, _, side = name.removeprefix("unet.").partition(".lora_")
+        stem = f"lora_unet_{layer.replace('.', '_')}"
+        tensors[f"{stem}.lora_{ {'A': 'down', 'B': 'up'}[side[0]] }.weight"] = tensor
+        tensors[f"{stem}.alpha"] = torch.tensor(4.0)
+    text = "lora_te1_text_model_encoder_layers_0_self_attn_q_proj"
+    tensors[f"{text}.lora_down.weight"] = torch.ones(4, 8)
+    tensors[f"{text}.lora_up.weight"] = torch.ones(8, 4)
+    tensors[f"{text}.alpha"] = torch.tensor(4.0)
+    save_file(tensors, file.with_stem("other"))
+    assert made(runner, asked("sketch", drawing, "other")) == before
+
+
+# --- the folder ---------------------------------------------------------------------------------
+
+
+def test_files_come_and_go_without_a_restart(
+    offering: Catalog, drawing: Path, folder: Path
+) -> None:
+    assert offering.loras is not None
+    here = offering.loras / "imagine"
+    runner = Runner(offering, device="cpu")
+    ink, gold = (made(runner, asked("imagine", drawing, name)) for name in ("ink", "gold"))
+    shutil.copy(here / "ink.safetensors", here / "later.safetensors")
+    assert made(runner, asked("imagine", drawing, "later")) == ink
+    (here / "gold.safetensors").unlink()
+    with pytest.raises(BadInput, match=r"no LoRA 'gold' for /imagine.*one of: ink, later\."):
+        made(runner, asked("imagine", drawing, "gold"))
+    shutil.copy(folder / "imagine" / "gold.safetensors", here / "ink.safetensors")
+    os.utime(here / "ink.safetensors", ns=(1, 1))
+    assert made(runner, asked("imagine", drawing, "ink")) == gold
+
+
+def test_only_safetensors_are_offered(tmp_path: Path) -> None:
+    here = tmp_path / "sketch"
+    (here / "folder.safetensors").mkdir(parents=True)
+    for name in ("b.safetensors", "a.safetensors", ".c.safetensors", "d.bin", "e.pt"):
+        (here / name).touch()
+    assert loras.names(tmp_path, ModelKey.SKETCH) == ["a", "b"]
+    assert loras.ignored(tmp_path, ModelKey.SKETCH) == [".c.safetensors", "d.bin", "e.pt"]
+    assert loras.names(tmp_path, ModelKey.IMAGINE) == loras.names(None, ModelKey.SKETCH) == []
+    with pytest.raises(BadInput, match="no LoRA 'd' for /sketch"):
+        loras.find(tmp_path, ModelKey.SKETCH, "d")
+    with pytest.raises(BadInput, match="None has been set up"):
+        loras.find(None, ModelKey.SKETCH, "a")
+
+
+@pytest.mark.parametrize("name", ["../a", "a/b", "a\\b", "", "x" * 101])
+def test_a_name_is_a_name(name: str) -> None:
+    with pytest.raises(BadInput, match="by its name alone"):
+        ImagineRequest(prompt=PROMPT, lora=name, seed=1)
+
+
+# --- files that cannot serve --------------------------------------------------------------------
+
+
+def test_what_cannot_serve_is_said_and_the_next_job_is_as_ever(
+    offering: Catalog, drawing: Path, folder: Path
+) -> None:
+    assert offering.loras is not None
+    here = offering.loras / "imagine"
+    whole = (here / "ink.safetensors").read_bytes()
+    (here / "half.safetensors").write_bytes(whole[: len(whole) // 2])
+    (here / "text.safetensors").write_bytes(b"nothing of the kind")
+    shutil.copy(folder / "sketch" / "ink.safetensors", here / "other.safetensors")
+    runner = Runner(offering, device="cpu")
+    plain, ink = (made(runner, asked("imagine", drawing, name)) for name in (None, "ink"))
+    for name, says in (
+        ("half", "'half' cannot be read"),
+        ("text", "'text' cannot be read"),
+        ("other", r"'other' does not fit this model.*replace other\.safetensors"),
+    ):
+        with pytest.raises(ModelUnavailable, match=says):
+            made(runner, asked("imagine", drawing, name))
+        assert made(runner, asked("imagine", drawing)) == plain
+    assert made(runner, asked("imagine", drawing, "ink")) == ink
+
+
+@pytest.mark.parametrize("another", ["shapes", "layers", "kind"])
+def test_a_lora_for_another_sdxl_or_of_another_kind_is_refused(
+    another: str, offering: Catalog, drawing: Path
+) -> None:
+    assert offering.loras is not None
+    file = offering.loras / "sketch" / "ink.safetensors"
+    tensors = load_file(file)
+    first = next(name for name in tensors if "lora_A" in name)
+    if another == "shapes":
+        tensors[first] = torch.ones(3, 3)
+    elif another == "kind":
+        tensors[first.replace("lora_A.weight", "dora_scale")] = torch.ones(3)
+    else:
+        for name in (first, first.replace("lora_A", "lora_B")):
+            tensors[name.replace("unet.", "unet.nowhere.")] = tensors[name].clone()
+    save_file(tensors, file)
+    with pytest.raises(ModelUnavailable, match="'ink' does not fit this model"):
+        made(Runner(offering, device="cpu"), asked("sketch", drawing, "ink"))
+
+
+# --- what it costs ------------------------------------------------------------------------------
+
+
+def test_the_last_few_are_remembered(offering: Catalog, drawing: Path) -> None:
+    assert offering.loras is not None
+    here = offering.loras / "imagine"
+    for number in range(REMEMBERED):
+        shutil.copy(here / "ink.safetensors", here / f"{number}.safetensors")
+    runner = Runner(offering, device="cpu")
+    made(runner, asked("imagine", drawing))
+
+    def reads(name: str) -> bool:
+        seen: list[Progress] = []
+        context = RunContext(on_progress=seen.append)
+        runner.run([asked("imagine", drawing, name)], context)
+        return Progress(Phase.LOADING) in seen
+
+    assert [reads("gold"), reads("gold")] == [True, False]
+    assert all(reads(str(number)) for number in range(REMEMBERED))
+    assert reads("gold")
+
+
+def test_room_is_made_for_it_and_it_is_there_for_the_run_only(
+    offering: Catalog, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[tuple[str, int]] = []
+    for name in ("move_in", "move_out"):
+        monkeypatch.setattr(Weights, name, lambda self, name=name: told.append((name, self.size)))
+    file = folder / "imagine" / "ink.safetensors"
+    adapters, lora = Adapters(CPU), Lora("ink", file, 0)
+    pipeline = pipeline_of(offering, "imagine")
+    make_room: Callable[[int], None] = lambda size: told.append(("room", size))  # noqa: E731
+    with adapters.beside(pipeline, lora, on_read=lambda: None, make_room=make_room):
+        told.append(("run", told[-1][1]))
+    assert [name for name, _ in told] == ["room", "move_in", "run", "move_out"]
+    (size,) = {size for _, size in told}
+    assert size >= sum(tensor.numel() for tensor in load_file(file).values()) * 4
+
+
+# --- helpers ------------------------------------------------------------------------------------
+
+
+def pipeline_of(catalog: Catalog, kind: str) -> Any:
+    if kind == "sketch":
+        assert catalog.sketch is not None
+        plain = catalog.sketch.model_copy(update={"conditioner": None})
+        pipeline = sketch.load(plain, Loader(CPU))
+    else:
+        assert catalog.imagine is not None
+        pipeline = imagine.load(catalog.imagine, Loader(CPU))
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def beside(pipeline: Any, file: Path) -> AbstractContextManager[None]:
+    lora = Lora(file.stem, file, 0)
+    return Adapters(CPU).beside(pipeline, lora, on_read=lambda: None, make_room=lambda size: None)
+
+
+def painted(pipeline: Any) -> NDArray[np.float64]:
+    picture = pipeline(
+        prompt=PROMPT,
+        num_inference_steps=2,
+        width=128,
+        height=128,
+        generator=torch.Generator().manual_seed(1),
+        output_type="np",
+    ).images[0]
+    return np.asarray(picture)
