@@ -21,6 +21,7 @@ from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
 from bot.jobs.worker import Worker
+from bot.measure import batches_file
 from bot.metrics import Metrics
 from bot.startup import StartWatch
 from bot.tasks import Tasks
@@ -174,6 +175,7 @@ def _build_runner(config: Config, number: int) -> RunnerLike:
         gpu.devices[number],
         gpu.vram_gib,
         gpu.models_folder,
+        batches=batches_file(config),
         number=number,
         cards=len(gpu.devices),
     )

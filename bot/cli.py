@@ -1,4 +1,4 @@
-"""The command line: run, doctor, fetch, sync, render.
+"""The command line: run, doctor, fetch, measure, sync, render.
 
 What a command needs is imported when it runs, so that `--help` and `run` are quick. Every error
 of our own becomes one line on stderr and exit code 2, or 1 where a render failed.
@@ -115,6 +115,19 @@ def fetch(config: ConfigFile = DEFAULT_CONFIG) -> None:
         _complain(error)
     if errors:
         raise typer.Exit(2)
+
+
+@cli.command()
+def measure(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Measure whether painting several pictures together pays on this machine's cards."""
+    from bot.device import require_device
+    from bot.measure import measure as measure_cards
+
+    _quiet()
+    settings = load_config(config)
+    for device in settings.gpu.devices:
+        require_device(device)
+    measure_cards(settings, out)
 
 
 @cli.command()

@@ -75,6 +75,11 @@ def card_of(device: torch.device, vram_gib: float | None, cards: int = 1) -> Car
     )
 
 
+def name_of(device: torch.device) -> str:
+    """What a person calls it."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def dtype_on(device: torch.device, dtype: Dtype) -> torch.dtype:
     """The type to compute in. A CPU computes in float32: it is slower and less exact in halves."""
     return torch.float32 if device.type == "cpu" else _DTYPES[dtype]

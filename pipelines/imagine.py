@@ -1,7 +1,9 @@
 """/imagine: Stable Diffusion 3.5 paints a prompt."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import torch
@@ -10,7 +12,7 @@ from PIL import Image
 from pipelines.catalog import ImagineModel, ModelKey, dimensions
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
-from pipelines.contract.requests import MAX_SEED, AnimateRequest, ImagineRequest
+from pipelines.contract.requests import MAX_SEED, AnimateRequest, ImagineRequest, Request
 from pipelines.device import dtype_on
 from pipelines.loading import Loader
 from pipelines.loras import Lora
@@ -28,6 +30,7 @@ def load(model: ImagineModel, loader: Loader) -> Any:
     if loader.precision is Precision.NF4:
         parts["quantization_config"] = _nf4(dtype_on(loader.device, model.dtype))
     pipeline = loader.load(StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype, **parts)
+    pipeline.vae.enable_slicing()  # decoding several at once would take memory and save no time
     if loader.precision is Precision.FP8:
         _keep_in_eight_bits(pipeline.transformer)
     return pipeline
@@ -69,7 +72,7 @@ def render(
 ) -> tuple[Artifact, ...]:
     """Paint `request.count` pictures. The picture of a seed is the same whatever the count."""
     lora = models.lora(ModelKey.IMAGINE, request.lora)  # refused before anything is loaded
-    seeds = [(request.seed + i) % (MAX_SEED + 1) for i in range(request.count)]
+    seeds = _seeds(request)
     images = paint(
         model,
         models,
@@ -84,6 +87,72 @@ def render(
     return tuple(
         _artifact(image, request, seed, model) for image, seed in zip(images, seeds, strict=True)
     )
+
+
+def render_together(
+    requests: Sequence[ImagineRequest], model: ImagineModel, models: Models, context: RunContext
+) -> tuple[tuple[Artifact, ...], ...]:
+    """As `render` for each, of those that may share, in batches as large as there is room for.
+
+    A picture may differ in its last bits from what it would be alone.
+    """
+    lora = models.lora(ModelKey.IMAGINE, requests[0].lora)
+    wanted = [(request, seed) for request in requests for seed in _seeds(request)]
+    told = {
+        request: models.answer(
+            ModelKey.IMAGINE,
+            TEXT,
+            context,
+            _question(model, models.device, request.prompt, request.negative),
+            lambda: _questions(requests, model, models.device),
+        )
+        for request in requests
+    }
+    size = dimensions(requests[0].aspect, model.size)
+    most = min(models.most(ModelKey.IMAGINE), len(wanted))
+    batches = [wanted[i : i + most] for i in range(0, len(wanted), most)]
+    images: list[Image.Image] = []
+    with (
+        models.use(ModelKey.IMAGINE, context, batch=most, lora=lora) as pipeline,
+        torch.inference_mode(),
+    ):
+        steps = Steps(context, Phase.PAINTING, model.steps * len(batches))
+        for batch in batches:
+            words = _side_by_side([told[request] for request, _ in batch])
+            images += _paint_some(pipeline, model, words, size, [seed for _, seed in batch], steps)
+    context.step(Phase.ENCODING)
+    made = (
+        _artifact(image, request, seed, model)
+        for image, (request, seed) in zip(images, wanted, strict=True)
+    )
+    return tuple(tuple(islice(made, request.count)) for request in requests)
+
+
+def _seeds(request: ImagineRequest) -> list[int]:
+    return [(request.seed + i) % (MAX_SEED + 1) for i in range(request.count)]
+
+
+def seconds_a_picture(batch: int, model: ImagineModel, models: Models) -> float:
+    """How long a picture takes in a batch of so many, reckoned from runs of a few steps."""
+    few, more = 2, 6
+    requests = [ImagineRequest(prompt=f"a red star {i}", seed=i) for i in range(batch)]
+    seconds = {}
+    for steps in (few, few, more):  # the first is to choose kernels and take memory
+        begun = time.perf_counter()
+        quick = model.model_copy(update={"steps": steps})
+        render_together(requests, quick, models, RunContext())
+        seconds[steps] = time.perf_counter() - begun
+    a_step = (seconds[more] - seconds[few]) / (more - few)
+    return (seconds[few] + a_step * (model.steps - few)) / batch
+
+
+def _side_by_side(told: Sequence[Embeddings]) -> Embeddings:
+    """What several pictures are told, as one batch."""
+    columns = {name: [each[name] for each in told] for name in told[0]}
+    return {
+        name: torch.cat(found) if len(found := [v for v in values if v is not None]) else None
+        for name, values in columns.items()
+    }
 
 
 def paint(
@@ -128,7 +197,13 @@ def _coming(
     context: RunContext, model: ImagineModel, device: torch.device
 ) -> Iterator[Question[Embeddings]]:
     """Their questions about the prompts of the runs that come next."""
-    for request in context.coming:
+    yield from _questions(context.coming, model, device)
+
+
+def _questions(
+    requests: Iterable[Request], model: ImagineModel, device: torch.device
+) -> Iterator[Question[Embeddings]]:
+    for request in requests:
         if isinstance(request, ImagineRequest):
             yield _question(model, device, request.prompt, request.negative)
         elif isinstance(request, AnimateRequest) and request.prompt:
@@ -159,18 +234,30 @@ def _paint_one(
     seed: int,
     steps: Steps,
 ) -> Image.Image:
+    return _paint_some(pipeline, model, told, size, [seed], steps)[0]
+
+
+def _paint_some(
+    pipeline: Any,
+    model: ImagineModel,
+    told: Embeddings,
+    size: tuple[int, int],
+    seeds: Sequence[int],
+    steps: Steps,
+) -> list[Image.Image]:
+    """A picture for each seed, denoised together and decoded one after the other."""
     width, height = size
-    image: Image.Image = pipeline(
+    images: list[Image.Image] = pipeline(
         **told,
         width=width,
         height=height,
         num_inference_steps=model.steps,
         guidance_scale=model.guidance,
         max_sequence_length=model.text_tokens,
-        generator=torch.Generator().manual_seed(seed),
+        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
         callback_on_step_end=steps.on_step_end,
-    ).images[0]
-    return image
+    ).images
+    return images
 
 
 def _artifact(

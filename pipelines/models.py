@@ -103,17 +103,19 @@ class Models:
         context: RunContext | None = None,
         group: str = PAINTER,
         *,
+        batch: int = 1,
         lora: Lora | None = None,
     ) -> Iterator[Any]:
         """The pipeline, with the parts of `group` on the card until the block ends.
 
+        There is room for a batch of so many, if there can be: see `most`.
         Reports Phase.LOADING where they were not there. Raises ModelUnavailable.
         """
         self._latest = key
         context = context or RunContext()
         kernel = attention(self._catalog.acceleration)
         with (
-            self._residency.use(_name(key, group), context) as held,
+            self._residency.use(_name(key, group), context, batch) as held,
             self._adapted(held.pipeline, context, lora),
             kernel,
         ):
@@ -134,6 +136,10 @@ class Models:
     def lora(self, key: ModelKey, name: str | None) -> Lora | None:
         """The LoRA of that name, None without one. Raises BadInput."""
         return None if name is None else find(self._catalog.loras, key, name)
+
+    def most(self, key: ModelKey) -> int:
+        """How many pictures the painter of a model has room for at once."""
+        return self._residency.most(_name(key, PAINTER))
 
     def step_down(self) -> bool:
         """Hold the model that was used last in less, after memory ran out.

@@ -9,9 +9,11 @@ the GPU thread owns it.
 """
 
 import logging
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import inf
 from typing import Generic, Protocol, TypeVar
 
 from pipelines.contract.context import Phase, RunContext
@@ -42,6 +44,7 @@ class Mover(Protocol[M]):
 class _Resident(Generic[M]):
     model: M
     users: int = 0
+    batch: int = 1
     spoilt: bool = False
 
 
@@ -67,14 +70,17 @@ class Residency(Generic[M]):
         self._waiting: dict[str, M] = {}
 
     @contextmanager
-    def use(self, key: str, context: RunContext | None = None) -> Iterator[M]:
+    def use(self, key: str, context: RunContext | None = None, batch: int = 1) -> Iterator[M]:
         """The model, on the GPU until the block ends. Reports Phase.LOADING if it was not there.
+
+        There is room for what it computes for a batch of so many.
 
         A model whose block failed leaves the GPU: it may have been half-way through a cast. One
         that was cancelled, between two steps, is whole and stays.
         """
-        resident = self._bring_in(key, context or RunContext())
+        resident = self._bring_in(key, context or RunContext(), batch)
         resident.users += 1
+        resident.batch = batch
         self.make_room(0)
         try:
             yield resident.model
@@ -113,11 +119,17 @@ class Residency(Generic[M]):
         self._resident.clear()
         self._waiting.clear()
 
-    def _bring_in(self, key: str, context: RunContext) -> _Resident[M]:
+    def most(self, key: str) -> int:
+        """The largest batch for which a model has room, if all others leave; one at the least."""
+        if not (working := self._working.get(key, 0)) or self._budget == inf:
+            return sys.maxsize
+        return max(1, int((self._budget - self._sizes[key]) // working))
+
+    def _bring_in(self, key: str, context: RunContext, batch: int) -> _Resident[M]:
         found = self._resident.pop(key, None)
         if found is None:
             context.step(Phase.LOADING)
-            self.make_room(self._peak(key))
+            self.make_room(self._peak(key, batch))
             model = self._waiting.pop(key) if key in self._waiting else self._mover.load(key)
             self._mover.move_in(
                 key, model
@@ -141,9 +153,9 @@ class Residency(Generic[M]):
 
     def _taken(self) -> int:
         return sum(
-            self._peak(key) if resident.users else self._sizes[key]
+            self._peak(key, resident.batch) if resident.users else self._sizes[key]
             for key, resident in self._resident.items()
         )
 
-    def _peak(self, key: str) -> int:
-        return self._sizes[key] + self._working.get(key, 0)
+    def _peak(self, key: str, batch: int = 1) -> int:
+        return self._sizes[key] + batch * self._working.get(key, 0)

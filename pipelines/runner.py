@@ -11,17 +11,26 @@ import logging
 import tempfile
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from PIL import Image, ImageDraw
 
 from pipelines import animate, imagine, sketch
+from pipelines.batches import SIZES, Batches
 from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, fit
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import AtelierError, ModelMissing, OutOfMemory, RenderFailed
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, Kind, Request, SketchRequest
+from pipelines.contract.requests import (
+    AnimateRequest,
+    ImagineRequest,
+    Kind,
+    Request,
+    SketchRequest,
+    may_share,
+)
 from pipelines.contract.runner import Artifacts
 from pipelines.device import (
     card_of,
@@ -29,6 +38,7 @@ from pipelines.device import (
     free_caches,
     is_out_of_memory,
     leave_a_core,
+    name_of,
     use_from_here,
 )
 from pipelines.loading import Loader, quiet_libraries
@@ -37,15 +47,18 @@ from pipelines.models import Load, Models
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 
 class Runner:
     """Owns the device and every model on it. Satisfies `pipelines.contract.runner.RunnerLike`.
 
     `device` is `auto`, `cpu`, `mps`, `cuda` or `cuda:N`; `vram_gib` is the budget for models, by
     default what the card has less 1 GiB; `models_folder` is the Hugging Face cache that `fetch`
-    fills, by default the user's own. It is the card `number` of `cards` in this machine: they share
-    its RAM, and each preloads other models first. `warm_up` says whether `preload` also runs each
-    model once, by default where that makes the first job quicker. Raises DeviceMissing.
+    fills, by default the user's own; `batches` is the file with what `measure` found to pay. It is
+    the card `number` of `cards` in this machine: they share its RAM, and each preloads other models
+    first. `warm_up` says whether `preload` also runs each model once, by default where that makes
+    the first job quicker. Raises DeviceMissing.
     """
 
     def __init__(
@@ -55,6 +68,7 @@ class Runner:
         vram_gib: float | None = None,
         models_folder: Path | None = None,
         *,
+        batches: Path | None = None,
         number: int = 0,
         cards: int = 1,
         warm_up: bool | None = None,
@@ -64,6 +78,8 @@ class Runner:
         self._device = choose_device(device)
         use_from_here(self._device)
         leave_a_core(self._device)
+        self.card = name_of(self._device)
+        self._table = None if batches is None else Batches.read(batches)
         card = card_of(self._device, vram_gib, cards)
         self._models = Models(catalog, card, Loader(self._device, models_folder), _LOADERS)
         keys = list(self._models.plans)
@@ -73,12 +89,43 @@ class Runner:
         self._warms_up = pays if warm_up is None else warm_up
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
-        """Render requests one after the other; one tuple of artifacts for each.
+        """Render requests, those of /imagine of one aspect together; artifacts for each.
 
         Raises an AtelierError: Cancelled, BadInput, ModelUnavailable, OutOfMemory, RenderFailed.
         After any of them the runner is as usable as before.
         """
+        if len(requests) > 1 and self._catalog.imagine and may_share(requests):
+            return self._run_together(requests, context, self._catalog.imagine)
         return tuple(self._run_one(request, context) for request in requests)
+
+    def _run_together(
+        self, requests: Sequence[Request], context: RunContext, model: ImagineModel
+    ) -> tuple[Artifacts, ...]:
+        """A batch. Where it fails, whoever asked may try one by one."""
+        wanted = [request for request in requests if isinstance(request, ImagineRequest)]
+        return self._guarded(
+            requests[0],
+            lambda: imagine.render_together(wanted, model, self._models, context),
+        )
+
+    def batches(self) -> Mapping[Kind, int]:
+        """How many pictures of a kind it pays to make together here, as was measured; else one."""
+        model = self._catalog.imagine
+        if model is None or self._table is None:
+            return {}
+        return {Kind.IMAGINE: self._table.best(self.card, model)}
+
+    def measure(self) -> dict[int, float]:
+        """The seconds a picture of /imagine, by how many are painted together."""
+        model = self._catalog.imagine
+        if model is None:
+            return {}
+        most = min(self._models.most(ModelKey.IMAGINE), SIZES[-1])
+        return {
+            size: imagine.seconds_a_picture(size, model, self._models)
+            for size in SIZES
+            if size <= most
+        }
 
     def preload(self) -> bool:
         """Load the next model that fits without another leaving, and warm it up.
@@ -123,8 +170,11 @@ class Runner:
         return self._tried(request, context)
 
     def _tried(self, request: Request, context: RunContext) -> Artifacts:
+        return self._guarded(request, lambda: self._render(request, context))
+
+    def _guarded(self, request: Request, work: Callable[[], T]) -> T:
         try:
-            return self._render(request, context)
+            return work()
         except AtelierError as error:
             self._recover(error)
             raise

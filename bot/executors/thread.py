@@ -4,13 +4,13 @@ import asyncio
 import logging
 import threading
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import AtelierError, RenderFailed
-from pipelines.contract.requests import Request
+from pipelines.contract.requests import Kind, Request
 from pipelines.contract.runner import Artifacts, RunnerLike
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class ThreadExecutor:
         self._thread = threading.Thread(target=self._serve, name=name, daemon=False)
         self._broken = False
         self._resident: frozenset[str] = frozenset()
+        self._batches: Mapping[Kind, int] = {}
         self._stopped = False
 
     async def start(self) -> None:
@@ -58,6 +59,10 @@ class ThreadExecutor:
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU, as of the last run."""
         return self._resident
+
+    def batches(self) -> Mapping[Kind, int]:
+        """How many pictures of a kind it pays to make together, as the Runner said when built."""
+        return self._batches
 
     async def stop(self) -> None:
         """End after the current run and free the GPU. Idempotent."""
@@ -112,6 +117,7 @@ class ThreadExecutor:
                 "The bot cannot use its GPU at the moment. Its owner finds the reason in the log."
             ) from error
         self._broken = False
+        self._batches = runner.batches()
         return runner
 
     def _close(self, runner: RunnerLike) -> None:

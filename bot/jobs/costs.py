@@ -1,7 +1,7 @@
 """How many GPU-seconds a request will take: a guess at first, then what was seen. Pure."""
 
 from pipelines.catalog import Catalog, ModelKey
-from pipelines.contract.requests import ImagineRequest, Request
+from pipelines.contract.requests import Request, pictures
 
 _GUESSES = {
     ModelKey.CAPTION: 1.0,
@@ -28,7 +28,7 @@ class Costs:
         mean = self._means.get(models)
         if mean is None:
             mean = sum(_GUESSES[key] for key in models)
-        return mean * _pictures(request)
+        return mean * pictures(request)
 
     def expect(self, request: Request) -> float | None:
         """GPU-seconds that requests like `request` took, None where there were none yet."""
@@ -38,10 +38,6 @@ class Costs:
     def learn(self, request: Request, gpu_seconds: float) -> None:
         """Take into account that `request` took `gpu_seconds`."""
         models = self._catalog.needs(request)
-        seen = max(gpu_seconds / _pictures(request), _LEAST)
+        seen = max(gpu_seconds / pictures(request), _LEAST)
         mean = self._means.setdefault(models, seen)
         self._means[models] = mean + _WEIGHT_OF_NEWEST * (seen - mean)
-
-
-def _pictures(request: Request) -> int:
-    return request.count if isinstance(request, ImagineRequest) else 1

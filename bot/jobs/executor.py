@@ -1,10 +1,10 @@
 """What the queue's worker asks of an executor."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pipelines.contract.context import RunContext
-from pipelines.contract.requests import Request
+from pipelines.contract.requests import Kind, Request
 from pipelines.contract.runner import Artifacts
 
 
@@ -32,6 +32,10 @@ class Executor(Protocol):
 
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU, as of the last run."""
+        ...
+
+    def batches(self) -> Mapping[Kind, int]:
+        """How many pictures of a kind it pays to make together here; one, where nothing is said."""
         ...
 
     async def stop(self) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.errors import NoSuchJob, TooLate
+from bot.errors import NoSuchJob, StorageFailed, TooLate
 from bot.jobs.costs import Costs
 from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
 from bot.jobs.job import Job, Status, new_job_id
@@ -21,7 +21,7 @@ from bot.tasks import Tasks
 from bot.words import WordRules
 from pipelines.catalog import Catalog
 from pipelines.contract.errors import AtelierError, BadInput
-from pipelines.contract.requests import Request
+from pipelines.contract.requests import Request, may_share, pictures
 
 _AHEAD = 16  # jobs that a run is told of
 
@@ -206,6 +206,29 @@ class JobQueue:
             run = await self._start(job_id)
             if run is not None:
                 return run
+
+    async def lease_beside(self, run: Run, resident: Models, most: int) -> list[Run]:
+        """Also take out those whose turn is next and that can share a batch with `run`.
+
+        Nobody is overtaken: it ends with the first that cannot, or with `most` pictures. Returns
+        all, `run` first; without those that the storage refuses to lease.
+        """
+        runs = [run]
+        while True:
+            now = asyncio.get_running_loop().time()
+            job_id = self._policy.pick(free=[resident], now=now)
+            request = None if job_id is None else self._waiting.get(job_id)
+            if job_id is None or request is None:
+                return runs
+            requests = [*(each.job.request for each in runs), request]
+            if not may_share(requests) or sum(map(pictures, requests)) > most:
+                return runs
+            try:
+                beside = await self._start(job_id)
+            except StorageFailed:
+                return runs
+            if beside is not None:
+                runs.append(beside)
 
     async def work(self) -> None:
         """Wait until something may have come that `lease` would take."""

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from itertools import chain
 from typing import TypeVar
 
 from bot.errors import StorageFailed, Unforeseen
@@ -18,13 +21,15 @@ from bot.jobs.queue import JobQueue, Run
 from bot.jobs.store import Store
 from bot.tasks import Tasks
 from pipelines.contract.artifact import Artifact
-from pipelines.contract.context import RunContext
+from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import AtelierError, Cancelled
+from pipelines.contract.requests import pictures
 from pipelines.contract.runner import Artifacts
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+Outcome = Artifacts | AtelierError
 
 _WRITES_AT_ONCE = 2  # jobs of a card whose results are being written while it is at the next one
 _LAST_STEP = 10.0  # seconds that a cancelled run may take to come to the end of its step
@@ -56,7 +61,7 @@ class Worker:
         self._writes = Tasks()
         self._slots = asyncio.Semaphore(_WRITES_AT_ONCE * len(self._executors))
         self._runs = Tasks()
-        self._running: dict[Executor, Run] = {}
+        self._running: dict[Executor, list[Run]] = {}
         self._freed = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._end: asyncio.Task[None] | None = None
@@ -108,9 +113,12 @@ class Worker:
         if run is None:
             await self.idle()
             return
-        executor = cards[best_card(run.models, free)]
-        self._running[executor] = run
-        self._runs.start(self._take(executor, run), name=f"job {run.job.id}")
+        best = best_card(run.models, free)
+        runs = self._running[cards[best]] = [run]
+        most = cards[best].batches().get(run.job.kind, 1)
+        if most > 1:
+            runs[1:] = (await self._queue.lease_beside(run, free[best], most))[1:]
+        self._runs.start(self._take(cards[best], runs), name=f"job {run.job.id}")
 
     def _free_cards(self) -> list[Executor]:
         """Those that could take a job now; one that did not come up, only where none did."""
@@ -119,12 +127,18 @@ class Worker:
             return [card for card in free if card.usable()]
         return free
 
-    async def _take(self, executor: Executor, run: Run) -> None:
-        """Render a job; have the result written while the card goes on."""
-        outcome, gpu_seconds = await self._render(executor, run)
-        if isinstance(outcome, AtelierError) and self._may_hand_on(executor, run):
-            await self._hand_on(run)
-        else:
+    async def _take(self, executor: Executor, runs: list[Run]) -> None:
+        """Render jobs together; have the results written while the card goes on."""
+        outcomes = await self._render(executor, runs)
+        if len(runs) > 1 and any(_failed(outcome) for outcome, _ in outcomes):
+            log.warning("a batch of %d jobs failed: each is tried by itself", len(runs))
+            for i, (run, (_, spent)) in enumerate(zip(runs, outcomes, strict=True)):
+                ((outcome, seconds),) = await self._render(executor, [run])
+                outcomes[i] = (outcome, spent + seconds)
+        for run, (outcome, gpu_seconds) in zip(runs, outcomes, strict=True):
+            if isinstance(outcome, AtelierError) and self._may_hand_on(executor, run):
+                await self._hand_on(run)
+                continue
             self._queue.leave(run, gpu_seconds)
             await self._slots.acquire()
             conclude = self._conclude(run, outcome, gpu_seconds)
@@ -148,22 +162,32 @@ class Worker:
             if run.unwanted:  # since a moment ago
                 await self._queue.cancel(job.id)
 
-    async def _render(self, executor: Executor, run: Run) -> tuple[Artifacts | AtelierError, float]:
-        """The job's artifacts, or why there are none; and the GPU-seconds that it took."""
-        outcome: Artifacts | AtelierError
-        meter = Meter(lambda progress: self._events.publish(JobProgressed(run.job, progress)))
+    async def _render(self, executor: Executor, runs: Sequence[Run]) -> list[tuple[Outcome, float]]:
+        """Each job's artifacts, or why there are none; and its share of the GPU-seconds."""
         if self._stopping.is_set():
-            return Cancelled(), 0.0
+            return [(Cancelled(), 0.0) for _ in runs]
+        meters = [Meter(partial(self._publish_progress, run)) for run in runs]
+
+        def report(progress: Progress) -> None:
+            for meter in meters:
+                meter.report(progress)
+
+        outcomes: Sequence[Outcome]
+        requests = [run.job.request for run in runs]
+        cancel = runs[0].cancel if len(runs) == 1 else _AllOf([run.cancel for run in runs])
         try:
-            (outcome,) = await executor.run(
-                [run.job.request], RunContext(meter.report, run.cancel, run.coming)
-            )
+            outcomes = await executor.run(requests, RunContext(report, cancel, runs[-1].coming))
         except AtelierError as error:
-            outcome = error
+            outcomes = [error] * len(runs)
         except Exception:
-            log.exception("job %s failed for no foreseen reason", run.job.id)
-            outcome = Unforeseen()
-        return outcome, meter.gpu_seconds()
+            log.exception("job %s failed for no foreseen reason", runs[0].job.id)
+            outcomes = [Unforeseen()] * len(runs)
+        seconds = meters[0].gpu_seconds() / sum(map(pictures, requests))
+        shares = [seconds * pictures(request) for request in requests]
+        return list(zip(outcomes, shares, strict=True))
+
+    def _publish_progress(self, run: Run, progress: Progress) -> None:
+        self._events.publish(JobProgressed(run.job, progress))
 
     async def _conclude(
         self, run: Run, outcome: Artifacts | AtelierError, gpu_seconds: float
@@ -253,13 +277,29 @@ class Worker:
 
     async def _cut_short(self, ends: asyncio.Task[None]) -> None:
         """Stop all runs at their next step; leave behind those for which that takes too long."""
-        for run in self._running.values():
+        for run in chain(*self._running.values()):
             run.cancel.set()
         await asyncio.wait({ends}, timeout=_LAST_STEP)
         if self._loop is not None:
             self._loop.cancel()
         await self._runs.stop()
         await ends
-        for run in self._running.values():
+        for run in chain(*self._running.values()):
             log.warning("job %s did not stop in time; it will run again", run.job.id)
             await self._store.put_back(run.job)
+
+
+class _AllOf(threading.Event):
+    """Set when all the others are: a batch goes on for as long as anybody wants something of it."""
+
+    def __init__(self, events: Sequence[threading.Event]) -> None:
+        super().__init__()
+        self._events = events
+
+    def is_set(self) -> bool:
+        """Whether nobody is left."""
+        return all(event.is_set() for event in self._events)
+
+
+def _failed(outcome: Outcome) -> bool:
+    return isinstance(outcome, AtelierError) and not isinstance(outcome, Cancelled)

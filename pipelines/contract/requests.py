@@ -2,7 +2,8 @@
 
 import secrets
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import ClassVar
@@ -149,6 +150,22 @@ class AnimateRequest:
             raise BadInput("Please give either a picture or a prompt to animate, not both.")
         _within(self.motion, MOTION, "motion")
         _within(self.seed, range(MAX_SEED + 1), "seed")
+
+
+def may_share(requests: Sequence["Request"]) -> bool:
+    """Whether requests can be denoised as one batch: /imagine, alike but for words and seeds."""
+    shapes = {
+        replace(request, prompt="any", negative="", seed=0, count=1)
+        if isinstance(request, ImagineRequest)
+        else None
+        for request in requests
+    }
+    return len(shapes) == 1 and None not in shapes
+
+
+def pictures(request: "Request") -> int:
+    """How many pictures or videos a request asks for."""
+    return request.count if isinstance(request, ImagineRequest) else 1
 
 
 Request = SketchRequest | ImagineRequest | AnimateRequest

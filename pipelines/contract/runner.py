@@ -1,11 +1,11 @@
 """The one door to the GPU, as its callers see it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
-from pipelines.contract.requests import Request
+from pipelines.contract.requests import Kind, Request
 
 Artifacts = tuple[Artifact, ...]
 
@@ -29,6 +29,10 @@ class RunnerLike(Protocol):
 
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU now."""
+        ...
+
+    def batches(self) -> Mapping[Kind, int]:
+        """How many pictures of a kind it pays to make together here, as was measured; else one."""
         ...
 
     def close(self) -> None:

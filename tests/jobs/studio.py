@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,6 +22,7 @@ from bot.jobs.events import (
     JobStarted,
     JobTold,
 )
+from bot.jobs.executor import Executor
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job
 from bot.jobs.limits import Limits
@@ -31,7 +33,7 @@ from bot.jobs.worker import Worker
 from pipelines.catalog import Catalog
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
-from pipelines.contract.requests import ImagineRequest, Request
+from pipelines.contract.requests import ImagineRequest, Kind, Request, pictures
 from pipelines.contract.runner import Artifacts
 from tests.jobs.samples import CATALOG, ROOMY, Clock
 
@@ -59,23 +61,29 @@ def a_picture(colour: int = 7) -> Artifact:
 class Painter:
     """A Runner that paints plain pictures in three steps, or does what the prompt's script says."""
 
+    together = 1
+
     def __init__(self, **scripts: Callable[[RunContext], None]) -> None:
         self.scripts = scripts
         self.painted: list[str] = []
+        self.batches_painted: list[int] = []
         self.unloaded = 3
         self.threads = {threading.current_thread().name}
         self.closed = False
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
-        (request,) = requests
         self.threads.add(threading.current_thread().name)
         for step in range(1, 4):
             context.step(Phase.PAINTING, step, 3)
-        if (script := self.scripts.get(request.prompt)) is not None:
-            script(context)
-        self.painted.append(request.prompt)
-        count = request.count if isinstance(request, ImagineRequest) else 1
-        return (tuple(a_picture(request.seed + i) for i in range(count)),)
+        for request in requests:
+            if (script := self.scripts.get(request.prompt)) is not None:
+                script(context)
+        self.painted += [request.prompt for request in requests]
+        self.batches_painted.append(len(requests))
+        return tuple(
+            tuple(a_picture(request.seed + i) for i in range(pictures(request)))
+            for request in requests
+        )
 
     def preload(self) -> bool:
         self.threads.add(threading.current_thread().name)
@@ -84,6 +92,9 @@ class Painter:
 
     def resident(self) -> frozenset[str]:
         return frozenset({"imagine"}) if self.painted else frozenset()
+
+    def batches(self) -> dict[Kind, int]:
+        return {Kind.IMAGINE: self.together}
 
     def close(self) -> None:
         self.threads.add(threading.current_thread().name)
@@ -127,6 +138,10 @@ def heard(text: str) -> Iterator[asyncio.Event]:
         logging.getLogger("bot").removeHandler(ear)
 
 
+def _itself(painter: Painter) -> Painter:
+    return painter
+
+
 class Studio:
     """Everything between a request and an ended job, with a record of what was said of it."""
 
@@ -139,17 +154,18 @@ class Studio:
         catalog: Catalog = CATALOG,
         limits: Limits = ROOMY,
         grace: float = SOON,
+        executors: Sequence[Executor] = (),
     ) -> None:
         self.store = store
         self.files = FileStore(folder)
         self.painter = painters[0]
+        self.executors = executors or [ThreadExecutor(partial(_itself, each)) for each in painters]
         self.events = Events()
         self.seen: list[Event] = []
         self._changed = asyncio.Event()
         self.events.subscribe(self._take)
         policy = Policy(patience=60.0)
         self.queue = JobQueue(store, policy, catalog, self.events, limits, now=clock or Clock())
-        self.executors = [ThreadExecutor(lambda each=each: each) for each in painters]  # type: ignore[misc]
         self.worker = Worker(
             self.queue, store, self.files, self.executors, self.events, grace=grace
         )

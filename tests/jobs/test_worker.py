@@ -8,7 +8,7 @@ from PIL import Image
 
 from bot.errors import TooLate
 from bot.jobs.events import JobEnded, JobProgressed
-from bot.jobs.job import Status
+from bot.jobs.job import Job, Status
 from bot.jobs.store import Store
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import DeviceMissing, OutOfMemory
@@ -395,3 +395,89 @@ class TestTwoCards:
         assert (ended.status, ended.error_code) == (Status.FAILED, "device_missing")
         monkeypatch.undo()
         assert (await s.said(JobEnded, await s.submit())).job.status is Status.RENDERED
+
+
+class FourAtOnce(Painter):
+    together = 4
+
+
+class TestBatches:
+    async def test_what_waits_is_painted_together_as_far_as_it_pays(
+        self, studio: MakeStudio
+    ) -> None:
+        gate = Gate()
+        s = studio(FourAtOnce(gate=gate))
+        await s.open()
+        first = await s.submit("gate")
+        await gate.wait()
+        jobs = [await s.submit(owner=owner) for owner in (1, 2, 3, 1, 2, 3)]
+        gate.open.set()
+        for job in [first, *jobs]:
+            ended = (await s.said(JobEnded, job)).job
+            assert ended.status is Status.RENDERED
+            assert ended.gpu_seconds > 0
+            assert s.of(JobProgressed, job), "each is told of its progress"
+        assert s.painter.batches_painted == [1, 4, 2]
+
+    async def test_pictures_are_counted_and_nobody_is_overtaken(self, studio: MakeStudio) -> None:
+        gate = Gate()
+        s = studio(FourAtOnce(gate=gate))
+        await s.open()
+        await s.submit("gate")
+        await gate.wait()
+        jobs = [await s.submit(count=count) for count in (2, 3, 1)]
+        gate.open.set()
+        for job in jobs:
+            await s.said(JobEnded, job)
+        assert s.painter.batches_painted == [1, 1, 2]
+
+    async def _batch(self, s: Studio, gate: Gate, *prompts: str) -> list[Job]:
+        """Jobs that wait behind another, so that they are taken together."""
+        await s.open()
+        await s.submit("before")
+        await gate.wait()
+        return [await s.submit(prompt, owner=i) for i, prompt in enumerate(prompts, 2)]
+
+    async def test_one_persons_cancel_leaves_the_others(self, studio: MakeStudio) -> None:
+        before, within = Gate(), Gate()
+        s = studio(FourAtOnce(before=before, within=within))
+        jobs = await self._batch(s, before, "within", "a fox")
+        before.open.set()
+        await within.wait()
+        await s.queue.cancel(jobs[0].id)
+        within.open.set()
+        assert (await s.said(JobEnded, jobs[0])).job.status is Status.CANCELLED
+        assert (await s.said(JobEnded, jobs[1])).job.status is Status.RENDERED
+
+    async def test_when_all_are_cancelled_the_batch_stops(self, studio: MakeStudio) -> None:
+        before, within = Gate(), Gate()
+        s = studio(FourAtOnce(before=before, within=within))
+        jobs = await self._batch(s, before, "within", "a fox")
+        before.open.set()
+        await within.wait()
+        for job in jobs:
+            await s.queue.cancel(job.id)
+        for job in jobs:
+            assert (await s.said(JobEnded, job)).job.status is Status.CANCELLED
+
+    async def test_what_fails_together_is_tried_one_by_one(self, studio: MakeStudio) -> None:
+        def bad(_: RunContext) -> None:
+            raise OutOfMemory("The card cannot hold this.")
+
+        before = Gate()
+        s = studio(FourAtOnce(before=before, bad=bad))
+        jobs = await self._batch(s, before, "a fox", "bad", "a cat")
+        before.open.set()
+        ends = [(await s.said(JobEnded, job)).job.status for job in jobs]
+        assert ends == [Status.RENDERED, Status.FAILED, Status.RENDERED]
+        assert s.painter.batches_painted == [1, 1, 1]
+
+    async def test_a_stop_puts_all_of_a_batch_back(self, studio: MakeStudio) -> None:
+        before, within = Gate(), Gate()
+        s = studio(FourAtOnce(before=before, within=within), grace=0.05)
+        jobs = await self._batch(s, before, "within", "a fox")
+        before.open.set()
+        await within.wait()
+        await asyncio.wait_for(s.worker.stop(), SOON)
+        left = await s.store.waiting()
+        assert [(job.id, job.crashes) for job in left] == [(job.id, 0) for job in jobs]

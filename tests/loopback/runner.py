@@ -15,6 +15,7 @@ from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import (
     AnimateRequest,
     ImagineRequest,
+    Kind,
     Request,
     SketchRequest,
 )
@@ -56,6 +57,9 @@ class LightRunner:
 
     def resident(self) -> frozenset[str]:
         return frozenset()
+
+    def batches(self) -> dict[Kind, int]:
+        return {}
 
     def close(self) -> None: ...
 

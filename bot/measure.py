@@ -1,0 +1,43 @@
+"""`python -m bot measure`: what it pays to paint together on each card, for the bot to do so."""
+
+from pathlib import Path
+
+from rich.console import Console
+
+from bot.config import Config
+from pipelines.batches import Batches, Seconds, best_of
+
+FILE = "batches.json"
+
+
+def batches_file(config: Config) -> Path:
+    """Where the table is."""
+    return config.storage.folder / FILE
+
+
+def measure(config: Config, console: Console) -> None:
+    """Measure every card, say what pays and write it down. Raises what a Runner raises."""
+    from pipelines.runner import Runner
+
+    gpu, model = config.gpu, config.models.imagine
+    if model is None:
+        console.print("[models.imagine] is not configured: nothing to measure.", markup=False)
+        return
+    table = Batches.read(batches_file(config))
+    for device in dict.fromkeys(gpu.devices):
+        with console.status(f"painting on {device}", spinner="dots"):
+            runner = Runner(config.models, device, gpu.vram_gib, gpu.models_folder)
+            try:
+                seconds = runner.measure()
+            finally:
+                runner.close()
+        table.write(runner.card, model, seconds)
+        console.print(f"{runner.card}: {_in_words(seconds)}", markup=False, soft_wrap=True)
+    console.print(f"Written to {table.file}; the bot reads it when it starts.", markup=False)
+
+
+def _in_words(seconds: Seconds) -> str:
+    figures = ", ".join(f"{each:.2f} s in a batch of {size}" for size, each in seconds.items())
+    if (best := best_of(seconds)) == 1:
+        return f"/imagine takes {figures} a picture. It does not pay to paint together."
+    return f"/imagine takes {figures} a picture. Up to {best} that wait are painted together."
