@@ -54,7 +54,7 @@ class App:
         self.files = FileStore(config.storage.folder / "files")
         self.client = AtelierClient(queue, self.files, store, config.models, config.limits)
         self.board = ProgressBoard(self.client.roads, queue, events)
-        delivery = Delivery(self.client.roads, self.board, queue, self.files)
+        delivery = Delivery(self.client.roads, self.board, queue, self.files, config.moderation)
         self.deliveries = Deliveries(store, delivery.deliver, events)
         self.worker = Worker(queue, store, self.files, executors, events)
         self._metrics = Metrics(events)

@@ -89,6 +89,9 @@ class GpuConfig(_Table):
         return (self.device,) if isinstance(self.device, str) else self.device
 
 
+Sensitive = Literal["withhold", "spoiler", "show"]
+
+
 class ModerationConfig(_Table):
     """[moderation]"""
 
@@ -96,6 +99,10 @@ class ModerationConfig(_Table):
     """What prompts must not hold, however it is spelt; `*` at the end for all that begin so."""
     words_file: Path | None = None
     """More of them, one a line; what follows a # is a comment."""
+    sensitive: Sensitive = "withhold"
+    """What becomes of a result in which models.safety finds something."""
+    sensitive_for_adults: Sensitive = "spoiler"
+    """The same in channels that are age-restricted."""
 
 
 class MetricsConfig(_Table):

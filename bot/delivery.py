@@ -18,6 +18,7 @@ from pathlib import Path
 import discord
 from discord import ui
 
+from bot.config import ModerationConfig, Sensitive
 from bot.errors import FileDamaged, Undeliverable
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job, Status
@@ -65,12 +66,18 @@ class Delivery:
     """Tells a job's owner how it ended, by the first road that is open."""
 
     def __init__(
-        self, roads: Roads, board: ProgressBoard, queue: JobQueue, files: FileStore
+        self,
+        roads: Roads,
+        board: ProgressBoard,
+        queue: JobQueue,
+        files: FileStore,
+        moderation: ModerationConfig,
     ) -> None:
         self._roads = roads
         self._board = board
         self._queue = queue
         self._files = files
+        self._moderation = moderation
 
     async def deliver(self, job: Job) -> None:
         """Show the result or the reason.
@@ -83,12 +90,20 @@ class Delivery:
         if job.status is not Status.RENDERED:
             await self._carry(job, origin, messages.ended(job))
             return
+        if _is_sensitive(job) and self._for_sensitive(origin) == "withhold":
+            await self._carry(job, origin, messages.withheld(job))
+            return
         try:
             await self._show_result(job, origin)
         except (TooLarge, FileDamaged) as error:
             view = messages.ended(_failed(job, error))
             await self._carry(job, origin, view)
             raise Undeliverable(error.sentence) from error
+
+    def _for_sensitive(self, origin: Origin) -> Sensitive:
+        """What is done with something sensitive in that channel."""
+        adults = self._moderation.sensitive_for_adults
+        return adults if origin.age_restricted else self._moderation.sensitive
 
     async def _show_result(self, job: Job, origin: Origin) -> None:
         """Deliver in a size that Discord takes, smaller each time it says no."""
@@ -99,7 +114,11 @@ class Delivery:
         limit = self._roads.filesize_limit(origin)
         while True:
             uploads = await asyncio.to_thread(_fit, results, limit)
-            view = messages.finished(job, [upload.name for upload in uploads])
+            view = messages.finished(
+                job,
+                [upload.name for upload in uploads],
+                spoiler=_is_sensitive(job) and self._for_sensitive(origin) == "spoiler",
+            )
             try:
                 return await self._carry(job, origin, view, uploads)
             except discord.HTTPException as error:
@@ -153,6 +172,10 @@ class Delivery:
             except UNREACHABLE as error:
                 log.info("job %s: its owner could not be told either: %s", job.id, error)
         return Undeliverable(sentence)
+
+
+def _is_sensitive(job: Job) -> bool:
+    return any(artifact.sensitive for artifact in job.artifacts)
 
 
 def _verdict(error: discord.HTTPException) -> _Verdict:

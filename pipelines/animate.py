@@ -15,6 +15,7 @@ from pipelines.contract.requests import AnimateRequest, Aspect
 from pipelines.loading import BUILDING, Loader
 from pipelines.media import encode_mp4, on_white
 from pipelines.models import Models
+from pipelines.safety import is_sensitive_video, vet_upload
 from pipelines.steps import Steps
 
 MOST_CROPPED = 0.25  # of a side: where a picture would lose more, it is shown whole
@@ -35,6 +36,8 @@ def render(
     context: RunContext,
 ) -> tuple[Artifact, ...]:
     """One video that begins with `picture` (RGB or RGBA)."""
+    if request.image is not None:
+        vet_upload(models, context, picture)
     size = shape_for(picture.size, model)
     first = fill(on_white(picture), size)
     chunk = models.plans[ModelKey.ANIMATE].decode_chunk or model.decode_chunk
@@ -55,6 +58,7 @@ def render(
         width=size[0],
         height=size[1],
         facts=facts,
+        sensitive=is_sensitive_video(models, context, frames),
     )
     return (video,)
 

@@ -37,6 +37,7 @@ Guidance = Annotated[float, Field(ge=0.0, le=30.0)]
 class ModelKey(StrEnum):
     """The models that residency moves as a whole, and the words for them in the configuration."""
 
+    SAFETY = "safety"
     CAPTION = "caption"
     SKETCH = "sketch"
     IMAGINE = "imagine"
@@ -74,7 +75,21 @@ class Checkpoint(_Table):
         return Path(self.source).name if self.is_folder else self.source
 
 
-class CaptionModel(Checkpoint):
+class Network(Checkpoint):
+    """A network that is no pipeline: it is on the card as a whole or not at all."""
+
+
+class SafetyModel(Network):
+    """A ViT that classifies pictures."""
+
+    dtype: Dtype = "float16"
+    labels: Annotated[tuple[str, ...], Field(min_length=1)] = ("nsfw",)
+    """The classes that stand for what is unwanted."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """How sure of them together it has to be."""
+
+
+class CaptionModel(Network):
     """A BLIP captioner."""
 
     dtype: Dtype = "float16"
@@ -218,6 +233,8 @@ class Acceleration(_Table):
 class Catalog(_Table):
     """All that the pipelines may load. Where a model is absent, its command says so."""
 
+    safety: SafetyModel | None = None
+    """Without it nothing is looked at."""
     caption: CaptionModel | None = None
     sketch: SketchModel | None = None
     imagine: ImagineModel | None = None

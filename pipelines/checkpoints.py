@@ -22,6 +22,7 @@ from pipelines.catalog import (
     ImagineModel,
     LoraFile,
     ModelKey,
+    SafetyModel,
     SketchModel,
 )
 from pipelines.contract.errors import ModelGated, ModelMissing, ModelUnavailable, UnsafeModel
@@ -291,6 +292,8 @@ def _parts(source: _Source, index: Index | None) -> list[_Part]:
     if index is None:
         if isinstance(source.checkpoint, CaptionModel):
             return [_Part("", _CONFIG + _PROCESSOR + _TOKENIZER, "model")]
+        if isinstance(source.checkpoint, SafetyModel):
+            return [_Part("", _CONFIG + _PROCESSOR, "model")]
         return [_Part("", _CONFIG, "diffusion_pytorch_model")]
     family = _FAMILIES[type(source.checkpoint)]
     if not str(index.get("_class_name")).startswith(family):

@@ -19,6 +19,7 @@ from pipelines.loras import Lora
 from pipelines.media import encode_png
 from pipelines.models import EMBEDS, Embeddings, Models, Question
 from pipelines.placement import TEXT, Precision
+from pipelines.safety import are_sensitive
 from pipelines.steps import Steps
 
 
@@ -84,8 +85,10 @@ def render(
         lora=lora,
     )
     context.step(Phase.ENCODING)
+    sensitive = are_sensitive(models, context, images)
     return tuple(
-        _artifact(image, request, seed, model) for image, seed in zip(images, seeds, strict=True)
+        _artifact(image, request, seed, model, is_sensitive)
+        for image, seed, is_sensitive in zip(images, seeds, sensitive, strict=True)
     )
 
 
@@ -121,9 +124,10 @@ def render_together(
             words = _side_by_side([told[request] for request, _ in batch])
             images += _paint_some(pipeline, model, words, size, [seed for _, seed in batch], steps)
     context.step(Phase.ENCODING)
+    sensitive = are_sensitive(models, context, images)
     made = (
-        _artifact(image, request, seed, model)
-        for image, (request, seed) in zip(images, wanted, strict=True)
+        _artifact(image, request, seed, model, is_sensitive)
+        for image, (request, seed), is_sensitive in zip(images, wanted, sensitive, strict=True)
     )
     return tuple(tuple(islice(made, request.count)) for request in requests)
 
@@ -261,7 +265,7 @@ def _paint_some(
 
 
 def _artifact(
-    image: Image.Image, request: ImagineRequest, seed: int, model: ImagineModel
+    image: Image.Image, request: ImagineRequest, seed: int, model: ImagineModel, sensitive: bool
 ) -> Artifact:
     facts: dict[str, str | int | float] = {"prompt": request.prompt, "seed": seed}
     if request.negative:
@@ -278,4 +282,5 @@ def _artifact(
         width=image.width,
         height=image.height,
         facts=facts,
+        sensitive=sensitive,
     )

@@ -17,7 +17,7 @@ import torch
 
 from pipelines.acceleration import accelerate, attention
 from pipelines.adapting import Adapters
-from pipelines.catalog import Catalog, ModelKey
+from pipelines.catalog import Catalog, ModelKey, Network, SafetyModel
 from pipelines.checkpoints import weigh
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import ModelUnavailable
@@ -136,6 +136,11 @@ class Models:
     def lora(self, key: ModelKey, name: str | None) -> Lora | None:
         """The LoRA of that name, None without one. Raises BadInput."""
         return None if name is None else find(self._catalog.loras, key, name)
+
+    @property
+    def safety(self) -> SafetyModel | None:
+        """The classifier's entry, if there is one."""
+        return self._catalog.safety
 
     def most(self, key: ModelKey) -> int:
         """How many pictures the painter of a model has room for at once."""
@@ -293,7 +298,7 @@ class _Shelf:
             raise ModelUnavailable(lacking)
         loader = replace(self._loader, precision=plan.groups[PAINTER].precision)
         whole = self._loads[key](getattr(self._catalog, key), loader)
-        if key is ModelKey.CAPTION:
+        if isinstance(getattr(self._catalog, key), Network):
             return {_name(key, PAINTER): _Group(whole, Weights([whole.model], device))}
         accelerate(whole, self._catalog.acceleration, plan)
         groups = {}

@@ -20,12 +20,20 @@ from itertools import combinations
 from math import inf
 from typing import Any
 
-from pipelines.catalog import AnimateModel, CaptionModel, ImagineModel, ModelKey, SketchModel
+from pipelines.catalog import (
+    AnimateModel,
+    CaptionModel,
+    ImagineModel,
+    ModelKey,
+    Network,
+    SafetyModel,
+    SketchModel,
+)
 
 GIB = 2**30
 _MARGIN = 1.5  # GiB at most, for what libraries take beside the tensors
 _WINDOW = 0.1  # of streamed weights that are on the card: two blocks of about forty, and the VAE
-Model = CaptionModel | SketchModel | ImagineModel | AnimateModel
+Model = SafetyModel | CaptionModel | SketchModel | ImagineModel | AnimateModel
 
 
 class Held(StrEnum):
@@ -115,6 +123,7 @@ class Plan:
 # --- what models take ---------------------------------------------------------------------------
 
 USUAL: Mapping[ModelKey, Mapping[str, int]] = {
+    ModelKey.SAFETY: {"model": 86_000_000},
     ModelKey.CAPTION: {"model": 470_000_000},
     ModelKey.SKETCH: {
         "text_encoder": 123_000_000,
@@ -154,7 +163,7 @@ def _room(floor: float) -> int:
 
 def _working(model: Model, plan: Plan) -> dict[str, int]:
     """Working memory of each group's turn, by the computed floors of the three architectures."""
-    if isinstance(model, CaptionModel):
+    if isinstance(model, Network):
         return {PAINTER: _room(0.1)}
     if isinstance(model, AnimateModel):
         pixels = model.width * model.height / (1024 * 576)
@@ -197,7 +206,7 @@ def _concessions(key: ModelKey, model: Model, card: Card) -> Iterator[_Concessio
         )
     if isinstance(model, AnimateModel):
         yield from _of_videos(model)
-    if card.kind == "cuda" and not isinstance(model, CaptionModel):
+    if card.kind == "cuda" and not isinstance(model, Network):
         yield _stream(PAINTER, "the model", 1.0 if isinstance(model, AnimateModel) else 4.0)
         if not isinstance(model, AnimateModel):
             yield _stream(TEXT, "the text encoders", 0.2)

@@ -18,7 +18,7 @@ from typing import TypeVar
 import torch
 from PIL import Image, ImageDraw
 
-from pipelines import animate, imagine, sketch
+from pipelines import animate, imagine, safety, sketch
 from pipelines.batches import SIZES, Batches
 from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, fit
 from pipelines.contract.context import RunContext
@@ -205,8 +205,8 @@ class Runner:
                     request = ImagineRequest(prompt="a ring", seed=0)
                 case ModelKey.ANIMATE:
                     request = AnimateRequest(image=picture, seed=0)
-                case ModelKey.CAPTION:
-                    return  # which /sketch runs
+                case ModelKey.SAFETY | ModelKey.CAPTION:
+                    return  # which the others run
             if not self._catalog.missing(request):
                 self._render(request, RunContext(), self._catalog.hurried())
         log.info("warmed models.%s up in %.1f s", key, time.perf_counter() - begun)
@@ -271,6 +271,7 @@ def _ring() -> Image.Image:
 
 
 _LOADERS: dict[ModelKey, Load] = {
+    ModelKey.SAFETY: safety.load,
     ModelKey.CAPTION: sketch.load_captioner,
     ModelKey.SKETCH: sketch.load,
     ModelKey.IMAGINE: imagine.load,

@@ -27,6 +27,7 @@ from pipelines.media import encode_png, open_picture
 from pipelines.models import EMBEDS, Embeddings, Models, Question
 from pipelines.placement import PAINTER, TEXT
 from pipelines.presets import PRESETS, Preset
+from pipelines.safety import are_sensitive, vet_upload
 from pipelines.steps import Steps
 
 
@@ -41,7 +42,9 @@ def render(
     """One picture of what the drawing shows. Raises BadInput for a blank drawing."""
     style = _style(request.style, styles)  # refused before anything is loaded
     lora = models.lora(ModelKey.SKETCH, request.lora or style.lora)
-    drawing = read_drawing(open_picture(request.drawing))
+    picture = open_picture(request.drawing)
+    vet_upload(models, context, picture)
+    drawing = read_drawing(picture)
     asker = _Asker(captions, model, styles, models, context)
     caption = asker.caption(request, drawing)
     told = asker.prompts(request, caption)
@@ -56,7 +59,8 @@ def render(
             seed=request.seed,
         )
     context.step(Phase.ENCODING)
-    return (_artifact(image, request, caption, model, lora),)
+    (sensitive,) = are_sensitive(models, context, [image])
+    return (_artifact(image, request, caption, model, lora, sensitive),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +153,7 @@ def _artifact(
     caption: str,
     model: SketchModel,
     lora: Lora | None,
+    sensitive: bool,
 ) -> Artifact:
     facts: dict[str, str | int | float] = {"caption": caption}
     if request.prompt:
@@ -169,6 +174,7 @@ def _artifact(
         width=image.width,
         height=image.height,
         facts=facts,
+        sensitive=sensitive,
     )
 
 

@@ -16,6 +16,7 @@ from pipelines.catalog import (
     Catalog,
     Conditioner,
     ImagineModel,
+    SafetyModel,
     SketchModel,
     Style,
 )
@@ -39,6 +40,7 @@ TABLES: dict[str, type[BaseModel]] = {
         if isinstance(field.annotation, type) and name != "models"
     },
     "models": Catalog,
+    "models.safety": SafetyModel,
     "models.caption": CaptionModel,
     "models.sketch": SketchModel,
     "models.sketch.conditioner": Conditioner,
@@ -63,6 +65,7 @@ def table(document: dict[str, Any], name: str) -> dict[str, Any]:
 def test_it_loads_and_names_every_model() -> None:
     models = load_config(EXAMPLE).models
     assert [place for place, _ in models.checkpoints()] == [
+        "safety",
         "caption",
         "sketch",
         "sketch.vae",

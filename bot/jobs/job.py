@@ -42,6 +42,7 @@ class StoredArtifact:
     width: int
     height: int
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    sensitive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -232,6 +232,7 @@ class Worker:
             width=artifact.width,
             height=artifact.height,
             facts=artifact.facts,
+            sensitive=artifact.sensitive,
         )
 
     async def _stored(self, action: Callable[[], Awaitable[T]]) -> T:

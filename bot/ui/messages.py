@@ -31,7 +31,8 @@ PHASES = {
     Phase.ANIMATING: "Animating",
     Phase.ENCODING: "Saving",
 }
-HOPELESS = frozenset({"bad_input", "too_large"})  # the same request would end the same way
+# The same request would end the same way.
+HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
 ENDED = (Action.EDIT, Action.DELETE)
 PICTURES = (Action.AGAIN, Action.EDIT, Action.ANIMATE, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
@@ -64,14 +65,29 @@ def running(job: Job, progress: Progress | None, ends: float | None = None) -> u
     return _message(AMBER, headline, job, [Action.CANCEL])
 
 
-def finished(job: Job, names: Sequence[str]) -> ui.LayoutView:
-    """The result: the files `names` of the same message in a gallery, and what was asked."""
+def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.LayoutView:
+    """The result: the files `names` of the same message in a gallery, and what was asked.
+
+    With `spoiler` it is veiled until somebody clicks on it.
+    """
     alt = (job.request.prompt or _caption(job) or "An animation")[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
-        *(discord.MediaGalleryItem(f"attachment://{name}", description=alt) for name in names)
+        *(
+            discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler)
+            for name in names
+        )
     )
     actions = VIDEOS if isinstance(job.request, AnimateRequest) else PICTURES
     return _message(GREEN, None, job, actions, gallery=gallery)
+
+
+def withheld(job: Job) -> ui.LayoutView:
+    """A result that is not for this channel."""
+    headline = (
+        "**Not shown**\nThis shows something that is not allowed in this channel. It was looked at "
+        "by a program, which can be wrong: please ask for it in other words, or with another seed."
+    )
+    return _message(RED, headline, job, [Action.AGAIN, *ENDED])
 
 
 def ended(job: Job) -> ui.LayoutView:

@@ -14,6 +14,7 @@ class Origin:
 
     `token` is the interaction's, good for 15 minutes from `token_made_at` (Unix seconds), and
     empty for a message that the bot posted by itself. `filesize_limit` is in bytes.
+    `age_restricted` is what the channel was when it was asked in.
     """
 
     application_id: int
@@ -25,6 +26,7 @@ class Origin:
     user_id: int
     filesize_limit: int
     locale: str
+    age_restricted: bool = False
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -60,4 +62,10 @@ async def acknowledge(interaction: discord.Interaction) -> Origin:
         user_id=interaction.user.id,
         filesize_limit=interaction.filesize_limit,
         locale=str(interaction.locale),
+        age_restricted=_is_age_restricted(interaction.channel),
     )
+
+
+def _is_age_restricted(channel: object) -> bool:
+    """Whether a channel, or the one that a thread is in, is for adults only."""
+    return bool(channel.is_nsfw()) if hasattr(channel, "is_nsfw") else False

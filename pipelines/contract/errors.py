@@ -9,6 +9,7 @@
     │   └── UnsafeModel     it holds pickles or code of its own, which are never run
     ├── DeviceMissing       the configuration names a device that this machine lacks
     ├── OutOfMemory         the card cannot hold this job
+    ├── Withheld            a picture shows what is not allowed
     ├── RenderFailed        a pipeline raised something unexpected; the log has the traceback
     └── TooLarge            no version of the result is small enough to be sent
 
@@ -77,6 +78,12 @@ class OutOfMemory(AtelierError):
     """The card ran out of memory for this job."""
 
     code = "out_of_memory"
+
+
+class Withheld(AtelierError):
+    """A picture shows what is not allowed here."""
+
+    code = "withheld"
 
 
 class RenderFailed(AtelierError):

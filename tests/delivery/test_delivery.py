@@ -24,6 +24,12 @@ from tests.ui.fixtures import Ends, Moods, restarted
 TOKEN_EDIT = ("PATCH", "/webhooks/*/messages/*")
 FINAL = ["Again", "Edit…", "Animate", "Delete"]
 FAILED = ["Again", "Edit…", "Delete"]
+
+
+def delivery_of(app: App) -> Delivery:
+    return Delivery(app.client.roads, app.board, app.queue, app.files, app.config.moderation)
+
+
 PICTURE = paint(ImagineRequest(prompt="a lighthouse", seed=7))[0].data
 
 
@@ -121,7 +127,7 @@ async def test_a_crash_after_a_new_message_does_not_post_a_second(
     await moderator.delete(running.message)
     job = await finish(studio, ends)
     rendered = replace(await app.queue.get(job.id), status=Status.RENDERED)
-    await Delivery(app.client.roads, app.board, app.queue, app.files).deliver(rendered)
+    await delivery_of(app).deliver(rendered)
     assert len(channel.shown()) == 1
 
 
@@ -308,7 +314,7 @@ async def test_a_file_that_the_disk_has_damaged_is_said(
     studio.gate.set()
     job = (await heard.of(JobEnded)).job
     job.artifacts[0].path.write_bytes(b"noise")
-    deliver = Delivery(app.client.roads, app.board, app.queue, app.files).deliver
+    deliver = delivery_of(app).deliver
     with pytest.raises(Undeliverable, match="no longer holds"):
         await deliver(job)
     [message] = channel.shown()

@@ -1,0 +1,81 @@
+"""Whether pictures show what a server may not want: an image classifier says so of each.
+
+Everything that is uploaded is looked at before it is used, and everything that is made before it
+leaves. What is to become of it depends on the channel, and is not decided here.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from PIL import Image
+
+from pipelines.catalog import ModelKey, SafetyModel
+from pipelines.checkpoints import unusable
+from pipelines.contract.context import RunContext
+from pipelines.contract.errors import Withheld
+from pipelines.loading import Loader
+from pipelines.media import on_white
+from pipelines.models import Models
+
+FRAMES = 5  # of a video, evenly apart, the first and the last among them
+
+
+@dataclass(frozen=True, slots=True)
+class Classifier:
+    """A ViT and its processor, and the numbers of the labels that stand for what is unwanted."""
+
+    model: Any
+    processor: Any
+    unwanted: list[int]
+
+
+def load(model: SafetyModel, loader: Loader) -> Classifier:
+    """The classifier of a catalogue entry, in RAM. Raises ModelUnavailable."""
+    from transformers import ViTForImageClassification, ViTImageProcessor
+
+    vit = loader.load(ViTForImageClassification, ModelKey.SAFETY, model, model.dtype)
+    processor = loader.load_processor(ViTImageProcessor, ModelKey.SAFETY, model)
+    labels = {str(label).casefold(): number for label, number in vit.config.label2id.items()}
+    if strange := [label for label in model.labels if label.casefold() not in labels]:
+        raise unusable(
+            str(ModelKey.SAFETY),
+            model,
+            f"has no label {strange[0]!r}; it has {', '.join(labels)}. Correct "
+            "models.safety.labels.",
+        )
+    unwanted = [labels[label.casefold()] for label in model.labels]
+    return Classifier(vit.eval(), processor, unwanted)
+
+
+def are_sensitive(
+    models: Models, context: RunContext, pictures: Sequence[Image.Image]
+) -> list[bool]:
+    """Whether each picture is; none where no classifier is configured. Raises ModelUnavailable."""
+    settings = models.safety
+    if settings is None:
+        return [False] * len(pictures)
+    with models.use(ModelKey.SAFETY, context) as classifier, torch.inference_mode():
+        inputs = classifier.processor(
+            images=[on_white(picture) for picture in pictures], return_tensors="pt"
+        )
+        pixels = inputs["pixel_values"].to(classifier.model.device, classifier.model.dtype)
+        shares = classifier.model(pixels).logits.float().softmax(dim=-1)
+    found: list[bool] = (shares[:, classifier.unwanted].sum(dim=-1) >= settings.threshold).tolist()
+    return found
+
+
+def is_sensitive_video(models: Models, context: RunContext, frames: Sequence[Image.Image]) -> bool:
+    """Whether any of some frames is."""
+    last = len(frames) - 1
+    some = [frames[round(last * i / (FRAMES - 1))] for i in range(FRAMES)]
+    return any(are_sensitive(models, context, some))
+
+
+def vet_upload(models: Models, context: RunContext, picture: Image.Image) -> None:
+    """Raise Withheld for a picture that is not to be worked with."""
+    if any(are_sensitive(models, context, [picture])):
+        raise Withheld(
+            "This picture looks like something that is not allowed here, so nothing was made of it."
+        )
