@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from pipelines.contract.errors import ModelUnavailable
 from pipelines.fitting import denoiser_of
+from pipelines.loading import BUILDING
 from pipelines.loras import Lora
 from pipelines.weights import Weights
 
@@ -85,7 +86,8 @@ class Adapters:
         """
         if lora not in self._known:
             on_read()
-            self._known[lora] = self._read(pipeline, lora)
+            with BUILDING:
+                self._known[lora] = self._read(pipeline, lora)
         self._known.move_to_end(lora)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)
