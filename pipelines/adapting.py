@@ -148,7 +148,8 @@ def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Cha
     Raises what `complain` makes of what is wrong with the file.
     """
     try:
-        return _changes(pipeline, file)
+        with BUILDING:
+            return _changes(pipeline, file)
     except (OSError, SafetensorError) as error:
         raise complain("cannot be read") from error
     except _STRANGE as error:

@@ -30,6 +30,11 @@ class Costs:
             mean = sum(_GUESSES[key] for key in models)
         return mean * pictures(request)
 
+    def expect(self, request: Request) -> float | None:
+        """GPU-seconds that requests like `request` took, None where there were none yet."""
+        known = self._catalog.needs(request) in self._means
+        return self.estimate(request) if known else None
+
     def learn(self, request: Request, gpu_seconds: float) -> None:
         """Take into account that `request` took `gpu_seconds`."""
         models = self._catalog.needs(request)

@@ -153,6 +153,33 @@ class JobQueue:
         """Where a job stands, 1 for the next to run; None if it does not wait."""
         return self._policy.place(job_id)
 
+    def begins(self, job_id: str) -> float | None:
+        """When a waiting job should begin, as Unix time, by what jobs like those before it took.
+
+        None where there were none like them yet.
+        """
+        place = self._policy.place(job_id)
+        if place is None:
+            return None
+        now = self._now()
+        left = [self._left(run.job, now) for run in self._runs.values()]
+        ahead = [self._waiting[each] for each in self._policy.first(place - 1)]
+        known = [s for s in (*left, *map(self._costs.expect, ahead)) if s is not None]
+        if len(known) < len(left) + len(ahead):
+            return None
+        return now + sum(known) / self._limits.cards
+
+    def ends(self, job: Job) -> float | None:
+        """When a running job should end, as Unix time, likewise."""
+        now = self._now()
+        left = self._left(job, now)
+        return None if left is None else now + left
+
+    def _left(self, job: Job, now: float) -> float | None:
+        """The seconds that a running job should still take."""
+        whole = self._costs.expect(job.request)
+        return None if whole is None else max(0.0, whole - (now - (job.started_at or now)))
+
     # -- for the worker ---------------------------------------------------------------------
 
     async def restore(self) -> None:

@@ -37,22 +37,29 @@ PICTURES = (Action.AGAIN, Action.EDIT, Action.ANIMATE, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
 
 
-def waiting(job: Job, place: int | None) -> ui.LayoutView:
-    """A job in the queue. `place` is 1 for the next to run; None where it is not known."""
+def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.LayoutView:
+    """A job in the queue. `place` is 1 for the next to run; None where it is not known.
+
+    `begins` is when it should begin, as Unix time: Discord counts down to it without an edit.
+    """
     if place is None:
         where = "in line"
     else:
         where = "next in line" if place == 1 else f"{ordinal(place)} in line"
+    if begins is not None:
+        where += f", begins {_countdown(begins)}"
     return _message(GREY, f"**Waiting** · {where}", job, [Action.CANCEL])
 
 
-def running(job: Job, progress: Progress | None) -> ui.LayoutView:
-    """A job on the GPU."""
+def running(job: Job, progress: Progress | None, ends: float | None = None) -> ui.LayoutView:
+    """A job on the GPU. `ends` is when it should be done, as Unix time."""
     if progress is None:
         return _message(AMBER, "**Starting**", job, [Action.CANCEL])
     headline = f"**{PHASES[progress.phase]}**"
     if progress.of:
         headline += f" · step {progress.step} of {progress.of}"
+        if ends is not None:
+            headline += f" · done {_countdown(ends)}"
         headline += f"\n{bar(progress.step, progress.of)}"
     return _message(AMBER, headline, job, [Action.CANCEL])
 
@@ -74,6 +81,11 @@ def ended(job: Job) -> ui.LayoutView:
     sentence = plain(job.error_sentence or "Nobody knows why.", 600)
     actions = ENDED if job.error_code in HOPELESS else [Action.AGAIN, *ENDED]
     return _message(RED, f"**That did not work**\n{sentence}", job, actions)
+
+
+def _countdown(at: float) -> str:
+    """`in 2 minutes`, as Discord says it in the reader's language."""
+    return f"<t:{round(at)}:R>"
 
 
 def _message(

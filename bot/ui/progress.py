@@ -64,10 +64,10 @@ class _Watch:
     def is_stale(self) -> bool:
         return not self.closed and self.state != self.shown
 
-    def render(self) -> ui.LayoutView:
+    def render(self, queue: JobQueue) -> ui.LayoutView:
         if self.job.status is Status.RUNNING:
-            return messages.running(self.job, self.progress)
-        return messages.waiting(self.job, self.place)
+            return messages.running(self.job, self.progress, queue.ends(self.job))
+        return messages.waiting(self.job, self.place, queue.begins(self.job.id))
 
 
 class ProgressBoard:
@@ -186,7 +186,7 @@ class ProgressBoard:
     async def _edit(self, watch: _Watch) -> None:
         watch.editing = True
         try:
-            await self._roads.edit(watch.origin, watch.render())
+            await self._roads.edit(watch.origin, watch.render(self._queue))
         except UNREACHABLE as error:
             log.info("job %s: a progress edit failed: %s", watch.job.id, error)
             watch.shown = None  # by the next one, if there is to be a next one

@@ -1,5 +1,6 @@
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,6 +89,33 @@ async def test_a_wrong_estimate_is_made_good(studio: MakeStudio) -> None:
     s.queue.leave(run, gpu_seconds=2.5 * jobs[0].cost)
     turns = [(await _lease(s)).job.owner for _ in range(4)]
     assert turns == [2, 2, 1, 1]
+
+
+async def test_when_a_job_begins_and_ends_is_told_from_those_like_it(
+    studio: MakeStudio, clock: Clock
+) -> None:
+    s = studio(clock=clock)
+    first = await s.submit()
+    second = await s.submit(count=2)
+    third = await s.submit()
+    run = await _lease(s)
+    assert run.job.id == first.id
+    assert s.queue.begins(third.id) is s.queue.ends(run.job) is None  # nobody knows yet
+    s.queue.learn(replace(first, status=Status.RENDERED, gpu_seconds=10.0))
+    clock.now = (run.job.started_at or 0) + 4
+    assert s.queue.ends(run.job) == clock.now + 6
+    assert s.queue.begins(second.id) == clock.now + 6
+    assert s.queue.begins(third.id) == clock.now + 6 + 20
+    assert s.queue.begins(first.id) is None
+    clock.now += 60  # it takes longer than any did: it may end at any moment
+    assert s.queue.ends(run.job) == clock.now
+
+
+async def test_two_cards_halve_the_wait(studio: MakeStudio, clock: Clock) -> None:
+    s = studio(clock=clock, limits=replace(ROOMY, cards=2))
+    jobs = [await s.submit() for _ in range(5)]
+    s.queue.learn(replace(jobs[0], status=Status.RENDERED, gpu_seconds=10.0))
+    assert s.queue.begins(jobs[4].id) == clock.now + 20
 
 
 async def test_cancelling_a_waiting_job(studio: MakeStudio) -> None:

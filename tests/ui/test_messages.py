@@ -105,6 +105,14 @@ def test_seeds_start_again_after_the_last() -> None:
     assert f"seeds {MAX_SEED}–0 ·" in text(messages.waiting(job(request), 1))
 
 
+def test_discord_counts_down_to_what_is_expected() -> None:
+    shown = text(messages.waiting(job(LIGHTHOUSE), 2, begins=1_790_000_000.4))
+    assert shown.splitlines()[0] == "**Waiting** · 2nd in line, begins <t:1790000000:R>"
+    progress = Progress(Phase.PAINTING, 14, 28)
+    shown = text(messages.running(job(LIGHTHOUSE, status=Status.RUNNING), progress, ends=1.79e9))
+    assert shown.splitlines()[0] == "**Painting** · step 14 of 28 · done <t:1790000000:R>"
+
+
 @pytest.mark.parametrize(
     ("code", "again"),
     [("out_of_memory", True), ("render_failed", True), ("bad_input", False), ("too_large", False)],
