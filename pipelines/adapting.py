@@ -86,7 +86,8 @@ class Adapters:
         """
         if lora not in self._known:
             on_read()
-            self._known[lora] = self._read(pipeline, lora)
+            with BUILDING:
+                self._known[lora] = self._read(pipeline, lora)
         self._known.move_to_end(lora)
         if len(self._known) > REMEMBERED:
             self._known.popitem(last=False)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,6 +18,15 @@ from pipelines.contract.context import RunContext
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.loading import BUILDING
 from pipelines.runner import Runner
+from tests.pipelines.adapters import imagine_lora
+
+
+@pytest.fixture(scope="module")
+def offering(catalog: Catalog, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """The catalogue with a LoRA."""
+    folder = tmp_path_factory.mktemp("loras")
+    imagine_lora(models, folder / "imagine" / "ink.safetensors")
+    return catalog.model_copy(update={"loras": folder})
 
 
 @pytest.fixture(scope="module")
@@ -26,14 +36,15 @@ def requests(tmp_path_factory: pytest.TempPathFactory) -> list[Request]:
     return [
         SketchRequest(drawing=drawing, prompt="a red heart", seed=1),
         ImagineRequest(prompt="a red star on a blue background", seed=2),
+        ImagineRequest(prompt="a red star on a blue background", lora="ink", seed=2),
         AnimateRequest(image=drawing, seed=3),
     ]
 
 
 @pytest.fixture(scope="module")
-def alone(catalog: Catalog, requests: list[Request]) -> list[bytes]:
+def alone(offering: Catalog, requests: list[Request]) -> list[bytes]:
     """What a card makes that has the process for itself."""
-    return results(Runner(catalog, "cpu"), requests)
+    return results(Runner(offering, "cpu"), requests)
 
 
 def results(runner: Runner, requests: list[Request]) -> list[bytes]:
@@ -63,17 +74,17 @@ def somebody_builds() -> Iterator[None]:
 
 
 def test_what_is_made_while_another_card_builds_is_the_same(
-    catalog: Catalog, requests: list[Request], alone: list[bytes]
+    offering: Catalog, requests: list[Request], alone: list[bytes]
 ) -> None:
     with somebody_builds():
-        assert results(Runner(catalog, "cpu"), requests) == alone
+        assert results(Runner(offering, "cpu"), requests) == alone
 
 
 def test_two_cards_at_once_make_the_same_as_one(
-    catalog: Catalog, requests: list[Request], alone: list[bytes]
+    offering: Catalog, requests: list[Request], alone: list[bytes]
 ) -> None:
     def card(number: int) -> list[bytes]:
-        runner = Runner(catalog, "cpu", number=number, cards=2)
+        runner = Runner(offering, "cpu", number=number, cards=2)
         while runner.preload():
             pass
         return results(runner, requests)
