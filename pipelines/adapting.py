@@ -148,8 +148,7 @@ def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Cha
     Raises what `complain` makes of what is wrong with the file.
     """
     try:
-        with BUILDING:
-            return _changes(pipeline, file)
+        return _changes(pipeline, file)
     except (OSError, SafetensorError) as error:
         raise complain("cannot be read") from error
     except _STRANGE as error:

@@ -10,6 +10,7 @@ from simcord.actors import MemberActor
 
 from bot import delivery
 from bot.app import App
+from bot.config import ModerationConfig
 from bot.delivery import Delivery
 from bot.errors import Undeliverable
 from bot.jobs.events import JobEnded, JobStarted
@@ -129,6 +130,50 @@ async def test_a_crash_after_a_new_message_does_not_post_a_second(
     rendered = replace(await app.queue.get(job.id), status=Status.RENDERED)
     await delivery_of(app).deliver(rendered)
     assert len(channel.shown()) == 1
+
+
+# -- what is not for every channel ------------------------------------------------------------
+
+
+async def test_what_is_sensitive_is_withheld_and_its_owner_told(
+    app: App, channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    studio.sensitive = True
+    job = await finish(studio, ends)
+    assert job.status is Status.DELIVERED
+    [message] = channel.shown()
+    assert message.text.startswith("**Not shown**")
+    assert message.buttons == FAILED
+    assert await message.files() == []
+
+
+@pytest.mark.parametrize(
+    ("moderation", "age_restricted", "shown"),
+    [
+        (ModerationConfig(), True, "veiled"),
+        (ModerationConfig(sensitive="spoiler"), False, "veiled"),
+        (ModerationConfig(sensitive="show"), False, "open"),
+        (ModerationConfig(sensitive="show", sensitive_for_adults="withhold"), True, "withheld"),
+    ],
+)
+async def test_the_channel_and_the_owner_decide_what_becomes_of_it(
+    app: App,
+    channel: Channel,
+    running: Shown,
+    ends: Ends,
+    studio: Moods,
+    moderation: ModerationConfig,
+    age_restricted: bool,
+    shown: str,
+) -> None:
+    studio.sensitive = True
+    job = await finish(studio, ends)
+    origin = {**job.origin, "age_restricted": age_restricted}
+    again = replace(job, status=Status.RENDERED, origin=origin)
+    await Delivery(app.client.roads, app.board, app.queue, app.files, moderation).deliver(again)
+    [message] = channel.shown()
+    assert len(await message.files()) == (shown != "withheld")
+    assert message.veiled == (shown == "veiled")
 
 
 # -- all roads closed -----------------------------------------------------------------------

@@ -7,7 +7,7 @@ import pytest
 from bot.config import Config, ModerationConfig
 from bot.errors import ConfigError
 from tests.integration.apps import serving
-from tests.integration.shown import button, end_of
+from tests.integration.shown import button, end_of, jobs_of
 from tests.loopback import LoopbackDiscord, Member
 from tests.loopback.runner import Studio
 
@@ -53,3 +53,14 @@ async def test_a_list_that_is_not_there_stops_the_start(
     with pytest.raises(ConfigError, match=r"moderation\.words_file"):
         async with serving(server, missing, studio):
             pass
+
+
+@pytest.mark.parametrize("age_restricted", [True, False])
+async def test_it_is_known_whether_a_channel_is_for_adults(
+    server: LoopbackDiscord, ada: Member, config: Config, studio: Studio, age_restricted: bool
+) -> None:
+    server.channel.age_restricted = age_restricted
+    async with serving(server, config, studio) as app:
+        message = await end_of(server, await ada.slash("imagine", prompt="a lighthouse"))
+        [job_id] = jobs_of(message)
+        assert (await app.queue.get(job_id)).origin["age_restricted"] is age_restricted

@@ -99,6 +99,11 @@ class Shown:
         """What a screen reader says for each item of its gallery."""
         return [item.get("description") for item in self._gallery]
 
+    @property
+    def veiled(self) -> bool:
+        """Whether what it shows has to be clicked on to be seen."""
+        return any(item.get("spoiler") for item in self._gallery)
+
     async def files(self) -> list[bytes]:
         """What its gallery shows, as Discord serves it."""
         return [

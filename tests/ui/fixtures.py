@@ -28,10 +28,14 @@ STYLES = {"watercolour": Style(), "oil painting": Style(), "pixel art": Style()}
 
 @dataclass(eq=False)
 class Moods(Studio):
-    """How the runner behaves: it raises `error` if there is one, and captions with `caption`."""
+    """How the runner behaves: it raises `error` if there is one, and captions with `caption`.
+
+    With `sensitive` its classifier finds something in all that it makes.
+    """
 
     error: Exception | None = None
     caption: str = "a drawing of a house"
+    sensitive: bool = False
 
 
 class MoodyRunner(LightRunner):
@@ -45,7 +49,10 @@ class MoodyRunner(LightRunner):
         results = super().run(requests, context)
         if self._moods.error is not None:
             raise self._moods.error
-        return tuple([tuple([self._captioned(a) for a in artifacts]) for artifacts in results])
+        return tuple([tuple([self._judged(a) for a in artifacts]) for artifacts in results])
+
+    def _judged(self, artifact: Artifact) -> Artifact:
+        return replace(self._captioned(artifact), sensitive=self._moods.sensitive)
 
     def _captioned(self, artifact: Artifact) -> Artifact:
         if "caption" not in artifact.facts:
