@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from PIL import Image
 
+from pipelines import noise
 from pipelines.catalog import ImagineModel, ModelKey, dimensions
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
@@ -17,7 +18,7 @@ from pipelines.device import dtype_on
 from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import encode_png
-from pipelines.models import EMBEDS, Embeddings, Models, Question
+from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
 from pipelines.placement import TEXT, Precision
 from pipelines.safety import are_sensitive
 from pipelines.steps import Steps
@@ -83,6 +84,7 @@ def render(
         size=dimensions(request.aspect, model.size),
         seeds=seeds,
         lora=lora,
+        variations=request.variations,
     )
     context.step(Phase.ENCODING)
     sensitive = are_sensitive(models, context, images)
@@ -122,7 +124,10 @@ def render_together(
         steps = Steps(context, Phase.PAINTING, model.steps * len(batches))
         for batch in batches:
             words = _side_by_side([told[request] for request, _ in batch])
-            images += _paint_some(pipeline, model, words, size, [seed for _, seed in batch], steps)
+            seeds = [seed for _, seed in batch]
+            images += _paint_some(
+                pipeline, model, words, size, seeds, steps, requests[0].variations
+            )
     context.step(Phase.ENCODING)
     sensitive = are_sensitive(models, context, images)
     made = (
@@ -169,6 +174,7 @@ def paint(
     size: tuple[int, int],
     seeds: Sequence[int],
     lora: Lora | None = None,
+    variations: Sequence[int] = (),
 ) -> list[Image.Image]:
     """A picture of `size` (width, height in pixels) for each seed.
 
@@ -184,7 +190,9 @@ def paint(
     )
     with models.use(ModelKey.IMAGINE, context, lora=lora) as pipeline, torch.inference_mode():
         steps = Steps(context, Phase.PAINTING, model.steps * len(seeds))
-        return [_paint_one(pipeline, model, told, size, seed, steps) for seed in seeds]
+        return [
+            _paint_some(pipeline, model, told, size, [seed], steps, variations)[0] for seed in seeds
+        ]
 
 
 def _question(
@@ -230,17 +238,6 @@ def encode(
     return dict(zip(EMBEDS, embeds, strict=True))
 
 
-def _paint_one(
-    pipeline: Any,
-    model: ImagineModel,
-    told: Embeddings,
-    size: tuple[int, int],
-    seed: int,
-    steps: Steps,
-) -> Image.Image:
-    return _paint_some(pipeline, model, told, size, [seed], steps)[0]
-
-
 def _paint_some(
     pipeline: Any,
     model: ImagineModel,
@@ -248,9 +245,12 @@ def _paint_some(
     size: tuple[int, int],
     seeds: Sequence[int],
     steps: Steps,
+    variations: Sequence[int],
 ) -> list[Image.Image]:
     """A picture for each seed, denoised together and decoded one after the other."""
     width, height = size
+    begun = [noise.begin(pipeline, size, seed, variations, dtype_of(told)) for seed in seeds]
+    latents = [each for each in begun if each is not None]
     images: list[Image.Image] = pipeline(
         **told,
         width=width,
@@ -259,6 +259,7 @@ def _paint_some(
         guidance_scale=model.guidance,
         max_sequence_length=model.text_tokens,
         generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+        latents=torch.cat(latents) if latents else None,
         callback_on_step_end=steps.on_step_end,
     ).images
     return images
@@ -274,6 +275,8 @@ def _artifact(
         facts["lora"] = request.lora
     if model.preset is not None:
         facts["preset"] = model.preset
+    if request.variations:
+        facts["variations"] = " ".join(map(str, request.variations))
     facts |= {"steps": model.steps, "model": model.name}
     return Artifact(
         encode=partial(encode_png, image, facts),

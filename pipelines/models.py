@@ -255,6 +255,13 @@ def _weights(key: ModelKey, model: Any, loader: Loader) -> dict[str, int] | None
         return None
 
 
+def dtype_of(told: Embeddings) -> torch.dtype:
+    """The type that a painter is told in, and begins in."""
+    words = told["prompt_embeds"]
+    assert words is not None
+    return words.dtype
+
+
 def _to(answer: Any, device: torch.device | str) -> Any:
     """An answer with its tensors on `device`."""
     if isinstance(answer, dict):

@@ -4,7 +4,7 @@ The whole story in its order: load, caption, prompt, paint.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from PIL import Image, ImageOps
 
+from pipelines import noise
 from pipelines.adapting import fuse
 from pipelines.catalog import CaptionModel, Conditioner, ModelKey, SketchModel, Style, fit
 from pipelines.checkpoints import locate, unusable
@@ -24,7 +25,7 @@ from pipelines.drawing import Drawing, read_drawing
 from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import encode_png, open_picture
-from pipelines.models import EMBEDS, Embeddings, Models, Question
+from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
 from pipelines.placement import PAINTER, TEXT
 from pipelines.presets import PRESETS, Preset
 from pipelines.safety import are_sensitive, vet_upload
@@ -57,6 +58,7 @@ def render(
             lines=drawing.lines,
             strength=request.strength,
             seed=request.seed,
+            variations=request.variations,
         )
     context.step(Phase.ENCODING)
     (sensitive,) = are_sensitive(models, context, [image])
@@ -167,6 +169,8 @@ def _artifact(
     if model.conditioner is not None:
         facts["strength"] = request.strength
     facts |= {"seed": request.seed, "steps": model.steps, "model": model.name}
+    if request.variations:
+        facts["variations"] = " ".join(map(str, request.variations))
     return Artifact(
         encode=partial(encode_png, image, facts),
         media_type=MediaType.PNG,
@@ -337,6 +341,7 @@ def paint(
     lines: Image.Image,
     strength: int,
     seed: int,
+    variations: Sequence[int] = (),
 ) -> Image.Image:
     """A picture in the shape of `lines` (L, white on black), which steer it by `strength`."""
     width, height = fit(lines.width, lines.height, size=model.size)
@@ -350,6 +355,7 @@ def paint(
             num_inference_steps=model.steps,
             guidance_scale=model.guidance,
             generator=torch.Generator().manual_seed(seed),
+            latents=noise.begin(pipeline, (width, height), seed, variations, dtype_of(told)),
             **steering,
             **_listening(model.conditioner, steps),
         ).images[0]

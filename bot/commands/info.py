@@ -22,6 +22,7 @@ FACTS = {
     "strength": "Strength",
     "motion": "Motion",
     "seed": "Seed",
+    "variations": "Varied by",
     "steps": "Steps",
     "model": "Model",
 }

@@ -15,13 +15,20 @@ from bot.jobs.queue import JobQueue
 from bot.ui.answers import answering
 from bot.ui.editing import open_form
 from bot.ui.origin import acknowledge
-from pipelines.contract.requests import AnimateRequest, new_seed
+from pipelines.contract.requests import (
+    MAX_SEED,
+    AnimateRequest,
+    ImagineRequest,
+    anew,
+    new_seed,
+)
 
 
 class Action(StrEnum):
     """What a button does to its job."""
 
     AGAIN = "again"
+    VARY = "vary"
     EDIT = "edit"
     ANIMATE = "animate"
     DELETE = "delete"
@@ -36,7 +43,7 @@ class HasQueue(Protocol):
 
 LABELS = {Action.EDIT: "Edit…"}  # it opens something first
 CUSTOM_ID = re.compile(
-    r"atelier:(?P<action>again|edit|animate|delete|cancel):(?P<job_id>[0-9a-f]{16})"
+    r"atelier:(?P<action>again|vary|edit|animate|delete|cancel):(?P<job_id>[0-9a-f]{16})"
     r"(?::(?P<picture>[1-9]))?"
 )
 
@@ -71,6 +78,8 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
             match self.action:
                 case Action.AGAIN:
                     await _again(interaction, queue, self.job_id)
+                case Action.VARY:
+                    await _vary(interaction, queue, self.job_id, self.picture)
                 case Action.EDIT:
                     await open_form(interaction, await queue.get(self.job_id))
                 case Action.ANIMATE:
@@ -86,7 +95,32 @@ async def _again(interaction: discord.Interaction, queue: JobQueue, job_id: str)
     origin = await acknowledge(interaction)
     job = await queue.get(job_id)
     await queue.submit(
-        replace(job.request, seed=new_seed()),
+        anew(job.request, new_seed()),
+        owner=interaction.user.id,
+        origin=origin.to_json(),
+        parent=job.id,
+    )
+
+
+async def _vary(
+    interaction: discord.Interaction, queue: JobQueue, job_id: str, picture: int | None
+) -> None:
+    """The same picture a little otherwise, for whoever pressed."""
+    job = await queue.get(job_id)
+    request = job.request
+    if isinstance(request, AnimateRequest):
+        raise Refused("A video cannot be varied; Again makes another.")
+    count = getattr(request, "count", 1)
+    if picture is None and count > 1:
+        await _ask_which(interaction, Action.VARY, job_id, count)
+        return
+    origin = await acknowledge(interaction)
+    seed = (request.seed + (picture or 1) - 1) % (MAX_SEED + 1)
+    changes: dict[str, Any] = {"seed": seed, "variations": (*request.variations, new_seed())}
+    if isinstance(request, ImagineRequest):
+        changes["count"] = 1
+    await queue.submit(
+        replace(request, **changes),
         owner=interaction.user.id,
         origin=origin.to_json(),
         parent=job.id,
@@ -96,16 +130,12 @@ async def _again(interaction: discord.Interaction, queue: JobQueue, job_id: str)
 async def _animate(
     interaction: discord.Interaction, queue: JobQueue, job_id: str, picture: int | None
 ) -> None:
-    """Set a result in motion, for whoever pressed; of several, the one that they choose."""
+    """Set a result in motion, for whoever pressed."""
     job = await queue.get(job_id)
     if not job.artifacts:
         raise Refused("The picture is no longer kept, so it cannot be set in motion.")
     if picture is None and len(job.artifacts) > 1:
-        view = ui.LayoutView(timeout=None)
-        view.add_item(ui.TextDisplay("Which of them?"))
-        numbers = range(1, len(job.artifacts) + 1)
-        view.add_item(ui.ActionRow(*(JobButton(Action.ANIMATE, job_id, n) for n in numbers)))
-        await interaction.response.send_message(view=view, ephemeral=True)
+        await _ask_which(interaction, Action.ANIMATE, job_id, len(job.artifacts))
         return
     origin = await acknowledge(interaction)
     image = job.artifacts[min(picture or 1, len(job.artifacts)) - 1].path
@@ -115,6 +145,17 @@ async def _animate(
         origin=origin.to_json(),
         parent=job.id,
     )
+
+
+async def _ask_which(
+    interaction: discord.Interaction, action: Action, job_id: str, count: int
+) -> None:
+    """Offer the pictures of a job by their numbers, to whoever pressed alone."""
+    view = ui.LayoutView(timeout=None)
+    view.add_item(ui.TextDisplay("Which of them? They are counted from the top left."))
+    numbers = range(1, count + 1)
+    view.add_item(ui.ActionRow(*(JobButton(action, job_id, number) for number in numbers)))
+    await interaction.response.send_message(view=view, ephemeral=True)
 
 
 async def _cancel(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:

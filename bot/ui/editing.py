@@ -22,6 +22,7 @@ from pipelines.contract.requests import (
     ImagineRequest,
     Request,
     SketchRequest,
+    anew,
     new_seed,
 )
 
@@ -86,7 +87,10 @@ async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: s
     job = await queue.get(job_id)
     written = _written(cast(dict[str, Any], interaction.data)["components"])
     try:
-        request = replace(job.request, **_changes(written))
+        changes = _changes(written)
+        seed = changes.pop("seed", job.request.seed)
+        kept = job.request if seed == job.request.seed else anew(job.request, seed)
+        request = replace(kept, **changes)
     except BadInput as error:
         raise BadInput(f"{error.sentence}{_returned(written)}") from error
     origin = await acknowledge(interaction)

@@ -34,7 +34,7 @@ PHASES = {
 # The same request would end the same way.
 HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
 ENDED = (Action.EDIT, Action.DELETE)
-PICTURES = (Action.AGAIN, Action.EDIT, Action.ANIMATE, Action.DELETE)
+PICTURES = (Action.AGAIN, Action.VARY, Action.EDIT, Action.ANIMATE, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
 
 
@@ -151,6 +151,8 @@ def _details(job: Job) -> list[str]:
         case AnimateRequest():
             details.append(f"motion {request.motion}")
     details.append(_seeds(request.seed, getattr(request, "count", 1)))
+    if times := len(getattr(request, "variations", ())):
+        details.append("varied" if times == 1 else f"varied {times} times")
     if job.status is Status.RENDERED or job.status is Status.DELIVERED:
         details.append(seconds(job.gpu_seconds))
     return [*details, f"for <@{job.owner}>"]

@@ -80,13 +80,19 @@ def _within(value: int, allowed: range, what: str) -> None:
         raise BadInput(f"The {what} must be between {allowed[0]} and {allowed[-1]}, not {value}.")
 
 
+def _check_seeds(*seeds: int) -> None:
+    for seed in seeds:
+        _within(seed, range(MAX_SEED + 1), "seed")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SketchRequest:
     """Paint `drawing`. BLIP's caption, `prompt` and `style` together say what it shows.
 
     `drawing` is an image file that `pipelines.media.vet` accepted; `strength` is how firmly its
     lines steer the picture, 0 (free) to 100 (held). `lora` is named as in `pipelines.loras`; it
-    takes the place of the style's own.
+    takes the place of the style's own. `variations` are seeds towards which the picture of `seed`
+    is changed a little, one after the other.
     """
 
     kind: ClassVar[Kind] = Kind.SKETCH
@@ -96,19 +102,20 @@ class SketchRequest:
     strength: int = 70
     lora: str | None = None
     seed: int
+    variations: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _clean(self, "prompt", "prompt")
         _within(self.strength, STRENGTH, "strength")
         _check_lora(self.lora)
-        _within(self.seed, range(MAX_SEED + 1), "seed")
+        _check_seeds(self.seed, *self.variations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImagineRequest:
     """Paint `prompt`, `count` times: picture i has the seed `seed + i`.
 
-    `lora` is named as in `pipelines.loras`.
+    `lora` is named as in `pipelines.loras`; `variations` are as in SketchRequest.
     """
 
     kind: ClassVar[Kind] = Kind.IMAGINE
@@ -118,6 +125,7 @@ class ImagineRequest:
     count: int = 1
     lora: str | None = None
     seed: int
+    variations: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         _clean(self, "prompt", "prompt")
@@ -126,7 +134,7 @@ class ImagineRequest:
             raise BadInput("Please say what to paint: the prompt is empty.")
         _within(self.count, range(1, MAX_COUNT + 1), "count")
         _check_lora(self.lora)
-        _within(self.seed, range(MAX_SEED + 1), "seed")
+        _check_seeds(self.seed, *self.variations)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,6 +169,13 @@ def may_share(requests: Sequence["Request"]) -> bool:
         for request in requests
     }
     return len(shapes) == 1 and None not in shapes
+
+
+def anew(request: "Request", seed: int) -> "Request":
+    """The same request from another seed, of which there are no variations yet."""
+    if isinstance(request, AnimateRequest):
+        return replace(request, seed=seed)
+    return replace(request, seed=seed, variations=())
 
 
 def pictures(request: "Request") -> int:

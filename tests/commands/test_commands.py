@@ -49,7 +49,7 @@ async def test_imagine_ends_in_the_pictures_and_what_was_asked(
         "-# without: people",
         f"-# `/imagine` · 16:9 · seeds 7–8 · … s · for <@{ada.id}>",
     ]
-    assert message.buttons == ["Again", "Edit…", "Animate", "Delete"]
+    assert message.buttons == ["Again", "Vary", "Edit…", "Animate", "Delete"]
 
 
 async def test_sketch_shows_the_caption_that_was_used(

@@ -174,6 +174,27 @@ async def test_one_of_several_results_is_set_in_motion(
     assert not any("animate" in each for each in video.custom_ids)
 
 
+async def test_one_of_several_results_is_varied_and_again(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard
+) -> None:
+    message = await end_of(server, await ada.slash("imagine", prompt=PROMPT, count=3, seed=7))
+    asked = await ada.click(message, button(message, "vary"))
+    await server.wait_for(lambda: asked.original)
+    assert asked.original is not None and asked.original.ephemeral
+    varied = await end_of(server, await ada.click(asked.original, asked.original.custom_ids[1]))
+    once = (await app.queue.get(*jobs_of(varied))).request
+    assert isinstance(once, ImagineRequest)
+    assert (once.seed, once.count, len(once.variations)) == (8, 1, 1)
+    assert "seed 8 · varied · " in varied.text
+    further = await end_of(server, await ada.click(varied, button(varied, "vary")))
+    twice = (await app.queue.get(*jobs_of(further))).request
+    assert isinstance(twice, ImagineRequest)
+    assert twice.variations[:1] == once.variations and len(twice.variations) == 2
+    again = await end_of(server, await ada.click(further, button(further, "again")))
+    anew = (await app.queue.get(*jobs_of(again))).request
+    assert isinstance(anew, ImagineRequest) and not anew.variations
+
+
 async def test_what_is_no_longer_kept_cannot_be_set_in_motion(
     server: LoopbackDiscord, ada: Member, app: App, heard: Heard
 ) -> None:

@@ -229,7 +229,9 @@ async def test_what_waits_and_what_ran_is_finished_after_a_restart(
         studio.gate.set()
         await ends.next()
         await ends.next()
-        assert [m.buttons for m in channel.shown()] == [["Again", "Edit…", "Animate", "Delete"]] * 2
+        assert [m.buttons for m in channel.shown()] == [
+            ["Again", "Vary", "Edit…", "Animate", "Delete"]
+        ] * 2
         assert [len(await m.files()) for m in channel.shown()] == [1, 1]
     finally:
         await later.close()
