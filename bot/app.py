@@ -52,7 +52,7 @@ class App:
         self.events = events
         self.executors = executors
         self.files = FileStore(config.storage.folder / "files")
-        self.client = AtelierClient(queue, self.files, store, config.models, config.limits)
+        self.client = AtelierClient(queue, self.files, store, config)
         self.board = ProgressBoard(self.client.roads, queue, events)
         delivery = Delivery(self.client.roads, self.board, queue, self.files, config.moderation)
         self.deliveries = Deliveries(store, delivery.deliver, events)

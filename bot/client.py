@@ -17,8 +17,9 @@ from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
 from bot.commands.menus import menus
+from bot.commands.privacy import privacy
 from bot.commands.sketch import sketch
-from bot.config import LimitsConfig
+from bot.config import Config
 from bot.errors import StartupError, TokenRefused
 from bot.jobs.files import FileStore
 from bot.jobs.pauses import growing
@@ -28,7 +29,6 @@ from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.editing import FORM_ID, take_form
 from bot.ui.roads import Roads
-from pipelines.catalog import Catalog
 
 log = logging.getLogger(__name__)
 
@@ -42,19 +42,12 @@ class AtelierClient(discord.Client):
 
     Constructed before the board and the delivery, which are given its `roads`:
 
-        client = AtelierClient(queue, files, store, config.models, config.limits)
+        client = AtelierClient(queue, files, store, config)
         board = ProgressBoard(client.roads, queue, events)
-        delivery = Delivery(client.roads, board, queue, files)
+        delivery = Delivery(client.roads, board, queue, files, config.moderation)
     """
 
-    def __init__(
-        self,
-        queue: JobQueue,
-        files: FileStore,
-        store: Store,
-        catalog: Catalog,
-        limits: LimitsConfig,
-    ) -> None:
+    def __init__(self, queue: JobQueue, files: FileStore, store: Store, config: Config) -> None:
         super().__init__(
             intents=discord.Intents(guilds=True),
             allowed_mentions=discord.AllowedMentions.none(),
@@ -65,12 +58,13 @@ class AtelierClient(discord.Client):
         self.tree = app_commands.CommandTree(self)
         self.tree.error(_on_command_error)
         self._store = store
-        intake = Intake(queue, files, limits)
+        intake = Intake(queue, files, config.limits)
         entries: list[app_commands.Command[Any, ..., Any] | app_commands.ContextMenu] = [
-            sketch(intake, catalog),
-            imagine(intake, catalog),
+            sketch(intake, config.models),
+            imagine(intake, config.models),
             animate(intake),
             info(intake),
+            privacy(queue, config.storage),
             *menus(intake, queue),
         ]
         for entry in entries:

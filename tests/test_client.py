@@ -5,7 +5,7 @@ from pathlib import Path
 import simcord
 
 from bot.client import AtelierClient
-from bot.config import LimitsConfig
+from bot.config import Config
 from bot.jobs.events import Events
 from bot.jobs.files import FileStore
 from bot.jobs.limits import Limits
@@ -20,7 +20,7 @@ from tests.ui.channel import connected
 def make_client(store: Store, folder: Path, catalog: Catalog) -> AtelierClient:
     limits = Limits(waiting_per_member=1, waiting_in_all=1)
     queue = JobQueue(store, Policy(patience=0.0), catalog, Events(), limits)
-    return AtelierClient(queue, FileStore(folder), store, catalog, LimitsConfig())
+    return AtelierClient(queue, FileStore(folder), store, Config(models=catalog))
 
 
 def registrations(env: simcord.Env) -> int:

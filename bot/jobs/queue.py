@@ -145,6 +145,15 @@ class JobQueue:
             raise TooLate("This job has not ended yet. Cancel it first.")
         return job
 
+    async def of(self, owner: int) -> list[Job]:
+        """All jobs of a member that are still known, oldest first."""
+        return await self._store.of(owner)
+
+    async def forget_owner(self, owner: int) -> tuple[int, int]:
+        """Forget a member's jobs that have ended. How many there were, and how many are left."""
+        gone = await self._store.forget_owner(owner)
+        return gone, len(await self._store.of(owner))
+
     async def set_origin(self, job_id: str, origin: Mapping[str, Any]) -> None:
         """Change where a job's answer goes."""
         await self._store.set_origin(job_id, origin)

@@ -240,6 +240,12 @@ class Store:
         """The job, or None."""
         return _only(await self._fetch("SELECT * FROM jobs WHERE id = :id", id=job_id))
 
+    async def of(self, owner: int) -> list[Job]:
+        """A member's jobs, oldest first."""
+        return await self._fetch(
+            "SELECT * FROM jobs WHERE owner = :owner ORDER BY queued_at, rowid", owner=owner
+        )
+
     async def waiting(self) -> list[Job]:
         """Queued jobs, oldest first."""
         return await self._fetch(
@@ -293,6 +299,13 @@ class Store:
         """Delete the jobs whose owners were told and that ended before `time`. How many."""
         rows = await self._select(
             "DELETE FROM jobs WHERE ended_at < :time AND told RETURNING id", time=time
+        )
+        return len(rows)
+
+    async def forget_owner(self, owner: int) -> int:
+        """Delete the jobs of a member that have ended, whether they were told or not. How many."""
+        rows = await self._select(
+            f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} RETURNING id", owner=owner
         )
         return len(rows)
 

@@ -14,7 +14,7 @@ import simcord
 from simcord.actors import MemberActor
 
 from bot.client import AtelierClient
-from bot.config import LimitsConfig
+from bot.config import Config
 from bot.jobs.events import Events, JobEnded, JobProgressed
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job
@@ -114,7 +114,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     limits = Limits(waiting_per_member=100, waiting_in_all=100)
     queue = JobQueue(store, Policy(patience=60.0), catalog, events, limits)
     files = FileStore(tmp_path / "files")
-    client = AtelierClient(queue, files, store, catalog, LimitsConfig())
+    client = AtelierClient(queue, files, store, Config(models=catalog))
     board = ProgressBoard(client.roads, queue, events, now=clock.now, sleep=clock.sleep, first=0.0)
     yield Shop(clock, events, queue, client, board)
     await board.stop()

@@ -1,0 +1,110 @@
+"""/privacy: what is kept of a member, a copy of it, and its deletion."""
+
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.config import StorageConfig
+from bot.jobs.job import Job
+from bot.jobs.queue import JobQueue
+
+SHOW, EXPORT, DELETE = "show", "export", "delete"
+ACTIONS = {
+    SHOW: "Show me what you keep",
+    EXPORT: "Give me a copy of it",
+    DELETE: "Delete all of it now",
+}
+
+
+def privacy(queue: JobQueue, storage: StorageConfig) -> app_commands.Command[Any, ..., None]:
+    """The command."""
+
+    @app_commands.command(
+        name="privacy", description="See, copy or delete what this bot keeps of you"
+    )
+    @app_commands.guild_only()
+    @app_commands.describe(action="What to do. Usually: show what is kept")
+    @app_commands.choices(
+        action=[app_commands.Choice(name=name, value=value) for value, name in ACTIONS.items()]
+    )
+    async def command(interaction: discord.Interaction, action: str = SHOW) -> None:
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        owner = interaction.user.id
+        if action == DELETE:
+            gone, live = await queue.forget_owner(owner)
+            await interaction.followup.send(_deleted(gone, live), ephemeral=True)
+            return
+        jobs = await queue.of(owner)
+        if action == SHOW:
+            await interaction.followup.send(_kept(jobs, storage.keep_days), ephemeral=True)
+            return
+        text = _copy(jobs, interaction.filesize_limit)
+        file = discord.File(io.BytesIO(text.encode()), "what-is-kept-of-me.json")
+        await interaction.followup.send("This is all of it.", file=file, ephemeral=True)
+
+    return command
+
+
+def _kept(jobs: Sequence[Job], days: int) -> str:
+    since = f", the oldest from <t:{round(jobs[0].queued_at)}:D>" if jobs else ""
+    return (
+        "Of each of your requests I keep the words and settings, the picture you gave, the "
+        "result, when it was, and where the answer went: to make it again when you press a button, "
+        f"and to share the graphics card fairly. {days} days after its end it is deleted.\n"
+        f"There are **{len(jobs)}** of them now{since}.\n"
+        "It stays on the computer of the person who runs this bot, and I learn nothing from it.\n"
+        "-# `/privacy` can also give you a copy, or delete it all now."
+    )
+
+
+def _deleted(gone: int, live: int) -> str:
+    text = (
+        f"Deleted: {gone} of your requests with their settings. Their pictures and videos follow "
+        "within a day. What I posted in channels is still there; its buttons no longer work, but "
+        "Delete does."
+    )
+    if live:
+        text += f" {live} still waiting or running: cancel them first, then ask again."
+    return text
+
+
+def _copy(jobs: Sequence[Job], limit: int) -> str:
+    """All that is known, as JSON; the oldest left out as far as they do not fit."""
+    told = [_told(job) for job in jobs]
+    while len((text := json.dumps(told, ensure_ascii=False, indent=1)).encode()) > limit:
+        told = told[len(told) // 2 :]
+    return text
+
+
+def _told(job: Job) -> dict[str, Any]:
+    asked = {
+        field.name: value.name if isinstance(value, Path) else value
+        for field in dataclasses.fields(job.request)
+        if (value := getattr(job.request, field.name)) not in (None, "", ())
+    }
+    times = {"asked": job.queued_at, "began": job.started_at, "ended": job.ended_at}
+    return {
+        "id": job.id,
+        "command": f"/{job.kind}",
+        "request": asked,
+        **{name: _iso(at) for name, at in times.items() if at is not None},
+        "status": job.status,
+        "gpu_seconds": job.gpu_seconds,
+        "server": job.origin.get("guild_id"),
+        "channel": job.origin.get("channel_id"),
+        "results": [
+            {"name": each.name, "bytes": each.size, "facts": dict(each.facts)}
+            for each in job.artifacts
+        ],
+    }
+
+
+def _iso(at: float) -> str:
+    return datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds")

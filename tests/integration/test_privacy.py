@@ -1,0 +1,60 @@
+"""/privacy: shown, copied and deleted is what is the member's own."""
+
+import json
+
+from bot.app import App
+from bot.jobs.events import JobTold
+from tests.integration.apps import Heard
+from tests.integration.shown import button, end_of, jobs_of
+from tests.loopback import Interaction, LoopbackDiscord, Member
+from tests.loopback.runner import Studio
+
+
+async def answered(server: LoopbackDiscord, member: Member, action: str = "show") -> Interaction:
+    used = await member.slash("privacy", action=action)
+    await server.wait_for(lambda: used.said)
+    assert used.original is not None and used.original.ephemeral
+    return used
+
+
+async def test_a_member_sees_and_gets_their_own(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard
+) -> None:
+    bob = server.member("bob")
+    await end_of(server, await bob.slash("imagine", prompt="a secret"))
+    message = await end_of(server, await ada.slash("imagine", prompt="ein Füchschen", seed=7))
+    assert "**1** of them" in (await answered(server, ada)).said
+    copy = await answered(server, ada, action="export")
+    assert copy.original is not None
+    [file] = copy.original.files
+    [told] = json.loads(file.data)
+    assert [told["id"]] == list(jobs_of(message))
+    assert told["request"]["prompt"] == "ein Füchschen"
+    assert told["results"][0]["name"] == message.files[0].filename
+    assert b"a secret" not in file.data
+
+
+async def test_deleted_is_the_members_own_and_what_has_ended(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard, studio: Studio
+) -> None:
+    bob = server.member("bob")
+    theirs = await end_of(server, await bob.slash("imagine", prompt="a harbour"))
+    message = await end_of(server, await ada.slash("imagine", prompt="a lighthouse"))
+    await heard.of(JobTold)
+    studio.gate.clear()
+    await ada.slash("imagine", prompt="still to come")
+    await server.wait_for(lambda: studio.runs and studio.runs[-1].prompt == "still to come")
+    said = (await answered(server, ada, action="delete")).said
+    assert "Deleted: 1 of your requests" in said
+    assert "1 still waiting or running" in said
+    assert await app.store.get(*jobs_of(message)) is None
+    assert await app.store.get(*jobs_of(theirs)) is not None
+    studio.gate.set()
+    again = await ada.click(message, button(message, "again"))
+    await server.wait_for(lambda: again.followups)
+    assert "no longer known" in again.said
+
+
+async def test_there_may_be_nothing(server: LoopbackDiscord, ada: Member, app: App) -> None:
+    assert "**0** of them now." in (await answered(server, ada)).said
+    assert "Deleted: 0" in (await answered(server, ada, action="delete")).said
