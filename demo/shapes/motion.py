@@ -14,7 +14,7 @@ from demo.shapes.paint import SQUARE, paint
 from demo.shapes.scene import MARGIN, Scene
 
 FRAMES = 14
-LEAST, MOST = 0.03, 0.2  # of the side: how far a figure goes at motion 1 and at 255
+LEAST, MOST = 0.02, 0.12  # of the side: how far a figure goes at motion 1 and at 255
 
 
 def clip(scene: Scene, motion: int, frames: int = FRAMES) -> list[Scene]:

@@ -101,14 +101,16 @@ def seen(message: Message) -> Verdict:
     return judge(Image.open(io.BytesIO(file.data)))
 
 
-async def test_red_on_blue_is_so_and_again_is_another(
+async def test_a_red_star_on_blue_is_one_and_again_is_another(
     server: LoopbackDiscord, ada: Member, app: App
 ) -> None:
     used = await ada.slash("imagine", prompt="a red star on a blue background", seed=7)
     first = await end_of(server, used, PATIENCE)
     again = await end_of(server, await ada.press(first, button(first, "again")), PATIENCE)
     assert first.files[0].data != again.files[0].data
-    for message in (first, again):
+    [star] = seen(first).figures
+    assert star.shape is Shape.STAR
+    for message in (first, again):  # of another star nobody knows the seed, nor how it turns out
         verdict = seen(message)
         assert verdict.figures[0].colour is Colour.RED
         assert verdict.ground is Colour.BLUE
