@@ -18,6 +18,7 @@ from bot.commands.info import info
 from bot.commands.intake import Intake
 from bot.commands.menus import menus
 from bot.commands.privacy import privacy
+from bot.commands.queue import queue_
 from bot.commands.sketch import sketch
 from bot.config import Config
 from bot.errors import StartupError, TokenRefused
@@ -64,6 +65,7 @@ class AtelierClient(discord.Client):
             imagine(intake, config.models),
             animate(intake),
             info(intake),
+            queue_(queue),
             privacy(queue, config.storage),
             *menus(intake, queue),
         ]

@@ -145,6 +145,23 @@ class JobQueue:
             raise TooLate("This job has not ended yet. Cancel it first.")
         return job
 
+    def length(self) -> int:
+        """How many jobs wait."""
+        return len(self._policy)
+
+    def running(self) -> list[Job]:
+        """The jobs on the GPU, the one that has been there longest first."""
+        return [run.job for run in self._runs.values()]
+
+    async def first(self, count: int) -> list[Job]:
+        """The jobs in the first `count` places, the next one first."""
+        jobs = [await self._store.get(each) for each in self._policy.first(count)]
+        return [job for job in jobs if job is not None]
+
+    async def usage(self, owner: int) -> float:
+        """The GPU-seconds that a member used lately, as they count for their turn."""
+        return (await self._store.usage()).get(owner, 0.0)
+
     async def of(self, owner: int) -> list[Job]:
         """All jobs of a member that are still known, oldest first."""
         return await self._store.of(owner)

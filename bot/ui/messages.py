@@ -7,7 +7,7 @@ from discord import ui
 
 from bot.jobs.job import Job, Status
 from bot.ui.buttons import Action, JobButton
-from bot.ui.text import bar, ordinal, plain, seconds
+from bot.ui.text import bar, countdown, ordinal, plain, seconds
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
     MAX_PROMPT,
@@ -48,7 +48,7 @@ def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.Layo
     else:
         where = "next in line" if place == 1 else f"{ordinal(place)} in line"
     if begins is not None:
-        where += f", begins {_countdown(begins)}"
+        where += f", begins {countdown(begins)}"
     return _message(GREY, f"**Waiting** · {where}", job, [Action.CANCEL])
 
 
@@ -60,7 +60,7 @@ def running(job: Job, progress: Progress | None, ends: float | None = None) -> u
     if progress.of:
         headline += f" · step {progress.step} of {progress.of}"
         if ends is not None:
-            headline += f" · done {_countdown(ends)}"
+            headline += f" · done {countdown(ends)}"
         headline += f"\n{bar(progress.step, progress.of)}"
     return _message(AMBER, headline, job, [Action.CANCEL])
 
@@ -97,11 +97,6 @@ def ended(job: Job) -> ui.LayoutView:
     sentence = plain(job.error_sentence or "Nobody knows why.", 600)
     actions = ENDED if job.error_code in HOPELESS else [Action.AGAIN, *ENDED]
     return _message(RED, f"**That did not work**\n{sentence}", job, actions)
-
-
-def _countdown(at: float) -> str:
-    """`in 2 minutes`, as Discord says it in the reader's language."""
-    return f"<t:{round(at)}:R>"
 
 
 def _message(

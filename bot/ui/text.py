@@ -36,3 +36,8 @@ def seconds(duration: float) -> str:
         return f"{duration:.1f} s"
     minutes, rest = divmod(round(duration), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def countdown(at: float) -> str:
+    """A Unix time as Discord counts down to it, in the reader's language: in 2 minutes."""
+    return f"<t:{round(at)}:R>"
