@@ -43,7 +43,7 @@ class WordRules:
 
     def check(self, request: Request) -> None:
         """Raise Refused, naming the rule, where the prompts of a request break one."""
-        for words in (request.prompt, getattr(request, "negative", "")):
+        for words in (request.prompt, *(getattr(request, n, "") for n in ("caption", "negative"))):
             if (rule := self.broken(words)) is not None:
                 raise Refused(
                     f"“{rule.rstrip('*')}” is not allowed in prompts here. Please say it without."

@@ -47,7 +47,7 @@ def render(
     vet_upload(models, context, picture)
     drawing = read_drawing(picture)
     asker = _Asker(captions, model, styles, models, context)
-    caption = asker.caption(request, drawing)
+    caption = request.caption or asker.caption(request, drawing)
     told = asker.prompts(request, caption)
     with models.use(ModelKey.SKETCH, context, lora=lora) as pipeline:
         image = paint(
@@ -92,6 +92,8 @@ class _Asker:
 
     def _captions_to_come(self) -> Iterator[Question[str]]:
         for request in self._coming():
+            if request.caption:
+                continue
             path = request.drawing
             yield Question(
                 _identity(path),
@@ -112,7 +114,9 @@ class _Asker:
 
     def _prompts_to_come(self) -> Iterator[Question[Embeddings]]:
         for request in self._coming():
-            caption = self.models.known(ModelKey.CAPTION, PAINTER, _identity(request.drawing))
+            caption = request.caption or self.models.known(
+                ModelKey.CAPTION, PAINTER, _identity(request.drawing)
+            )
             if caption is not None:
                 yield self._prompts(request, caption)
 

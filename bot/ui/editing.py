@@ -20,7 +20,6 @@ from pipelines.contract.requests import (
     MAX_PROMPT,
     AnimateRequest,
     ImagineRequest,
-    Request,
     SketchRequest,
     anew,
     new_seed,
@@ -37,24 +36,31 @@ async def open_form(interaction: discord.Interaction, job: Job) -> None:
     form = ui.Modal(
         title="Edit and paint again", custom_id=f"atelier:edit:{job.id}:{interaction.id}"
     )
-    for label in _labels(job.request):
+    for label in _labels(job):
         form.add_item(label)
     await interaction.response.send_modal(form)
 
 
-def _labels(request: Request) -> Iterator[ui.Label[ui.Modal]]:
-    match request:
+def _labels(job: Job) -> Iterator[ui.Label[ui.Modal]]:
+    match request := job.request:
         case ImagineRequest():
             yield _text("Prompt", "prompt", request.prompt, required=True)
             yield _text("Without", "negative", request.negative)
         case SketchRequest():
             yield _text("Prompt", "prompt", request.prompt)
+            yield _text("What the drawing shows", "caption", _caption(job))
             yield _line("Strength", "strength", request.strength, NUMBERS["strength"])
         case AnimateRequest():
             if request.image is None:
                 yield _text("Prompt", "prompt", request.prompt, required=True)
             yield _line("Motion", "motion", request.motion, NUMBERS["motion"])
     yield _line("Seed", "seed", request.seed, SEED, required=False)
+
+
+def _caption(job: Job) -> str:
+    """What was given, or what the captioner saw."""
+    seen = job.artifacts[0].facts.get("caption", "") if job.artifacts else ""
+    return getattr(job.request, "caption", "") or str(seen)[:MAX_PROMPT]
 
 
 def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.Label[ui.Modal]:
@@ -123,5 +129,5 @@ def _number(field: str, text: str) -> int:
 
 def _returned(written: Mapping[str, str]) -> str:
     """The words of a form that was refused, so that they need not be written again."""
-    words = [text for field in ("prompt", "negative") if (text := written.get(field))]
+    words = [text for field in ("prompt", "caption", "negative") if (text := written.get(field))]
     return "".join(f"\n> {' '.join(text.split())}" for text in words)

@@ -87,7 +87,9 @@ def _check_seeds(*seeds: int) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SketchRequest:
-    """Paint `drawing`. BLIP's caption, `prompt` and `style` together say what it shows.
+    """Paint `drawing`. Its caption, `prompt` and `style` together say what it shows.
+
+    Without `caption` BLIP writes one.
 
     `drawing` is an image file that `pipelines.media.vet` accepted; `strength` is how firmly its
     lines steer the picture, 0 (free) to 100 (held). `lora` is named as in `pipelines.loras`; it
@@ -98,6 +100,7 @@ class SketchRequest:
     kind: ClassVar[Kind] = Kind.SKETCH
     drawing: Path
     prompt: str = ""
+    caption: str = ""
     style: str | None = None
     strength: int = 70
     lora: str | None = None
@@ -106,6 +109,7 @@ class SketchRequest:
 
     def __post_init__(self) -> None:
         _clean(self, "prompt", "prompt")
+        _clean(self, "caption", "caption")
         _within(self.strength, STRENGTH, "strength")
         _check_lora(self.lora)
         _check_seeds(self.seed, *self.variations)

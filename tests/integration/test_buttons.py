@@ -1,6 +1,7 @@
 """Buttons pressed twice, late, by the wrong person, and after a restart."""
 
 import asyncio
+import io
 import time
 
 import pytest
@@ -10,10 +11,11 @@ from bot.config import Config
 from bot.errors import NoSuchJob
 from bot.jobs.events import JobTold
 from bot.jobs.job import Status
-from pipelines.contract.requests import AnimateRequest, ImagineRequest
+from demo.sample import draw_sample
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, SketchRequest
 from tests.integration.apps import Heard, serving
 from tests.integration.shown import button, end_of, jobs_of, wait_of, waits
-from tests.loopback import Interaction, LoopbackDiscord, Member
+from tests.loopback import Interaction, LoopbackDiscord, Member, Upload
 from tests.loopback.model import MANAGE_MESSAGES, ORDINARY
 from tests.loopback.runner import Studio
 
@@ -124,6 +126,26 @@ async def test_an_edited_request_is_a_job_of_its_own(
     assert (job.request.prompt, job.request.negative) == ("a lighthouse in a storm", "fog")
     assert job.request.seed != 7
     assert message.files and edited.files
+
+
+async def test_what_the_captioner_saw_can_be_put_right(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard
+) -> None:
+    drawing = io.BytesIO()
+    draw_sample().save(drawing, "PNG")
+    used = await ada.slash("sketch", drawing=Upload("drawing.png", drawing.getvalue()))
+    message = await end_of(server, used)
+    await heard.of(JobTold)
+    opened = await ada.click(message, button(message, "edit"))
+    await server.wait_for(lambda: opened.modal)
+    assert opened.modal is not None
+    fields = {
+        each["component"]["custom_id"]: each["component"] for each in opened.modal["components"]
+    }
+    assert fields["caption"]["value"] == "a drawing of noise"
+    edited = await end_of(server, await ada.submit(opened, {"caption": "a heart"}))
+    request = (await app.queue.get(*jobs_of(edited))).request
+    assert isinstance(request, SketchRequest) and request.caption == "a heart"
 
 
 async def test_a_form_outlives_a_restart_and_returns_what_it_refuses(

@@ -484,6 +484,18 @@ def test_preload_brings_in_what_fits(catalog: Catalog) -> None:
     assert small.resident() == {"caption", "sketch", "animate"}  # imagine needs more to compute
 
 
+def test_a_caption_that_is_given_is_not_asked_for(runner: Runner, drawing: Path) -> None:
+    phases: set[Phase] = set()
+
+    def note(progress: Progress) -> None:
+        phases.add(progress.phase)
+
+    request = SketchRequest(drawing=drawing, caption="a star", seed=1)
+    (artifact,) = run(runner, request, RunContext(note))
+    assert artifact.facts["caption"] == "a star"
+    assert Phase.CAPTIONING not in phases
+
+
 def test_a_model_that_is_warmed_up_has_run_once(
     catalog: Catalog, caplog: pytest.LogCaptureFixture
 ) -> None:
