@@ -4,6 +4,7 @@ A stage begins from what earlier ones have written, never from what they hold in
 each can be run, and repeated, alone.
 """
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,4 +214,13 @@ def _save(model: Any, name: str, room: Room) -> None:
     """Write a model or pipeline in half precision as safetensors, with its card."""
     folder = room.weights / name
     model.to("cpu", torch.float16).save_pretrained(folder, safe_serialization=True)
+    _forget_paths(folder)
     write_card(name, folder)
+
+
+def _forget_paths(folder: Path) -> None:
+    """Take out where parts were read from: it says something of this machine alone."""
+    for file in folder.rglob("config.json"):
+        settings = json.loads(file.read_text())
+        if settings.pop("_name_or_path", None) is not None:
+            file.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
