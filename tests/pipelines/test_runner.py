@@ -148,7 +148,7 @@ def test_a_picture_or_a_prompt_becomes_a_video(
 def test_several_requests_are_answered_in_their_order(
     runner: Runner, requests: dict[str, Request]
 ) -> None:
-    other = ImagineRequest(prompt="a boat", seed=9)
+    other = ImagineRequest(prompt="a boat", aspect=Aspect.WIDE, seed=9)  # shares no batch
     both = runner.run([other, requests["imagine"]], RunContext())
     assert both == (tuple(run(runner, other)), tuple(run(runner, requests["imagine"])))
 
