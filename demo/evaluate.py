@@ -5,6 +5,7 @@ Everything is made by the bot's own pipelines and measured by `demo.judge` on th
 
 import io
 import math
+import os
 import resource
 import statistics
 import tempfile
@@ -305,6 +306,7 @@ def main(
     count: Annotated[int, typer.Option(help="How many scenes for each figure.")] = 100,
 ) -> None:
     """Print every figure at its bar. Fails when one is below, or a model is not there."""
+    os.environ.setdefault("OMP_NUM_THREADS", "2")  # else the runner leaves a core to the bot
     torch.set_num_threads(2)
     bad = 0
     for figure in evaluate(count):
