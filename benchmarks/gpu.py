@@ -44,6 +44,7 @@ from pipelines.device import card_of, free_caches
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.models import Models, Question
 from pipelines.placement import GIB, TEXT
+from pipelines.runner import LOADERS
 from pipelines.weights import Weights
 
 PROMPT = "a red star on a blue background"
@@ -341,13 +342,8 @@ def _tiny() -> Bench:
         update={"sketch": models.sketch.model_copy(update={"conditioner": None})}
     )
     loader = Loader(torch.device("cpu"))
-    loads: dict[ModelKey, Callable[[Any, Loader], Any]] = {
-        ModelKey.SKETCH: sketch.load,
-        ModelKey.IMAGINE: imagine.load,
-        ModelKey.ANIMATE: animate.load,
-    }
     return Bench(
-        models, loader.device, lambda key: loads[key](getattr(models, key), loader), rounds=1
+        models, loader.device, lambda key: LOADERS[key](getattr(models, key), loader), rounds=1
     )
 
 

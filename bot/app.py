@@ -28,7 +28,6 @@ from bot.tasks import Tasks
 from bot.ui.progress import ProgressBoard
 from bot.words import WordRules
 from pipelines.contract.runner import RunnerLike
-from pipelines.reading import read_ahead
 
 log = logging.getLogger(__name__)
 
@@ -167,6 +166,8 @@ def _build_runner(config: Config, number: int) -> RunnerLike:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
     gpu = config.gpu
     if gpu.preload and number == 0:  # what is read for one card is read for all
+        from pipelines.reading import read_ahead
+
         read_ahead(config.models, gpu.models_folder)
     from pipelines.runner import Runner
 

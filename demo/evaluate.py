@@ -35,17 +35,14 @@ from demo.shapes.scene import (
 )
 from demo.shapes.sketches import Medium, sketch
 from demo.shapes.words import caption, full_prompt
-from pipelines.animate import load as load_animate
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.drawing import read_drawing
-from pipelines.imagine import load as load_imagine
 from pipelines.loading import Loader
-from pipelines.runner import Runner
+from pipelines.runner import LOADERS, Runner
 from pipelines.sketch import describe, load_captioner
-from pipelines.sketch import load as load_sketch
 
 HERE = Path(__file__).parent
 CLASSIFIER = HERE / "weights" / "classifier"
@@ -101,13 +98,7 @@ class Bench:
 
     def load_seconds(self) -> Iterator[float]:
         """How long each model takes from disk to memory."""
-        loaders: dict[ModelKey, Callable[[Any, Loader], Any]] = {
-            ModelKey.CAPTION: load_captioner,
-            ModelKey.SKETCH: load_sketch,
-            ModelKey.IMAGINE: load_imagine,
-            ModelKey.ANIMATE: load_animate,
-        }
-        for key, load in loaders.items():
+        for key, load in LOADERS.items():
             if (model := getattr(self.catalog, key)) is not None:
                 begun = time.perf_counter()
                 load(model, Loader(torch.device("cpu")))

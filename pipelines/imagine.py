@@ -13,7 +13,7 @@ from pipelines import noise
 from pipelines.catalog import ImagineModel, ModelKey, dimensions
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
-from pipelines.contract.requests import MAX_SEED, AnimateRequest, ImagineRequest, Request
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, seed_after
 from pipelines.device import dtype_on
 from pipelines.loading import Loader
 from pipelines.loras import Lora
@@ -138,7 +138,7 @@ def render_together(
 
 
 def _seeds(request: ImagineRequest) -> list[int]:
-    return [(request.seed + i) % (MAX_SEED + 1) for i in range(request.count)]
+    return [seed_after(request.seed, i) for i in range(request.count)]
 
 
 def seconds_a_picture(batch: int, model: ImagineModel, models: Models) -> float:

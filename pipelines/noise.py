@@ -7,6 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipelines.fitting import denoiser_of
+
 ANGLE = 0.2 * math.pi / 2
 """How far a variation turns towards noise of its own: a fifth of the way to another picture."""
 
@@ -26,8 +28,7 @@ def begin(
     """
     if not variations:
         return None
-    denoiser = getattr(pipeline, "transformer", None) or pipeline.unet
-    channels = getattr(denoiser.config, "in_channels", 4)
+    channels = denoiser_of(pipeline).config.in_channels
     width, height = (side // pipeline.vae_scale_factor for side in size)
 
     def draw(number: int) -> Tensor:

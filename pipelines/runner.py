@@ -81,7 +81,7 @@ class Runner:
         self.card = name_of(self._device)
         self._table = None if batches is None else Batches.read(batches)
         card = card_of(self._device, vram_gib, cards)
-        self._models = Models(catalog, card, Loader(self._device, models_folder), _LOADERS)
+        self._models = Models(catalog, card, Loader(self._device, models_folder), LOADERS)
         keys = list(self._models.plans)
         first = number * len(keys) // cards
         self._unloaded = keys[first:] + keys[:first]
@@ -270,13 +270,14 @@ def _ring() -> Image.Image:
     return picture
 
 
-_LOADERS: dict[ModelKey, Load] = {
+LOADERS: Mapping[ModelKey, Load] = {
     ModelKey.SAFETY: safety.load,
     ModelKey.CAPTION: sketch.load_captioner,
     ModelKey.SKETCH: sketch.load,
     ModelKey.IMAGINE: imagine.load,
     ModelKey.ANIMATE: animate.load,
 }
+"""How each model is read."""
 
 
 def _out_of_memory(request: Request, device: torch.device) -> str:

@@ -1,7 +1,7 @@
 """What a right click on a message offers: Sketch this, Animate this, Show settings."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.buttons import CUSTOM_ID
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import AnimateRequest, SketchRequest, new_seed
+from pipelines.contract.requests import AnimateRequest, Request, SketchRequest, new_seed
 from pipelines.media import read_facts
 
 Menu = app_commands.ContextMenu
@@ -25,23 +25,25 @@ def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
     """The three entries."""
     finder = _Finder(queue)
 
+    async def begin(
+        interaction: discord.Interaction,
+        message: discord.Message,
+        field: str,
+        make: Callable[..., Request],
+    ) -> None:
+        """Submit what `make` makes of the picture in a message, which is its `field`."""
+        found = await finder.picture(message)
+        uploaded = {} if isinstance(found, Path) else {field: found}
+        path = found if isinstance(found, Path) else Path(found.filename)
+        await intake.submit(interaction, make(**{field: path}, seed=new_seed()), **uploaded)
+
     @app_commands.guild_only()
     async def sketch_this(interaction: discord.Interaction, message: discord.Message) -> None:
-        found = await finder.picture(message)
-        if isinstance(found, Path):
-            await intake.submit(interaction, SketchRequest(drawing=found, seed=new_seed()))
-        else:
-            request = SketchRequest(drawing=Path(found.filename), seed=new_seed())
-            await intake.submit(interaction, request, drawing=found)
+        await begin(interaction, message, "drawing", SketchRequest)
 
     @app_commands.guild_only()
     async def animate_this(interaction: discord.Interaction, message: discord.Message) -> None:
-        found = await finder.picture(message)
-        if isinstance(found, Path):
-            await intake.submit(interaction, AnimateRequest(image=found, seed=new_seed()))
-        else:
-            request = AnimateRequest(image=Path(found.filename), seed=new_seed())
-            await intake.submit(interaction, request, image=found)
+        await begin(interaction, message, "image", AnimateRequest)
 
     @app_commands.guild_only()
     async def show_settings(interaction: discord.Interaction, message: discord.Message) -> None:
@@ -49,7 +51,7 @@ def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
         job = await finder.job(message)
         facts: dict[str, Any] = {}
         if job is not None and job.artifacts:
-            facts = dict(job.artifacts[0].facts)
+            facts = dict(job.facts)
         elif message.attachments:
             intake.check_size(message.attachments[0])
             data = await download(message.attachments[0])

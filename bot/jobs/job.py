@@ -79,6 +79,11 @@ class Job:
         """The kind of its request."""
         return self.request.kind
 
+    @property
+    def facts(self) -> Mapping[str, str | int | float]:
+        """How its first result was made; nothing, where there is none."""
+        return self.artifacts[0].facts if self.artifacts else {}
+
 
 def new_job_id() -> str:
     """Sixteen hexadecimal digits: short enough for a custom_id and for a message's nonce."""

@@ -14,13 +14,14 @@ from bot.jobs.job import Status
 from bot.jobs.queue import JobQueue
 from bot.ui.answers import answering
 from bot.ui.editing import open_form
+from bot.ui.following import submit_child
 from bot.ui.origin import acknowledge
 from pipelines.contract.requests import (
-    MAX_SEED,
     AnimateRequest,
     ImagineRequest,
     anew,
     new_seed,
+    seed_after,
 )
 
 
@@ -94,12 +95,7 @@ async def _again(interaction: discord.Interaction, queue: JobQueue, job_id: str)
     """The same request with a new seed, for whoever pressed."""
     origin = await acknowledge(interaction)
     job = await queue.get(job_id)
-    await queue.submit(
-        anew(job.request, new_seed()),
-        owner=interaction.user.id,
-        origin=origin.to_json(),
-        parent=job.id,
-    )
+    await submit_child(interaction, queue, origin, job, anew(job.request, new_seed()))
 
 
 async def _vary(
@@ -115,16 +111,11 @@ async def _vary(
         await _ask_which(interaction, Action.VARY, job_id, count)
         return
     origin = await acknowledge(interaction)
-    seed = (request.seed + (picture or 1) - 1) % (MAX_SEED + 1)
+    seed = seed_after(request.seed, (picture or 1) - 1)
     changes: dict[str, Any] = {"seed": seed, "variations": (*request.variations, new_seed())}
     if isinstance(request, ImagineRequest):
         changes["count"] = 1
-    await queue.submit(
-        replace(request, **changes),
-        owner=interaction.user.id,
-        origin=origin.to_json(),
-        parent=job.id,
-    )
+    await submit_child(interaction, queue, origin, job, replace(request, **changes))
 
 
 async def _animate(
@@ -139,12 +130,8 @@ async def _animate(
         return
     origin = await acknowledge(interaction)
     image = job.artifacts[min(picture or 1, len(job.artifacts)) - 1].path
-    await queue.submit(
-        AnimateRequest(image=image, seed=new_seed()),
-        owner=interaction.user.id,
-        origin=origin.to_json(),
-        parent=job.id,
-    )
+    request = AnimateRequest(image=image, seed=new_seed())
+    await submit_child(interaction, queue, origin, job, request)
 
 
 async def _ask_which(

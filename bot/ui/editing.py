@@ -14,6 +14,7 @@ from discord import ui
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.ui.following import submit_child
 from bot.ui.origin import acknowledge
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
@@ -59,8 +60,8 @@ def _labels(job: Job) -> Iterator[ui.Label[ui.Modal]]:
 
 def _caption(job: Job) -> str:
     """What was given, or what the captioner saw."""
-    seen = job.artifacts[0].facts.get("caption", "") if job.artifacts else ""
-    return getattr(job.request, "caption", "") or str(seen)[:MAX_PROMPT]
+    seen = str(job.facts.get("caption", ""))[:MAX_PROMPT]
+    return getattr(job.request, "caption", "") or seen
 
 
 def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.Label[ui.Modal]:
@@ -100,7 +101,7 @@ async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: s
     except BadInput as error:
         raise BadInput(f"{error.sentence}{_returned(written)}") from error
     origin = await acknowledge(interaction)
-    await queue.submit(request, owner=interaction.user.id, origin=origin.to_json(), parent=job.id)
+    await submit_child(interaction, queue, origin, job, request)
 
 
 def _written(components: list[dict[str, Any]]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The messages that a job has in the channel, from waiting to its end."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import discord
 from discord import ui
@@ -11,11 +11,11 @@ from bot.ui.text import bar, countdown, ordinal, plain, seconds
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
     MAX_PROMPT,
-    MAX_SEED,
     AnimateRequest,
     ImagineRequest,
     SketchRequest,
     clean_text,
+    seed_after,
 )
 
 GREY, AMBER, GREEN, RED = (discord.Colour(c) for c in (0x80848E, 0xF0B232, 0x3BA55C, 0xDA373C))
@@ -155,21 +155,17 @@ def _details(job: Job) -> list[str]:
 
 def _looks(job: Job, request: SketchRequest | ImagineRequest) -> list[str]:
     """The LoRA, which may be the style's, and the preset, as far as they are known."""
-    facts = _facts(job)
+    facts = job.facts
     looks = (facts.get("lora", request.lora), facts.get("preset"))
     return [plain(str(look), 60) for look in looks if look]
 
 
 def _seeds(seed: int, count: int) -> str:
     """`seed 7`, or `seeds 7–10`; as in the pipeline, seeds start again at 0 after the last."""
-    last = (seed + count - 1) % (MAX_SEED + 1)
+    last = seed_after(seed, count - 1)
     return f"seed {seed}" if count == 1 else f"seeds {seed}–{last}"
 
 
 def _caption(job: Job) -> str:
     """What the captioner saw in the drawing, if that is known."""
-    return clean_text(str(_facts(job).get("caption", ""))[:MAX_PROMPT])
-
-
-def _facts(job: Job) -> Mapping[str, str | int | float]:
-    return job.artifacts[0].facts if job.artifacts else {}
+    return clean_text(str(job.facts.get("caption", ""))[:MAX_PROMPT])

@@ -46,6 +46,11 @@ def seed_or_new(chosen: int | None) -> int:
     return new_seed() if chosen is None else chosen
 
 
+def seed_after(seed: int, count: int) -> int:
+    """The seed `count` further on; after the last they start again at 0."""
+    return (seed + count) % (MAX_SEED + 1)
+
+
 def clean_text(text: str, what: str = "prompt") -> str:
     """`text` on one line, without control, format and surrogate characters.
 

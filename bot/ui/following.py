@@ -1,0 +1,21 @@
+"""A job that comes of another: for whoever asked, and linked to its parent."""
+
+import discord
+
+from bot.jobs.job import Job
+from bot.jobs.queue import JobQueue
+from bot.ui.origin import Origin
+from pipelines.contract.requests import Request
+
+
+async def submit_child(
+    interaction: discord.Interaction,
+    queue: JobQueue,
+    origin: Origin,
+    parent: Job,
+    request: Request,
+) -> None:
+    """Queue `request`; its answer goes to `origin`. Raises what JobQueue.submit raises."""
+    await queue.submit(
+        request, owner=interaction.user.id, origin=origin.to_json(), parent=parent.id
+    )
