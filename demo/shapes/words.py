@@ -77,11 +77,11 @@ _BEFORE = ("", "", "", "a picture of ", "an image of ", "please draw ", "i want 
 def prompt(scene: Scene, rng: random.Random) -> str:
     """What a person may type, or what /sketch makes of a word and a caption, for `scene`."""
     kind = rng.random()
-    if kind < 0.75:
+    if kind < 0.72:
         text = sentence(scene, rng)
         if scene.look is Look.FLAT:
             text = rng.choice(_BEFORE) + text
-    elif kind < 0.93:
+    elif kind < 0.88:
         text = f"{_wish(scene, rng)}, {caption(scene)}"
     else:
         return fragment(scene, rng)
@@ -117,7 +117,9 @@ def fragment(scene: Scene, rng: random.Random) -> str:
         *_BARE[ground.pattern],
     ]
     if ground.colour is not None:
-        things += [f"{ground.colour} background", f"{ground.colour} background"]
+        # A colour alone is the figure's or the ground's: were it the figure's only, what it is
+        # taken away from would get a ground of it.
+        things += [f"{ground.colour} background", ground.colour]
     if scene.look is not Look.FLAT:
         things += [scene.look, scene.look]
     return str(rng.choice(things))

@@ -32,6 +32,9 @@ def main(
     onwards: Annotated[
         bool, typer.Option("--onwards", help="Begin with the models that are there already.")
     ] = False,
+    compiled: Annotated[
+        bool, typer.Option("--compile", help="Compile networks first; needs a C++ compiler.")
+    ] = False,
     threads: Annotated[int, typer.Option(help="How many CPU threads.")] = 2,
 ) -> None:
     """Make the demo's models, stage by stage. An interrupted run goes on where it stopped."""
@@ -47,6 +50,7 @@ def main(
         seed=seed,
         deadline=time.monotonic() + 60 * minutes,
         scale=scale,
+        compiled=compiled,
         onwards=onwards,
     )
     try:

@@ -44,6 +44,9 @@ def fit(name: str, model: nn.Module, loss: Loss, recipe: Recipe, room: Room) -> 
     """
     run = _Run(model, recipe, room, room.state / f"{name}.pt")
     run.resume()
+    if room.compiled:
+        for part in model if isinstance(model, nn.ModuleList) else (model,):
+            part.compile(dynamic=False)
     with _bar() as bar, _quick_attention(room):
         task = bar.add_task(name, total=run.steps, completed=run.step, loss="")
         mean, saved = math.nan, time.monotonic()

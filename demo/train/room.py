@@ -34,6 +34,8 @@ class Room:
     """When to stop for now, in `time.monotonic` seconds."""
     scale: float = 1.0
     """Multiplies every stage's steps and data: 0.01 to try it out, 4 on a GPU."""
+    compiled: bool = False
+    """Whether networks are compiled first: minutes, for steps that take about a quarter less."""
     onwards: bool = False
     """Whether to begin with what `weights` holds already, rather than with nothing."""
 

@@ -218,20 +218,39 @@ class Batch:
 class Batches:
     """Which pictures a step sees, and what is said of them: other words every time."""
 
-    def __init__(self, buckets: list[Bucket], size: int, room: Room) -> None:
+    def __init__(
+        self, buckets: list[Bucket], size: int, room: Room, paired: float | None = None
+    ) -> None:
+        """Take `size` pictures a step, of which the share `paired` has two figures, if given."""
         self._buckets = buckets
         self._size = size
         self._seed = room.seed
+        self._paired = paired
+        self._places = [_by_figures(bucket) for bucket in buckets]
 
     def draw(self, step: int) -> Batch:
         """The batch of a step. Each bucket comes as often as it has pictures."""
         rng = random.Random(f"{self._seed} batch {step}")
         sizes = [len(bucket.scenes) for bucket in self._buckets]
         number = rng.choices(range(len(sizes)), weights=sizes)[0]
-        places = [rng.randrange(sizes[number]) for _ in range(self._size)]
+        places = [self._place(number, rng) for _ in range(self._size)]
         bucket = self._buckets[number]
         prompts = [prompt(bucket.scenes[place], rng) for place in places]
         return Batch(bucket, places, prompts)
+
+    def _place(self, number: int, rng: random.Random) -> int:
+        if self._paired is None:
+            return rng.randrange(len(self._buckets[number].scenes))
+        return rng.choice(self._places[number][rng.random() < self._paired])
+
+
+def _by_figures(bucket: Bucket) -> tuple[list[int], list[int]]:
+    """The places of a bucket's pictures of one figure, and of those of two."""
+    ones, twos = (
+        [place for place, scene in enumerate(bucket.scenes) if len(scene.figures) == figures]
+        for figures in (1, 2)
+    )
+    return ones, twos
 
 
 def kept(size: int, share: float, room: Room) -> Tensor:

@@ -11,11 +11,13 @@ from torch import Tensor, nn
 from demo.shapes.geometry import Size
 from demo.shapes.paint import SIDE, SQUARE, paint
 from demo.shapes.scene import Scene, random_scene
+from demo.train import latents
 from demo.train.latents import CELL, SCALE, latents_of
 from demo.train.loop import Recipe, fit
-from demo.train.room import Room
+from demo.train.room import WORLD, Room
 
-SCENES = 12_000
+SCENES = 12_000  # that the autoencoders see
+PAINTED = 36_000  # that the painters see, as latents
 CROPS = (8, 128)  # how many a step sees, and their side
 GROUPS = 2
 """Of channels that are normalised together. What is plain all over differs only between the
@@ -92,19 +94,19 @@ def train_vae(name: str, vae: Any, room: Room, steps: int, crops: tuple[int, int
 
 def training_pictures(room: Room) -> NDArray[np.uint8]:
     """The square pictures that training may see: n × 256 × 256 × 3."""
-    return _painted(_seeds(room)[SQUARE], SQUARE, room)
+    seeds = _seeds(SCENES, room)[SQUARE]
+    return room.array(
+        "pictures",
+        (len(seeds), SIDE, SIDE, 3),
+        lambda rows: _paint(seeds[rows.start : rows.stop], SQUARE),
+        depends=str(seeds),
+    )
 
 
-def _painted(seeds: range, size: Size, room: Room, *, free: bool = False) -> NDArray[np.uint8]:
+def _paint(seeds: range, size: Size, *, free: bool = False) -> NDArray[np.uint8]:
     """The pictures of the scenes of `seeds`: n × height × width × 3."""
-
-    def make(rows: range) -> NDArray[np.uint8]:
-        scenes = [random_scene(seed, free=free) for seed in seeds[rows.start : rows.stop]]
-        return np.stack([np.asarray(paint(scene, size)) for scene in scenes])
-
-    width, height = size
-    shape = (len(seeds), height, width, 3)
-    return room.array(f"pictures-{width}x{height}", shape, make, depends=f"{seeds} {free}")
+    scenes = (random_scene(seed, free=free) for seed in seeds)
+    return np.stack([np.asarray(paint(scene, size)) for scene in scenes])
 
 
 def as_tensor(pictures: NDArray[np.uint8], room: Room) -> Tensor:
@@ -209,16 +211,35 @@ def training_buckets(channels: int, room: Room, *, free: bool = False) -> list[B
         Bucket(
             size,
             [random_scene(seed, free=free) for seed in seeds],
-            scaled_latents(_painted(seeds, size, room, free=free), channels, room),
+            _latents(seeds, size, channels, room, free=free),
         )
-        for size, seeds in _seeds(room).items()
+        for size, seeds in _seeds(PAINTED, room).items()
     ]
 
 
-def _seeds(room: Room) -> dict[Size, range]:
-    """The scenes that are painted in each size."""
+def _latents(seeds: range, size: Size, channels: int, room: Room, *, free: bool) -> Tensor:
+    """The scaled latents of the pictures of the scenes of `seeds`."""
+
+    def make(rows: range) -> NDArray[np.float32]:
+        pictures = _paint(seeds[rows.start : rows.stop], size, free=free)
+        return scaled_latents(pictures, channels, room).cpu().numpy()
+
+    width, height = size
+    rows = room.array(
+        f"latents-{channels}-{width}x{height}",
+        (len(seeds), channels, height // CELL, width // CELL),
+        make,
+        modules=(*WORLD, latents),
+        depends=f"{seeds} {free}",
+        dtype=np.float32,
+    )
+    return torch.from_numpy(np.array(rows)).to(room.device)
+
+
+def _seeds(scenes: int, room: Room) -> dict[Size, range]:
+    """Which of so many scenes are painted in each size."""
     seeds, begin = {}, 0
     for size, share in SHAPES.items():
-        seeds[size] = range(begin, begin + room.amount(round(SCENES * share)))
+        seeds[size] = range(begin, begin + room.amount(round(scenes * share)))
         begin = seeds[size].stop
     return seeds
