@@ -16,17 +16,27 @@
 `bot.errors` continues the tree for configuration, limits and delivery.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
+
+from pipelines.contract.text import Text
 
 
 class AtelierError(Exception):
-    """An error that a person may read: `code` never changes, `sentence` says what to do."""
+    """An error that a person may read: `code` never changes, `text` says what to do.
+
+    It is given as a Text, or as a sentence with names in braces and their values.
+    """
 
     code: ClassVar[str] = "error"
 
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence)
-        self.sentence = sentence
+    def __init__(self, sentence: str | Text, /, **values: Any) -> None:
+        self.text = sentence if isinstance(sentence, Text) else Text(sentence, **values)
+        super().__init__(self.sentence)
+
+    @property
+    def sentence(self) -> str:
+        """What `text` says, in English."""
+        return str(self.text)
 
 
 class BadInput(AtelierError):

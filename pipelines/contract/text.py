@@ -1,0 +1,73 @@
+"""Sentences that are said in the reader's language, which nobody knows where they are made.
+
+A sentence is English with names in braces, as `str.format` has them, and the values of those names.
+`str()` is the English; `bot.languages` says it in others.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class Text:
+    """A sentence and its values, of which some may be sentences in turn."""
+
+    __slots__ = ("sentence", "values")
+
+    def __init__(self, sentence: str, /, **values: Any) -> None:
+        self.sentence = sentence
+        self.values = values
+
+    def __str__(self) -> str:
+        return self.filled(self.sentence, {key: _english(v) for key, v in self.values.items()})
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self)!r})"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Text) and self.to_json() == other.to_json()
+
+    def __hash__(self) -> int:
+        return hash(str(self))
+
+    @staticmethod
+    def filled(sentence: str, values: Mapping[str, object]) -> str:
+        """`sentence` with its values; braces are only braces where there are none."""
+        return sentence.format_map(values) if values else sentence
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-shaped, for a row of the store."""
+        values = {k: v.to_json() if isinstance(v, Text) else v for k, v in self.values.items()}
+        return {"say": self.sentence, "values": values}
+
+    @staticmethod
+    def from_json(told: Mapping[str, Any]) -> "Text":
+        """What `to_json` wrote."""
+        values: dict[str, Any] = {
+            key: Text.from_json(value) if isinstance(value, Mapping) else value
+            for key, value in told["values"].items()
+        }
+        if "many" in told:
+            return Counted(told["say"], told["many"], values.pop("n"), **values)
+        return Text(told["say"], **values)
+
+
+class Counted(Text):
+    """A sentence about `n` things, which is another where there is one: `{n}` is the number."""
+
+    __slots__ = ("many",)
+
+    def __init__(self, one: str, many: str, n: int, /, **values: Any) -> None:
+        super().__init__(one, n=n, **values)
+        self.many = many
+
+    def __str__(self) -> str:
+        sentence = self.sentence if self.values["n"] == 1 else self.many
+        return self.filled(sentence, {key: _english(v) for key, v in self.values.items()})
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-shaped, for a row of the store."""
+        return {**super().to_json(), "many": self.many}
+
+
+def _english(value: object) -> object:
+    return str(value) if isinstance(value, Text) else value
