@@ -22,13 +22,14 @@ from pipelines.contract.errors import AtelierError, Cancelled
 from pipelines.contract.requests import (
     MAX_SEED,
     MOTION,
+    SCALES,
     STRENGTH,
     AnimateRequest,
     Aspect,
     ImagineRequest,
-    Kind,
     Request,
     SketchRequest,
+    UpscaleRequest,
     seed_or_new,
 )
 
@@ -207,13 +208,32 @@ def animate(
             _render(request, settings, output)
 
 
-def _render(request: Request, config: Config, output: Path | None) -> None:
-    """Render with one line for an error: exit code 1, or 130 where a person pressed Ctrl-C."""
+@render_commands.command()
+def upscale(
+    image: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
+    scale: Annotated[int, typer.Option(help="How much larger: 2 or 4.")] = SCALES[0],
+    config: ConfigFile = DEFAULT_CONFIG,
+    output: Output = None,
+) -> None:
+    """Make a picture larger."""
+    from bot.render import vetted
+
+    settings = load_config(config)
+    with vetted(image, settings) as path:
+        request = UpscaleRequest(image=path, scale=scale)
+        _render(request, settings, output, f"{image.stem}-x{scale}")
+
+
+def _render(request: Request, config: Config, output: Path | None, name: str | None = None) -> None:
+    """Render with one line for an error: exit code 1, or 130 where a person pressed Ctrl-C.
+
+    A result without an `output` is named after its seed, or by `name`.
+    """
     from bot.device import require_device
     from bot.render import output_file, render
 
     _quiet()
-    file = output_file(Kind(request.kind), request.seed, output)
+    file = output_file(request.kind, name or request.seed, output)
     require_device(config.gpu.devices[0])
     try:
         render(request, config, file, out)

@@ -20,6 +20,7 @@ from bot.commands.menus import menus
 from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
 from bot.commands.sketch import sketch
+from bot.commands.upscale import upscale
 from bot.config import Config
 from bot.errors import StartupError, TokenRefused
 from bot.jobs.files import FileStore
@@ -64,6 +65,7 @@ class AtelierClient(discord.Client):
             sketch(intake, config.models),
             imagine(intake, config.models),
             animate(intake),
+            upscale(intake),
             info(intake),
             queue_(queue),
             privacy(queue, config.storage),

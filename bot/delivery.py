@@ -30,6 +30,7 @@ from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines import media
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.errors import AtelierError, TooLarge
+from pipelines.contract.requests import UpscaleRequest
 
 log = logging.getLogger(__name__)
 
@@ -221,9 +222,10 @@ def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> str
     if refusal is not None and refusal.status == 404:
         return f"{what}: Discord says that the channel is gone."
     if refusal is not None and refusal.status == 403:
+        fixed = isinstance(job.request, UpscaleRequest)
         return (
             f"{what}: I am not allowed to. Ask a moderator to give me View Channel, Send Messages "
-            f"and Attach Files there; the same request with seed {job.request.seed} gives the "
-            "same result."
+            f"and Attach Files there; the same request"
+            f"{'' if fixed else f' with seed {job.request.seed}'} gives the same result."
         )
     return f"{what}: Discord refused the message ({refusal})."

@@ -34,6 +34,7 @@ WORDS = {
     Phase.CAPTIONING: "looking at the drawing",
     Phase.PAINTING: "painting",
     Phase.ANIMATING: "animating",
+    Phase.UPSCALING: "upscaling",
     Phase.ENCODING: "encoding",
 }
 SHOWN_FACTS = (
@@ -46,11 +47,14 @@ SHOWN_FACTS = (
     "strength",
     "motion",
     "seed",
+    "scale",
 )
 
 
-def output_file(kind: Kind, seed: int, wanted: Path | None) -> Path:
+def output_file(kind: Kind, seed: int | str, wanted: Path | None) -> Path:
     """Where the result goes: as wanted, or a new file here that is named after kind and seed.
+
+    What has no seed is named by something else that tells it from others.
 
     Raises BadInput before any work is done for it.
     """

@@ -42,6 +42,7 @@ class ModelKey(StrEnum):
     SKETCH = "sketch"
     IMAGINE = "imagine"
     ANIMATE = "animate"
+    UPSCALE = "upscale"
 
 
 class _Table(BaseModel):
@@ -94,6 +95,18 @@ class CaptionModel(Network):
 
     dtype: Dtype = "float16"
     max_words: Annotated[int, Field(ge=4, le=60)] = 24
+
+
+class UpscaleModel(Network):
+    """A Swin2SR that makes pictures twice or four times as large."""
+
+    dtype: Dtype = "float16"
+    tile: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = 256
+    """The side of the parts, in pixels, in which a picture is taken."""
+    overlap: Annotated[int, Field(ge=8, le=32, multiple_of=8)] = 32
+    """How many pixels neighbouring parts share, over which one becomes the other."""
+    max_megapixels: Annotated[float, Field(gt=0, le=80)] = 20.0
+    """The largest result."""
 
 
 class Conditioner(Checkpoint):
@@ -239,6 +252,7 @@ class Catalog(_Table):
     sketch: SketchModel | None = None
     imagine: ImagineModel | None = None
     animate: AnimateModel | None = None
+    upscale: UpscaleModel | None = None
     styles: dict[StyleName, Style] = Field(default_factory=dict)
     loras: Path | None = None
     """A folder with the LoRAs that members choose by name (`pipelines.loras`)."""
@@ -250,6 +264,8 @@ class Catalog(_Table):
             return (ModelKey.CAPTION, ModelKey.SKETCH)
         if request.kind is Kind.IMAGINE:
             return (ModelKey.IMAGINE,)
+        if request.kind is Kind.UPSCALE:
+            return (ModelKey.UPSCALE,)
         if request.prompt:
             return (ModelKey.IMAGINE, ModelKey.ANIMATE)
         return (ModelKey.ANIMATE,)

@@ -24,6 +24,7 @@ from pipelines.catalog import (
     ModelKey,
     SafetyModel,
     SketchModel,
+    UpscaleModel,
 )
 from pipelines.contract.errors import ModelGated, ModelMissing, ModelUnavailable, UnsafeModel
 
@@ -294,6 +295,8 @@ def _parts(source: _Source, index: Index | None) -> list[_Part]:
             return [_Part("", _CONFIG + _PROCESSOR + _TOKENIZER, "model")]
         if isinstance(source.checkpoint, SafetyModel):
             return [_Part("", _CONFIG + _PROCESSOR, "model")]
+        if isinstance(source.checkpoint, UpscaleModel):
+            return [_Part("", _CONFIG, "model")]
         return [_Part("", _CONFIG, "diffusion_pytorch_model")]
     family = _FAMILIES[type(source.checkpoint)]
     if not str(index.get("_class_name")).startswith(family):

@@ -28,12 +28,13 @@ from pipelines.catalog import (
     Network,
     SafetyModel,
     SketchModel,
+    UpscaleModel,
 )
 
 GIB = 2**30
 _MARGIN = 1.5  # GiB at most, for what libraries take beside the tensors
 _WINDOW = 0.1  # of streamed weights that are on the card: two blocks of about forty, and the VAE
-Model = SafetyModel | CaptionModel | SketchModel | ImagineModel | AnimateModel
+Model = SafetyModel | CaptionModel | SketchModel | ImagineModel | AnimateModel | UpscaleModel
 
 
 class Held(StrEnum):
@@ -103,6 +104,7 @@ class Plan:
     groups: Mapping[str, Group]
     tiled: bool = False
     decode_chunk: int | None = None
+    tile: int | None = None
     split_guidance: bool = False
     chunked: bool = False
     given_up: tuple[str, ...] = ()
@@ -144,6 +146,7 @@ USUAL: Mapping[ModelKey, Mapping[str, int]] = {
         "unet": 1_525_000_000,
         "vae": 98_000_000,
     },
+    ModelKey.UPSCALE: {"model": 12_200_000},
 }
 """Parameters of the parts of the checkpoints that config.example.toml names."""
 
@@ -163,6 +166,8 @@ def _room(floor: float) -> int:
 
 def _working(model: Model, plan: Plan) -> dict[str, int]:
     """Working memory of each group's turn, by the computed floors of the three architectures."""
+    if isinstance(model, UpscaleModel):
+        return {PAINTER: _room(0.75 * ((plan.tile or model.tile) / 256) ** 2)}
     if isinstance(model, Network):
         return {PAINTER: _room(0.1)}
     if isinstance(model, AnimateModel):
@@ -193,6 +198,7 @@ class _Concession:
 
 
 LOSSY = 1000.0
+SMALLEST_TILE = 64  # of which neighbours share half: smaller ones would take ever more work
 _BUS = 20 * GIB  # a second, from pinned memory to the card
 
 
@@ -206,6 +212,8 @@ def _concessions(key: ModelKey, model: Model, card: Card) -> Iterator[_Concessio
         )
     if isinstance(model, AnimateModel):
         yield from _of_videos(model)
+    if isinstance(model, UpscaleModel):
+        yield from _of_tiles(model)
     if card.kind == "cuda" and not isinstance(model, Network):
         yield _stream(PAINTER, "the model", 1.0 if isinstance(model, AnimateModel) else 4.0)
         if not isinstance(model, AnimateModel):
@@ -237,6 +245,19 @@ def _of_videos(model: AnimateModel) -> Iterator[_Concession]:
         "frames taken part by part (fewer models.animate.frames spare that)",
         lambda plan: replace(plan, split_guidance=True, chunked=True),
     )
+
+
+def _of_tiles(model: UpscaleModel) -> Iterator[_Concession]:
+    tile, cost = model.tile, 1.0
+    while (tile := tile // 16 * 8) >= SMALLEST_TILE:
+        yield _Concession(
+            cost,
+            f"pictures upscaled in parts of {tile} pixels (models.upscale.tile)",
+            lambda plan, tile=tile: replace(  # type: ignore[misc]
+                plan, tile=min(tile, plan.tile or tile)
+            ),
+        )
+        cost *= 2
 
 
 def _stream(name: str, what: str, cost: float) -> _Concession:

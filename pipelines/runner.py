@@ -18,7 +18,7 @@ from typing import TypeVar
 import torch
 from PIL import Image, ImageDraw
 
-from pipelines import animate, imagine, safety, sketch
+from pipelines import animate, imagine, safety, sketch, upscale
 from pipelines.batches import SIZES, Batches
 from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, fit
 from pipelines.contract.context import RunContext
@@ -29,6 +29,7 @@ from pipelines.contract.requests import (
     Kind,
     Request,
     SketchRequest,
+    UpscaleRequest,
     may_share,
 )
 from pipelines.contract.runner import Artifacts
@@ -205,6 +206,8 @@ class Runner:
                     request = ImagineRequest(prompt="a ring", seed=0)
                 case ModelKey.ANIMATE:
                     request = AnimateRequest(image=picture, seed=0)
+                case ModelKey.UPSCALE:
+                    request = UpscaleRequest(image=picture, scale=2)
                 case ModelKey.SAFETY | ModelKey.CAPTION:
                     return  # which the others run
             if not self._catalog.missing(request):
@@ -229,6 +232,8 @@ class Runner:
             case AnimateRequest() if catalog.animate and catalog.imagine:
                 picture = self._paint_first(request, catalog.imagine, catalog.animate, context)
                 return animate.render(request, picture, catalog.animate, models, context)
+            case UpscaleRequest() if catalog.upscale:
+                return upscale.render(request, catalog.upscale, models, context)
         absent = catalog.missing(request)[0]
         raise ModelMissing(
             f"models.{absent} is not configured. Add a [models.{absent}] table as in "
@@ -276,6 +281,7 @@ LOADERS: Mapping[ModelKey, Load] = {
     ModelKey.SKETCH: sketch.load,
     ModelKey.IMAGINE: imagine.load,
     ModelKey.ANIMATE: animate.load,
+    ModelKey.UPSCALE: upscale.load,
 }
 """How each model is read."""
 
@@ -287,6 +293,7 @@ def _out_of_memory(request: Request, device: torch.device) -> str:
         Kind.SKETCH: "models.sketch.size",
         Kind.IMAGINE: "models.imagine.size",
         Kind.ANIMATE: "models.animate.decode_chunk",
+        Kind.UPSCALE: "models.upscale.tile",
     }[request.kind]
     return (
         f"{where} ran out of memory for this. Please try again; if it happens again, this bot's "

@@ -68,6 +68,7 @@ def catalog(models: Path) -> Catalog:
                 "height": 128,
                 "decode_chunk": 2,
             },
+            "upscale": {"source": f"{models}/upscaler", "tile": 64, "overlap": 32},
             "styles": {"ink": {"frame": "ink drawing of {prompt}"}, "oil": {"negative": "ink"}},
         }
     )

@@ -19,6 +19,7 @@ from pipelines.catalog import (
     SafetyModel,
     SketchModel,
     Style,
+    UpscaleModel,
 )
 
 EXAMPLE = Path(__file__).parent.parent / "config.example.toml"
@@ -46,6 +47,7 @@ TABLES: dict[str, type[BaseModel]] = {
     "models.sketch.conditioner": Conditioner,
     "models.imagine": ImagineModel,
     "models.animate": AnimateModel,
+    "models.upscale": UpscaleModel,
     "models.acceleration": Acceleration,
     "models.styles.photo": Style,
 }
@@ -72,6 +74,7 @@ def test_it_loads_and_names_every_model() -> None:
         "sketch.conditioner",
         "imagine",
         "animate",
+        "upscale",
     ]
     assert 6 <= len(models.styles) <= 12
 

@@ -25,6 +25,8 @@ FACTS = {
     "variations": "Varied by",
     "steps": "Steps",
     "model": "Model",
+    "scale": "Upscaled, times",
+    "upscaler": "Upscaled by",
 }
 """What is shown first, in this order; a file may say more."""
 UNTOLD = (

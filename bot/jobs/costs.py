@@ -8,6 +8,7 @@ _GUESSES = {
     ModelKey.SKETCH: 8.0,
     ModelKey.IMAGINE: 20.0,
     ModelKey.ANIMATE: 45.0,
+    ModelKey.UPSCALE: 6.0,
 }
 """Seconds for one run of each model on a card of the class that they are made for."""
 

@@ -17,6 +17,7 @@ from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Models, Policy
 from bot.jobs.store import Store
+from bot.jobs.twins import Twins
 from bot.tasks import Tasks
 from bot.words import WordRules
 from pipelines.catalog import Catalog
@@ -67,6 +68,7 @@ class JobQueue:
         self._words = words or WordRules()
         self._now = now
         self._costs = Costs(catalog)
+        self._twins = Twins(events)
         self._runs: dict[str, Run] = {}
         self._waiting: dict[str, Request] = {}
         self._work = asyncio.Event()
@@ -86,8 +88,8 @@ class JobQueue:
     ) -> Job:
         """Queue a request. The job is durable when this returns.
 
-        Raises BadInput where no model for it is set up, Refused for its words, QueueFull,
-        StorageFailed.
+        Raises BadInput where no model for it is set up, Refused for its words or for an upscale
+        that is under way, QueueFull, StorageFailed.
         """
         job = Job(
             id=job_id or new_job_id(),
@@ -102,7 +104,8 @@ class JobQueue:
         try:
             self._check_models(request)
             self._words.check(request)
-            await self._store.enqueue(job, self._limits)
+            with self._twins.without(job):
+                await self._store.enqueue(job, self._limits)
         except asyncio.CancelledError:
             self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")
             raise

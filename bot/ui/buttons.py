@@ -10,15 +10,18 @@ from discord import ui
 
 from bot.access import require_owner
 from bot.errors import NoSuchJob, Refused
-from bot.jobs.job import Status
+from bot.jobs.job import Status, StoredArtifact
 from bot.jobs.queue import JobQueue
+from bot.languages import language
 from bot.ui.answers import answering
 from bot.ui.editing import open_form
 from bot.ui.following import submit_child
 from bot.ui.origin import acknowledge
 from pipelines.contract.requests import (
+    SCALES,
     AnimateRequest,
     ImagineRequest,
+    UpscaleRequest,
     anew,
     new_seed,
     seed_after,
@@ -30,6 +33,7 @@ class Action(StrEnum):
 
     AGAIN = "again"
     VARY = "vary"
+    UPSCALE = "upscale"
     EDIT = "edit"
     ANIMATE = "animate"
     DELETE = "delete"
@@ -44,33 +48,41 @@ class HasQueue(Protocol):
 
 LABELS = {Action.EDIT: "Edit…"}  # it opens something first
 CUSTOM_ID = re.compile(
-    r"atelier:(?P<action>again|vary|edit|animate|delete|cancel):(?P<job_id>[0-9a-f]{16})"
-    r"(?::(?P<picture>[1-9]))?"
+    r"atelier:(?P<action>again|vary|upscale|edit|animate|delete|cancel):(?P<job_id>[0-9a-f]{16})"
+    r"(?::(?P<picture>[1-9])(?::x(?P<scale>[24]))?)?"
 )
 
 
 class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
-    """One action for one job, or for one of its pictures, of which the first is 1."""
+    """One action for one job, or for one of its pictures, of which the first is 1.
 
-    def __init__(self, action: Action, job_id: str, picture: int | None = None) -> None:
+    `scale` is how much larger that is to become.
+    """
+
+    def __init__(
+        self, action: Action, job_id: str, picture: int | None = None, scale: int | None = None
+    ) -> None:
         style = (
             discord.ButtonStyle.primary if action is Action.AGAIN else discord.ButtonStyle.secondary
         )
         label = LABELS.get(action, action.capitalize()) if picture is None else str(picture)
         which = "" if picture is None else f":{picture}"
+        if scale is not None:
+            label, which = f"×{scale}", f"{which}:x{scale}"
         custom_id = f"atelier:{action}:{job_id}{which}"
         super().__init__(ui.Button(label=label, style=style, custom_id=custom_id))
         self.action = action
         self.job_id = job_id
         self.picture = picture
+        self.scale = scale
 
     @classmethod
     async def from_custom_id(
         cls, interaction: discord.Interaction, item: ui.Item[Any], match: re.Match[str], /
     ) -> Self:
         """The button that was pressed; discord.py calls this."""
-        picture = match["picture"]
-        return cls(Action(match["action"]), match["job_id"], int(picture) if picture else None)
+        picture, scale = (int(n) if n else None for n in match.group("picture", "scale"))
+        return cls(Action(match["action"]), match["job_id"], picture, scale)
 
     async def callback(self, interaction: discord.Interaction) -> None:
         """Do what the label says; discord.py calls this."""
@@ -81,6 +93,8 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
                     await _again(interaction, queue, self.job_id)
                 case Action.VARY:
                     await _vary(interaction, queue, self.job_id, self.picture)
+                case Action.UPSCALE:
+                    await _upscale(interaction, queue, self)
                 case Action.EDIT:
                     await open_form(interaction, await queue.get(self.job_id))
                 case Action.ANIMATE:
@@ -106,6 +120,8 @@ async def _vary(
     request = job.request
     if isinstance(request, AnimateRequest):
         raise Refused("A video cannot be varied; Again makes another.")
+    if isinstance(request, UpscaleRequest):
+        raise Refused("A picture is varied before it is made larger: use Vary there.")
     count = getattr(request, "count", 1)
     if picture is None and count > 1:
         await _ask_which(interaction, Action.VARY, job_id, count)
@@ -132,6 +148,48 @@ async def _animate(
     image = job.artifacts[min(picture or 1, len(job.artifacts)) - 1].path
     request = AnimateRequest(image=image, seed=new_seed())
     await submit_child(interaction, queue, origin, job, request)
+
+
+async def _upscale(interaction: discord.Interaction, queue: JobQueue, button: JobButton) -> None:
+    """Make a result larger, for whoever pressed: which of several, and how much, is asked first."""
+    job = await queue.get(button.job_id)
+    if not job.artifacts:
+        raise Refused("The picture is no longer kept, so it cannot be made larger.")
+    if button.picture is None and len(job.artifacts) > 1:
+        await _ask_which(interaction, Action.UPSCALE, job.id, len(job.artifacts))
+        return
+    number = min(button.picture or 1, len(job.artifacts))
+    chosen = job.artifacts[number - 1]
+    if chosen.media_type.is_video:
+        raise Refused("A video cannot be made larger, only a picture can.")
+    if button.scale is None:
+        await _ask_scale(interaction, job.id, number, chosen, asked=button.picture is not None)
+        return
+    origin = await acknowledge(interaction)
+    request = UpscaleRequest(image=chosen.path, scale=button.scale)
+    await submit_child(interaction, queue, origin, job, request)
+
+
+async def _ask_scale(
+    interaction: discord.Interaction,
+    job_id: str,
+    number: int,
+    picture: StoredArtifact,
+    *,
+    asked: bool,
+) -> None:
+    """Offer the scales to whoever pressed alone; if `asked`, in the place of that question."""
+    say = language(str(interaction.locale)).say
+    sizes = [f"×{scale}: {picture.width * scale} × {picture.height * scale}" for scale in SCALES]
+    question = say("How much larger? In pixels, {sizes}.", sizes=", ".join(sizes))
+    view = ui.LayoutView(timeout=None)
+    view.add_item(ui.TextDisplay(question))
+    offered = (JobButton(Action.UPSCALE, job_id, number, scale) for scale in SCALES)
+    view.add_item(ui.ActionRow(*offered))
+    if asked:
+        await interaction.response.edit_message(view=view)
+    else:
+        await interaction.response.send_message(view=view, ephemeral=True)
 
 
 async def _ask_which(

@@ -12,6 +12,7 @@ from typing import Any, cast
 import discord
 from discord import ui
 
+from bot.errors import Refused
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.following import submit_child
@@ -22,12 +23,14 @@ from pipelines.contract.requests import (
     AnimateRequest,
     ImagineRequest,
     SketchRequest,
+    UpscaleRequest,
     anew,
     new_seed,
 )
 
 FORM_ID = re.compile(r"atelier:edit:(?P<job_id>[0-9a-f]{16}):[0-9]+")
 NUMBERS = {"strength": "0 (free) to 100 (held)", "motion": "1 (still) to 255 (lively)"}
+NOTHING = "There is nothing to edit in this: edit the picture that it was made from."
 SEED = "The same seed gives the same picture; empty: a new one"
 
 
@@ -55,6 +58,8 @@ def _labels(job: Job) -> Iterator[ui.Label[ui.Modal]]:
             if request.image is None:
                 yield _text("Prompt", "prompt", request.prompt, required=True)
             yield _line("Motion", "motion", request.motion, NUMBERS["motion"])
+        case UpscaleRequest():
+            raise Refused(NOTHING)
     yield _line("Seed", "seed", request.seed, SEED, required=False)
 
 
@@ -92,6 +97,8 @@ def _line(
 async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
     """Queue what was sent off, for whoever sent it."""
     job = await queue.get(job_id)
+    if isinstance(job.request, UpscaleRequest):
+        raise Refused(NOTHING)
     written = _written(cast(dict[str, Any], interaction.data)["components"])
     try:
         changes = _changes(written)

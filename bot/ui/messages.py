@@ -13,7 +13,9 @@ from pipelines.contract.requests import (
     MAX_PROMPT,
     AnimateRequest,
     ImagineRequest,
+    Kind,
     SketchRequest,
+    UpscaleRequest,
     clean_text,
     seed_after,
 )
@@ -29,13 +31,31 @@ PHASES = {
     Phase.CAPTIONING: "Looking at the drawing",
     Phase.PAINTING: "Painting",
     Phase.ANIMATING: "Animating",
+    Phase.UPSCALING: "Upscaling",
     Phase.ENCODING: "Saving",
 }
 # The same request would end the same way.
 HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
 ENDED = (Action.EDIT, Action.DELETE)
-PICTURES = (Action.AGAIN, Action.VARY, Action.EDIT, Action.ANIMATE, Action.DELETE)
+PICTURES = (
+    Action.AGAIN,
+    Action.VARY,
+    Action.UPSCALE,
+    Action.EDIT,
+    Action.ANIMATE,
+    Action.DELETE,
+)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
+UPSCALED = (Action.ANIMATE, Action.DELETE)  # the same again would be the same
+ROW = 5  # buttons that Discord takes in one
+
+_RESULTS = {Kind.ANIMATE: VIDEOS, Kind.UPSCALE: UPSCALED}
+_KINDS = {
+    Kind.SKETCH: "A picture",
+    Kind.IMAGINE: "A picture",
+    Kind.ANIMATE: "An animation",
+    Kind.UPSCALE: "A picture",
+}
 
 
 def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.LayoutView:
@@ -70,15 +90,14 @@ def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.Lay
 
     With `spoiler` it is veiled until somebody clicks on it.
     """
-    alt = (job.request.prompt or _caption(job) or "An animation")[:ALT_TEXT]
+    alt = (_prompt(job) or _caption(job) or _KINDS[job.kind])[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
         *(
             discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler)
             for name in names
         )
     )
-    actions = VIDEOS if isinstance(job.request, AnimateRequest) else PICTURES
-    return _message(GREEN, None, job, actions, gallery=gallery)
+    return _message(GREEN, None, job, _RESULTS.get(job.kind, PICTURES), gallery=gallery)
 
 
 def withheld(job: Job) -> ui.LayoutView:
@@ -87,7 +106,8 @@ def withheld(job: Job) -> ui.LayoutView:
         "**Not shown**\nThis shows something that is not allowed in this channel. It was looked at "
         "by a program, which can be wrong: please ask for it in other words, or with another seed."
     )
-    return _message(RED, headline, job, [Action.AGAIN, *ENDED])
+    again = [] if isinstance(job.request, UpscaleRequest) else [Action.AGAIN]
+    return _message(RED, headline, job, [*again, *ENDED])
 
 
 def ended(job: Job) -> ui.LayoutView:
@@ -114,16 +134,27 @@ def _message(
     if headline is not None:
         container.add_item(ui.TextDisplay(headline)).add_item(ui.Separator())
     container.add_item(ui.TextDisplay(_asked(job)))
-    container.add_item(ui.ActionRow(*(JobButton(action, job.id) for action in actions)))
+    for row in _rows(job, actions):
+        container.add_item(ui.ActionRow(*(JobButton(action, job.id) for action in row)))
     view = ui.LayoutView(timeout=None)
     view.add_item(container)
     return view
 
 
+def _rows(job: Job, actions: Sequence[Action]) -> list[Sequence[Action]]:
+    """The buttons in one row, or in two that are about as long. An upscale cannot be edited."""
+    if isinstance(job.request, UpscaleRequest):
+        actions = [action for action in actions if action is not Action.EDIT]
+    if len(actions) <= ROW:
+        return [actions]
+    half = (len(actions) + 1) // 2
+    return [actions[:half], actions[half:]]
+
+
 def _asked(job: Job) -> str:
     """What was asked and, as far as it is known, what it became."""
     request = job.request
-    lines = [plain(request.prompt, PROMPT_ROOM)] if request.prompt else []
+    lines = [plain(prompt, PROMPT_ROOM)] if (prompt := _prompt(job)) else []
     if isinstance(request, ImagineRequest) and request.negative:
         lines.append(f"-# without: {plain(request.negative, NEGATIVE_ROOM)}")
     if caption := _caption(job):
@@ -145,7 +176,11 @@ def _details(job: Job) -> list[str]:
             details.append(str(request.aspect))
         case AnimateRequest():
             details.append(f"motion {request.motion}")
-    details.append(_seeds(request.seed, getattr(request, "count", 1)))
+        case UpscaleRequest():
+            details.append(f"upscaled ×{request.scale}")
+            details += [f"{each.width} × {each.height}" for each in job.artifacts]
+    if not isinstance(request, UpscaleRequest):
+        details.append(_seeds(request.seed, getattr(request, "count", 1)))
     if times := len(getattr(request, "variations", ())):
         details.append("varied" if times == 1 else f"varied {times} times")
     if job.status is Status.RENDERED or job.status is Status.DELIVERED:
@@ -164,6 +199,11 @@ def _seeds(seed: int, count: int) -> str:
     """`seed 7`, or `seeds 7–10`; as in the pipeline, seeds start again at 0 after the last."""
     last = seed_after(seed, count - 1)
     return f"seed {seed}" if count == 1 else f"seeds {seed}–{last}"
+
+
+def _prompt(job: Job) -> str:
+    """What was asked for, or else what the picture is known to have been made of."""
+    return job.request.prompt or clean_text(str(job.facts.get("prompt", ""))[:MAX_PROMPT])
 
 
 def _caption(job: Job) -> str:

@@ -14,6 +14,11 @@ _KINDS = {
     "svd": ("a mover of pictures", "StableVideoDiffusionPipeline", "14 frames of 256 × 256"),
     "sdxl-preview": ("a fast decoder of SDXL's latents", "AutoencoderTiny", "previews"),
     "sd3-preview": ("a fast decoder of SD3.5's latents", "AutoencoderTiny", "previews"),
+    "upscaler": (
+        "what makes pictures larger",
+        "Swin2SRForImageSuperResolution",
+        "pictures of four times the side",
+    ),
     "classifier": (
         "a stand-in for a checker of unsafe content",
         "ViTForImageClassification",

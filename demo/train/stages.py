@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from demo.train import caption, classifier, preview, sd3, sdxl, svd, text
+from demo.train import caption, classifier, preview, sd3, sdxl, svd, text, upscale
 from demo.train.cards import write_card
 from demo.train.room import Room
 from demo.train.vae import build_vae, train_vae
@@ -144,6 +144,14 @@ def _classifier(room: Room) -> None:
     _save(model, "classifier", room)
 
 
+def _upscaler(room: Room) -> None:
+    """What makes pictures larger."""
+    model = upscale.build_upscaler()
+    _begin(model, "upscaler", room)
+    upscale.train_upscaler(model, room)
+    _save(model, "upscaler", room)
+
+
 STAGES: dict[str, Callable[[Room], None]] = {
     "sdxl-vae": _vae,
     "sd3-vae": _sd3_vae,
@@ -158,6 +166,7 @@ STAGES: dict[str, Callable[[Room], None]] = {
     "svd": _svd,
     "sdxl-preview": _preview("sdxl", 4),
     "sd3-preview": _preview("sd3", 16),
+    "upscaler": _upscaler,
 }
 
 

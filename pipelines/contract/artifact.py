@@ -32,8 +32,8 @@ class Artifact:
     So the GPU's thread need not wait for it: `data` may be read on any one thread, and takes a
     moment. `width` and `height` are pixels. `facts` say how it was made, in the words a member may
     read: `prompt`, `seed`, and where they apply `caption`, `negative`, `style`, `lora`,
-    `preset`, `strength`, `motion`, `variations`, `steps`, `model`. `sensitive` is what
-    the classifier says.
+    `preset`, `strength`, `motion`, `variations`, `steps`, `model`, `scale`, `upscaler`. `sensitive`
+    is what the classifier says.
     """
 
     encode: Callable[[], bytes] = field(repr=False)

@@ -16,6 +16,7 @@ class Phase(StrEnum):
     CAPTIONING = "captioning"
     PAINTING = "painting"
     ANIMATING = "animating"
+    UPSCALING = "upscaling"
     ENCODING = "encoding"
 
 

@@ -16,6 +16,7 @@ MAX_COUNT = 4
 MAX_NAME = 100  # characters: Discord's limit for a choice
 MOTION = range(1, 256)  # SVD's motion_bucket_id
 STRENGTH = range(0, 101)
+SCALES = (2, 4)
 
 
 class Kind(StrEnum):
@@ -24,6 +25,7 @@ class Kind(StrEnum):
     SKETCH = "sketch"
     IMAGINE = "imagine"
     ANIMATE = "animate"
+    UPSCALE = "upscale"
 
 
 class Aspect(StrEnum):
@@ -169,6 +171,26 @@ class AnimateRequest:
         _within(self.seed, range(MAX_SEED + 1), "seed")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpscaleRequest:
+    """Make `image` larger: `scale` times as wide and as high.
+
+    Nothing is left to chance, nor said in words: its seed and its prompt are none in particular.
+    """
+
+    kind: ClassVar[Kind] = Kind.UPSCALE
+    prompt: ClassVar[str] = ""
+    seed: ClassVar[int] = 0
+    image: Path
+    scale: int
+
+    def __post_init__(self) -> None:
+        if self.scale not in SCALES:
+            raise BadInput(
+                "A picture can be made 2 or 4 times as large, not {scale} times.", scale=self.scale
+            )
+
+
 def may_share(requests: Sequence["Request"]) -> bool:
     """Whether requests can be denoised as one batch: /imagine, alike but for words and seeds."""
     shapes = {
@@ -182,6 +204,8 @@ def may_share(requests: Sequence["Request"]) -> bool:
 
 def anew(request: "Request", seed: int) -> "Request":
     """The same request from another seed, of which there are no variations yet."""
+    if isinstance(request, UpscaleRequest):
+        return request
     if isinstance(request, AnimateRequest):
         return replace(request, seed=seed)
     return replace(request, seed=seed, variations=())
@@ -192,7 +216,7 @@ def pictures(request: "Request") -> int:
     return request.count if isinstance(request, ImagineRequest) else 1
 
 
-Request = SketchRequest | ImagineRequest | AnimateRequest
+Request = SketchRequest | ImagineRequest | AnimateRequest | UpscaleRequest
 REQUEST_TYPES: dict[Kind, type[Request]] = {
-    t.kind: t for t in (SketchRequest, ImagineRequest, AnimateRequest)
+    t.kind: t for t in (SketchRequest, ImagineRequest, AnimateRequest, UpscaleRequest)
 }

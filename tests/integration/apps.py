@@ -11,7 +11,14 @@ from bot.config import Config, GpuConfig, LimitsConfig, StorageConfig
 from bot.executors.thread import ThreadExecutor
 from bot.jobs.events import Event, Events
 from bot.jobs.executor import Executor
-from pipelines.catalog import AnimateModel, CaptionModel, Catalog, ImagineModel, SketchModel
+from pipelines.catalog import (
+    AnimateModel,
+    CaptionModel,
+    Catalog,
+    ImagineModel,
+    SketchModel,
+    UpscaleModel,
+)
 from tests.loopback import LoopbackDiscord
 from tests.loopback.runner import LightRunner, Studio
 
@@ -26,6 +33,7 @@ def light_catalog() -> Catalog:
         sketch=SketchModel(source=NOWHERE),
         imagine=ImagineModel(source=NOWHERE),
         animate=AnimateModel(source=NOWHERE),
+        upscale=UpscaleModel(source=NOWHERE),
     )
 
 

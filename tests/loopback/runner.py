@@ -18,15 +18,17 @@ from pipelines.contract.requests import (
     Kind,
     Request,
     SketchRequest,
+    UpscaleRequest,
 )
 from pipelines.contract.runner import Artifacts
-from pipelines.media import encode_mp4, encode_png
+from pipelines.media import encode_mp4, encode_png, open_picture, read_facts
 
 DEADLY = "deadly"
 """A prompt with this word kills the process that runs it."""
 LARGE = "large"
 """A prompt with this word is painted in 3 MB."""
 Facts = dict[str, str | int | float]
+Painted = SketchRequest | ImagineRequest | AnimateRequest
 SMALL_SIDE, LARGE_SIDE, FRAMES, FPS = 64, 1024, 6, 7
 
 
@@ -83,6 +85,8 @@ def paint(request: Request) -> Artifacts:
         frames = [_picture(request, n) for n in range(FRAMES)]
         facts: Facts = {"prompt": request.prompt, "seed": request.seed, "motion": request.motion}
         return (_artifact(encode_mp4(frames, FPS, facts), MediaType.MP4, request, facts, 0),)
+    if isinstance(request, UpscaleRequest):
+        return (_larger(request),)
     count = request.count if isinstance(request, ImagineRequest) else 1
     return tuple(_still(request, number) for number in range(count))
 
@@ -95,11 +99,27 @@ def _still(request: ImagineRequest | SketchRequest, number: int) -> Artifact:
     return _artifact(data, MediaType.PNG, request, facts, number)
 
 
-def _side(request: Request) -> int:
+def _larger(request: UpscaleRequest) -> Artifact:
+    """Pixels as they were, only larger."""
+    picture = open_picture(request.image)
+    size = (picture.width * request.scale, picture.height * request.scale)
+    facts: Facts = {**read_facts(request.image.read_bytes()), "scale": request.scale}
+    data = encode_png(picture.resize(size), facts)
+    return Artifact(
+        encode=lambda: data,
+        media_type=MediaType.PNG,
+        name=f"upscale-x{request.scale}.png",
+        width=size[0],
+        height=size[1],
+        facts=facts,
+    )
+
+
+def _side(request: Painted) -> int:
     return LARGE_SIDE if LARGE in request.prompt else SMALL_SIDE
 
 
-def _picture(request: Request, number: int) -> Image.Image:
+def _picture(request: Painted, number: int) -> Image.Image:
     side = _side(request)
     noise = random.Random(f"{request.kind}:{request.prompt}:{request.seed}:{number}")
     return Image.frombytes("RGB", (side, side), noise.randbytes(side * side * 3))
@@ -108,7 +128,7 @@ def _picture(request: Request, number: int) -> Image.Image:
 def _artifact(
     data: bytes,
     media_type: MediaType,
-    request: Request,
+    request: Painted,
     facts: Facts,
     number: int,
 ) -> Artifact:

@@ -14,6 +14,7 @@ from pipelines.catalog import (
     Conditioner,
     ImagineModel,
     SketchModel,
+    UpscaleModel,
 )
 from pipelines.checkpoints import gated, locate, needed_files
 from pipelines.contract.errors import ModelMissing, ModelUnavailable, UnsafeModel
@@ -41,6 +42,7 @@ def test_every_model_is_found(catalog: Catalog) -> None:
         ("sdxl-adapter", Conditioner(source=".", type="t2i-adapter")),
         ("sd3", ImagineModel(source=".")),
         ("svd", AnimateModel(source=".")),
+        ("upscaler", UpscaleModel(source=".")),
     ],
 )
 def test_half_a_download_is_named_by_the_file_that_lacks(

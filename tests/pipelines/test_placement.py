@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipelines.catalog import AnimateModel, Conditioner, ImagineModel, ModelKey, SketchModel
+from pipelines.catalog import (
+    AnimateModel,
+    Conditioner,
+    ImagineModel,
+    ModelKey,
+    SketchModel,
+    UpscaleModel,
+)
 from pipelines.placement import (
     GIB,
     LOSSY,
@@ -26,6 +33,7 @@ MODELS: dict[ModelKey, Any] = {
     ),
     ModelKey.IMAGINE: ImagineModel(source="a/b"),
     ModelKey.ANIMATE: AnimateModel(source="a/b"),
+    ModelKey.UPSCALE: UpscaleModel(source="a/b"),
 }
 
 
@@ -53,6 +61,9 @@ def planned(key: ModelKey, where: Card) -> Plan:
         (ModelKey.ANIMATE, 16, []),
         (ModelKey.ANIMATE, 12, ["streamed"]),
         (ModelKey.ANIMATE, 8, ["streamed", "halves of guidance"]),
+        (ModelKey.UPSCALE, 4, []),
+        (ModelKey.UPSCALE, 3, ["in parts of 128 pixels (models.upscale.tile)"]),
+        (ModelKey.UPSCALE, 1.5, ["in parts of 64 pixels"]),
     ],
 )
 def test_as_little_is_given_up_as_the_card_allows(

@@ -195,11 +195,11 @@ async def test_a_button_of_an_older_version_is_answered(
     channel: Channel, ada: MemberActor, env: simcord.Env
 ) -> None:
     view = discord.ui.View(timeout=None)
-    view.add_item(discord.ui.Button(label="Upscale", custom_id="atelier:upscale:0123456789abcdef"))
+    view.add_item(discord.ui.Button(label="Remix", custom_id="atelier:remix:0123456789abcdef"))
     old = await env.bot.get_partial_messageable(channel.handle.id).send("old", view=view)
     env.bot._connection._view_store._views.clear()  # as after a restart
-    assert whispered(await ada.click(old, label="Upscale")) == OUTDATED
-    assert channel.shown()[0].buttons == ["Upscale"]
+    assert whispered(await ada.click(old, label="Remix")) == OUTDATED
+    assert channel.shown()[0].buttons == ["Remix"]
 
 
 # -- after a restart ------------------------------------------------------------------------
@@ -230,7 +230,7 @@ async def test_what_waits_and_what_ran_is_finished_after_a_restart(
         await ends.next()
         await ends.next()
         assert [m.buttons for m in channel.shown()] == [
-            ["Again", "Vary", "Edit…", "Animate", "Delete"]
+            ["Again", "Vary", "Upscale", "Edit…", "Animate", "Delete"]
         ] * 2
         assert [len(await m.files()) for m in channel.shown()] == [1, 1]
     finally:
