@@ -156,12 +156,13 @@ class Strip:
 
 
 def cut(length: int, by: int, tile: int, overlap: int, window: int) -> list[Strip]:
-    """A side of `length` pixels, in strips of `tile` that share `overlap` or more.
+    """A side of `length` pixels with a window more at each end, in strips of `tile` that share
+    `overlap` or more.
 
     They begin where windows begin, so that each sees what the whole would see there. What they
     count adds up to one everywhere.
     """
-    whole = -(-length // window) * window
+    whole = -(-length // window) * window + 2 * window
     tile = min(tile - tile % window, whole)
     spare = whole - tile
     gaps = -(-spare // (tile - overlap)) if spare else 0
@@ -192,11 +193,14 @@ def _enlarged(
     columns: Sequence[Strip],
     step: Callable[[], None],
 ) -> Tensor:
-    """One layer (3 × height × width) after one pass. The strips say by how much."""
+    """One layer (3 × height × width) after one pass. The strips say by how much.
+
+    Its edges are continued, and what comes of that is cut off: at an edge the network is less sure.
+    """
     height, width = layer.shape[1:]
-    by, model = rows[0].by, upscaler.model
-    right, below = columns[-1].end - width, rows[-1].end - height
-    whole = functional.pad(layer[None], (0, right, 0, below), mode="replicate")
+    by, model, edge = rows[0].by, upscaler.model, upscaler.window
+    right, below = columns[-1].end - edge - width, rows[-1].end - edge - height
+    whole = functional.pad(layer[None], (edge, right, edge, below), mode="replicate")
     made = torch.zeros(3, rows[-1].end * by, columns[-1].end * by)
     for row in rows:
         for column in columns:
@@ -207,7 +211,8 @@ def _enlarged(
                 larger * row.counts[:, None] * column.counts[None]
             )
             step()
-    return made[:, : height * by, : width * by]
+    begin = edge * by
+    return made[:, begin : begin + height * by, begin : begin + width * by]
 
 
 # --- pictures and layers ------------------------------------------------------------------------
