@@ -11,7 +11,13 @@ from simcord.actors import MemberActor
 
 from bot.app import App
 from bot.ui import progress
-from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, SketchRequest
+from pipelines.contract.requests import (
+    AnimateRequest,
+    Aspect,
+    ImagineRequest,
+    SketchRequest,
+    UpscaleRequest,
+)
 from pipelines.media import open_picture
 from tests.loopback.runner import paint
 from tests.ui.channel import Channel, Shown, drawing, whispered
@@ -49,7 +55,7 @@ async def test_imagine_ends_in_the_pictures_and_what_was_asked(
         "-# without: people",
         f"-# `/imagine` · 16:9 · seeds 7–8 · … s · for <@{ada.id}>",
     ]
-    assert message.buttons == ["Again", "Vary", "Edit…", "Animate", "Delete"]
+    assert message.buttons == ["Again", "Vary", "Upscale", "Edit…", "Animate", "Delete"]
 
 
 async def test_sketch_shows_the_caption_that_was_used(
@@ -108,6 +114,20 @@ async def test_animate_ends_in_a_video_that_plays(
         assert len(list(opened.decode(video=0))) == 6
     details = f"-# `/animate` · motion 200 · seed 7 · … s · for <@{ada.id}>"
     assert words(message) == [*([request.prompt] if request.prompt else []), details]
+
+
+async def test_upscale_ends_in_a_larger_picture(
+    channel: Channel, ada: MemberActor, studio: Moods, ends: Ends
+) -> None:
+    await ada.slash(channel.handle, "upscale", image=("house.png", drawing()))
+    await ends.next()
+    [message] = channel.shown()
+    [request] = studio.runs
+    assert isinstance(request, UpscaleRequest)
+    assert words(message) == [f"-# `/upscale` · upscaled ×2 · 400 × 300 · … s · for <@{ada.id}>"]
+    [picture] = await message.files()
+    assert Image.open(io.BytesIO(picture)).size == (400, 300)
+    assert message.buttons == ["Animate", "Delete"]
 
 
 async def test_without_a_seed_every_job_has_its_own(
@@ -200,7 +220,7 @@ def test_the_commands_are_what_discord_allows(app: App) -> None:
     menus = {"Sketch this", "Animate this", "Show settings"}
     assert all(every[name]["contexts"] == [0] for name in menus)
     commands = {name: command for name, command in every.items() if name not in menus}
-    assert set(commands) == {"sketch", "imagine", "animate", "info", "queue", "privacy"}
+    assert set(commands) == {"sketch", "imagine", "animate", "upscale", "info", "queue", "privacy"}
     for command in commands.values():
         assert command["contexts"] == [0]  # servers
         assert len(json.dumps(command)) < 8000

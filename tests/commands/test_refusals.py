@@ -58,7 +58,9 @@ async def refused(
         (("empty.png", b""), "not a picture"),
     ],
 )
-@pytest.mark.parametrize(("command", "option"), [("sketch", "drawing"), ("animate", "image")])
+@pytest.mark.parametrize(
+    ("command", "option"), [("sketch", "drawing"), ("animate", "image"), ("upscale", "image")]
+)
 async def test_a_file_that_cannot_be_used(
     app: App,
     channel: Channel,

@@ -23,7 +23,7 @@ from tests.ui.channel import Channel, Shown
 from tests.ui.fixtures import Ends, Moods, restarted
 
 TOKEN_EDIT = ("PATCH", "/webhooks/*/messages/*")
-FINAL = ["Again", "Vary", "Edit…", "Animate", "Delete"]
+FINAL = ["Again", "Vary", "Upscale", "Edit…", "Animate", "Delete"]
 FAILED = ["Again", "Edit…", "Delete"]
 
 

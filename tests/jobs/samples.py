@@ -14,6 +14,7 @@ from pipelines.catalog import (
     Catalog,
     ImagineModel,
     SketchModel,
+    UpscaleModel,
 )
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.requests import ImagineRequest
@@ -24,6 +25,7 @@ CATALOG = Catalog(
     sketch=SketchModel(source="./sdxl"),
     imagine=ImagineModel(source="./sd3"),
     animate=AnimateModel(source="./svd"),
+    upscale=UpscaleModel(source="./swin2sr"),
 )
 START = 1_000_000.0
 

@@ -19,6 +19,7 @@ from pipelines.contract.requests import (
     ImagineRequest,
     Request,
     SketchRequest,
+    UpscaleRequest,
 )
 
 ADA = 100000000000000001
@@ -75,6 +76,7 @@ def test_waiting(place: int | None, headline: str) -> None:
         (Progress(Phase.CAPTIONING), ["**Looking at the drawing**"]),
         (Progress(Phase.PAINTING, 14, 28), ["**Painting** · step 14 of 28", "▰" * 8 + "▱" * 8]),
         (Progress(Phase.ANIMATING, 25, 25), ["**Animating** · step 25 of 25", "▰" * 16]),
+        (Progress(Phase.UPSCALING, 1, 4), ["**Upscaling** · step 1 of 4", "▰" * 4 + "▱" * 12]),
         (Progress(Phase.ENCODING), ["**Saving**"]),
     ],
 )
@@ -98,6 +100,42 @@ def test_the_looks_are_told_as_far_as_they_are_known() -> None:
     ):
         done = job(request, status=Status.RENDERED, artifacts=(artifact(**facts),), gpu_seconds=1.0)
         assert f"-# {shown} · seed 7" in text(messages.finished(done, ["a.png"]))
+
+
+def offered(view: ui.LayoutView) -> list[list[Action]]:
+    """The buttons, row by row."""
+    rows = [item for item in view.walk_children() if isinstance(item, ui.ActionRow)]
+    return [[i.action for i in row.walk_children() if isinstance(i, JobButton)] for row in rows]
+
+
+UPSCALE = UpscaleRequest(image=DRAWING, scale=4)
+
+
+def test_an_upscale_says_what_the_picture_was_made_of() -> None:
+    done = job(
+        UPSCALE,
+        status=Status.RENDERED,
+        artifacts=(artifact(prompt="a *lighthouse*", caption="a tower", scale=4),),
+        gpu_seconds=1.0,
+    )
+    shown = messages.finished(done, ["a.png"])
+    details = f"-# `/upscale` · upscaled ×4 · 1 × 1 · 1.0 s · for <@{ADA}>"
+    assert text(shown).splitlines() == [r"a \*lighthouse\*", "-# caption: a tower", details]
+    assert offered(shown) == [[Action.ANIMATE, Action.DELETE]]
+
+
+def test_an_upscale_that_came_to_nothing_has_nothing_to_edit() -> None:
+    assert offered(messages.withheld(job(UPSCALE, status=Status.RENDERED))) == [[Action.DELETE]]
+    cancelled = messages.ended(job(UPSCALE, status=Status.CANCELLED))
+    assert offered(cancelled) == [[Action.AGAIN, Action.DELETE]]
+
+
+def test_six_buttons_are_two_rows_of_three() -> None:
+    done = job(LIGHTHOUSE, status=Status.RENDERED, artifacts=(artifact(),), gpu_seconds=1.0)
+    assert offered(messages.finished(done, ["a.png"])) == [
+        [Action.AGAIN, Action.VARY, Action.UPSCALE],
+        [Action.EDIT, Action.ANIMATE, Action.DELETE],
+    ]
 
 
 def test_seeds_start_again_after_the_last() -> None:
@@ -134,11 +172,15 @@ def _worst_cases() -> list[ui.LayoutView]:
         SketchRequest(drawing=DRAWING, prompt=WORST, style=WORST, lora=LONGEST, seed=MAX_SEED),
         ImagineRequest(prompt=WORST, negative=WORST, count=4, lora=LONGEST, seed=MAX_SEED),
         AnimateRequest(prompt=WORST, seed=MAX_SEED),
+        UPSCALE,
     ]
     views = []
     for request in requests:
         done = job(
-            request, status=Status.RENDERED, artifacts=(artifact(caption=WORST),), gpu_seconds=9e4
+            request,
+            status=Status.RENDERED,
+            artifacts=(artifact(caption=WORST, prompt=WORST),),
+            gpu_seconds=9e4,
         )
         failed = job(request, status=Status.FAILED, error_sentence=WORST)
         running = Progress(Phase.PAINTING, 200, 200)
