@@ -19,7 +19,7 @@ SIDES = (512, 768, 1024)  # of the large pictures: what becomes of 256 × 256 by
 BATCH = 6
 WIDTH = 40
 BLUR, NOISE = 0.5, 0.008  # the most: painters leave edges less sharp, and grounds less even
-RECIPE = Recipe(steps=3000, rate=2e-3, warm=100, average=0.995)
+RECIPE = Recipe(steps=2400, rate=2e-3, warm=100, average=0.995)
 _FILTERS = (Image.Resampling.BICUBIC, Image.Resampling.BOX, Image.Resampling.LANCZOS)
 
 
