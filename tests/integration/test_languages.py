@@ -1,5 +1,11 @@
 """Each member reads everything in the language that their Discord is set to."""
 
+import shutil
+from pathlib import Path
+
+import pytest
+
+from bot import languages
 from bot.app import App
 from bot.jobs.events import JobTold
 from tests.integration.apps import Heard
@@ -58,3 +64,23 @@ async def test_a_refusal_is_in_the_language_of_who_is_refused(
     pressed = await bob.click(shown, delete)
     await server.wait_for(lambda: pressed.followups)
     assert "Seul le membre qui l’a demandé" in pressed.followups[0].content
+
+
+async def test_discord_is_told_of_a_translation_that_has_changed(
+    server: LoopbackDiscord, app: App, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = server.state.commands["imagine"]["description_localizations"]
+    assert told["de"] == "Male ein Bild aus Worten"
+    assert not await app.client.sync_commands()
+    changed = shutil.copytree(languages.FOLDER, tmp_path / "locales")
+    german = changed / "de.po"
+    german.write_text(german.read_text("utf-8").replace("Male ein Bild aus", "Bilder aus"), "utf-8")
+    monkeypatch.setattr(languages, "FOLDER", changed)
+    languages._load.cache_clear()
+    try:
+        assert await app.client.sync_commands()
+    finally:
+        languages._load.cache_clear()
+    assert (
+        server.state.commands["imagine"]["description_localizations"]["de"] == "Bilder aus Worten"
+    )
