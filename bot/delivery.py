@@ -221,9 +221,9 @@ def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> str
     if refusal is not None and refusal.status == 404:
         return f"{what}: Discord says that the channel is gone."
     if refusal is not None and refusal.status == 403:
+        seed = f" with seed {job.request.seed}" if job.request.seed is not None else ""
         return (
             f"{what}: I am not allowed to. Ask a moderator to give me View Channel, Send Messages "
-            f"and Attach Files there; the same request with seed {job.request.seed} gives the "
-            "same result."
+            f"and Attach Files there; the same request{seed} gives the same result."
         )
     return f"{what}: Discord refused the message ({refusal})."

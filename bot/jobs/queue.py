@@ -86,8 +86,8 @@ class JobQueue:
     ) -> Job:
         """Queue a request. The job is durable when this returns.
 
-        Raises BadInput where no model for it is set up, Refused for its words, QueueFull,
-        StorageFailed.
+        Raises BadInput where no model for it is set up, Refused for its words, Repeated for a
+        `job_id` that is known already, QueueFull, StorageFailed.
         """
         job = Job(
             id=job_id or new_job_id(),
@@ -100,7 +100,7 @@ class JobQueue:
             queued_at=self._now(),
         )
         try:
-            self._check_models(request)
+            self.check_models(request)
             self._words.check(request)
             await self._store.enqueue(job, self._limits)
         except asyncio.CancelledError:
@@ -144,6 +144,15 @@ class JobQueue:
             await self.get(job_id)
             raise TooLate("This job has not ended yet. Cancel it first.")
         return job
+
+    def check_models(self, request: Request) -> None:
+        """Raise BadInput where a request needs a model that is not set up."""
+        if missing := self._catalog.missing(request):
+            names = " and ".join(f"[models.{key}]" for key in missing)
+            raise BadInput(
+                f"/{request.kind} is not set up on this bot: its owner has yet to name {names} "
+                "in the configuration."
+            )
 
     def length(self) -> int:
         """How many jobs wait."""
@@ -281,14 +290,6 @@ class JobQueue:
             self._costs.learn(job.request, job.gpu_seconds)
 
     # -- inside -----------------------------------------------------------------------------
-
-    def _check_models(self, request: Request) -> None:
-        if missing := self._catalog.missing(request):
-            names = " and ".join(f"[models.{key}]" for key in missing)
-            raise BadInput(
-                f"/{request.kind} is not set up on this bot: its owner has yet to name {names} "
-                "in the configuration."
-            )
 
     def _admit(self, job: Job) -> None:
         """Let a stored job wait its turn."""

@@ -14,7 +14,7 @@ from discord import ui
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
-from bot.ui.following import submit_child
+from bot.ui.following import next_request, submit_child
 from bot.ui.origin import acknowledge
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
@@ -24,6 +24,7 @@ from pipelines.contract.requests import (
     SketchRequest,
     anew,
     new_seed,
+    only_looks,
 )
 
 FORM_ID = re.compile(r"atelier:edit:(?P<job_id>[0-9a-f]{16}):[0-9]+")
@@ -31,37 +32,38 @@ NUMBERS = {"strength": "0 (free) to 100 (held)", "motion": "1 (still) to 255 (li
 SEED = "The same seed gives the same picture; empty: a new one"
 
 
-async def open_form(interaction: discord.Interaction, job: Job) -> None:
-    """Show the form, filled in as the job was asked for."""
+async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job) -> None:
+    """Show the form, filled in as the job was asked for, or with what it leads to.
+
+    Raises BadInput where that could not be made.
+    """
+    queue.check_models(next_request(job))
     # Two forms of one job can be open at a time: discord.py keeps one for each custom_id.
-    form = ui.Modal(
-        title="Edit and paint again", custom_id=f"atelier:edit:{job.id}:{interaction.id}"
-    )
+    form = ui.Modal(title=_title(job), custom_id=f"atelier:edit:{job.id}:{interaction.id}")
     for label in _labels(job):
         form.add_item(label)
     await interaction.response.send_modal(form)
 
 
+def _title(job: Job) -> str:
+    return "Edit and paint" if only_looks(job.request) else "Edit and paint again"
+
+
 def _labels(job: Job) -> Iterator[ui.Label[ui.Modal]]:
-    match request := job.request:
+    match request := next_request(job):
         case ImagineRequest():
             yield _text("Prompt", "prompt", request.prompt, required=True)
             yield _text("Without", "negative", request.negative)
         case SketchRequest():
             yield _text("Prompt", "prompt", request.prompt)
-            yield _text("What the drawing shows", "caption", _caption(job))
+            yield _text("What the drawing shows", "caption", request.caption or job.caption)
             yield _line("Strength", "strength", request.strength, NUMBERS["strength"])
         case AnimateRequest():
             if request.image is None:
                 yield _text("Prompt", "prompt", request.prompt, required=True)
             yield _line("Motion", "motion", request.motion, NUMBERS["motion"])
-    yield _line("Seed", "seed", request.seed, SEED, required=False)
-
-
-def _caption(job: Job) -> str:
-    """What was given, or what the captioner saw."""
-    seen = str(job.facts.get("caption", ""))[:MAX_PROMPT]
-    return getattr(job.request, "caption", "") or seen
+    if request.seed is not None:
+        yield _line("Seed", "seed", request.seed, SEED, required=False)
 
 
 def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.Label[ui.Modal]:
@@ -95,8 +97,9 @@ async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: s
     written = _written(cast(dict[str, Any], interaction.data)["components"])
     try:
         changes = _changes(written)
-        seed = changes.pop("seed", job.request.seed)
-        kept = job.request if seed == job.request.seed else anew(job.request, seed)
+        asked = next_request(job)
+        seed = changes.pop("seed", asked.seed)
+        kept = asked if seed == asked.seed else anew(asked, seed)
         request = replace(kept, **changes)
     except BadInput as error:
         raise BadInput(f"{error.sentence}{_returned(written)}") from error

@@ -1,20 +1,22 @@
 """The messages that a job has in the channel, from waiting to its end."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import discord
 from discord import ui
 
 from bot.jobs.job import Job, Status
+from bot.languages import language
 from bot.ui.buttons import Action, JobButton
 from bot.ui.text import bar, countdown, ordinal, plain, seconds
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
-    MAX_PROMPT,
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
+    Request,
     SketchRequest,
-    clean_text,
+    only_looks,
     seed_after,
 )
 
@@ -26,7 +28,7 @@ ALT_TEXT = 256
 
 PHASES = {
     Phase.LOADING: "Loading the models",
-    Phase.CAPTIONING: "Looking at the drawing",
+    Phase.CAPTIONING: "Looking at the picture",
     Phase.PAINTING: "Painting",
     Phase.ANIMATING: "Animating",
     Phase.ENCODING: "Saving",
@@ -35,6 +37,8 @@ PHASES = {
 HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
 ENDED = (Action.EDIT, Action.DELETE)
 PICTURES = (Action.AGAIN, Action.VARY, Action.EDIT, Action.ANIMATE, Action.DELETE)
+DESCRIBED = (Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE)
+REVIEW = (Action.GO, Action.EDIT, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
 
 
@@ -68,17 +72,53 @@ def running(job: Job, progress: Progress | None, ends: float | None = None) -> u
 def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.LayoutView:
     """The result: the files `names` of the same message in a gallery, and what was asked.
 
-    With `spoiler` it is veiled until somebody clicks on it.
+    Where that was only a look at a picture: the picture and what it shows. With `spoiler` it is
+    veiled until somebody clicks on it.
     """
-    alt = (job.request.prompt or _caption(job) or "An animation")[:ALT_TEXT]
+    alt = (job.request.prompt or job.caption or _alt(job.request))[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
         *(
             discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler)
             for name in names
         )
     )
-    actions = VIDEOS if isinstance(job.request, AnimateRequest) else PICTURES
-    return _message(GREEN, None, job, actions, gallery=gallery)
+    match job.request:
+        case DescribeRequest():
+            actions = DESCRIBED if job.caption else DESCRIBED[1:]  # no words, nothing to imagine
+            return _message(GREEN, _description(job), job, actions, gallery=gallery)
+        case SketchRequest(review=True):
+            return _message(AMBER, _question(job), job, REVIEW, gallery=gallery)
+        case AnimateRequest():
+            return _message(GREEN, None, job, VIDEOS, gallery=gallery)
+    return _message(GREEN, None, job, PICTURES, gallery=gallery)
+
+
+def _description(job: Job) -> str:
+    """What a picture shows."""
+    return plain(job.caption, PROMPT_ROOM) or _say(job)("I have no words for this picture.")
+
+
+def _question(job: Job) -> str:
+    """What the drawing will be taken for, and what can be done about it."""
+    if not job.caption:
+        return _say(job)(
+            "**I cannot tell what this is.**\n**Edit…** lets you say it; with **Go** I follow the "
+            "lines alone."
+        )
+    return _say(job)(
+        "**I take this for:** {caption}\n**Go** paints it so; **Edit…** lets you put it right "
+        "first.",
+        caption=plain(job.caption, CAPTION_ROOM),
+    )
+
+
+def _say(job: Job) -> Callable[..., str]:
+    """What says sentences in the language of the member who asked."""
+    return language(str(job.origin.get("locale", ""))).say
+
+
+def _alt(request: Request) -> str:
+    return "An animation" if isinstance(request, AnimateRequest) else "A picture"
 
 
 def withheld(job: Job) -> ui.LayoutView:
@@ -93,10 +133,15 @@ def withheld(job: Job) -> ui.LayoutView:
 def ended(job: Job) -> ui.LayoutView:
     """A job that ended without a result, and why."""
     if job.status is Status.CANCELLED:
-        return _message(GREY, "**Cancelled**", job, [Action.AGAIN, *ENDED])
+        return _message(GREY, "**Cancelled**", job, [Action.AGAIN, *_endings(job)])
     sentence = plain(job.error_sentence or "Nobody knows why.", 600)
-    actions = ENDED if job.error_code in HOPELESS else [Action.AGAIN, *ENDED]
-    return _message(RED, f"**That did not work**\n{sentence}", job, actions)
+    again = [] if job.error_code in HOPELESS else [Action.AGAIN]
+    return _message(RED, f"**That did not work**\n{sentence}", job, [*again, *_endings(job)])
+
+
+def _endings(job: Job) -> Sequence[Action]:
+    """A description without words has nothing that could be edited."""
+    return [Action.DELETE] if isinstance(job.request, DescribeRequest) else ENDED
 
 
 def _message(
@@ -126,7 +171,7 @@ def _asked(job: Job) -> str:
     lines = [plain(request.prompt, PROMPT_ROOM)] if request.prompt else []
     if isinstance(request, ImagineRequest) and request.negative:
         lines.append(f"-# without: {plain(request.negative, NEGATIVE_ROOM)}")
-    if caption := _caption(job):
+    if (caption := job.caption) and not only_looks(request):
         lines.append(f"-# caption: {plain(caption, CAPTION_ROOM)}")
     lines.append("-# " + " · ".join(_details(job)))
     return "\n".join(lines)
@@ -145,7 +190,8 @@ def _details(job: Job) -> list[str]:
             details.append(str(request.aspect))
         case AnimateRequest():
             details.append(f"motion {request.motion}")
-    details.append(_seeds(request.seed, getattr(request, "count", 1)))
+    if request.seed is not None:
+        details.append(_seeds(request.seed, getattr(request, "count", 1)))
     if times := len(getattr(request, "variations", ())):
         details.append("varied" if times == 1 else f"varied {times} times")
     if job.status is Status.RENDERED or job.status is Status.DELIVERED:
@@ -164,8 +210,3 @@ def _seeds(seed: int, count: int) -> str:
     """`seed 7`, or `seeds 7–10`; as in the pipeline, seeds start again at 0 after the last."""
     last = seed_after(seed, count - 1)
     return f"seed {seed}" if count == 1 else f"seeds {seed}–{last}"
-
-
-def _caption(job: Job) -> str:
-    """What the captioner saw in the drawing, if that is known."""
-    return clean_text(str(job.facts.get("caption", ""))[:MAX_PROMPT])
