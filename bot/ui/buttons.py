@@ -153,7 +153,7 @@ async def _go(interaction: discord.Interaction, queue: JobQueue, job_id: str) ->
     job = await queue.get(job_id)
     _require_owner(interaction, job.owner, "paint")
     if not (isinstance(job.request, SketchRequest) and job.request.review and job.artifacts):
-        raise Refused("There is nothing here that waits for a Go.")
+        raise Refused("What I saw is no longer kept. Please send the drawing again.")
     origin = await acknowledge(interaction)
     only = only_child_id(job.id)
     await submit_child(interaction, queue, origin, job, next_request(job), job_id=only)

@@ -95,15 +95,15 @@ async def test_edit_puts_right_what_was_seen_and_paints(
     assert [job.parent] == list(jobs_of(message))
 
 
-async def test_go_where_nothing_waits_for_it(
+async def test_go_on_what_is_no_longer_kept(
     server: LoopbackDiscord, ada: Member, app: App, heard: Heard
 ) -> None:
-    message = await end_of(server, await ada.slash("imagine", prompt="a lighthouse"))
+    message = await reviewed(server, ada)
     await heard.of(JobTold)
-    tampered = button(message, "again").replace("again", "go")
-    used = await ada.press(message, tampered)
+    await app.queue.erase(*jobs_of(message))
+    used = await ada.press(message, button(message, "go"))
     await server.wait_for(lambda: used.said)
-    assert "nothing here that waits" in used.said
+    assert "no longer kept" in used.said
 
 
 async def described(server: LoopbackDiscord, ada: Member) -> Message:

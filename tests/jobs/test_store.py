@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import QueueFull, StorageFailed, Undeliverable
-from bot.jobs.job import Job, Status
+from bot.errors import QueueFull, Repeated, StorageFailed, Undeliverable
+from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.store import Store
 from bot.jobs.usage import HALF_LIFE

@@ -14,6 +14,7 @@ from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import (
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
     Kind,
     Request,
