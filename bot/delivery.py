@@ -118,6 +118,7 @@ class Delivery:
                 job,
                 [upload.name for upload in uploads],
                 spoiler=_is_sensitive(job) and self._for_sensitive(origin) == "spoiler",
+                models=self._queue.models(),
             )
             try:
                 return await self._carry(job, origin, view, uploads)

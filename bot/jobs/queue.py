@@ -19,7 +19,7 @@ from bot.jobs.policy import Models, Policy
 from bot.jobs.store import Store
 from bot.tasks import Tasks
 from bot.words import WordRules
-from pipelines.catalog import Catalog
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.requests import Request, may_share, pictures
 
@@ -144,6 +144,10 @@ class JobQueue:
             await self.get(job_id)
             raise TooLate("This job has not ended yet. Cancel it first.")
         return job
+
+    def models(self) -> frozenset[ModelKey]:
+        """The models that are set up."""
+        return frozenset(key for key in ModelKey if getattr(self._catalog, key) is not None)
 
     def check_models(self, request: Request) -> None:
         """Raise BadInput where a request needs a model that is not set up."""

@@ -1,6 +1,6 @@
 """The messages that a job has in the channel, from waiting to its end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import discord
 from discord import ui
@@ -9,6 +9,7 @@ from bot.jobs.job import Job, Status
 from bot.languages import language
 from bot.ui.buttons import Action, JobButton
 from bot.ui.text import bar, countdown, ordinal, plain, seconds
+from pipelines.catalog import ModelKey
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
     AnimateRequest,
@@ -40,6 +41,12 @@ PICTURES = (Action.AGAIN, Action.VARY, Action.EDIT, Action.ANIMATE, Action.DELET
 DESCRIBED = (Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE)
 REVIEW = (Action.GO, Action.EDIT, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
+NEEDS = {
+    Action.IMAGINE: ModelKey.IMAGINE,
+    Action.SKETCH: ModelKey.SKETCH,
+    Action.ANIMATE: ModelKey.ANIMATE,
+}
+"""The models without which a button would only be refused."""
 
 
 def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.LayoutView:
@@ -69,11 +76,18 @@ def running(job: Job, progress: Progress | None, ends: float | None = None) -> u
     return _message(AMBER, headline, job, [Action.CANCEL])
 
 
-def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.LayoutView:
+def finished(
+    job: Job,
+    names: Sequence[str],
+    *,
+    spoiler: bool = False,
+    models: Collection[ModelKey] = tuple(ModelKey),
+) -> ui.LayoutView:
     """The result: the files `names` of the same message in a gallery, and what was asked.
 
     Where that was only a look at a picture: the picture and what it shows. With `spoiler` it is
-    veiled until somebody clicks on it.
+    veiled until somebody clicks on it. `models` are those that are set up: without them there are
+    no buttons for what they do.
     """
     alt = (job.request.prompt or job.caption or _alt(job.request))[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
@@ -82,15 +96,22 @@ def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.Lay
             for name in names
         )
     )
+    colour, headline, actions = _ending(job)
+    offered = [action for action in actions if NEEDS.get(action) in (None, *models)]
+    return _message(colour, headline, job, offered, gallery=gallery)
+
+
+def _ending(job: Job) -> tuple[discord.Colour, str | None, Sequence[Action]]:
+    """What is said above a result, if anything, and what can be done with it."""
     match job.request:
         case DescribeRequest():
             actions = DESCRIBED if job.caption else DESCRIBED[1:]  # no words, nothing to imagine
-            return _message(GREEN, _description(job), job, actions, gallery=gallery)
+            return GREEN, _description(job), actions
         case SketchRequest(review=True):
-            return _message(AMBER, _question(job), job, REVIEW, gallery=gallery)
+            return AMBER, _question(job), REVIEW
         case AnimateRequest():
-            return _message(GREEN, None, job, VIDEOS, gallery=gallery)
-    return _message(GREEN, None, job, PICTURES, gallery=gallery)
+            return GREEN, None, VIDEOS
+    return GREEN, None, PICTURES
 
 
 def _description(job: Job) -> str:

@@ -9,6 +9,7 @@ from discord import ui
 from bot.jobs.job import Job, Status, StoredArtifact
 from bot.ui import messages
 from bot.ui.buttons import Action, JobButton
+from pipelines.catalog import ModelKey
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
@@ -165,6 +166,13 @@ def test_a_look_at_a_picture_is_told_and_what_can_be_made_of_it(
     view = messages.finished(seen, ["a.png"])
     assert text(view).splitlines() == lines
     assert actions(view) == offered
+
+
+def test_no_button_is_offered_for_a_model_that_is_not_set_up() -> None:
+    models = [ModelKey.CAPTION, ModelKey.SKETCH]
+    seen = job(DescribeRequest(image=DRAWING), artifacts=(artifact(caption="a heart"),))
+    view = messages.finished(seen, ["a.png"], models=models)
+    assert actions(view) == [Action.SKETCH, Action.DELETE]
 
 
 def test_a_description_that_failed_has_no_words_to_edit() -> None:
