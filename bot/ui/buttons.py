@@ -37,7 +37,7 @@ class Action(StrEnum):
     IMAGINE = "imagine"
     SKETCH = "sketch"
     ANIMATE = "animate"
-    GO = "go"
+    PAINT = "paint"
     DELETE = "delete"
     CANCEL = "cancel"
 
@@ -48,8 +48,8 @@ class HasQueue(Protocol):
     queue: JobQueue
 
 
-LABELS = {Action.EDIT: "Edit…", Action.IMAGINE: "Imagine it…"}  # they open something first
-PRIMARY = (Action.AGAIN, Action.GO)
+LABELS = {Action.EDIT: "Edit…", Action.IMAGINE: "Imagine it…", Action.PAINT: "Go"}
+PRIMARY = (Action.AGAIN, Action.PAINT)
 CUSTOM_ID = re.compile(
     rf"atelier:(?P<action>{'|'.join(Action)}):(?P<job_id>[0-9a-f]{{16}})(?::(?P<picture>[1-9]))?"
 )
@@ -89,7 +89,7 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
                     await open_form(interaction, queue, await queue.get(self.job_id))
                 case Action.SKETCH | Action.ANIMATE:
                     await _use(interaction, queue, self.action, self.job_id, self.picture)
-                case Action.GO:
+                case Action.PAINT:
                     await _go(interaction, queue, self.job_id)
                 case Action.DELETE:
                     await _delete(interaction, queue, self.job_id)

@@ -39,7 +39,7 @@ HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
 ENDED = (Action.EDIT, Action.DELETE)
 PICTURES = (Action.AGAIN, Action.VARY, Action.EDIT, Action.ANIMATE, Action.DELETE)
 DESCRIBED = (Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE)
-REVIEW = (Action.GO, Action.EDIT, Action.DELETE)
+REVIEW = (Action.PAINT, Action.EDIT, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
 NEEDS = {
     Action.IMAGINE: ModelKey.IMAGINE,

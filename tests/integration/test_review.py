@@ -51,7 +51,7 @@ async def test_go_paints_once_what_was_shown_also_after_a_restart(
         assert len(message.files) == 1
     await server.wait_for(lambda: not server.gateway.connected)
     async with serving(server, config, studio) as app:
-        go = button(message, "go")
+        go = button(message, "paint")
         clicks = await asyncio.gather(*(ada.press(message, go) for _ in range(3)))
         await server.wait_for(lambda: sum(bool(c.followups) for c in clicks) == 2)
         [first] = [c for c in clicks if not c.followups]
@@ -72,7 +72,7 @@ async def test_go_paints_once_what_was_shown_also_after_a_restart(
 
 async def test_only_who_asked_says_go(server: LoopbackDiscord, ada: Member, app: App) -> None:
     message = await reviewed(server, ada)
-    refused = await server.member("bob").press(message, button(message, "go"))
+    refused = await server.member("bob").press(message, button(message, "paint"))
     await server.wait_for(lambda: refused.said)
     assert refused.said.startswith("Only the member who asked")
 
@@ -101,7 +101,7 @@ async def test_go_on_what_is_no_longer_kept(
     message = await reviewed(server, ada)
     await heard.of(JobTold)
     await app.queue.erase(*jobs_of(message))
-    used = await ada.press(message, button(message, "go"))
+    used = await ada.press(message, button(message, "paint"))
     await server.wait_for(lambda: used.said)
     assert "no longer kept" in used.said
 

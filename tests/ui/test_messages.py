@@ -143,7 +143,7 @@ def actions(view: ui.LayoutView) -> list[Action]:
                 "in gold",
                 f"-# `/sketch` · strength 70 · seed 7 · 1.0 s · for <@{ADA}>",
             ],
-            [Action.GO, Action.EDIT, Action.DELETE],
+            [Action.PAINT, Action.EDIT, Action.DELETE],
         ),
         (
             SketchRequest(drawing=DRAWING, seed=7, review=True),
@@ -153,7 +153,7 @@ def actions(view: ui.LayoutView) -> list[Action]:
                 "**Edit…** lets you say it; with **Go** I follow the lines alone.",
                 f"-# `/sketch` · strength 70 · seed 7 · 1.0 s · for <@{ADA}>",
             ],
-            [Action.GO, Action.EDIT, Action.DELETE],
+            [Action.PAINT, Action.EDIT, Action.DELETE],
         ),
     ],
 )
