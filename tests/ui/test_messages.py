@@ -60,7 +60,7 @@ DETAILS = f"-# `/imagine` · 1:1 · seed 7 · for <@{ADA}>"
     ("place", "headline"),
     [
         (1, "**Waiting** · next in line"),
-        (2, "**Waiting** · 2nd in line"),
+        (2, "**Waiting** · place 2 in line"),
         (None, "**Waiting** · in line"),
     ],
 )
@@ -109,7 +109,7 @@ def test_seeds_start_again_after_the_last() -> None:
 
 def test_discord_counts_down_to_what_is_expected() -> None:
     shown = text(messages.waiting(job(LIGHTHOUSE), 2, begins=1_790_000_000.4))
-    assert shown.splitlines()[0] == "**Waiting** · 2nd in line, begins <t:1790000000:R>"
+    assert shown.splitlines()[0] == "**Waiting** · place 2 in line · begins <t:1790000000:R>"
     progress = Progress(Phase.PAINTING, 14, 28)
     shown = text(messages.running(job(LIGHTHOUSE, status=Status.RUNNING), progress, ends=1.79e9))
     assert shown.splitlines()[0] == "**Painting** · step 14 of 28 · done <t:1790000000:R>"
@@ -125,13 +125,13 @@ def actions(view: ui.LayoutView) -> list[Action]:
         (
             DescribeRequest(image=DRAWING),
             "a *red* heart",
-            [r"a \*red\* heart", f"-# `/describe` · 1.0 s · for <@{ADA}>"],
+            [r"a \*red\* heart", f"-# `/describe` · 1 s · for <@{ADA}>"],
             [Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE],
         ),
         (
             DescribeRequest(image=DRAWING),
             "",
-            ["I have no words for this picture.", f"-# `/describe` · 1.0 s · for <@{ADA}>"],
+            ["I have no words for this picture.", f"-# `/describe` · 1 s · for <@{ADA}>"],
             [Action.SKETCH, Action.ANIMATE, Action.DELETE],
         ),
         (
@@ -141,7 +141,7 @@ def actions(view: ui.LayoutView) -> list[Action]:
                 "**I take this for:** a heart",
                 "**Go** paints it so; **Edit…** lets you put it right first.",
                 "in gold",
-                f"-# `/sketch` · strength 70 · seed 7 · 1.0 s · for <@{ADA}>",
+                f"-# `/sketch` · strength 70 · seed 7 · 1 s · for <@{ADA}>",
             ],
             [Action.PAINT, Action.EDIT, Action.DELETE],
         ),
@@ -151,7 +151,7 @@ def actions(view: ui.LayoutView) -> list[Action]:
             [
                 "**I cannot tell what this is.**",
                 "**Edit…** lets you say it; with **Go** I follow the lines alone.",
-                f"-# `/sketch` · strength 70 · seed 7 · 1.0 s · for <@{ADA}>",
+                f"-# `/sketch` · strength 70 · seed 7 · 1 s · for <@{ADA}>",
             ],
             [Action.PAINT, Action.EDIT, Action.DELETE],
         ),
