@@ -230,11 +230,7 @@ def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> Tex
     if refusal is not None and refusal.status == 404:
         why = Text("Discord says that the channel is gone.")
     elif refusal is not None and refusal.status == 403:
-        why = Text(
-            "I am not allowed to. Ask a moderator to give me View Channel, Send Messages and "
-            "Attach Files there. {again}",
-            again=_again(job),
-        )
+        why = _not_allowed(job)
     else:
         why = Text("Discord refused the message ({error}).", error=str(refusal))
     return Text(
@@ -245,8 +241,14 @@ def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> Tex
     )
 
 
-def _again(job: Job) -> Text:
-    """How to have the same once more."""
+def _not_allowed(job: Job) -> Text:
     if job.request.seed is None:
-        return Text("The same request gives the same result.")
-    return Text("The same request with seed {seed} gives the same result.", seed=job.request.seed)
+        return Text(
+            "I am not allowed to. Ask a moderator to give me View Channel, Send Messages and "
+            "Attach Files there."
+        )
+    return Text(
+        "I am not allowed to. Ask a moderator to give me View Channel, Send Messages and "
+        "Attach Files there; the same request with seed {seed} gives the same result.",
+        seed=job.request.seed,
+    )

@@ -36,8 +36,9 @@ FORM_ID = re.compile(r"atelier:edit:(?P<job_id>[0-9a-f]{16}):[0-9]+")
 NUMBERS = {
     "strength": Text("0 (free) to 100 (held)"),
     "motion": Text("1 (still) to 255 (lively)"),
+    "seed": Text("The same seed gives the same picture; empty: a new one"),
 }
-SEED = Text("The same seed gives the same picture; empty: a new one")
+"""The fields that take a whole number, and what it means."""
 
 
 async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job) -> None:
@@ -68,14 +69,13 @@ def _labels(job: Job, say: Say) -> Iterator[ui.Label[ui.Modal]]:
         case SketchRequest():
             yield _text(say("Prompt"), "prompt", request.prompt)
             yield _text(say("What the drawing shows"), "caption", request.caption or job.caption)
-            scale = say(NUMBERS["strength"])
-            yield _line(say("Strength"), "strength", request.strength, scale)
+            yield _line(say("Strength"), "strength", request.strength, say)
         case AnimateRequest():
             if request.image is None:
                 yield _text(say("Prompt"), "prompt", request.prompt, required=True)
-            yield _line(say("Motion"), "motion", request.motion, say(NUMBERS["motion"]))
+            yield _line(say("Motion"), "motion", request.motion, say)
     if request.seed is not None:
-        yield _line(say("Seed"), "seed", request.seed, say(SEED), required=False)
+        yield _line(say("Seed"), "seed", request.seed, say, required=False)
 
 
 def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.Label[ui.Modal]:
@@ -92,11 +92,11 @@ def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.La
 
 
 def _line(
-    name: str, field: str, value: int, description: str, *, required: bool = True
+    name: str, field: str, value: int, say: Say, *, required: bool = True
 ) -> ui.Label[ui.Modal]:
     return ui.Label(
         text=name,
-        description=description,
+        description=say(NUMBERS[field]),
         component=ui.TextInput(
             custom_id=field, default=str(value), required=required, max_length=10
         ),
@@ -129,7 +129,7 @@ def _written(components: list[dict[str, Any]]) -> dict[str, str]:
 def _changes(written: Mapping[str, str]) -> dict[str, Any]:
     """The fields of the request that the form says. Raises BadInput for what is no number."""
     changes: dict[str, Any] = dict(written)
-    for field in (*NUMBERS, "seed"):
+    for field in NUMBERS:
         if field in written:
             changes[field] = _number(field, written[field].strip())
     return changes

@@ -134,7 +134,7 @@ def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
         (["animate"], "a picture to animate, or a prompt"),
         (["animate", "heart.jpg", "--prompt", "a fox"], "not both"),
         (["imagine", ""], "the prompt is empty"),
-        (["imagine", "x" * 6000], "please keep it to 1000 or fewer"),
+        (["imagine", "x" * 6000], "keep the prompt to 1000 characters or fewer"),
         (["imagine", "a fox", "-o", "no/folder/x.png"], "there is no folder no/folder"),
         (["imagine", "a fox", "--config", "other.toml"], "other.toml: there is no such file"),
     ],

@@ -198,7 +198,7 @@ async def test_where_it_may_not_write_the_member_is_told_once_and_the_result_kep
     assert whisper.content == (
         f"Your `/imagine` has ended, but I could not show it in <#{channel.handle.id}>: I am not "
         "allowed to. Ask a moderator to give me View Channel, Send Messages and Attach Files "
-        "there. The same request with seed 7 gives the same result."
+        "there; the same request with seed 7 gives the same result."
     )
 
 

@@ -1,5 +1,6 @@
 """What each message says, and that none asks more of Discord than it takes."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -7,11 +8,13 @@ import pytest
 from discord import ui
 
 from bot.jobs.job import Job, Status, StoredArtifact
+from bot.languages import languages
 from bot.ui import messages
 from bot.ui.buttons import Action, JobButton
 from pipelines.catalog import ModelKey
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.context import Phase, Progress
+from pipelines.contract.errors import Withheld
 from pipelines.contract.requests import (
     MAX_NAME,
     MAX_PROMPT,
@@ -29,9 +32,14 @@ LONGEST = "*" * MAX_NAME
 DRAWING = Path("drawing.png")
 
 
-def job(request: Request, **fields: Any) -> Job:
+def job(request: Request, locale: str = "en-US", **fields: Any) -> Job:
     return Job(
-        id="0123456789abcdef", owner=ADA, request=request, origin={}, queued_at=0.0, **fields
+        id="0123456789abcdef",
+        owner=ADA,
+        request=request,
+        origin={"locale": locale},
+        queued_at=0.0,
+        **fields,
     )
 
 
@@ -195,6 +203,17 @@ def test_the_reason_of_a_failure_formats_nothing() -> None:
     assert r"\*\*x\*\* # y" in text(messages.ended(failed))
 
 
+def test_a_failure_is_told_in_the_language_of_who_asked() -> None:
+    error = Withheld("This job was cancelled.")
+    fields = {"status": Status.FAILED, "error_sentence": error.sentence}
+    asked = job(LIGHTHOUSE, "de", error_text=error.text, **fields)
+    shown = text(messages.ended(asked)).splitlines()[:2]
+    assert shown == ["**Das hat nicht geklappt**", "Dieser Auftrag wurde abgebrochen."]
+    of_an_earlier_version = job(LIGHTHOUSE, "de", **fields)
+    shown = text(messages.ended(of_an_earlier_version)).splitlines()[:2]
+    assert shown == ["**Das hat nicht geklappt**", "This job was cancelled."]
+
+
 def _worst_cases() -> list[ui.LayoutView]:
     requests: list[Request] = [
         SketchRequest(drawing=DRAWING, prompt=WORST, style=WORST, lora=LONGEST, seed=MAX_SEED),
@@ -204,15 +223,15 @@ def _worst_cases() -> list[ui.LayoutView]:
         DescribeRequest(image=DRAWING),
     ]
     views = []
-    for request in requests:
-        done = job(
-            request, status=Status.RENDERED, artifacts=(artifact(caption=WORST),), gpu_seconds=9e4
-        )
-        failed = job(request, status=Status.FAILED, error_sentence=WORST)
+    for request, locale in product(requests, languages()):
+        made = (artifact(caption=WORST),)
+        done = job(request, locale, status=Status.RENDERED, artifacts=made, gpu_seconds=9e4)
+        failed = job(request, locale, status=Status.FAILED, error_sentence=WORST)
         running = Progress(Phase.PAINTING, 200, 200)
         views += [
-            messages.waiting(job(request), 10**6),
-            messages.running(job(request), running),
+            messages.waiting(job(request, locale), 10**6),
+            messages.running(job(request, locale), running),
+            messages.withheld(done),
             messages.finished(done, [f"{n}.png" for n in range(4)]),
             messages.ended(failed),
         ]
