@@ -13,6 +13,7 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from bot.commands.animate import animate
+from bot.commands.describe import describe
 from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
@@ -67,6 +68,7 @@ class AtelierClient(discord.Client):
             sketch(intake, config.models),
             imagine(intake, config.models),
             animate(intake),
+            describe(intake),
             info(intake),
             queue_(queue),
             privacy(queue, config.storage),

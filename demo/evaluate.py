@@ -39,10 +39,11 @@ from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.describe import describe
+from pipelines.describe import load as load_captioner
 from pipelines.drawing import read_drawing
 from pipelines.loading import Loader
 from pipelines.runner import LOADERS, Runner
-from pipelines.sketch import describe, load_captioner
 
 HERE = Path(__file__).parent
 CLASSIFIER = HERE / "weights" / "classifier"

@@ -108,6 +108,13 @@ def test_animate_a_picture(here: Path) -> None:
         assert len(list(video.decode(video=0))) == 3
 
 
+def test_describe_says_it_and_saves_nothing(here: Path) -> None:
+    before = set(here.iterdir())
+    said = facts(rendered("describe", "heart.jpg"))
+    assert said["caption"] and "saved" not in said
+    assert set(here.iterdir()) == before
+
+
 def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
     Image.new("RGB", (64, 64), "white").save(here / "blank.png")
     ended = CliRunner().invoke(cli, ["render", "sketch", "blank.png"])
