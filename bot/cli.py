@@ -26,7 +26,9 @@ from pipelines.contract.requests import (
     STRENGTH,
     AnimateRequest,
     Aspect,
+    DescribeRequest,
     ImagineRequest,
+    Kind,
     Request,
     SketchRequest,
     UpscaleRequest,
@@ -209,6 +211,19 @@ def animate(
 
 
 @render_commands.command()
+def describe(
+    image: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Say what a picture shows."""
+    from bot.render import vetted
+
+    settings = load_config(config)
+    with vetted(image, settings) as path:
+        _render(DescribeRequest(image=path), settings)
+
+
+@render_commands.command()
 def upscale(
     image: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
     scale: Annotated[int, typer.Option(help="How much larger: 2 or 4.")] = SCALES[0],
@@ -216,24 +231,22 @@ def upscale(
     output: Output = None,
 ) -> None:
     """Make a picture larger."""
-    from bot.render import vetted
+    from bot.render import output_file, vetted
 
     settings = load_config(config)
+    file = output_file(Kind.UPSCALE, f"{image.stem}-x{scale}", output)
     with vetted(image, settings) as path:
-        request = UpscaleRequest(image=path, scale=scale)
-        _render(request, settings, output, f"{image.stem}-x{scale}")
+        _render(UpscaleRequest(image=path, scale=scale), settings, file)
 
 
-def _render(request: Request, config: Config, output: Path | None, name: str | None = None) -> None:
-    """Render with one line for an error: exit code 1, or 130 where a person pressed Ctrl-C.
-
-    A result without an `output` is named after its seed, or by `name`.
-    """
+def _render(request: Request, config: Config, output: Path | None = None) -> None:
+    """Render with one line for an error: exit code 1, or 130 where a person pressed Ctrl-C."""
     from bot.device import require_device
     from bot.render import output_file, render
 
     _quiet()
-    file = output_file(request.kind, name or request.seed, output)
+    # Where there is no chance, what is new is named by who asks for it, or is not a file.
+    file = output if request.seed is None else output_file(request.kind, request.seed, output)
     require_device(config.gpu.devices[0])
     try:
         render(request, config, file, out)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from bot.errors import Refused
+from bot.errors import Repeated
 from bot.jobs.events import Event, Events, JobEnded, JobQueued
 from bot.jobs.job import Job
 from pipelines.contract.requests import Request, UpscaleRequest
@@ -21,12 +21,12 @@ class Twins:
 
     @contextmanager
     def without(self, job: Job) -> Iterator[None]:
-        """Around the way of `job` into the queue. Raises Refused where its like is under way."""
+        """Around the way of `job` into the queue. Raises Repeated where its like is under way."""
         if not isinstance(job.request, UpscaleRequest):
             yield
             return
         if _key(job) in self._live:
-            raise Refused("You have asked for this already: it is being made larger.")
+            raise Repeated("You have asked for this already: it is being made larger.")
         self._live.add(_key(job))
         try:
             yield

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import QueueFull, Refused
+from bot.errors import QueueFull, Repeated
 from bot.jobs.limits import Limits
 from bot.jobs.queue import Run
 from pipelines.contract.requests import ImagineRequest, UpscaleRequest
@@ -23,11 +23,11 @@ async def ask(s: Studio, request: UpscaleRequest | ImagineRequest = TWICE, owner
 async def test_two_clicks_are_one_upscale(studio: MakeStudio) -> None:
     s = studio()
     answers = await asyncio.gather(ask(s), ask(s), return_exceptions=True)
-    assert [type(answer) for answer in answers] == [str, Refused]
+    assert [type(answer) for answer in answers] == [str, Repeated]
     assert "asked for this already" in str(answers[1])
     run = await s.queue.lease([frozenset()])
     assert isinstance(run, Run)
-    with pytest.raises(Refused):  # it runs
+    with pytest.raises(Repeated):  # it runs
         await ask(s)
 
 
@@ -62,5 +62,5 @@ async def test_what_waited_before_a_restart_still_waits(studio: MakeStudio) -> N
     await ask(studio())
     later = studio()
     await later.queue.restore()
-    with pytest.raises(Refused):
+    with pytest.raises(Repeated):
         await ask(later)

@@ -6,7 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
@@ -14,6 +14,7 @@ from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import (
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
     Kind,
     Request,
@@ -28,7 +29,6 @@ DEADLY = "deadly"
 LARGE = "large"
 """A prompt with this word is painted in 3 MB."""
 Facts = dict[str, str | int | float]
-Painted = SketchRequest | ImagineRequest | AnimateRequest
 SMALL_SIDE, LARGE_SIDE, FRAMES, FPS = 64, 1024, 6, 7
 
 
@@ -85,14 +85,25 @@ def paint(request: Request) -> Artifacts:
         frames = [_picture(request, n) for n in range(FRAMES)]
         facts: Facts = {"prompt": request.prompt, "seed": request.seed, "motion": request.motion}
         return (_artifact(encode_mp4(frames, FPS, facts), MediaType.MP4, request, facts, 0),)
+    if isinstance(request, DescribeRequest) or (
+        isinstance(request, SketchRequest) and request.review
+    ):
+        return (_seen(request),)
     if isinstance(request, UpscaleRequest):
         return (_larger(request),)
     count = request.count if isinstance(request, ImagineRequest) else 1
     return tuple(_still(request, number) for number in range(count))
 
 
-def _still(request: ImagineRequest | SketchRequest, number: int) -> Artifact:
-    facts: Facts = {"prompt": request.prompt, "seed": request.seed + number}
+def _seen(request: DescribeRequest | SketchRequest) -> Artifact:
+    """The picture as it was given, and what it shows."""
+    file = request.image if isinstance(request, DescribeRequest) else request.drawing
+    facts: Facts = {"caption": "a drawing of noise"}
+    return _artifact(file.read_bytes(), MediaType.PNG, request, facts, 0)
+
+
+def _still(request: Request, number: int) -> Artifact:
+    facts: Facts = {"prompt": request.prompt, "seed": (request.seed or 0) + number}
     if isinstance(request, SketchRequest):
         facts["caption"] = "a drawing of noise"
     data = encode_png(_picture(request, number), facts)
@@ -104,22 +115,15 @@ def _larger(request: UpscaleRequest) -> Artifact:
     picture = open_picture(request.image)
     size = (picture.width * request.scale, picture.height * request.scale)
     facts: Facts = {**read_facts(request.image.read_bytes()), "scale": request.scale}
-    data = encode_png(picture.resize(size), facts)
-    return Artifact(
-        encode=lambda: data,
-        media_type=MediaType.PNG,
-        name=f"upscale-x{request.scale}.png",
-        width=size[0],
-        height=size[1],
-        facts=facts,
-    )
+    made = _artifact(encode_png(picture.resize(size), facts), MediaType.PNG, request, facts, 0)
+    return replace(made, width=size[0], height=size[1])
 
 
-def _side(request: Painted) -> int:
+def _side(request: Request) -> int:
     return LARGE_SIDE if LARGE in request.prompt else SMALL_SIDE
 
 
-def _picture(request: Painted, number: int) -> Image.Image:
+def _picture(request: Request, number: int) -> Image.Image:
     side = _side(request)
     noise = random.Random(f"{request.kind}:{request.prompt}:{request.seed}:{number}")
     return Image.frombytes("RGB", (side, side), noise.randbytes(side * side * 3))
@@ -128,7 +132,7 @@ def _picture(request: Painted, number: int) -> Image.Image:
 def _artifact(
     data: bytes,
     media_type: MediaType,
-    request: Painted,
+    request: Request,
     facts: Facts,
     number: int,
 ) -> Artifact:

@@ -81,7 +81,6 @@ def test_strips_cover_a_side_and_add_up_to_one(length: int, tile: int, overlap: 
 def test_a_network_that_doubles_goes_twice_over_a_picture_for_four_times(
     upscaler: Upscaler, picture: Image.Image
 ) -> None:
-    seen: list[Progress] = []
     double = Upscaler(scaled(upscaler, 2), 2, 8)
     seen: list[Progress] = []
     small = picture.crop((0, 0, 50, 20))

@@ -103,4 +103,4 @@ async def test_what_is_no_longer_kept_cannot_be_made_larger(
     await app.queue.erase(picture.job_id)
     shown = picture if at == "Upscale" else question
     told = whispered(await ada.click(shown.message, label=at))
-    assert told == "The picture is no longer kept, so it cannot be made larger."
+    assert told == "The picture is no longer kept, so nothing can be made of it."
