@@ -38,7 +38,14 @@ from demo.shapes.words import caption, full_prompt
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.contract.requests import (
+    SCALES,
+    AnimateRequest,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+    UpscaleRequest,
+)
 from pipelines.describe import describe
 from pipelines.describe import load as load_captioner
 from pipelines.drawing import read_drawing
@@ -246,6 +253,28 @@ def _way(verdicts: list[Verdict], scene: Scene) -> float:
     return max((math.dist(at[0], end) for end in at), default=0.0)
 
 
+def measure_upscale(bench: Bench, count: int) -> Iterator[Figured]:
+    """How much nearer to a large picture what is made of its small copy is than by bicubic."""
+    for scale in SCALES:
+        gains = [_gain(bench, random_scene(seed, unseen=True), scale) for seed in range(count)]
+        yield Figured(f"upscale ×{scale}: nearer than bicubic", statistics.mean(gains), 2, "dB")
+
+
+def _gain(bench: Bench, scene: Scene, scale: int) -> float:
+    large = paint(scene, (128 * scale, 128 * scale))
+    small = large.resize((128, 128), Image.Resampling.BICUBIC)
+    plain = small.resize(large.size, Image.Resampling.BICUBIC)
+    return _psnr(enlarged(bench, small, scale), large) - _psnr(plain, large)
+
+
+def enlarged(bench: Bench, picture: Image.Image, scale: int) -> Image.Image:
+    """What /upscale makes of a picture."""
+    with tempfile.NamedTemporaryFile(suffix=".png") as file:
+        picture.save(file.name)
+        made = bench.make(UpscaleRequest(image=Path(file.name), scale=scale))
+    return Image.open(io.BytesIO(made.data))
+
+
 def measure_classifier(count: int) -> Iterator[Figured]:
     """Both sides of the classifier."""
     from transformers import AutoImageProcessor, AutoModelForImageClassification
@@ -286,6 +315,7 @@ def evaluate(count: int) -> Iterator[Figured]:
         ("imagine", measure_imagine),
         ("sketch", measure_sketch),
         ("animate", measure_animate),
+        ("upscale", measure_upscale),
     ]
     for name, measure in parts:
         if getattr(bench.catalog, name) is not None:

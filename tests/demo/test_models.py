@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from demo.evaluate import Bench, catalog, painted_sketch
+from demo.evaluate import Bench, catalog, measure_upscale, painted_sketch
 from demo.judge import iou, judge
 from demo.shapes.paint import silhouette
 from demo.shapes.scene import Look, Scene, random_scene
@@ -83,6 +83,10 @@ def bench() -> Iterator[Bench]:
 )
 def test_the_models_do_as_they_are_told(check: Check, bench: Bench) -> None:
     assert share(check, bench) >= ENOUGH
+
+
+def test_the_upscaler_does_better_than_arithmetic(bench: Bench) -> None:
+    assert all(figure.is_reached for figure in measure_upscale(bench, 2))
 
 
 def guidance_of_0(_: Path, __: pytest.MonkeyPatch) -> Catalog:

@@ -24,6 +24,7 @@ from demo.train.loop import Recipe, fit
 from demo.train.preview import build_preview
 from demo.train.room import CHUNK, OutOfTimeError, Room
 from demo.train.stages import STAGES, MissingStageError, run
+from demo.train.upscale import SCALE, build_upscaler
 from demo.train.vae import SHAPES, build_vae
 
 
@@ -207,6 +208,7 @@ def test_all_models_together_stay_small() -> None:
         sd3.build_pipeline(vaes[1], clips, text.build_t5()).components,
         svd.build_pipeline().components,
         {"captioner": build_captioner()[0], "classifier": build_classifier()[0]},
+        {"upscaler": build_upscaler()},
         {"previews": nn.ModuleList([build_preview(4), build_preview(16)])},
     ]
     models = [part for group in parts for part in group.values() if isinstance(part, nn.Module)]
@@ -226,6 +228,16 @@ def test_latents_are_the_colours_of_cells_and_what_goes_on_there(channels: int) 
     assert changed[0, :, 0, 0].abs().count_nonzero() >= 4
     changed[0, :, 0, 0] = 0
     assert changed.abs().max() < 1e-6
+
+
+def test_an_untrained_upscaler_enlarges_evenly() -> None:
+    torch.manual_seed(0)
+    small = torch.rand(1, 3, 6, 6).repeat_interleave(4, dim=2).repeat_interleave(4, dim=3)
+    with torch.no_grad():
+        large = build_upscaler().eval()(pixel_values=small).reconstruction
+    evenly = nn.functional.interpolate(small, scale_factor=SCALE, mode="bilinear")
+    middle = (..., slice(SCALE, -SCALE), slice(SCALE, -SCALE))
+    assert (large - evenly)[middle].abs().mean() < 0.03
 
 
 def test_an_untrained_autoencoder_lets_colours_through() -> None:

@@ -20,6 +20,7 @@ from pipelines.contract.requests import (
     ImagineRequest,
     Request,
     SketchRequest,
+    UpscaleRequest,
 )
 from pipelines.placement import GIB, PAINTER, Card, plan_model
 from pipelines.runner import Runner
@@ -34,6 +35,7 @@ NETWORKS: tuple[type[nn.Module], ...] = (
     transformers.CLIPVisionModelWithProjection,
     transformers.T5EncoderModel,
     transformers.BlipVisionModel,
+    transformers.Swin2SRForImageSuperResolution,
 )
 DECODERS = (diffusers.AutoencoderKL, diffusers.AutoencoderKLTemporalDecoder)
 
@@ -129,6 +131,18 @@ def test_an_animation(catalog: Catalog, drawings: list[Path], calls: Counter[str
         "UNetSpatioTemporalConditionModel": 3,
         "AutoencoderKLTemporalDecoder": 2,  # four frames, two at a time
     }
+
+
+@pytest.mark.parametrize(("scale", "tile", "parts"), [(2, 64, 9), (4, 64, 9), (4, 128, 1)])
+def test_an_upscale(
+    catalog: Catalog, tmp_path: Path, calls: Counter[str], scale: int, tile: int, parts: int
+) -> None:
+    assert catalog.upscale is not None
+    model = catalog.upscale.model_copy(update={"tile": tile})
+    draw_sample(100).save(tmp_path / "heart.png")
+    runner = Runner(catalog.model_copy(update={"upscale": model}), device="cpu")
+    run(runner, UpscaleRequest(image=tmp_path / "heart.png", scale=scale))
+    assert calls == {"Swin2SRForImageSuperResolution": parts}
 
 
 def test_what_waits_is_read_on_the_way(
