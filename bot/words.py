@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from bot.errors import Refused
+from bot.errors import WordNotAllowed
 from pipelines.contract.requests import Request
 
 _LOOKALIKES = str.maketrans(
@@ -42,12 +42,22 @@ class WordRules:
         self._rules = [(rule, _pattern(rule)) for rule in cleaned if _plain(rule)]
 
     def check(self, request: Request) -> None:
-        """Raise Refused, naming the rule, where the prompts of a request break one."""
+        """Raise WordNotAllowed where the prompts of a request break a rule."""
         for words in (request.prompt, *(getattr(request, n, "") for n in ("caption", "negative"))):
             if (rule := self.broken(words)) is not None:
-                raise Refused(
-                    f"“{rule.rstrip('*')}” is not allowed in prompts here. Please say it without."
+                raise WordNotAllowed(
+                    "“{rule}” is not allowed in prompts here. Please say it without.",
+                    rule=rule.rstrip("*"),
                 )
+
+    def check_seen(self, caption: str) -> None:
+        """Raise WordNotAllowed where what a model saw in a picture breaks one. On any thread."""
+        if (rule := self.broken(caption)) is not None:
+            raise WordNotAllowed(
+                "In this picture I see “{rule}”, which is not allowed here, so nothing was made "
+                "of it. If that is wrong, say with Edit… what it shows.",
+                rule=rule.rstrip("*"),
+            )
 
     def broken(self, text: str) -> str | None:
         """The first rule that a text breaks, else None."""

@@ -40,7 +40,10 @@ def render(
     models: Models,
     context: RunContext,
 ) -> tuple[Artifact, ...]:
-    """One picture of what the drawing shows. Raises BadInput for a blank drawing."""
+    """One picture of what the drawing shows.
+
+    Raises BadInput for a blank drawing, and what `context.allow` raises of its caption.
+    """
     style = _style(request.style, styles)  # refused before anything is loaded
     lora = models.lora(ModelKey.SKETCH, request.lora or style.lora)
     picture = open_picture(request.drawing)
@@ -48,6 +51,7 @@ def render(
     drawing = read_drawing(picture)
     asker = _Asker(captions, model, styles, models, context)
     caption = request.caption or asker.caption(request, drawing)
+    context.allow(caption)
     told = asker.prompts(request, caption)
     with models.use(ModelKey.SKETCH, context, lora=lora) as pipeline:
         image = paint(

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bot.errors import NoSuchJob, StorageFailed, TooLate
+from bot.errors import NoSuchJob, StorageFailed, TooLate, WordNotAllowed
 from bot.jobs.costs import Costs
 from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
 from bot.jobs.job import Job, Status, new_job_id
@@ -107,7 +107,8 @@ class JobQueue:
             self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")
             raise
         except AtelierError as error:
-            self._events.publish(JobRefused(owner, error.code))
+            rule = error.rule if isinstance(error, WordNotAllowed) else ""
+            self._events.publish(JobRefused(owner, error.code, origin, rule))
             raise
         self._admit(job)
         return job
@@ -269,6 +270,10 @@ class JobQueue:
         job = run.job
         self._runs.pop(job.id, None)
         self._policy.charge(job.owner, job.weight, gpu_seconds - job.cost)
+
+    def check_seen(self, caption: str) -> None:
+        """Raise WordNotAllowed where what a model saw in a picture breaks a rule. On any thread."""
+        self._words.check_seen(caption)
 
     def give_back(self, run: Run, job: Job) -> None:
         """A run never began, and its job waits again: nothing is charged for it."""

@@ -32,7 +32,7 @@ PHASES = {
     Phase.ENCODING: "Saving",
 }
 # The same request would end the same way.
-HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
+HOPELESS = frozenset({"bad_input", "too_large", "withheld", "word"})
 ENDED = (Action.EDIT, Action.DELETE)
 PICTURES = (Action.AGAIN, Action.VARY, Action.EDIT, Action.ANIMATE, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
