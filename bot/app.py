@@ -19,6 +19,7 @@ from bot.jobs.files import FileStore
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
+from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store
 from bot.jobs.worker import Worker
 from bot.measure import batches_file
@@ -79,8 +80,12 @@ class App:
                 cards=len(executors),
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
+            settings = SettingsBook(store, _defaults(config))
+            await settings.read()
             words = WordRules(read_words(config.moderation))
-            queue = JobQueue(store, policy, config.models, events, limits, words=words)
+            queue = JobQueue(
+                store, policy, config.models, events, limits, settings=settings, words=words
+            )
             app = cls(config, store, queue, events, executors)
             await queue.restore()
             app._serve_metrics()
@@ -146,6 +151,11 @@ class App:
             if jobs or files:
                 log.info("forgot %d old jobs and %d files", jobs, files)
             await asyncio.sleep(DAY)
+
+
+def _defaults(config: Config) -> Settings:
+    """What holds in a server whose administrators have set nothing."""
+    return Settings(waiting=config.limits.waiting_per_member, keep_days=config.storage.keep_days)
 
 
 def _executors(config: Config) -> list[Executor]:

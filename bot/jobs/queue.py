@@ -16,6 +16,7 @@ from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted,
 from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Models, Policy
+from bot.jobs.settings import SettingsBook
 from bot.jobs.store import Store
 from bot.tasks import Tasks
 from bot.words import WordRules
@@ -45,7 +46,7 @@ class Run:
 class JobQueue:
     """Submit, cancel and look up jobs; lease the one whose turn it is.
 
-    `restore` is awaited once, before anything is leased.
+    `restore` is awaited once, before anything is leased. `settings` say what servers allow.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class JobQueue:
         events: Events,
         limits: Limits,
         *,
+        settings: SettingsBook | None = None,
         words: WordRules | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -64,6 +66,7 @@ class JobQueue:
         self._catalog = catalog
         self._events = events
         self._limits = limits
+        self.settings = settings or SettingsBook(store)
         self._words = words or WordRules()
         self._now = now
         self._costs = Costs(catalog)

@@ -323,6 +323,22 @@ class Store:
             value=value,
         )
 
+    async def settings(self) -> list[tuple[tuple[int, int], str]]:
+        """What was set, by server and channel, as JSON."""
+        rows = await self._select("SELECT server, channel, said FROM settings")
+        return [((server, channel), said) for server, channel, said in rows]
+
+    async def set_settings(self, server: int, channel: int, said: str | None) -> None:
+        """Set what holds in a channel; None: nothing of its own."""
+        if said is None:
+            change = "DELETE FROM settings WHERE server = :server AND channel = :channel"
+        else:
+            change = (
+                "INSERT INTO settings VALUES (:server, :channel, :said)"
+                " ON CONFLICT (server, channel) DO UPDATE SET said = :said"
+            )
+        await self._select(f"{change} RETURNING server", server=server, channel=channel, said=said)
+
     # -- SQL --------------------------------------------------------------------------------
 
     async def run(self, sql: str, **values: object) -> list[sqlite3.Row]:
