@@ -1,6 +1,8 @@
 """Who may do what to a job."""
 
-from bot.errors import NotAllowed
+from bot.errors import NotAllowed, TooNew
+
+DAY = 86_400
 
 
 def require_owner(owner: int, user: int, *, moderates: bool, act: str) -> None:
@@ -10,3 +12,21 @@ def require_owner(owner: int, user: int, *, moderates: bool, act: str) -> None:
     """
     if user != owner and not moderates:
         raise NotAllowed(f"Only the member who asked for this, or a moderator, can {act} it.")
+
+
+def require_moderator(*, moderates: bool) -> None:
+    """Let moderators go on. Raises NotAllowed with a sentence for everyone else."""
+    if not moderates:
+        raise NotAllowed(
+            "Only moderators can do this: members who may manage messages or time out others here."
+        )
+
+
+def require_age(since: float, days: int, *, now: float) -> None:
+    """Let a member go on who has been there `since` (Unix time) for `days`. Raises TooNew."""
+    until = since + days * DAY
+    if now < until:
+        raise TooNew(
+            "This bot is for those who have been here for some time. You can use it {when}.",
+            when=f"<t:{round(until)}:R>",
+        )

@@ -17,6 +17,7 @@ from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
 from bot.commands.menus import menus
+from bot.commands.moderate import moderate
 from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
 from bot.commands.sketch import sketch
@@ -28,7 +29,9 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
 from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
+from bot.ui.desk import REASON_ID, Desk
 from bot.ui.editing import FORM_ID, take_form
+from bot.ui.reports import REPORT_ID, ReportButton
 from bot.ui.roads import Roads
 
 log = logging.getLogger(__name__)
@@ -58,6 +61,7 @@ class AtelierClient(discord.Client):
         self.roads = Roads(self)
         self.tree = app_commands.CommandTree(self)
         self.tree.error(_on_command_error)
+        self.desk = Desk(queue, files, self.roads)
         self._store = store
         intake = Intake(queue, files, config.limits)
         entries: list[app_commands.Command[Any, ..., Any] | app_commands.ContextMenu] = [
@@ -67,14 +71,15 @@ class AtelierClient(discord.Client):
             info(intake),
             queue_(queue),
             privacy(queue, config.storage),
-            *menus(intake, queue),
+            moderate(self.desk, queue.moderation),
+            *menus(intake, queue, self.desk),
         ]
         for entry in entries:
             self.tree.add_command(entry)
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton)
+        self.add_dynamic_items(JobButton, ReportButton)
         self.roads.open()
         try:
             await self.sync_commands()
@@ -103,9 +108,11 @@ class AtelierClient(discord.Client):
                 async with answering(interaction):
                     if form := FORM_ID.fullmatch(custom_id):
                         await take_form(interaction, self.queue, form["job_id"])
+                    elif form := REASON_ID.fullmatch(custom_id):
+                        await self.desk.take_form(interaction, form["job_id"])
                     else:
                         await interaction.response.send_message(OUTDATED, ephemeral=True)
-            case discord.InteractionType.component if CUSTOM_ID.fullmatch(custom_id) is None:
+            case discord.InteractionType.component if not _is_ours(custom_id):
                 async with answering(interaction):
                     await interaction.response.send_message(OUTDATED, ephemeral=True)
 
@@ -149,6 +156,11 @@ class AtelierClient(discord.Client):
         """Close what a broken `connect` left open, its heartbeat above all."""
         if self.ws is not None:
             await self.ws.close(code=4000)
+
+
+def _is_ours(custom_id: str) -> bool:
+    """Whether a button is one of today's."""
+    return any(each.fullmatch(custom_id) for each in (CUSTOM_ID, REPORT_ID))
 
 
 async def _on_command_error(

@@ -1,4 +1,4 @@
-"""What a right click on a message offers: Sketch this, Animate this, Show settings."""
+"""What a right click on a message offers: Sketch this, Animate this, Show settings, Report."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -13,6 +13,7 @@ from bot.commands.intake import Intake, download
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.buttons import CUSTOM_ID
+from bot.ui.desk import Desk
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import AnimateRequest, Request, SketchRequest, new_seed
 from pipelines.media import read_facts
@@ -21,8 +22,8 @@ Menu = app_commands.ContextMenu
 NO_PICTURE = "There is no picture in this message that I could use."
 
 
-def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
-    """The three entries."""
+def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
+    """The four entries; Discord takes five."""
     finder = _Finder(queue)
 
     async def begin(
@@ -59,10 +60,18 @@ def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
         told = {key: str(value) for key, value in facts.items()}
         await interaction.followup.send(in_words(told), ephemeral=True)
 
+    @app_commands.guild_only()
+    async def report(interaction: discord.Interaction, message: discord.Message) -> None:
+        job = await finder.job(message)
+        if job is None:
+            raise BadInput("This can report what I made, and there is nothing of mine in it.")
+        await desk.open_form(interaction, job)
+
     return [
         Menu(name="Sketch this", callback=sketch_this),
         Menu(name="Animate this", callback=animate_this),
         Menu(name="Show settings", callback=show_settings),
+        Menu(name="Report", callback=report),
     ]
 
 

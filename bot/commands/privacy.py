@@ -14,6 +14,9 @@ from discord import app_commands
 from bot.config import StorageConfig
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.jobs.report import Ban, Report
+from bot.languages import ENGLISH
+from pipelines.contract.text import Counted
 
 SHOW, EXPORT, DELETE = "show", "export", "delete"
 ACTIONS = {
@@ -39,13 +42,18 @@ def privacy(queue: JobQueue, storage: StorageConfig) -> app_commands.Command[Any
         owner = interaction.user.id
         if action == DELETE:
             gone, live = await queue.forget_owner(owner)
-            await interaction.followup.send(_deleted(gone, live), ephemeral=True)
+            reports = await queue.moderation.forget_reporter(owner)
+            text = _deleted(gone, live) + _deleted_reports(reports, queue.moderation.bans_of(owner))
+            await interaction.followup.send(text, ephemeral=True)
             return
         jobs = await queue.of(owner)
+        reported = await queue.moderation.reports_by(owner)
+        bans = queue.moderation.bans_of(owner)
         if action == SHOW:
-            await interaction.followup.send(_kept(jobs, storage.keep_days), ephemeral=True)
+            text = _kept(jobs, storage.keep_days) + _kept_by_moderators(reported, bans)
+            await interaction.followup.send(text, ephemeral=True)
             return
-        text = _copy(jobs, interaction.filesize_limit)
+        text = _copy(jobs, reported, bans, interaction.filesize_limit)
         file = discord.File(io.BytesIO(text.encode()), "what-is-kept-of-me.json")
         await interaction.followup.send("This is all of it.", file=file, ephemeral=True)
 
@@ -75,12 +83,57 @@ def _deleted(gone: int, live: int) -> str:
     return text
 
 
-def _copy(jobs: Sequence[Job], limit: int) -> str:
-    """All that is known, as JSON; the oldest left out as far as they do not fit."""
-    told = [_told(job) for job in jobs]
-    while len((text := json.dumps(told, ensure_ascii=False, indent=1)).encode()) > limit:
-        told = told[len(told) // 2 :]
+def _kept_by_moderators(reported: Sequence[Report], bans: Sequence[Ban]) -> str:
+    """What is kept beside the requests, if there is any."""
+    say, text = ENGLISH.say, ""
+    if reported:
+        text += "\n" + say(
+            Counted(
+                "Of what you have reported I keep one report, with your reason.",
+                "Of what you have reported I keep {n} reports, with your reasons.",
+                len(reported),
+            )
+        )
+    if bans:
+        text += "\n" + say("You are banned from me in {n} of the servers I am in.", n=len(bans))
     return text
+
+
+def _deleted_reports(count: int, bans: Sequence[Ban]) -> str:
+    say, text = ENGLISH.say, ""
+    if count:
+        text += "\n" + say(
+            Counted("Deleted too: one report of yours.", "Deleted too: {n} reports.", count)
+        )
+    if bans:
+        text += "\n" + say("That you are banned is kept: it would not hold otherwise.")
+    return text
+
+
+def _copy(jobs: Sequence[Job], reported: Sequence[Report], bans: Sequence[Ban], limit: int) -> str:
+    """All that is known, as JSON; the oldest requests left out as far as they do not fit."""
+    told = {
+        "requests": [_told(job) for job in jobs],
+        "reports": [_told_report(report) for report in reported],
+        "bans": [
+            {"server": ban.server, "since": _iso(ban.made_at), "reason": ban.reason} for ban in bans
+        ],
+    }
+    while len((text := json.dumps(told, ensure_ascii=False, indent=1)).encode()) > limit:
+        told["requests"] = told["requests"][len(told["requests"]) // 2 :]
+    return text
+
+
+def _told_report(report: Report) -> dict[str, Any]:
+    """A report as its reporter may know it: not who decided about it."""
+    return {
+        "request": report.job,
+        "server": report.server,
+        "channel": report.channel,
+        "reason": report.reason,
+        "at": _iso(report.made_at),
+        "decision": report.decision,
+    }
 
 
 def _told(job: Job) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """What members reported, what was decided, and who is banned from the bot, server by server.
 
-Everything is in the store; the bans are in memory too, so that asking costs nothing and one holds as
-soon as it is on the disk.
+Everything is in the store; the bans are in memory too, so that asking costs nothing and one holds
+as soon as it is on the disk.
 """
 
 import time

@@ -15,6 +15,7 @@ from bot.jobs.costs import Costs
 from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
 from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
+from bot.jobs.moderation import Moderation
 from bot.jobs.policy import Models, Policy
 from bot.jobs.settings import SettingsBook
 from bot.jobs.store import Store
@@ -58,6 +59,7 @@ class JobQueue:
         limits: Limits,
         *,
         settings: SettingsBook | None = None,
+        moderation: Moderation | None = None,
         words: WordRules | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -67,6 +69,7 @@ class JobQueue:
         self._events = events
         self._limits = limits
         self.settings = settings or SettingsBook(store)
+        self.moderation = moderation or Moderation(store, events)
         self._words = words or WordRules()
         self._now = now
         self._costs = Costs(catalog)

@@ -92,20 +92,20 @@ def _line(
 async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
     """Queue what was sent off, for whoever sent it."""
     job = await queue.get(job_id)
-    written = _written(cast(dict[str, Any], interaction.data)["components"])
+    filled = written(cast(dict[str, Any], interaction.data)["components"])
     try:
-        changes = _changes(written)
+        changes = _changes(filled)
         seed = changes.pop("seed", job.request.seed)
         kept = job.request if seed == job.request.seed else anew(job.request, seed)
         request = replace(kept, **changes)
     except BadInput as error:
-        raise BadInput(f"{error.sentence}{_returned(written)}") from error
+        raise BadInput(f"{error.sentence}{_returned(filled)}") from error
     origin = await acknowledge(interaction)
     await submit_child(interaction, queue, origin, job, request)
 
 
-def _written(components: list[dict[str, Any]]) -> dict[str, str]:
-    """What was written, by field."""
+def written(components: list[dict[str, Any]]) -> dict[str, str]:
+    """What was written into a form, by field."""
     inner = (label.get("component", {}) for label in components)
     return {each["custom_id"]: str(each.get("value", "")) for each in inner if each}
 
