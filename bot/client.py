@@ -21,8 +21,9 @@ from bot.commands.moderate import moderate
 from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
 from bot.commands.sketch import sketch
+from bot.commands.translator import CommandTranslator
 from bot.config import Config
-from bot.errors import StartupError, TokenRefused
+from bot.errors import Refused, StartupError, TokenRefused
 from bot.jobs.files import FileStore
 from bot.jobs.pauses import growing
 from bot.jobs.queue import JobQueue
@@ -33,11 +34,12 @@ from bot.ui.desk import REASON_ID, Desk
 from bot.ui.editing import FORM_ID, take_form
 from bot.ui.reports import REPORT_ID, ReportButton
 from bot.ui.roads import Roads
+from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
-OUTDATED = "This is from an older version of the bot and no longer works. Please start anew."
+OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
 STEADY = 60.0  # seconds after which a connection that breaks had been a good one
 
 
@@ -62,6 +64,7 @@ class AtelierClient(discord.Client):
         self.tree = app_commands.CommandTree(self)
         self.tree.error(_on_command_error)
         self.desk = Desk(queue, files, self.roads)
+        self._translator = CommandTranslator()
         self._store = store
         intake = Intake(queue, files, config.limits)
         entries: list[app_commands.Command[Any, ..., Any] | app_commands.ContextMenu] = [
@@ -80,6 +83,7 @@ class AtelierClient(discord.Client):
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
         self.add_dynamic_items(JobButton, ReportButton)
+        await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
             await self.sync_commands()
@@ -91,7 +95,10 @@ class AtelierClient(discord.Client):
 
         Returns whether it was told. Needs a login.
         """
-        commands = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        commands = [
+            await command.get_translated_payload(self.tree, self._translator)
+            for command in self.tree.get_commands()
+        ]
         told = json.dumps([self.application_id, commands], sort_keys=True)
         digest = hashlib.sha256(told.encode()).hexdigest()
         if not force and await self._store.get_note(SYNCED) == digest:
@@ -111,10 +118,10 @@ class AtelierClient(discord.Client):
                     elif form := REASON_ID.fullmatch(custom_id):
                         await self.desk.take_form(interaction, form["job_id"])
                     else:
-                        await interaction.response.send_message(OUTDATED, ephemeral=True)
+                        raise Refused(OUTDATED)
             case discord.InteractionType.component if not _is_ours(custom_id):
                 async with answering(interaction):
-                    await interaction.response.send_message(OUTDATED, ephemeral=True)
+                    raise Refused(OUTDATED)
 
     async def log_in(self, token: str) -> None:
         """Log in, however long Discord or the network is away. Raises TokenRefused."""

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 
 from bot.errors import WordNotAllowed
 from pipelines.contract.requests import Request
+from pipelines.contract.text import Text
 
 _LOOKALIKES = str.maketrans(
     {
@@ -46,17 +47,23 @@ class WordRules:
         for words in (request.prompt, *(getattr(request, n, "") for n in ("caption", "negative"))):
             if (rule := self.broken(words)) is not None:
                 raise WordNotAllowed(
-                    "“{rule}” is not allowed in prompts here. Please say it without.",
-                    rule=rule.rstrip("*"),
+                    Text(
+                        "“{words}” is not allowed in prompts here. Please say it without.",
+                        words=rule.rstrip("*"),
+                    ),
+                    rule,
                 )
 
     def check_seen(self, caption: str) -> None:
         """Raise WordNotAllowed where what a model saw in a picture breaks one. On any thread."""
         if (rule := self.broken(caption)) is not None:
             raise WordNotAllowed(
-                "In this picture I see “{rule}”, which is not allowed here, so nothing was made "
-                "of it. If that is wrong, say with Edit… what it shows.",
-                rule=rule.rstrip("*"),
+                Text(
+                    "In this picture I see “{words}”, which is not allowed here, so nothing was "
+                    "made of it. If that is wrong, say with Edit… what it shows.",
+                    words=rule.rstrip("*"),
+                ),
+                rule,
             )
 
     def broken(self, text: str) -> str | None:

@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from bot.config import StorageConfig
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.jobs.report import Ban, Report
-from bot.languages import ENGLISH
-from pipelines.contract.text import Counted
+from bot.languages import language
+from pipelines.contract.text import Counted, Text
 
 SHOW, EXPORT, DELETE = "show", "export", "delete"
 ACTIONS = {
@@ -38,76 +38,99 @@ def privacy(queue: JobQueue, storage: StorageConfig) -> app_commands.Command[Any
         action=[app_commands.Choice(name=name, value=value) for value, name in ACTIONS.items()]
     )
     async def command(interaction: discord.Interaction, action: str = SHOW) -> None:
+        say = language(str(interaction.locale)).say
         await interaction.response.defer(thinking=True, ephemeral=True)
         owner = interaction.user.id
         if action == DELETE:
             gone, live = await queue.forget_owner(owner)
             reports = await queue.moderation.forget_reporter(owner)
-            text = _deleted(gone, live) + _deleted_reports(reports, queue.moderation.bans_of(owner))
-            await interaction.followup.send(text, ephemeral=True)
+            bans = queue.moderation.bans_of(owner)
+            told = [_deleted(gone, live), *_deleted_beside(reports, bans)]
+            await interaction.followup.send("\n".join(map(say, told)), ephemeral=True)
             return
         jobs = await queue.of(owner)
         reported = await queue.moderation.reports_by(owner)
         bans = queue.moderation.bans_of(owner)
         if action == SHOW:
-            text = _kept(jobs, storage.keep_days) + _kept_by_moderators(reported, bans)
-            await interaction.followup.send(text, ephemeral=True)
+            told = [*_kept(jobs, storage.keep_days), *_kept_beside(reported, bans)]
+            await interaction.followup.send("\n".join(map(say, told)), ephemeral=True)
             return
         text = _copy(jobs, reported, bans, interaction.filesize_limit)
         file = discord.File(io.BytesIO(text.encode()), "what-is-kept-of-me.json")
-        await interaction.followup.send("This is all of it.", file=file, ephemeral=True)
+        await interaction.followup.send(say("This is all of it."), file=file, ephemeral=True)
 
     return command
 
 
-def _kept(jobs: Sequence[Job], days: int) -> str:
-    since = f", the oldest from <t:{round(jobs[0].queued_at)}:D>" if jobs else ""
-    return (
+def _kept(jobs: Sequence[Job], days: int) -> Iterator[Text]:
+    """Line by line."""
+    yield Counted(
         "Of each of your requests I keep the words and settings, the picture you gave, the "
         "result, when it was, and where the answer went: to make it again when you press a button, "
-        f"and to share the graphics card fairly. {days} days after its end it is deleted.\n"
-        f"There are **{len(jobs)}** of them now{since}.\n"
-        "It stays on the computer of the person who runs this bot, and I learn nothing from it.\n"
-        "-# `/privacy` can also give you a copy, or delete it all now."
+        "and to share the graphics card fairly. {n} day after its end it is deleted.",
+        "Of each of your requests I keep the words and settings, the picture you gave, the "
+        "result, when it was, and where the answer went: to make it again when you press a button, "
+        "and to share the graphics card fairly. {n} days after its end it is deleted.",
+        days,
     )
+    if jobs:
+        yield Counted(
+            "There is **{n}** of them now, from {date}.",
+            "There are **{n}** of them now, the oldest from {date}.",
+            len(jobs),
+            date=f"<t:{round(jobs[0].queued_at)}:D>",
+        )
+    else:
+        yield Text("There are **0** of them now.")
+    yield Text(
+        "It stays on the computer of the person who runs this bot, and I learn nothing from it."
+    )
+    yield Text("-# `/privacy` can also give you a copy, or delete it all now.")
 
 
-def _deleted(gone: int, live: int) -> str:
-    text = (
-        f"Deleted: {gone} of your requests with their settings. Their pictures and videos follow "
+def _deleted(gone: int, live: int) -> Text:
+    text = Counted(
+        "Deleted: {n} of your requests with its settings. Its pictures and videos follow within a "
+        "day. What I posted in channels is still there; its buttons no longer work, but Delete "
+        "does.",
+        "Deleted: {n} of your requests with their settings. Their pictures and videos follow "
         "within a day. What I posted in channels is still there; its buttons no longer work, but "
-        "Delete does."
+        "Delete does.",
+        gone,
     )
-    if live:
-        text += f" {live} still waiting or running: cancel them first, then ask again."
-    return text
+    if not live:
+        return text
+    left = Counted(
+        "{n} is still waiting or running: cancel it first, then ask again.",
+        "{n} are still waiting or running: cancel them first, then ask again.",
+        live,
+    )
+    return Text("{deleted} {left}", deleted=text, left=left)
 
 
-def _kept_by_moderators(reported: Sequence[Report], bans: Sequence[Ban]) -> str:
-    """What is kept beside the requests, if there is any."""
-    say, text = ENGLISH.say, ""
+def _kept_beside(reported: Sequence[Report], bans: Sequence[Ban]) -> Iterator[Text]:
+    """What there is beside requests."""
     if reported:
-        text += "\n" + say(
-            Counted(
-                "Of what you have reported I keep one report, with your reason.",
-                "Of what you have reported I keep {n} reports, with your reasons.",
-                len(reported),
-            )
+        yield Counted(
+            "Of what you reported to moderators I keep {n} report, with your reason.",
+            "Of what you reported to moderators I keep {n} reports, with your reasons.",
+            len(reported),
         )
     if bans:
-        text += "\n" + say("You are banned from me in {n} of the servers I am in.", n=len(bans))
-    return text
+        yield Counted(
+            "In {n} server I keep that its moderators have banned you from me.",
+            "In {n} servers I keep that their moderators have banned you from me.",
+            len(bans),
+        )
 
 
-def _deleted_reports(count: int, bans: Sequence[Ban]) -> str:
-    say, text = ENGLISH.say, ""
-    if count:
-        text += "\n" + say(
-            Counted("Deleted too: one report of yours.", "Deleted too: {n} reports.", count)
+def _deleted_beside(reports: int, bans: Sequence[Ban]) -> Iterator[Text]:
+    if reports:
+        yield Counted(
+            "Deleted too: {n} report of yours.", "Deleted too: {n} reports of yours.", reports
         )
     if bans:
-        text += "\n" + say("That you are banned is kept: it would not hold otherwise.")
-    return text
+        yield Text("That you are banned is kept: otherwise it would not hold.")
 
 
 def _copy(jobs: Sequence[Job], reported: Sequence[Report], bans: Sequence[Ban], limit: int) -> str:

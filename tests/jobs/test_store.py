@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import QueueFull, StorageFailed, Undeliverable
+from bot.errors import QueueFull, StorageFailed, Undeliverable, Unforeseen
 from bot.jobs.job import Job, Status
 from bot.jobs.limits import Limits
 from bot.jobs.store import Store
 from bot.jobs.usage import HALF_LIFE
+from pipelines.contract.errors import OutOfMemory, RenderFailed
 from pipelines.contract.requests import AnimateRequest, SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
 
@@ -63,7 +64,7 @@ class TestEnqueue:
         running = await _leased(store)
         with pytest.raises(QueueFull):
             await store.enqueue(a_job(), one)
-        await store.failed(running, "render_failed", "It broke.")
+        await store.failed(running, RenderFailed("It broke."))
         await store.enqueue(a_job(), one)
 
     async def test_a_known_id_changes_nothing(self, store: Store) -> None:
@@ -119,10 +120,12 @@ class TestLife:
         assert await store.untold() == []
 
     async def test_a_failure_keeps_its_sentence(self, store: Store) -> None:
-        failed = await store.failed(await _leased(store), "out_of_memory", "Smaller \udce9.", 2.0)
+        error = OutOfMemory("Smaller {file}.", file="\udce9")
+        failed = await store.failed(await _leased(store), error, 2.0)
         assert failed is not None
         assert (failed.status, failed.error_code) == (Status.FAILED, "out_of_memory")
         assert failed.error_sentence == "Smaller ?."
+        assert failed.error_text == error.text
         told = await store.told(failed)
         assert told is not None
         assert told.status is Status.FAILED
@@ -165,7 +168,7 @@ class TestLife:
         assert second is not None
         assert second.attempt == 2
         assert await store.rendered(first, (), 1.0) is None
-        assert await store.failed(first, "internal", "x") is None
+        assert await store.failed(first, Unforeseen()) is None
         assert await store.cancelled(first) is None
         assert await store.put_back(first) is None
         assert await store.rendered(second, (), 1.0) is not None
@@ -176,7 +179,7 @@ class TestLife:
         for change in (
             store.lease(ended.id),
             store.rendered(ended, (), 2.0),
-            store.failed(ended, "internal", "x"),
+            store.failed(ended, Unforeseen()),
             store.cancelled(ended),
             store.put_back(ended),
         ):
@@ -292,7 +295,7 @@ class TestHousekeeping:
         for _ in range(3):
             clock.now += 1
             ended.append(await _ended(store))
-        await store.failed(await _leased(store), "internal", "x")
+        await store.failed(await _leased(store), Unforeseen())
         assert await store.recent(2) == [ended[2], ended[1]]
 
 
