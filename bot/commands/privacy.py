@@ -134,7 +134,7 @@ def _deleted_beside(reports: int, bans: Sequence[Ban]) -> Iterator[Text]:
 
 
 def _copy(jobs: Sequence[Job], reported: Sequence[Report], bans: Sequence[Ban], limit: int) -> str:
-    """All that is known, as JSON; the oldest requests left out as far as they do not fit."""
+    """All that is known, as JSON; the oldest left out as far as they do not fit."""
     told = {
         "requests": [_told(job) for job in jobs],
         "reports": [_told_report(report) for report in reported],
@@ -143,7 +143,8 @@ def _copy(jobs: Sequence[Job], reported: Sequence[Report], bans: Sequence[Ban], 
         ],
     }
     while len((text := json.dumps(told, ensure_ascii=False, indent=1)).encode()) > limit:
-        told["requests"] = told["requests"][len(told["requests"]) // 2 :]
+        longest = max(told, key=lambda key: len(told[key]))
+        told[longest] = told[longest][(len(told[longest]) + 1) // 2 :]
     return text
 
 

@@ -106,6 +106,7 @@ class JobQueue:
             queued_at=self._now(),
         )
         try:
+            self.moderation.check(origin.get("guild_id"), owner)
             self._check_models(request)
             self._words.check(request)
             await self._store.enqueue(job, self._limits)

@@ -117,7 +117,11 @@ class LogChannel:
         found = None
         match job.status, job.error_code:
             case Status.FAILED, "word":
-                found = Text("**Word seen in a picture**, nothing was made of it")
+                words = job.error_text.values.get("words", "") if job.error_text else ""
+                found = Text(
+                    "**Word seen in a picture** “{words}”, nothing was made of it",
+                    words=plain(str(words), 100),
+                )
             case Status.FAILED, "withheld":
                 found = Text("**Upload withheld** by the classifier")
             case Status.RENDERED, _ if any(each.sensitive for each in job.artifacts):
