@@ -32,6 +32,7 @@ from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.desk import REASON_ID, Desk
 from bot.ui.editing import FORM_ID, take_form
+from bot.ui.presses import Presses, shown_ids
 from bot.ui.reports import REPORT_ID, ReportButton
 from bot.ui.roads import Roads
 from pipelines.contract.text import Text
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
 OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
+GONE = Text("This button is no longer there: the message has changed meanwhile.")
 STEADY = 60.0  # seconds after which a connection that breaks had been a good one
 
 
@@ -60,6 +62,7 @@ class AtelierClient(discord.Client):
             max_messages=None,
         )
         self.queue = queue
+        self.presses = Presses()
         self.roads = Roads(self)
         self.tree = app_commands.CommandTree(self)
         self.tree.error(_on_command_error)
@@ -119,9 +122,9 @@ class AtelierClient(discord.Client):
                         await self.desk.take_form(interaction, form["job_id"])
                     else:
                         raise Refused(OUTDATED)
-            case discord.InteractionType.component if not _is_ours(custom_id):
+            case discord.InteractionType.component:
                 async with answering(interaction):
-                    raise Refused(OUTDATED)
+                    _check_shown(interaction.message, custom_id)
 
     async def log_in(self, token: str) -> None:
         """Log in, however long Discord or the network is away. Raises TokenRefused."""
@@ -165,9 +168,12 @@ class AtelierClient(discord.Client):
             await self.ws.close(code=4000)
 
 
-def _is_ours(custom_id: str) -> bool:
-    """Whether a button is one of today's."""
-    return any(each.fullmatch(custom_id) for each in (CUSTOM_ID, REPORT_ID))
+def _check_shown(message: discord.Message | None, custom_id: str) -> None:
+    """Raise Refused for a button that discord.py takes to none of ours."""
+    if not any(each.fullmatch(custom_id) for each in (CUSTOM_ID, REPORT_ID)):
+        raise Refused(OUTDATED)
+    if message is not None and custom_id not in shown_ids(message):
+        raise Refused(GONE)
 
 
 async def _on_command_error(

@@ -1,7 +1,7 @@
 """What a right click on a message offers: Sketch this, Animate this, Show settings, Report."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.ui.buttons import CUSTOM_ID
 from bot.ui.desk import Desk
+from bot.ui.presses import shown_ids
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import AnimateRequest, Request, SketchRequest, new_seed
 from pipelines.contract.text import Text
@@ -87,7 +88,7 @@ class _Finder:
 
     async def job(self, message: discord.Message) -> Job | None:
         """The job that a message of ours is about. Raises NoSuchJob where it is forgotten."""
-        ours = [match["job_id"] for i in _ids(message.components) if (match := CUSTOM_ID.match(i))]
+        ours = [match["job_id"] for i in shown_ids(message) if (match := CUSTOM_ID.match(i))]
         return await self._queue.get(ours[0]) if ours else None
 
     async def picture(self, message: discord.Message) -> Path | discord.Attachment:
@@ -100,11 +101,3 @@ class _Finder:
             if (attachment.content_type or "").startswith("image/"):
                 return attachment
         raise BadInput(NO_PICTURE)
-
-
-def _ids(components: list[Any]) -> Iterator[str]:
-    """The custom_ids of a message's buttons, wherever they are in it."""
-    for component in components:
-        if custom_id := getattr(component, "custom_id", None):
-            yield str(custom_id)
-        yield from _ids(getattr(component, "children", []))

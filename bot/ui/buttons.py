@@ -17,6 +17,7 @@ from bot.ui.answers import answering
 from bot.ui.editing import open_form
 from bot.ui.following import submit_child
 from bot.ui.origin import acknowledge
+from bot.ui.presses import Presses
 from pipelines.contract.requests import (
     AnimateRequest,
     ImagineRequest,
@@ -42,6 +43,7 @@ class HasQueue(Protocol):
     """What the buttons need of the client that hears them."""
 
     queue: JobQueue
+    presses: Presses
 
 
 LABELS = {
@@ -52,6 +54,8 @@ LABELS = {
     Action.DELETE: Text("Delete"),
     Action.CANCEL: Text("Cancel"),
 }
+MAKING = (Action.AGAIN, Action.VARY, Action.ANIMATE)
+"""What would make something twice if it were pressed twice."""
 NOT_YOURS = {
     Action.CANCEL: Text("Only the member who asked for this, or a moderator, can cancel it."),
     Action.DELETE: Text("Only the member who asked for this, or a moderator, can delete it."),
@@ -98,7 +102,11 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
     async def callback(self, interaction: discord.Interaction) -> None:
         """Do what the label says; discord.py calls this."""
         queue = cast(HasQueue, interaction.client).queue
+        presses = cast(HasQueue, interaction.client).presses
         async with answering(interaction):
+            if self.action in MAKING and presses.is_double(interaction, self.item.custom_id or ""):
+                await interaction.response.defer()
+                return
             match self.action:
                 case Action.AGAIN:
                     await _again(interaction, queue, self.job_id)

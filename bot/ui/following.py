@@ -2,10 +2,12 @@
 
 import discord
 
+from bot.errors import NoSuchJob
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.origin import Origin
 from pipelines.contract.requests import Request
+from pipelines.contract.text import Text
 
 
 async def submit_child(
@@ -15,7 +17,12 @@ async def submit_child(
     parent: Job,
     request: Request,
 ) -> None:
-    """Queue `request`; its answer goes to `origin`. Raises what JobQueue.submit raises."""
+    """Queue `request`; its answer goes to `origin`.
+
+    Raises NoSuchJob for a parent of another server, and what JobQueue.submit raises.
+    """
+    if parent.origin.get("guild_id") != interaction.guild_id:
+        raise NoSuchJob(Text("This was not made in this server."))
     await queue.submit(
         request, owner=interaction.user.id, origin=origin.to_json(), parent=parent.id
     )
