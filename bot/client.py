@@ -66,7 +66,7 @@ class AtelierClient(discord.Client):
             animate(intake),
             info(intake),
             queue_(queue),
-            privacy(queue, config.storage),
+            privacy(queue),
             *menus(intake, queue),
         ]
         for entry in entries:

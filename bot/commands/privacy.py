@@ -11,9 +11,9 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.config import StorageConfig
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.ui.origin import settings_of
 
 SHOW, EXPORT, DELETE = "show", "export", "delete"
 ACTIONS = {
@@ -23,7 +23,7 @@ ACTIONS = {
 }
 
 
-def privacy(queue: JobQueue, storage: StorageConfig) -> app_commands.Command[Any, ..., None]:
+def privacy(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(
@@ -43,7 +43,9 @@ def privacy(queue: JobQueue, storage: StorageConfig) -> app_commands.Command[Any
             return
         jobs = await queue.of(owner)
         if action == SHOW:
-            await interaction.followup.send(_kept(jobs, storage.keep_days), ephemeral=True)
+            await interaction.followup.send(
+                _kept(jobs, settings_of(interaction).keep_days), ephemeral=True
+            )
             return
         text = _copy(jobs, interaction.filesize_limit)
         file = discord.File(io.BytesIO(text.encode()), "what-is-kept-of-me.json")

@@ -90,6 +90,7 @@ def decode_job(row: Row, folder: Path) -> Job:
         status=Status(row["status"]),
         artifacts=decode_artifacts(row["artifacts"], folder),
         told=bool(row["told"]),
+        relaxed=bool(row["relaxed"]),
     )
 
 
@@ -97,7 +98,7 @@ COLUMNS = ("kind", *(f.name for f in dataclasses.fields(Job)))
 _PLAIN = tuple(
     f.name
     for f in dataclasses.fields(Job)
-    if f.name not in ("request", "origin", "status", "artifacts", "told")
+    if f.name not in ("request", "origin", "status", "artifacts", "told", "relaxed")
 )
 
 

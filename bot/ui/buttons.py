@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Protocol, Self, cast
+from typing import Any, Self, cast
 
 import discord
 from discord import ui
@@ -13,9 +13,10 @@ from bot.errors import NoSuchJob, Refused
 from bot.jobs.job import Status
 from bot.jobs.queue import JobQueue
 from bot.ui.answers import answering
+from bot.ui.asking import check
 from bot.ui.editing import open_form
 from bot.ui.following import submit_child
-from bot.ui.origin import acknowledge
+from bot.ui.origin import HasQueue, acknowledge
 from pipelines.contract.requests import (
     AnimateRequest,
     ImagineRequest,
@@ -34,12 +35,6 @@ class Action(StrEnum):
     ANIMATE = "animate"
     DELETE = "delete"
     CANCEL = "cancel"
-
-
-class HasQueue(Protocol):
-    """What the buttons need of the client that hears them."""
-
-    queue: JobQueue
 
 
 LABELS = {Action.EDIT: "Edit…"}  # it opens something first
@@ -82,7 +77,7 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
                 case Action.VARY:
                     await _vary(interaction, queue, self.job_id, self.picture)
                 case Action.EDIT:
-                    await open_form(interaction, await queue.get(self.job_id))
+                    await _edit(interaction, queue, self.job_id)
                 case Action.ANIMATE:
                     await _animate(interaction, queue, self.job_id, self.picture)
                 case Action.DELETE:
@@ -116,6 +111,13 @@ async def _vary(
     if isinstance(request, ImagineRequest):
         changes["count"] = 1
     await submit_child(interaction, queue, origin, job, replace(request, **changes))
+
+
+async def _edit(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
+    """Show the form, to whoever may send it off."""
+    job = await queue.get(job_id)
+    check(interaction, queue, job.request)
+    await open_form(interaction, job)
 
 
 async def _animate(

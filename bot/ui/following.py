@@ -4,6 +4,7 @@ import discord
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.ui.asking import submit
 from bot.ui.origin import Origin
 from pipelines.contract.requests import Request
 
@@ -15,7 +16,5 @@ async def submit_child(
     parent: Job,
     request: Request,
 ) -> None:
-    """Queue `request`; its answer goes to `origin`. Raises what JobQueue.submit raises."""
-    await queue.submit(
-        request, owner=interaction.user.id, origin=origin.to_json(), parent=parent.id
-    )
+    """Queue `request`; its answer goes to `origin`. Raises what `submit` raises."""
+    await submit(interaction, queue, origin, request, parent=parent.id)

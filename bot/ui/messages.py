@@ -33,6 +33,10 @@ PHASES = {
 }
 # The same request would end the same way.
 HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
+BEHIND = (
+    "You have used your share of the graphics card for today, so this waits behind others: it "
+    "begins when nobody else needs the card."
+)
 ENDED = (Action.EDIT, Action.DELETE)
 PICTURES = (Action.AGAIN, Action.VARY, Action.EDIT, Action.ANIMATE, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
@@ -49,7 +53,10 @@ def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.Layo
         where = "next in line" if place == 1 else f"{ordinal(place)} in line"
     if begins is not None:
         where += f", begins {countdown(begins)}"
-    return _message(GREY, f"**Waiting** · {where}", job, [Action.CANCEL])
+    headline = f"**Waiting** · {where}"
+    if job.relaxed:
+        headline += f"\n-# {BEHIND}"
+    return _message(GREY, headline, job, [Action.CANCEL])
 
 
 def running(job: Job, progress: Progress | None, ends: float | None = None) -> ui.LayoutView:
