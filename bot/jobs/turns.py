@@ -2,10 +2,10 @@
 
 Not by jobs: each member has a *turn*, a virtual time in seconds. Running a job moves its owner's
 turn on by the job's GPU-seconds divided by the owner's weight, and the member whose turn is
-earliest goes next. A member's own jobs run in the order in which they came. Whoever comes with nothing waiting starts at the earliest turn among those who
-wait, or at their own if that is later: to have been away earns nothing and costs nothing. This
-is start-time fair queueing (Goyal, Vin and Cheng, "Start-time Fair Queueing", SIGCOMM 1996) with
-members for flows and GPU-seconds for bytes.
+earliest goes next. A member's own jobs run in the order in which they came. Whoever comes with
+nothing waiting starts at the earliest turn among those who wait, or at their own if that is later:
+to have been away earns nothing and costs nothing. This is start-time fair queueing (Goyal, Vin and
+Cheng, "Start-time Fair Queueing", SIGCOMM 1996) with members for flows and GPU-seconds for bytes.
 
 One thing is put before fairness: a job whose models are all resident on one card that is free
 counts as if its turn were `patience` seconds earlier. What is resident on a busy card only does not
