@@ -6,15 +6,16 @@ from bot.errors import NotAllowed
 from bot.jobs.settings import Settings
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Request, pictures
+from pipelines.contract.text import Text
 
 
-def require_owner(owner: int, user: int, *, moderates: bool, act: str) -> None:
-    """Let the member who asked, and those who moderate the channel, `act` on a job.
+def require_owner(owner: int, user: int, *, moderates: bool, refusal: Text) -> None:
+    """Let the member who asked, and those who moderate the channel, pass.
 
-    Raises NotAllowed with a sentence for everyone else.
+    Raises NotAllowed with the sentence `refusal` for everyone else.
     """
     if user != owner and not moderates:
-        raise NotAllowed(f"Only the member who asked for this, or a moderator, can {act} it.")
+        raise NotAllowed(refusal)
 
 
 def require_allowed(settings: Settings, request: Request, roles: Collection[int]) -> None:

@@ -22,6 +22,7 @@ AtelierError
 from typing import Self
 
 from pipelines.contract.errors import AtelierError
+from pipelines.contract.text import Text
 
 
 class StartupError(AtelierError):
@@ -119,8 +120,11 @@ class StorageFailed(AtelierError):
     def because(cls, error: Exception) -> Self:
         """What a person may read of an OSError or of SQLite's errors."""
         return cls(
-            f"The bot's storage refused ({error}). Please try again later; if this stays, "
-            "tell the bot's owner to look at the disk: it may be full."
+            Text(
+                "The bot's storage refused ({error}). Please try again later; if this stays, "
+                "tell the bot's owner to look at the disk: it may be full.",
+                error=str(error),
+            )
         )
 
 
@@ -137,6 +141,8 @@ class Unforeseen(AtelierError):
 
     def __init__(self) -> None:
         super().__init__(
-            "Something went wrong that nobody foresaw. It is in the log now; please try again, "
-            "and tell the bot's owner if it stays."
+            Text(
+                "Something went wrong that nobody foresaw. It is in the log now; please try again, "
+                "and tell the bot's owner if it stays."
+            )
         )

@@ -3,7 +3,7 @@
 Sizes are in pixels.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +16,9 @@ from pydantic import (
 )
 
 from pipelines import presets
+from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import MAX_NAME, Aspect, Kind, Request
+from pipelines.contract.text import Text
 from pipelines.presets import ImaginePreset, Preset, SketchPreset
 
 StyleName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
@@ -217,6 +219,21 @@ class Style(_Table):
     ] = "{prompt}"
     negative: str = ""
     lora: MaybeLora = None
+
+
+def no_style(name: str, styles: Iterable[str]) -> BadInput:
+    """What is said of a style that there is not."""
+    return BadInput("There is no style “{name}”. {choice}", name=name[:60], choice=offered(styles))
+
+
+def offered(names: Iterable[str]) -> Text:
+    """What there is to choose from instead."""
+    if not (known := list(names)[:_NAMED]):
+        return Text("None has been set up here.")
+    return Text("Choose one of: {names}.", names=", ".join(known))
+
+
+_NAMED = 25  # in a sentence
 
 
 class Acceleration(_Table):

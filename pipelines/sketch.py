@@ -15,12 +15,20 @@ from PIL import Image, ImageOps
 
 from pipelines import noise
 from pipelines.adapting import fuse
-from pipelines.catalog import CaptionModel, Conditioner, ModelKey, SketchModel, Style, fit
+from pipelines.catalog import (
+    CaptionModel,
+    Conditioner,
+    ModelKey,
+    SketchModel,
+    Style,
+    fit,
+    no_style,
+)
 from pipelines.checkpoints import locate, unusable
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
-from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest, clean_text
+from pipelines.contract.text import Text
 from pipelines.drawing import Drawing, read_drawing
 from pipelines.loading import Loader
 from pipelines.loras import Lora
@@ -149,7 +157,7 @@ def _style(name: str | None, styles: Mapping[str, Style]) -> Style:
     if name is None:
         return Style()
     if name not in styles:
-        raise BadInput(f"There is no style {name!r} here. There are: {', '.join(styles)}.")
+        raise no_style(name, styles)
     return styles[name]
 
 
@@ -250,7 +258,11 @@ def _adopt(pipeline: Any, model: SketchModel, preset: Preset, loader: Loader) ->
             lambda why: unusable(
                 place,
                 lora,
-                f"holds {lora.file}, which {why}. Delete it and run `python -m bot fetch`.",
+                Text(
+                    "holds {file}, which {why}. Delete it and run `python -m bot fetch`.",
+                    file=lora.file,
+                    why=why,
+                ),
             ),
         )
 

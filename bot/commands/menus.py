@@ -12,13 +12,15 @@ from bot.commands.info import in_words
 from bot.commands.intake import Intake, download
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.languages import language
 from bot.ui.buttons import CUSTOM_ID
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import AnimateRequest, Request, SketchRequest, new_seed
+from pipelines.contract.text import Text
 from pipelines.media import read_facts
 
 Menu = app_commands.ContextMenu
-NO_PICTURE = "There is no picture in this message that I could use."
+NO_PICTURE = Text("There is no picture in this message that I could use.")
 
 
 def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
@@ -57,7 +59,9 @@ def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
             data = await download(message.attachments[0])
             facts = await asyncio.to_thread(read_facts, data)
         told = {key: str(value) for key, value in facts.items()}
-        await interaction.followup.send(in_words(told), ephemeral=True)
+        await interaction.followup.send(
+            in_words(told, language(str(interaction.locale))), ephemeral=True
+        )
 
     return [
         Menu(name="Sketch this", callback=sketch_this),

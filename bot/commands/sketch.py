@@ -1,6 +1,5 @@
 """/sketch: a drawing becomes a picture."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ from bot.access import offered
 from bot.commands.intake import Intake
 from bot.commands.options import (
     LORA_HELP,
-    MAX_CHOICES,
     SEED_HELP,
     Choices,
     Prompt,
@@ -21,8 +19,7 @@ from bot.commands.options import (
     fitting,
 )
 from bot.ui.origin import settings_of
-from pipelines.catalog import Catalog, ModelKey, Style
-from pipelines.contract.errors import BadInput
+from pipelines.catalog import Catalog, ModelKey, no_style
 from pipelines.contract.requests import SketchRequest, seed_or_new
 
 
@@ -50,7 +47,7 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
         seed: Seed | None = None,
     ) -> None:
         if style is not None and style not in styles:
-            raise BadInput(f"There is no style “{style[:60]}”. {_known(styles)}")
+            raise no_style(style, styles)
         await check_lora(catalog.loras, ModelKey.SKETCH, lora)
         request = SketchRequest(
             drawing=Path(drawing.filename),
@@ -68,9 +65,3 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
 
     complete_lora(command, catalog.loras, ModelKey.SKETCH)
     return command
-
-
-def _known(styles: Mapping[str, Style]) -> str:
-    if not styles:
-        return "None has been set up here."
-    return f"Choose one of: {', '.join(list(styles)[:MAX_CHOICES])}."

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.requests import Kind, Request
+from pipelines.contract.text import Text
 
 
 class Status(StrEnum):
@@ -65,7 +66,8 @@ class Job:
     the job. `crashes` counts the leases that ended with the executor's death. `told` says
     whether the owner has been shown the end of this job, whichever end it was. `origin` is
     JSON-shaped and opaque to the queue: where the answer goes. `server` and `channel` are those
-    whose settings hold for it. A `relaxed` job waits behind those that are not.
+    whose settings hold for it. A `relaxed` job waits behind those that are not. `error_text` is
+    `error_sentence` as it can be said in other languages; rows of earlier versions lack it.
     """
 
     id: str
@@ -88,6 +90,7 @@ class Job:
     artifacts: tuple[StoredArtifact, ...] = ()
     error_code: str | None = None
     error_sentence: str | None = None
+    error_text: Text | None = None
     told: bool = False
 
     @property

@@ -305,10 +305,11 @@ class JobQueue:
 
     def _check_models(self, request: Request) -> None:
         if missing := self._catalog.missing(request):
-            names = " and ".join(f"[models.{key}]" for key in missing)
             raise BadInput(
-                f"/{request.kind} is not set up on this bot: its owner has yet to name {names} "
-                "in the configuration."
+                "/{command} is not set up on this bot: its owner has yet to name {models} in the "
+                "configuration.",
+                command=str(request.kind),
+                models=", ".join(f"[models.{key}]" for key in missing),
             )
 
     def _limits_of(self, settings: Settings) -> Limits:

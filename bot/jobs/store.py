@@ -31,6 +31,7 @@ from bot.jobs.usage import CHARGED, DAY, HALF_LIFE, decayed
 from bot.tasks import Tasks
 from pipelines.contract.errors import AtelierError
 from pipelines.contract.requests import REQUEST_TYPES
+from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
@@ -186,13 +187,9 @@ class Store:
             artifacts=codec.encode_artifacts(artifacts, self._folder),
         )
 
-    async def failed(
-        self, job: Job, code: str, sentence: str, gpu_seconds: float = 0.0
-    ) -> Job | None:
-        """Running → failed. None: this attempt is not the last."""
-        return await self._finish(
-            job, Status.FAILED, gpu_seconds, error_code=code, error_sentence=_text(sentence)
-        )
+    async def failed(self, job: Job, error: AtelierError, gpu_seconds: float = 0.0) -> Job | None:
+        """Running → failed, for `error`. None: this attempt is not the last."""
+        return await self._finish(job, Status.FAILED, gpu_seconds, **_columns(error))
 
     async def cancelled(self, job: Job, gpu_seconds: float = 0.0) -> Job | None:
         """Queued or running, as `job` says, → cancelled. None: it is in another state by now."""
@@ -227,11 +224,12 @@ class Store:
             " started_at = iif(crashes + 1 < :most, NULL, started_at),"
             " ended_at = iif(crashes + 1 < :most, NULL, :now),"
             " error_code = iif(crashes + 1 < :most, NULL, 'quarantined'),"
-            " error_sentence = iif(crashes + 1 < :most, NULL, :sentence)"
+            " error_sentence = iif(crashes + 1 < :most, NULL, :sentence),"
+            " error_text = iif(crashes + 1 < :most, NULL, :text)"
             " WHERE status = 'running' RETURNING *",
             most=MAX_CRASHES,
-            sentence=f"The bot died {MAX_CRASHES} times while it worked on this, so it will not "
-            "be tried again. The bot's owner finds the reason in the log.",
+            sentence=str(_QUARANTINED),
+            text=codec.encode_text(_QUARANTINED),
         )
         return [job for job in changed if job.status is Status.QUARANTINED]
 
@@ -241,11 +239,11 @@ class Store:
         A rendered job becomes delivered, unless there is an error.
         """
         if error is not None:
-            change = "told = 1, error_code = :code, error_sentence = :sentence"
-            values = {"code": error.code, "sentence": _text(error.sentence)}
+            values = _columns(error)
+            change = ", ".join(["told = 1", *(f"{name} = :{name}" for name in values)])
         else:
-            change = "told = 1, status = iif(status = 'rendered', 'delivered', status)"
             values = {}
+            change = "told = 1, status = iif(status = 'rendered', 'delivered', status)"
         return await self._change(
             change,
             f"id = :id AND attempt = :attempt AND status = :status AND NOT told AND NOT {_LIVE}",
@@ -486,11 +484,21 @@ def _only(jobs: list[Job]) -> Job | None:
     return jobs[0] if jobs else None
 
 
-def _text(sentence: str) -> str:
-    """`sentence` without the lone surrogates that a file name may have brought in."""
-    return sentence.encode("utf-8", "replace").decode()
+def _columns(error: AtelierError) -> dict[str, Any]:
+    """The columns that say why a job has no result, or why nobody could be told of it."""
+    return {
+        "error_code": error.code,
+        # Without the lone surrogates that a file name may have brought in.
+        "error_sentence": error.sentence.encode("utf-8", "replace").decode(),
+        "error_text": codec.encode_text(error.text),
+    }
 
 
+_QUARANTINED = Text(
+    "The bot died {times} times while it worked on this, so it will not be tried again. The bot's "
+    "owner finds the reason in the log.",
+    times=MAX_CRASHES,
+)
 _LIVE = "status IN ('queued', 'running')"
 _CHARGED = (
     "CASE WHEN ended_at IS NULL THEN cost"

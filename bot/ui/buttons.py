@@ -12,6 +12,7 @@ from bot.access import require_owner
 from bot.errors import NoSuchJob, Refused
 from bot.jobs.job import Status
 from bot.jobs.queue import JobQueue
+from bot.languages import ENGLISH, Language, language
 from bot.ui.answers import answering
 from bot.ui.asking import check
 from bot.ui.editing import open_form
@@ -24,6 +25,7 @@ from pipelines.contract.requests import (
     new_seed,
     seed_after,
 )
+from pipelines.contract.text import Text
 
 
 class Action(StrEnum):
@@ -37,7 +39,18 @@ class Action(StrEnum):
     CANCEL = "cancel"
 
 
-LABELS = {Action.EDIT: "Edit…"}  # it opens something first
+LABELS = {
+    Action.AGAIN: Text("Again"),
+    Action.VARY: Text("Vary"),
+    Action.EDIT: Text("Edit…"),  # it opens something first
+    Action.ANIMATE: Text("Animate"),
+    Action.DELETE: Text("Delete"),
+    Action.CANCEL: Text("Cancel"),
+}
+NOT_YOURS = {
+    Action.CANCEL: Text("Only the member who asked for this, or a moderator, can cancel it."),
+    Action.DELETE: Text("Only the member who asked for this, or a moderator, can delete it."),
+}
 CUSTOM_ID = re.compile(
     r"atelier:(?P<action>again|vary|edit|animate|delete|cancel):(?P<job_id>[0-9a-f]{16})"
     r"(?::(?P<picture>[1-9]))?"
@@ -45,13 +58,23 @@ CUSTOM_ID = re.compile(
 
 
 class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
-    """One action for one job, or for one of its pictures, of which the first is 1."""
+    """One action for one job, or for one of its pictures, of which the first is 1.
 
-    def __init__(self, action: Action, job_id: str, picture: int | None = None) -> None:
+    `reader` is the language of its label, which nobody sees of a button that was pressed.
+    """
+
+    def __init__(
+        self,
+        action: Action,
+        job_id: str,
+        picture: int | None = None,
+        *,
+        reader: Language = ENGLISH,
+    ) -> None:
         style = (
             discord.ButtonStyle.primary if action is Action.AGAIN else discord.ButtonStyle.secondary
         )
-        label = LABELS.get(action, action.capitalize()) if picture is None else str(picture)
+        label = reader.say(LABELS[action]) if picture is None else str(picture)
         which = "" if picture is None else f":{picture}"
         custom_id = f"atelier:{action}:{job_id}{which}"
         super().__init__(ui.Button(label=label, style=style, custom_id=custom_id))
@@ -141,7 +164,8 @@ async def _ask_which(
 ) -> None:
     """Offer the pictures of a job by their numbers, to whoever pressed alone."""
     view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay("Which of them? They are counted from the top left."))
+    say = language(str(interaction.locale)).say
+    view.add_item(ui.TextDisplay(say("Which of them? They are counted from the top left.")))
     numbers = range(1, count + 1)
     view.add_item(ui.ActionRow(*(JobButton(action, job_id, number) for number in numbers)))
     await interaction.response.send_message(view=view, ephemeral=True)
@@ -151,10 +175,13 @@ async def _cancel(interaction: discord.Interaction, queue: JobQueue, job_id: str
     """Stop a job. The message itself changes when the job has ended."""
     await interaction.response.defer()
     job = await queue.get(job_id)
-    _require_owner(interaction, job.owner, "cancel")
+    _require_owner(interaction, job.owner, Action.CANCEL)
     job = await queue.cancel(job_id)
     if job.status is Status.RUNNING:
-        await interaction.followup.send("It will stop after the step it is on.", ephemeral=True)
+        say = language(str(interaction.locale)).say
+        await interaction.followup.send(
+            say("It will stop after the step it is on."), ephemeral=True
+        )
 
 
 async def _delete(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
@@ -162,20 +189,19 @@ async def _delete(interaction: discord.Interaction, queue: JobQueue, job_id: str
     await interaction.response.defer()
     try:
         job = await queue.get(job_id)
-        _require_owner(interaction, job.owner, "delete")
+        _require_owner(interaction, job.owner, Action.DELETE)
         await queue.erase(job_id)
     except NoSuchJob:
-        _require_owner(interaction, _asker(interaction), "delete")
+        _require_owner(interaction, _asker(interaction), Action.DELETE)
     try:
         await interaction.delete_original_response()
     except discord.NotFound:
         raise NoSuchJob("It has been deleted already.") from None
 
 
-def _require_owner(interaction: discord.Interaction, owner: int, act: str) -> None:
-    require_owner(
-        owner, interaction.user.id, moderates=interaction.permissions.manage_messages, act=act
-    )
+def _require_owner(interaction: discord.Interaction, owner: int, action: Action) -> None:
+    moderates = interaction.permissions.manage_messages
+    require_owner(owner, interaction.user.id, moderates=moderates, refusal=NOT_YOURS[action])
 
 
 def _asker(interaction: discord.Interaction) -> int:

@@ -5,7 +5,7 @@ restarted is still taken.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,48 +14,59 @@ from discord import ui
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.languages import language
 from bot.ui.following import submit_child
 from bot.ui.origin import acknowledge
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
     MAX_PROMPT,
+    NAMES,
     AnimateRequest,
     ImagineRequest,
     SketchRequest,
     anew,
     new_seed,
 )
+from pipelines.contract.text import Text
+
+Say = Callable[[str | Text], str]
 
 FORM_ID = re.compile(r"atelier:edit:(?P<job_id>[0-9a-f]{16}):[0-9]+")
-NUMBERS = {"strength": "0 (free) to 100 (held)", "motion": "1 (still) to 255 (lively)"}
-SEED = "The same seed gives the same picture; empty: a new one"
+NUMBERS = {
+    "strength": Text("0 (free) to 100 (held)"),
+    "motion": Text("1 (still) to 255 (lively)"),
+}
+SEED = Text("The same seed gives the same picture; empty: a new one")
 
 
 async def open_form(interaction: discord.Interaction, job: Job) -> None:
     """Show the form, filled in as the job was asked for."""
+    reader = language(str(interaction.locale))
     # Two forms of one job can be open at a time: discord.py keeps one for each custom_id.
     form = ui.Modal(
-        title="Edit and paint again", custom_id=f"atelier:edit:{job.id}:{interaction.id}"
+        title=reader.say("Edit and paint again"),
+        custom_id=f"atelier:edit:{job.id}:{interaction.id}",
     )
-    for label in _labels(job):
+    for label in _labels(job, reader.say):
         form.add_item(label)
     await interaction.response.send_modal(form)
 
 
-def _labels(job: Job) -> Iterator[ui.Label[ui.Modal]]:
+def _labels(job: Job, say: Say) -> Iterator[ui.Label[ui.Modal]]:
     match request := job.request:
         case ImagineRequest():
-            yield _text("Prompt", "prompt", request.prompt, required=True)
-            yield _text("Without", "negative", request.negative)
+            yield _text(say("Prompt"), "prompt", request.prompt, required=True)
+            yield _text(say("Without"), "negative", request.negative)
         case SketchRequest():
-            yield _text("Prompt", "prompt", request.prompt)
-            yield _text("What the drawing shows", "caption", _caption(job))
-            yield _line("Strength", "strength", request.strength, NUMBERS["strength"])
+            yield _text(say("Prompt"), "prompt", request.prompt)
+            yield _text(say("What the drawing shows"), "caption", _caption(job))
+            scale = say(NUMBERS["strength"])
+            yield _line(say("Strength"), "strength", request.strength, scale)
         case AnimateRequest():
             if request.image is None:
-                yield _text("Prompt", "prompt", request.prompt, required=True)
-            yield _line("Motion", "motion", request.motion, NUMBERS["motion"])
-    yield _line("Seed", "seed", request.seed, SEED, required=False)
+                yield _text(say("Prompt"), "prompt", request.prompt, required=True)
+            yield _line(say("Motion"), "motion", request.motion, say(NUMBERS["motion"]))
+    yield _line(say("Seed"), "seed", request.seed, say(SEED), required=False)
 
 
 def _caption(job: Job) -> str:
@@ -99,7 +110,8 @@ async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: s
         kept = job.request if seed == job.request.seed else anew(job.request, seed)
         request = replace(kept, **changes)
     except BadInput as error:
-        raise BadInput(f"{error.sentence}{_returned(written)}") from error
+        words = _returned(written)
+        raise BadInput("{error}{words}", error=error.text, words=words) from error
     origin = await acknowledge(interaction)
     await submit_child(interaction, queue, origin, job, request)
 
@@ -125,7 +137,9 @@ def _number(field: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise BadInput(f"The {field} must be a whole number, not “{text}”.") from None
+        raise BadInput(
+            "Please give {what} as a whole number, not “{text}”.", what=NAMES[field], text=text
+        ) from None
 
 
 def _returned(written: Mapping[str, str]) -> str:

@@ -1,13 +1,17 @@
-"""The messages that a job has in the channel, from waiting to its end."""
+"""The messages that a job has in the channel, from waiting to its end.
 
-from collections.abc import Sequence
+They speak the language of the member who asked.
+"""
+
+from collections.abc import Iterator, Sequence
 
 import discord
 from discord import ui
 
 from bot.jobs.job import Job, Status
+from bot.languages import Language, language
 from bot.ui.buttons import Action, JobButton
-from bot.ui.text import bar, countdown, ordinal, plain, seconds
+from bot.ui.text import bar, countdown, plain, seconds
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
     MAX_PROMPT,
@@ -17,6 +21,7 @@ from pipelines.contract.requests import (
     clean_text,
     seed_after,
 )
+from pipelines.contract.text import Counted, Text
 
 GREY, AMBER, GREEN, RED = (discord.Colour(c) for c in (0x80848E, 0xF0B232, 0x3BA55C, 0xDA373C))
 
@@ -25,15 +30,15 @@ PROMPT_ROOM, NEGATIVE_ROOM, CAPTION_ROOM = 1200, 500, 300
 ALT_TEXT = 256
 
 PHASES = {
-    Phase.LOADING: "Loading the models",
-    Phase.CAPTIONING: "Looking at the drawing",
-    Phase.PAINTING: "Painting",
-    Phase.ANIMATING: "Animating",
-    Phase.ENCODING: "Saving",
+    Phase.LOADING: Text("**Loading the models**"),
+    Phase.CAPTIONING: Text("**Looking at the drawing**"),
+    Phase.PAINTING: Text("**Painting**"),
+    Phase.ANIMATING: Text("**Animating**"),
+    Phase.ENCODING: Text("**Saving**"),
 }
 # The same request would end the same way.
 HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
-BEHIND = (
+BEHIND = Text(
     "You have used your share of the graphics card for today, so this waits behind others: it "
     "begins when nobody else needs the card."
 )
@@ -47,29 +52,28 @@ def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.Layo
 
     `begins` is when it should begin, as Unix time: Discord counts down to it without an edit.
     """
-    if place is None:
-        where = "in line"
-    else:
-        where = "next in line" if place == 1 else f"{ordinal(place)} in line"
+    headline = [Text("**Waiting**"), _place(place)]
     if begins is not None:
-        where += f", begins {countdown(begins)}"
-    headline = f"**Waiting** · {where}"
+        headline.append(Text("begins {when}", when=countdown(begins)))
+    text = _joined(job, headline)
     if job.relaxed:
-        headline += f"\n-# {BEHIND}"
-    return _message(GREY, headline, job, [Action.CANCEL])
+        text += f"\n-# {_reader(job).say(BEHIND)}"
+    return _message(GREY, text, job, [Action.CANCEL])
 
 
 def running(job: Job, progress: Progress | None, ends: float | None = None) -> ui.LayoutView:
     """A job on the GPU. `ends` is when it should be done, as Unix time."""
     if progress is None:
-        return _message(AMBER, "**Starting**", job, [Action.CANCEL])
-    headline = f"**{PHASES[progress.phase]}**"
+        return _message(AMBER, _joined(job, [Text("**Starting**")]), job, [Action.CANCEL])
+    headline = [PHASES[progress.phase]]
     if progress.of:
-        headline += f" · step {progress.step} of {progress.of}"
+        headline.append(Text("step {step} of {of}", step=progress.step, of=progress.of))
         if ends is not None:
-            headline += f" · done {countdown(ends)}"
-        headline += f"\n{bar(progress.step, progress.of)}"
-    return _message(AMBER, headline, job, [Action.CANCEL])
+            headline.append(Text("done {when}", when=countdown(ends)))
+    text = _joined(job, headline)
+    if progress.of:
+        text += f"\n{bar(progress.step, progress.of)}"
+    return _message(AMBER, text, job, [Action.CANCEL])
 
 
 def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.LayoutView:
@@ -77,7 +81,7 @@ def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.Lay
 
     With `spoiler` it is veiled until somebody clicks on it.
     """
-    alt = (job.request.prompt or _caption(job) or "An animation")[:ALT_TEXT]
+    alt = (job.request.prompt or _caption(job) or _reader(job).say("An animation"))[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
         *(
             discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler)
@@ -90,7 +94,7 @@ def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.Lay
 
 def withheld(job: Job) -> ui.LayoutView:
     """A result that is not for this channel."""
-    headline = (
+    headline = _reader(job).say(
         "**Not shown**\nThis shows something that is not allowed in this channel. It was looked at "
         "by a program, which can be wrong: please ask for it in other words, or with another seed."
     )
@@ -100,10 +104,31 @@ def withheld(job: Job) -> ui.LayoutView:
 def ended(job: Job) -> ui.LayoutView:
     """A job that ended without a result, and why."""
     if job.status is Status.CANCELLED:
-        return _message(GREY, "**Cancelled**", job, [Action.AGAIN, *ENDED])
-    sentence = plain(job.error_sentence or "Nobody knows why.", 600)
+        return _message(GREY, _reader(job).say("**Cancelled**"), job, [Action.AGAIN, *ENDED])
+    headline = _reader(job).say("**That did not work**")
     actions = ENDED if job.error_code in HOPELESS else [Action.AGAIN, *ENDED]
-    return _message(RED, f"**That did not work**\n{sentence}", job, actions)
+    return _message(RED, f"{headline}\n{plain(_reason(job), 600)}", job, actions)
+
+
+def _reader(job: Job) -> Language:
+    """The language of the member who asked."""
+    return language(str(job.origin.get("locale", "")))
+
+
+def _joined(job: Job, parts: Sequence[Text]) -> str:
+    return " · ".join(map(_reader(job).say, parts))
+
+
+def _place(place: int | None) -> Text:
+    if place is None:
+        return Text("in line")
+    return Text("next in line") if place == 1 else Text("place {place} in line", place=place)
+
+
+def _reason(job: Job) -> str:
+    """Why a job failed; rows of earlier versions know it in English only."""
+    say = _reader(job).say
+    return say(job.error_text) if job.error_text else job.error_sentence or say("Nobody knows why.")
 
 
 def _message(
@@ -121,7 +146,9 @@ def _message(
     if headline is not None:
         container.add_item(ui.TextDisplay(headline)).add_item(ui.Separator())
     container.add_item(ui.TextDisplay(_asked(job)))
-    container.add_item(ui.ActionRow(*(JobButton(action, job.id) for action in actions)))
+    container.add_item(
+        ui.ActionRow(*(JobButton(action, job.id, reader=_reader(job)) for action in actions))
+    )
     view = ui.LayoutView(timeout=None)
     view.add_item(container)
     return view
@@ -129,35 +156,38 @@ def _message(
 
 def _asked(job: Job) -> str:
     """What was asked and, as far as it is known, what it became."""
-    request = job.request
+    request, say = job.request, _reader(job).say
     lines = [plain(request.prompt, PROMPT_ROOM)] if request.prompt else []
     if isinstance(request, ImagineRequest) and request.negative:
-        lines.append(f"-# without: {plain(request.negative, NEGATIVE_ROOM)}")
+        negative = plain(request.negative, NEGATIVE_ROOM)
+        lines.append(say("-# without: {negative}", negative=negative))
     if caption := _caption(job):
-        lines.append(f"-# caption: {plain(caption, CAPTION_ROOM)}")
-    lines.append("-# " + " · ".join(_details(job)))
+        lines.append(say("-# caption: {caption}", caption=plain(caption, CAPTION_ROOM)))
+    details = (say(each) if isinstance(each, Text) else each for each in _details(job))
+    lines.append("-# " + " · ".join(details))
     return "\n".join(lines)
 
 
-def _details(job: Job) -> list[str]:
+def _details(job: Job) -> Iterator[str | Text]:
     request = job.request
-    details = [f"`/{request.kind}`"]
+    yield f"`/{request.kind}`"
     match request:
         case SketchRequest():
-            details += [plain(request.style, 60)] if request.style else []
-            details += _looks(job, request)
-            details.append(f"strength {request.strength}")
+            if request.style:
+                yield plain(request.style, 60)
+            yield from _looks(job, request)
+            yield Text("strength {strength}", strength=request.strength)
         case ImagineRequest():
-            details += _looks(job, request)
-            details.append(str(request.aspect))
+            yield from _looks(job, request)
+            yield str(request.aspect)
         case AnimateRequest():
-            details.append(f"motion {request.motion}")
-    details.append(_seeds(request.seed, getattr(request, "count", 1)))
+            yield Text("motion {motion}", motion=request.motion)
+    yield _seeds(request.seed, getattr(request, "count", 1))
     if times := len(getattr(request, "variations", ())):
-        details.append("varied" if times == 1 else f"varied {times} times")
+        yield Counted("varied", "varied {n} times", times)
     if job.status is Status.RENDERED or job.status is Status.DELIVERED:
-        details.append(seconds(job.gpu_seconds))
-    return [*details, f"for <@{job.owner}>"]
+        yield seconds(job.gpu_seconds)
+    yield Text("for {member}", member=f"<@{job.owner}>")
 
 
 def _looks(job: Job, request: SketchRequest | ImagineRequest) -> list[str]:
@@ -167,10 +197,11 @@ def _looks(job: Job, request: SketchRequest | ImagineRequest) -> list[str]:
     return [plain(str(look), 60) for look in looks if look]
 
 
-def _seeds(seed: int, count: int) -> str:
+def _seeds(seed: int, count: int) -> Text:
     """`seed 7`, or `seeds 7–10`; as in the pipeline, seeds start again at 0 after the last."""
-    last = seed_after(seed, count - 1)
-    return f"seed {seed}" if count == 1 else f"seeds {seed}–{last}"
+    if count == 1:
+        return Text("seed {seed}", seed=seed)
+    return Text("seeds {first}–{last}", first=seed, last=seed_after(seed, count - 1))
 
 
 def _caption(job: Job) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipelines.contract.errors import BadInput
+from pipelines.contract.text import Text
 
 MAX_PROMPT = 1000
 MAX_SEED = 2**32 - 1
@@ -16,6 +17,17 @@ MAX_COUNT = 4
 MAX_NAME = 100  # characters: Discord's limit for a choice
 MOTION = range(1, 256)  # SVD's motion_bucket_id
 STRENGTH = range(0, 101)
+
+NAMES = {
+    "prompt": Text("the prompt"),
+    "negative": Text("the negative prompt"),
+    "caption": Text("the caption"),
+    "strength": Text("the strength"),
+    "motion": Text("the motion"),
+    "count": Text("the count"),
+    "seed": Text("the seed"),
+}
+"""The fields that people fill in, as the objects of a sentence: “please keep … shorter”."""
 
 
 class Kind(StrEnum):
@@ -51,7 +63,7 @@ def seed_after(seed: int, count: int) -> int:
     return (seed + count) % (MAX_SEED + 1)
 
 
-def clean_text(text: str, what: str = "prompt") -> str:
+def clean_text(text: str, field: str = "prompt") -> str:
     """`text` on one line, without control, format and surrogate characters.
 
     Raises BadInput when more than MAX_PROMPT characters remain.
@@ -61,7 +73,10 @@ def clean_text(text: str, what: str = "prompt") -> str:
     clean = " ".join(kept.split())
     if len(clean) > MAX_PROMPT:
         raise BadInput(
-            f"The {what} has {len(clean)} characters; please keep it to {MAX_PROMPT} or fewer."
+            "Please keep {what} to {most} characters or fewer; now it has {count}.",
+            what=NAMES[field],
+            most=MAX_PROMPT,
+            count=len(clean),
         )
     return clean
 
@@ -71,8 +86,8 @@ _DROPPED = {"Cf", "Cs", "Co", "Cn"}
 _JOINERS = {"\u200c", "\u200d"}  # words in Persian and emoji sequences need them
 
 
-def _clean(request: object, field: str, what: str) -> None:
-    object.__setattr__(request, field, clean_text(getattr(request, field), what))
+def _clean(request: object, field: str) -> None:
+    object.__setattr__(request, field, clean_text(getattr(request, field), field))
 
 
 def _check_lora(name: str | None) -> None:
@@ -80,9 +95,15 @@ def _check_lora(name: str | None) -> None:
         raise BadInput("A LoRA is chosen by its name alone: please pick one that is offered.")
 
 
-def _within(value: int, allowed: range, what: str) -> None:
+def _within(value: int, allowed: range, field: str) -> None:
     if value not in allowed:
-        raise BadInput(f"The {what} must be between {allowed[0]} and {allowed[-1]}, not {value}.")
+        raise BadInput(
+            "Please choose {what} between {least} and {most}, not {value}.",
+            what=NAMES[field],
+            least=allowed[0],
+            most=allowed[-1],
+            value=value,
+        )
 
 
 def _check_seeds(*seeds: int) -> None:
@@ -113,8 +134,8 @@ class SketchRequest:
     variations: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _clean(self, "prompt", "prompt")
-        _clean(self, "caption", "caption")
+        _clean(self, "prompt")
+        _clean(self, "caption")
         _within(self.strength, STRENGTH, "strength")
         _check_lora(self.lora)
         _check_seeds(self.seed, *self.variations)
@@ -137,8 +158,8 @@ class ImagineRequest:
     variations: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _clean(self, "prompt", "prompt")
-        _clean(self, "negative", "negative prompt")
+        _clean(self, "prompt")
+        _clean(self, "negative")
         if not self.prompt:
             raise BadInput("Please say what to paint: the prompt is empty.")
         _within(self.count, range(1, MAX_COUNT + 1), "count")
@@ -160,7 +181,7 @@ class AnimateRequest:
     seed: int
 
     def __post_init__(self) -> None:
-        _clean(self, "prompt", "prompt")
+        _clean(self, "prompt")
         if self.image is None and not self.prompt:
             raise BadInput("Please give a picture to animate, or a prompt to paint one from.")
         if self.image is not None and self.prompt:

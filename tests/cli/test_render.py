@@ -122,7 +122,7 @@ def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
         (["sketch", "absent.png"], "absent.png cannot be read"),
         (["sketch", "config.toml"], "not a picture"),
         (["sketch", "heart.jpg", "-o", "s.mp4"], "saved as .png, .webp or .jpg"),
-        (["sketch", "heart.jpg", "--style", "oil"], "There is no style 'oil'"),
+        (["sketch", "heart.jpg", "--style", "oil"], "There is no style “oil”"),
         (["animate", "heart.jpg", "-o", "a.png"], "saved as .mp4"),
         (["animate"], "a picture to animate, or a prompt"),
         (["animate", "heart.jpg", "--prompt", "a fox"], "not both"),

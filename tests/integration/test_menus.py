@@ -52,7 +52,7 @@ async def test_a_message_without_a_picture_is_refused_in_private(
 ) -> None:
     used = await ada.menu("Animate this", ada.post(TEXT))
     await server.wait_for(lambda: used.said)
-    assert used.said == NO_PICTURE
+    assert used.said == str(NO_PICTURE)
     assert used.original is not None and used.original.ephemeral
 
 

@@ -18,6 +18,7 @@ from pipelines.contract.requests import (
     Request,
     SketchRequest,
 )
+from pipelines.contract.text import Text
 from tests.jobs.samples import a_job, an_artifact
 
 FOLDER = Path("/data/files")
@@ -100,6 +101,7 @@ def test_a_job_comes_back_as_it_went() -> None:
         artifacts=(an_artifact(FOLDER), an_artifact(FOLDER, "owl.png")),
         error_code="bad_input",
         error_sentence="It is blue — too blue.",
+        error_text=Text("It is {colour} — too {colour}.", colour=Text("blue")),
         told=True,
     )
     assert decode_job(encode_job(job, FOLDER), FOLDER) == job

@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from bot.errors import QueueFull, StorageFailed, Undeliverable
+from bot.errors import QueueFull, StorageFailed, Undeliverable, Unforeseen
 from bot.jobs.job import Job, Status
 from bot.jobs.limits import Limits
 from bot.jobs.store import Store, Used
 from bot.jobs.usage import DAY, HALF_LIFE
+from pipelines.contract.errors import AtelierError, BadInput, OutOfMemory, RenderFailed, Withheld
 from pipelines.contract.requests import AnimateRequest, SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
 
@@ -65,7 +66,7 @@ class TestEnqueue:
         running = await _leased(store)
         with pytest.raises(QueueFull):
             await store.enqueue(a_job(), one)
-        await store.failed(running, "render_failed", "It broke.")
+        await store.failed(running, RenderFailed("It broke."))
         await store.enqueue(a_job(), one)
 
     async def test_a_known_id_changes_nothing(self, store: Store) -> None:
@@ -121,10 +122,12 @@ class TestLife:
         assert await store.untold() == []
 
     async def test_a_failure_keeps_its_sentence(self, store: Store) -> None:
-        failed = await store.failed(await _leased(store), "out_of_memory", "Smaller \udce9.", 2.0)
+        error = OutOfMemory("Smaller {file}.", file="\udce9")
+        failed = await store.failed(await _leased(store), error, 2.0)
         assert failed is not None
         assert (failed.status, failed.error_code) == (Status.FAILED, "out_of_memory")
         assert failed.error_sentence == "Smaller ?."
+        assert failed.error_text == error.text
         told = await store.told(failed)
         assert told is not None
         assert told.status is Status.FAILED
@@ -167,7 +170,7 @@ class TestLife:
         assert second is not None
         assert second.attempt == 2
         assert await store.rendered(first, (), 1.0) is None
-        assert await store.failed(first, "internal", "x") is None
+        assert await store.failed(first, Unforeseen()) is None
         assert await store.cancelled(first) is None
         assert await store.put_back(first) is None
         assert await store.rendered(second, (), 1.0) is not None
@@ -178,7 +181,7 @@ class TestLife:
         for change in (
             store.lease(ended.id),
             store.rendered(ended, (), 2.0),
-            store.failed(ended, "internal", "x"),
+            store.failed(ended, Unforeseen()),
             store.cancelled(ended),
             store.put_back(ended),
         ):
@@ -266,20 +269,20 @@ class TestShare:
         assert await self._ask(store) == [False]
 
     @pytest.mark.parametrize(
-        ("code", "charged"),
+        ("error", "charged"),
         [
-            ("internal", False),
-            ("out_of_memory", False),
-            ("render_failed", False),
-            ("bad_input", True),
-            ("withheld", True),
+            (Unforeseen(), False),
+            (OutOfMemory("Too large."), False),
+            (RenderFailed("It broke."), False),
+            (BadInput("Not so."), True),
+            (Withheld("Not here."), True),
         ],
     )
     async def test_a_failure_of_ours_is_refunded(
-        self, store: Store, code: str, charged: bool
+        self, store: Store, error: AtelierError, charged: bool
     ) -> None:
         job = await _leased(store, cost=10.0, server=7)
-        assert await store.failed(job, code, "It failed.", gpu_seconds=26.0) is not None
+        assert await store.failed(job, error, gpu_seconds=26.0) is not None
         assert await self._ask(store) == [charged]
         assert await store.share_used(1, 7) == (26.0 if charged else 10.0)
 
@@ -307,7 +310,7 @@ class TestHousekeeping:
     async def test_a_channel_may_forget_sooner(self, store: Store, clock: Clock) -> None:
         for server, channel in ((7, 1), (7, 2), (None, 1)):
             job = await _leased(store, server=server, channel=channel)
-            ended = await store.failed(job, "internal", "It failed.")
+            ended = await store.failed(job, Unforeseen())
             assert ended is not None
             await store.told(ended)
         assert sorted(await store.places(), key=str) == [(7, 1), (7, 2), (None, 1)]
@@ -373,7 +376,7 @@ class TestHousekeeping:
         for _ in range(3):
             clock.now += 1
             ended.append(await _ended(store))
-        await store.failed(await _leased(store), "internal", "x")
+        await store.failed(await _leased(store), Unforeseen())
         assert await store.recent(2) == [ended[2], ended[1]]
 
 

@@ -58,7 +58,7 @@ DETAILS = f"-# `/imagine` · 1:1 · seed 7 · for <@{ADA}>"
     ("place", "headline"),
     [
         (1, "**Waiting** · next in line"),
-        (2, "**Waiting** · 2nd in line"),
+        (2, "**Waiting** · place 2 in line"),
         (None, "**Waiting** · in line"),
     ],
 )
@@ -107,7 +107,7 @@ def test_seeds_start_again_after_the_last() -> None:
 
 def test_discord_counts_down_to_what_is_expected() -> None:
     shown = text(messages.waiting(job(LIGHTHOUSE), 2, begins=1_790_000_000.4))
-    assert shown.splitlines()[0] == "**Waiting** · 2nd in line, begins <t:1790000000:R>"
+    assert shown.splitlines()[0] == "**Waiting** · place 2 in line · begins <t:1790000000:R>"
     progress = Progress(Phase.PAINTING, 14, 28)
     shown = text(messages.running(job(LIGHTHOUSE, status=Status.RUNNING), progress, ends=1.79e9))
     assert shown.splitlines()[0] == "**Painting** · step 14 of 28 · done <t:1790000000:R>"
