@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from typing import Self
@@ -21,6 +22,7 @@ from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store
+from bot.jobs.usage import DAY
 from bot.jobs.worker import Worker
 from bot.measure import batches_file
 from bot.metrics import Metrics
@@ -32,8 +34,6 @@ from bot.words import WordRules
 from pipelines.contract.runner import RunnerLike
 
 log = logging.getLogger(__name__)
-
-DAY = 86_400.0
 
 
 class App:
@@ -149,16 +149,27 @@ class App:
             self._metrics.serve(self.config.metrics.host, self.config.metrics.port)
 
     async def _sweep_daily(self) -> None:
-        """Forget ended jobs, their files and reports of them after `storage.keep_days`."""
+        """Forget ended jobs, their files and reports, after the days that hold where they were."""
         while True:
-            before = time.time() - self.config.storage.keep_days * DAY
-            jobs = await self.store.forget_before(before)
-            await self.queue.moderation.forget_before(before)
+            jobs = await self._forget_old_jobs()
             # An hour of mercy for files whose job is just being written.
             files = await self.files.sweep(await self.store.named_files(), older_than=3600)
             if jobs or files:
                 log.info("forgot %d old jobs and %d files", jobs, files)
             await asyncio.sleep(DAY)
+
+    async def _forget_old_jobs(self) -> int:
+        """How many there were."""
+        places = defaultdict[int, list[tuple[int | None, int]]](list)
+        for place in await self.store.places():
+            places[self.queue.settings.of(*place).keep_days].append(place)
+        now = time.time()
+        for server in await self.queue.moderation.servers():
+            days = self.queue.settings.of(server).keep_days
+            await self.queue.moderation.forget_before(now - days * DAY, server)
+        return sum(
+            [await self.store.forget_before(now - d * DAY, *where) for d, where in places.items()]
+        )
 
 
 def _defaults(config: Config) -> Settings:

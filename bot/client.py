@@ -76,7 +76,7 @@ class AtelierClient(discord.Client):
             animate(intake),
             info(intake),
             queue_(queue),
-            privacy(queue, config.storage),
+            privacy(queue),
             moderate(self.desk, queue.moderation),
             *menus(intake, queue, self.desk),
         ]

@@ -11,11 +11,11 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.config import StorageConfig
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.jobs.report import Ban, Report
 from bot.languages import language
+from bot.ui.origin import settings_of
 from pipelines.contract.text import Counted, Text
 
 SHOW, EXPORT, DELETE = "show", "export", "delete"
@@ -26,7 +26,7 @@ ACTIONS = {
 }
 
 
-def privacy(queue: JobQueue, storage: StorageConfig) -> app_commands.Command[Any, ..., None]:
+def privacy(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(
@@ -52,7 +52,8 @@ def privacy(queue: JobQueue, storage: StorageConfig) -> app_commands.Command[Any
         reported = await queue.moderation.reports_by(owner)
         bans = queue.moderation.bans_of(owner)
         if action == SHOW:
-            told = [*_kept(jobs, storage.keep_days), *_kept_beside(reported, bans)]
+            days = settings_of(interaction).keep_days
+            told = [*_kept(jobs, days), *_kept_beside(reported, bans)]
             await interaction.followup.send("\n".join(map(say, told)), ephemeral=True)
             return
         text = _copy(jobs, reported, bans, interaction.filesize_limit)

@@ -106,10 +106,16 @@ class Moderation:
             "DELETE FROM reports WHERE reporter = :member RETURNING job", member=member
         )
 
-    async def forget_before(self, before: float) -> int:
-        """Delete the reports that were made before a time. How many."""
+    async def servers(self) -> list[int]:
+        """Where there are reports."""
+        return [row[0] for row in await self._store.run("SELECT DISTINCT server FROM reports")]
+
+    async def forget_before(self, before: float, server: int) -> int:
+        """Delete the reports of a server that were made before a time. How many."""
         return await self._change(
-            "DELETE FROM reports WHERE made_at < :before RETURNING job", before=before
+            "DELETE FROM reports WHERE made_at < :before AND server = :server RETURNING job",
+            before=before,
+            server=server,
         )
 
     async def _reports(self, where: str, **values: object) -> list[Report]:

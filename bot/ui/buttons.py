@@ -14,9 +14,10 @@ from bot.jobs.job import Status
 from bot.jobs.queue import JobQueue
 from bot.languages import ENGLISH, Language, language
 from bot.ui.answers import answering
+from bot.ui.asking import check
 from bot.ui.editing import open_form
 from bot.ui.following import submit_child
-from bot.ui.origin import acknowledge
+from bot.ui.origin import HasQueue, acknowledge
 from bot.ui.presses import Presses
 from pipelines.contract.requests import (
     AnimateRequest,
@@ -39,10 +40,9 @@ class Action(StrEnum):
     CANCEL = "cancel"
 
 
-class HasQueue(Protocol):
-    """What the buttons need of the client that hears them."""
+class HasPresses(Protocol):
+    """What the buttons need of the client that hears them, beside its queue."""
 
-    queue: JobQueue
     presses: Presses
 
 
@@ -102,7 +102,7 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
     async def callback(self, interaction: discord.Interaction) -> None:
         """Do what the label says; discord.py calls this."""
         queue = cast(HasQueue, interaction.client).queue
-        presses = cast(HasQueue, interaction.client).presses
+        presses = cast(HasPresses, interaction.client).presses
         async with answering(interaction):
             if self.action in MAKING and presses.is_double(interaction, self.item.custom_id or ""):
                 await interaction.response.defer()
@@ -113,7 +113,7 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
                 case Action.VARY:
                     await _vary(interaction, queue, self.job_id, self.picture)
                 case Action.EDIT:
-                    await open_form(interaction, await queue.get(self.job_id))
+                    await _edit(interaction, queue, self.job_id)
                 case Action.ANIMATE:
                     await _animate(interaction, queue, self.job_id, self.picture)
                 case Action.DELETE:
@@ -147,6 +147,13 @@ async def _vary(
     if isinstance(request, ImagineRequest):
         changes["count"] = 1
     await submit_child(interaction, queue, origin, job, replace(request, **changes))
+
+
+async def _edit(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
+    """Show the form, to whoever may send it off."""
+    job = await queue.get(job_id)
+    check(interaction, queue, job.request)
+    await open_form(interaction, job)
 
 
 async def _animate(

@@ -82,7 +82,7 @@ class Desk:
     def _check(self, interaction: discord.Interaction, job: Job) -> int:
         """The server in which a member may report a job. Raises NoSuchJob, Banned."""
         server = interaction.guild_id
-        if server is None or job.origin.get("guild_id") != server:
+        if server is None or job.server != server:
             raise NoSuchJob("This was not made in this server, so it cannot be reported here.")
         self._moderation.check(server, interaction.user.id)
         return server
@@ -169,7 +169,7 @@ class Desk:
             return None
         cancelled = 0
         for job in await self._queue.of(member):
-            if job.status.is_live and job.origin.get("guild_id") == server:
+            if job.status.is_live and job.server == server:
                 try:
                     await self._queue.cancel(job.id)
                     cancelled += 1

@@ -5,6 +5,7 @@ import discord
 from bot.errors import NoSuchJob
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.ui.asking import submit
 from bot.ui.origin import Origin
 from pipelines.contract.requests import Request
 from pipelines.contract.text import Text
@@ -19,10 +20,8 @@ async def submit_child(
 ) -> None:
     """Queue `request`; its answer goes to `origin`.
 
-    Raises NoSuchJob for a parent of another server, and what JobQueue.submit raises.
+    Raises NoSuchJob for a parent of another server, and what `submit` raises.
     """
-    if parent.origin.get("guild_id") != interaction.guild_id:
+    if parent.server != interaction.guild_id:
         raise NoSuchJob(Text("This was not made in this server."))
-    await queue.submit(
-        request, owner=interaction.user.id, origin=origin.to_json(), parent=parent.id
-    )
+    await submit(interaction, queue, origin, request, parent=parent.id)

@@ -132,7 +132,7 @@ class LogChannel:
                 }.get(self._config.for_sensitive(adults=adults))
         if found is not None:
             self._tell(
-                job.origin.get("guild_id"),
+                job.server,
                 Text(
                     "{found}: `/{kind}` of {member} in {channel}",
                     found=found,

@@ -6,7 +6,7 @@ import pytest
 
 from bot.app import App
 from bot.jobs.events import JobTold
-from bot.jobs.job import new_job_id
+from bot.jobs.job import Standing, new_job_id
 from pipelines.contract.requests import ImagineRequest
 from tests.integration.apps import Heard
 from tests.integration.shown import button, end_of, jobs_of
@@ -50,10 +50,11 @@ async def test_a_form_of_a_job_of_another_server(
 ) -> None:
     message = await end_of(server, await ada.slash("imagine", prompt="a lighthouse"))
     [job_id] = jobs_of(message)
-    elsewhere = {**(await app.queue.get(job_id)).origin, "guild_id": server.guild_id + 1}
+    origin = (await app.queue.get(job_id)).origin
+    elsewhere = Standing(server=server.guild_id + 1)
     studio.gate.clear()
     secret = ImagineRequest(prompt="a secret", seed=1)
-    job = await app.queue.submit(secret, owner=ada.user.id, origin=elsewhere)
+    job = await app.queue.submit(secret, owner=ada.user.id, origin=origin, standing=elsewhere)
     opened = await ada.click(message, button(message, "edit"))
     await server.wait_for(lambda: opened.modal)
     assert opened.modal is not None

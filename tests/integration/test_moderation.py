@@ -1,16 +1,19 @@
 """What a server does not allow: refused in private, and nothing runs."""
 
 import io
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from bot.app import App
 from bot.config import Config, ModerationConfig
 from bot.errors import ConfigError
 from demo.sample import draw_sample
 from tests.integration.apps import serving
 from tests.integration.shown import button, end_of, jobs_of
 from tests.loopback import LoopbackDiscord, Member, Upload
+from tests.loopback.model import as_member
 from tests.loopback.runner import Studio
 
 
@@ -82,6 +85,22 @@ async def test_a_list_that_is_not_there_stops_the_start(
     with pytest.raises(ConfigError, match=r"moderation\.words_file"):
         async with serving(server, missing, studio):
             pass
+
+
+async def test_who_has_not_been_here_for_long_enough_is_told_from_when(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    joined = datetime.fromisoformat(as_member(ada.user, 0)["joined_at"])
+    days = (datetime.now(UTC) - joined).days
+    await app.queue.settings.change(server.guild_id, minimum_age_days=days + 2)
+    used = await ada.slash("imagine", prompt="a lighthouse")
+    await server.wait_for(lambda: used.said)
+    until = joined + timedelta(days=days + 2)
+    assert f"<t:{until.timestamp():.0f}:R>" in used.said
+    assert used.original is not None and used.original.ephemeral
+    await app.queue.settings.change(server.guild_id, minimum_age_days=days)
+    await end_of(server, await ada.slash("imagine", prompt="a lighthouse"))
+    assert len(studio.runs) == 1
 
 
 @pytest.mark.parametrize("age_restricted", [True, False])

@@ -115,6 +115,8 @@ async def test_who_is_banned_has_nothing_made_and_what_waits_is_cancelled(
         studio.gate.clear()
         running = await wait_of(server, await bob.slash("imagine", prompt="a ship"))
         waiting = await wait_of(server, await ada.slash("imagine", prompt="a wreck"))
+        opened = await ada.click(other, button(other, "edit"))
+        await server.wait_for(lambda: opened.modal)
         await carol.click(note, decision(note, "banned"))
         await server.wait_for(lambda: "its member banned" in note.text and message.deleted)
         jobs = [await app.queue.get(*jobs_of(each)) for each in (waiting, running)]
@@ -127,10 +129,9 @@ async def test_who_is_banned_has_nothing_made_and_what_waits_is_cancelled(
             await ada.click(other, button(other, "again")),
             await ada.menu("Animate this", other),
             await ada.menu("Report", other),
+            await ada.click(other, button(other, "edit")),
+            await ada.submit(opened, {"prompt": "a lighthouse"}),
         ]
-        opened = await ada.click(other, button(other, "edit"))
-        await server.wait_for(lambda: opened.modal)
-        uses.append(await ada.submit(opened, {"prompt": "a lighthouse"}))
         await server.wait_for(lambda: all("have banned you" in used.said for used in uses))
         assert all(message.ephemeral for used in uses for message in used.messages)
         assert len(studio.runs) == runs

@@ -73,8 +73,10 @@ async def test_reports_are_forgotten_with_their_reporter_and_with_time(register:
     await register.report(BOB)
     await register.report(CAROL)
     assert await register.all.forget_reporter(BOB) == 1
-    assert await register.all.forget_before(register.clock.now) == 0
-    assert await register.all.forget_before(register.clock.now + 1) == 1
+    assert await register.all.forget_before(register.clock.now, SERVER) == 0
+    assert await register.all.forget_before(register.clock.now + 1, SERVER + 1) == 0
+    assert await register.all.servers() == [SERVER]
+    assert await register.all.forget_before(register.clock.now + 1, SERVER) == 1
     assert not await register.all.reports_of(JOB)
 
 
