@@ -13,6 +13,7 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from bot.commands.animate import animate
+from bot.commands.config import config_
 from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
@@ -22,6 +23,7 @@ from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
 from bot.commands.sketch import sketch
 from bot.commands.translator import CommandTranslator
+from bot.commands.usage import usage
 from bot.config import Config
 from bot.errors import Refused, StartupError, TokenRefused
 from bot.jobs.files import FileStore
@@ -35,6 +37,8 @@ from bot.ui.editing import FORM_ID, take_form
 from bot.ui.presses import Presses, shown_ids
 from bot.ui.reports import REPORT_ID, ReportButton
 from bot.ui.roads import Roads
+from bot.ui.rule_board import RULES_ID, RuleControl, take_rules
+from bot.ui.rule_forms import RULES_FORM_ID
 from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
@@ -77,6 +81,8 @@ class AtelierClient(discord.Client):
             info(intake),
             queue_(queue),
             privacy(queue),
+            usage(queue),
+            config_(queue),
             moderate(self.desk, queue.moderation),
             *menus(intake, queue, self.desk),
         ]
@@ -85,7 +91,7 @@ class AtelierClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton, ReportButton)
+        self.add_dynamic_items(JobButton, ReportButton, RuleControl)
         await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
@@ -116,15 +122,20 @@ class AtelierClient(discord.Client):
         match interaction.type:
             case discord.InteractionType.modal_submit:
                 async with answering(interaction):
-                    if form := FORM_ID.fullmatch(custom_id):
-                        await take_form(interaction, self.queue, form["job_id"])
-                    elif form := REASON_ID.fullmatch(custom_id):
-                        await self.desk.take_form(interaction, form["job_id"])
-                    else:
-                        raise Refused(OUTDATED)
+                    await self._take_form(interaction, custom_id)
             case discord.InteractionType.component:
                 async with answering(interaction):
                     _check_shown(interaction.message, custom_id)
+
+    async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
+        if form := FORM_ID.fullmatch(custom_id):
+            await take_form(interaction, self.queue, form["job_id"])
+        elif form := REASON_ID.fullmatch(custom_id):
+            await self.desk.take_form(interaction, form["job_id"])
+        elif form := RULES_FORM_ID.fullmatch(custom_id):
+            await take_rules(interaction, self.queue, int(form["channel"]))
+        else:
+            raise Refused(OUTDATED)
 
     async def log_in(self, token: str) -> None:
         """Log in, however long Discord or the network is away. Raises TokenRefused."""
@@ -170,7 +181,7 @@ class AtelierClient(discord.Client):
 
 def _check_shown(message: discord.Message | None, custom_id: str) -> None:
     """Raise Refused for a button that discord.py takes to none of ours."""
-    if not any(each.fullmatch(custom_id) for each in (CUSTOM_ID, REPORT_ID)):
+    if not any(each.fullmatch(custom_id) for each in (CUSTOM_ID, REPORT_ID, RULES_ID)):
         raise Refused(OUTDATED)
     if message is not None and custom_id not in shown_ids(message):
         raise Refused(GONE)

@@ -161,6 +161,10 @@ class JobQueue:
             raise TooLate("This job has not ended yet. Cancel it first.")
         return job
 
+    def styles(self) -> list[str]:
+        """The names of the looks that are set up."""
+        return list(self._catalog.styles)
+
     def length(self) -> int:
         """How many jobs wait."""
         return len(self._policy)
