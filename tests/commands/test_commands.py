@@ -201,7 +201,7 @@ def test_the_commands_are_what_discord_allows(app: App) -> None:
     assert all(every[name]["contexts"] == [0] for name in menus)
     commands = {name: command for name, command in every.items() if name not in menus}
     made = {"sketch", "imagine", "animate"}
-    assert set(commands) == made | {"info", "queue", "privacy", "moderate"}
+    assert set(commands) == made | {"info", "queue", "privacy", "usage", "config", "moderate"}
     for command in commands.values():
         assert command["contexts"] == [0]  # servers
         assert len(json.dumps(command)) < 8000
