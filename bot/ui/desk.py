@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import re
+from collections.abc import Sequence
 from typing import Any, cast
 
 import discord
@@ -18,7 +19,7 @@ from bot.languages import Language, language
 from bot.ui.editing import written
 from bot.ui.origin import Origin
 from bot.ui.reports import reported
-from bot.ui.roads import Roads, Upload
+from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines import media
 from pipelines.contract.errors import AtelierError
 from pipelines.contract.requests import clean_text
@@ -39,6 +40,7 @@ class Desk:
         self._moderation = queue.moderation
         self._files = files
         self._roads = roads
+        self._deciding = asyncio.Lock()  # of two decisions the first holds, and alone is done
 
     # -- for members ------------------------------------------------------------------------
 
@@ -114,22 +116,32 @@ class Desk:
         """Do what a moderator decided, once, and show in every place that it is done."""
         await interaction.response.defer()
         require_moderator(moderates=moderates(interaction))
-        reports = await self._moderation.reports_of(job_id)
-        if not reports or reports[-1].server != interaction.guild_id:
-            raise NoSuchJob(UNKNOWN)
-        notes = {(r.note_channel, r.note) for r in reports if r.is_open}
         refused = None
-        if reports[-1].is_open:
-            refused = await self._carry_out(reports[-1], decision, interaction.user.id)
-            reports = await self._moderation.reports_of(job_id)
-        view = reported(reports, await self._find(job_id), self.language_of(reports[-1].server))
-        await interaction.edit_original_response(view=view, attachments=[])
-        shown = interaction.message.id if interaction.message else None
-        for channel, note in notes:
-            if channel is not None and note is not None and note != shown:
-                await self._roads.change(channel, note, view)
+        async with self._deciding:
+            before = await self._moderation.reports_of(job_id)
+            if not before or before[-1].server != interaction.guild_id:
+                raise NoSuchJob(UNKNOWN)
+            if before[-1].is_open:
+                refused = await self._carry_out(before[-1], decision, interaction.user.id)
+        await self._show_decided(interaction, before)
         if refused is not None:
             raise refused
+
+    async def _show_decided(
+        self, interaction: discord.Interaction, before: Sequence[Report]
+    ) -> None:
+        """Show what was decided, where the button was and where else moderators were told."""
+        job_id, server = before[-1].job, before[-1].server
+        reports = await self._moderation.reports_of(job_id)
+        view = reported(reports, await self._find(job_id), self.language_of(server))
+        await interaction.edit_original_response(view=view, attachments=[])
+        pressed = interaction.message.id if interaction.message else None
+        for channel, note in {(r.note_channel, r.note) for r in before if r.is_open}:
+            if channel is not None and note is not None and note != pressed:
+                try:
+                    await self._roads.change(channel, note, view)
+                except UNREACHABLE as error:
+                    log.info("what was reported of job %s still looks open: %s", job_id, error)
 
     async def _carry_out(
         self, report: Report, decision: Decision, moderator: int
@@ -192,9 +204,14 @@ class Desk:
         return reported(reports, job, self.language_of(reports[0].server), names), uploads
 
     async def _evidence(self, job: Job) -> list[Upload]:
-        """What a job made, in a size that every server takes; without what is gone or damaged."""
+        """What a job made, in a size that every server takes.
+
+        Without what is gone or damaged, and what the classifier found: it is not to go further.
+        """
         uploads = []
         for number, artifact in enumerate(job.artifacts, start=1):
+            if artifact.sensitive:
+                continue
             limit = EVIDENCE_BYTES // len(job.artifacts)
             try:
                 data = await self._files.read(artifact.path)

@@ -143,6 +143,23 @@ async def test_who_is_banned_has_nothing_made_and_what_waits_is_cancelled(
         await end_of(server, await ada.slash("imagine", prompt="a lighthouse"))
 
 
+async def test_of_two_decisions_the_first_holds_and_alone_is_done(
+    server: LoopbackDiscord, ada: Member, bob: Member, carol: Member, app: App, heard: Heard
+) -> None:
+    log = await log_of(app, server)
+    message = await result_of(server, ada, heard)
+    await sent(server, bob, message)
+    [note] = await server.wait_for(lambda: posted(server, log))
+    keep, ban = decision(note, "kept"), decision(note, "banned")
+    before = len(note.versions)
+    await asyncio.gather(carol.press(note, keep), carol.press(note, ban))
+    await server.wait_for(lambda: len(note.versions) == before + 2)
+    banned = "its member banned" in note.text
+    assert message.deleted is banned
+    assert bool(app.queue.moderation.bans(server.guild_id)) is banned
+    assert bool((await app.queue.get(*jobs_of(message))).artifacts) is not banned
+
+
 async def test_without_a_log_channel_reports_are_found_with_a_command(
     server: LoopbackDiscord, ada: Member, bob: Member, carol: Member, app: App, heard: Heard
 ) -> None:

@@ -52,7 +52,8 @@ async def test_a_refused_word_is_told_by_its_rule_alone(
         ("spoiler", "**Result veiled** for what the classifier found"),
     ],
 )
-async def test_what_the_classifier_found_is_told(
+async def test_what_the_classifier_found_is_told_and_goes_no_further(
+    app: App,
     channel: Channel,
     ada: MemberActor,
     log: ChannelHandle,
@@ -62,9 +63,12 @@ async def test_what_the_classifier_found_is_told(
 ) -> None:
     studio.sensitive = True
     await ada.slash(channel.handle, "imagine", prompt="a lighthouse")
-    await ends.next()
+    job = await ends.next()
     place = f"`/imagine` of <@{ada.id}> in <#{channel.handle.id}>"
     assert await lines(channel, log) == [f"{line}: {place}"]
+    where = {"server": channel.guild.id, "channel": channel.handle.id, "message": 1}
+    await app.queue.moderation.report(job.id, reporter=7, owner=ada.id, reason="", **where)
+    assert (await app.client.desk.show(job.id))[1] == []
 
 
 async def test_a_withheld_upload_is_told(
