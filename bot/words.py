@@ -60,7 +60,7 @@ class WordRules:
             raise WordNotAllowed(
                 Text(
                     "In this picture I see “{words}”, which is not allowed here, so nothing was "
-                    "made of it. If that is wrong, say with Edit… what it shows.",
+                    "made of it. If that is wrong, please say yourself what it shows.",
                     words=rule.rstrip("*"),
                 ),
                 rule,

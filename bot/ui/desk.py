@@ -23,13 +23,14 @@ from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines import media
 from pipelines.contract.errors import AtelierError
 from pipelines.contract.requests import clean_text
+from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 REASON_ID = re.compile(r"atelier:reason:(?P<job_id>[0-9a-f]{16}):[0-9]+")
 LONGEST_REASON = 500
 EVIDENCE_BYTES = 8 * 2**20  # of all files together: what every server takes
-UNKNOWN = "This report is no longer kept."
+UNKNOWN = Text("This report is no longer kept.")
 
 
 class Desk:
