@@ -365,10 +365,17 @@ class Store:
         return [(server, channel) for server, channel in rows]
 
     async def forget_owner(self, owner: int) -> int:
-        """Delete the jobs of a member that have ended, whether they were told or not. How many."""
-        rows = await self._select(
-            f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} RETURNING id", owner=owner
-        )
+        """Delete the jobs of a member that have ended, whether they were told or not. How many.
+
+        What they took today stays charged to their owner's share.
+        """
+        values = {"owner": owner, "since": self._now() - DAY}
+        async with self._turn:
+            with _storage_errors():
+                async with self._transaction():
+                    for sql in (_FORGET_SPENT, _KEEP_SPENT):
+                        await (await self._connection.execute(sql, values)).close()
+                    rows = list(await self._connection.execute_fetchall(_FORGET_OWNER, values))
         return len(rows)
 
     async def get_note(self, key: str) -> str | None:
@@ -506,9 +513,17 @@ _CHARGED = (
 )
 _TODAY = "(ended_at IS NULL OR ended_at > :since)"
 _SHARE = (
-    f"SELECT total({_CHARGED}) FROM jobs"
+    f"SELECT total(seconds) FROM (SELECT {_CHARGED} AS seconds FROM jobs"
     f" WHERE owner = :owner AND server IS :server AND NOT relaxed AND {_TODAY}"
+    " UNION ALL SELECT seconds FROM spent"
+    " WHERE owner = :owner AND server IS :server AND ended_at > :since)"
 )
+_FORGET_SPENT = "DELETE FROM spent WHERE ended_at <= :since"
+_KEEP_SPENT = (
+    f"INSERT INTO spent SELECT owner, server, ended_at, {_CHARGED} FROM jobs"
+    " WHERE owner = :owner AND NOT relaxed AND ended_at > :since"
+)
+_FORGET_OWNER = f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} RETURNING id"
 _USED = (
     f"SELECT owner, kind, count(*), total({_CHARGED}) AS seconds FROM jobs"
     f" WHERE server IS :server AND (:owner IS NULL OR owner = :owner) AND {_TODAY}"

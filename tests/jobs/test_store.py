@@ -299,6 +299,14 @@ class TestShare:
         assert await store.used_in(7) == [Used(2, "imagine", 1, 9.0), Used(1, "imagine", 2, 8.0)]
         assert await store.used_in(7, 2) == [Used(2, "imagine", 1, 9.0)]
 
+    async def test_deleting_ones_jobs_gives_no_new_share(self, store: Store, clock: Clock) -> None:
+        job = await _leased(store, cost=10.0, server=7)
+        assert await store.rendered(job, (), 26.0) is not None
+        assert await store.forget_owner(1) == 1
+        assert await self._ask(store) == [True]
+        clock.now += DAY
+        assert await self._ask(store) == [False]
+
     async def test_a_job_is_brought_forward_once(self, store: Store) -> None:
         *_, job = [await store.enqueue(a_job(cost=25.0), SHARE) for _ in range(2)]
         assert job.relaxed
