@@ -12,6 +12,7 @@ AtelierError
 │   ├── QueueFull           too many jobs wait; says when to come back
 │   ├── NotAllowed          the job is somebody else's
 │   ├── NoSuchJob           it was deleted or never was
+│   ├── Repeated            what happens once was asked for before
 │   └── TooLate             it has already ended
 ├── Undeliverable           every road to the member is closed; the artifact is kept
 ├── StorageFailed           the disk refused a write; what was acknowledged before is safe
@@ -97,6 +98,12 @@ class NoSuchJob(Refused):
     """The job was deleted, or never was."""
 
     code = "no_such_job"
+
+
+class Repeated(Refused):
+    """What happens once was asked for before."""
+
+    code = "repeated"
 
 
 class TooLate(Refused):

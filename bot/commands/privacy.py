@@ -42,7 +42,9 @@ def privacy(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
         owner = interaction.user.id
         if action == DELETE:
             gone, live = await queue.forget_owner(owner)
-            await interaction.followup.send(say(_deleted(gone, live)), ephemeral=True)
+            await interaction.followup.send(
+                " ".join(map(say, _deleted(gone, live))), ephemeral=True
+            )
             return
         jobs = await queue.of(owner)
         if action == SHOW:
@@ -83,8 +85,9 @@ def _kept(jobs: Sequence[Job], days: int) -> Iterator[Text]:
     yield Text("-# `/privacy` can also give you a copy, or delete it all now.")
 
 
-def _deleted(gone: int, live: int) -> Text:
-    text = Counted(
+def _deleted(gone: int, live: int) -> Iterator[Text]:
+    """Sentence by sentence."""
+    yield Counted(
         "Deleted: {n} of your requests with its settings. Its pictures and videos follow within a "
         "day. What I posted in channels is still there; its buttons no longer work, but Delete "
         "does.",
@@ -93,14 +96,12 @@ def _deleted(gone: int, live: int) -> Text:
         "Delete does.",
         gone,
     )
-    if not live:
-        return text
-    left = Counted(
-        "{n} is still waiting or running: cancel it first, then ask again.",
-        "{n} are still waiting or running: cancel them first, then ask again.",
-        live,
-    )
-    return Text("{deleted} {left}", deleted=text, left=left)
+    if live:
+        yield Counted(
+            "{n} is still waiting or running: cancel it first, then ask again.",
+            "{n} are still waiting or running: cancel them first, then ask again.",
+            live,
+        )
 
 
 def _copy(jobs: Sequence[Job], limit: int) -> str:
