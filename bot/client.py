@@ -14,6 +14,7 @@ from discord.utils import MISSING
 
 from bot.commands.animate import animate
 from bot.commands.config import config_
+from bot.commands.describe import describe
 from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
@@ -78,6 +79,7 @@ class AtelierClient(discord.Client):
             sketch(intake, config.models),
             imagine(intake, config.models),
             animate(intake),
+            describe(intake),
             info(intake),
             queue_(queue),
             privacy(queue),

@@ -119,6 +119,7 @@ class Delivery:
                 job,
                 [upload.name for upload in uploads],
                 spoiler=_is_sensitive(job) and self._for_sensitive(origin) == "spoiler",
+                models=self._queue.models(),
             )
             try:
                 return await self._carry(job, origin, view, uploads)
@@ -228,11 +229,7 @@ def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> Tex
     if refusal is not None and refusal.status == 404:
         why = Text("Discord says that the channel is gone.")
     elif refusal is not None and refusal.status == 403:
-        why = Text(
-            "I am not allowed to. Ask a moderator to give me View Channel, Send Messages and "
-            "Attach Files there; the same request with seed {seed} gives the same result.",
-            seed=job.request.seed,
-        )
+        why = _not_allowed(job)
     else:
         why = Text("Discord refused the message ({error}).", error=str(refusal))
     return Text(
@@ -240,4 +237,17 @@ def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> Tex
         command=f"`/{job.kind}`",
         channel=f"<#{origin.channel_id}>",
         why=why,
+    )
+
+
+def _not_allowed(job: Job) -> Text:
+    if job.request.seed is None:
+        return Text(
+            "I am not allowed to. Ask a moderator to give me View Channel, Send Messages and "
+            "Attach Files there."
+        )
+    return Text(
+        "I am not allowed to. Ask a moderator to give me View Channel, Send Messages and "
+        "Attach Files there; the same request with seed {seed} gives the same result.",
+        seed=job.request.seed,
     )

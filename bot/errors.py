@@ -15,6 +15,7 @@ AtelierError
 │   ├── Banned              the server's moderators have banned the member from the bot
 │   ├── TooNew              the member has not been there for long enough
 │   ├── NoSuchJob           it was deleted or never was
+│   ├── Repeated            what happens once was asked for before
 │   └── TooLate             it has already ended
 ├── Undeliverable           every road to the member is closed; the artifact is kept
 ├── StorageFailed           the disk refused a write; what was acknowledged before is safe
@@ -122,6 +123,12 @@ class NoSuchJob(Refused):
     """The job was deleted, or never was."""
 
     code = "no_such_job"
+
+
+class Repeated(Refused):
+    """What happens once was asked for before."""
+
+    code = "repeated"
 
 
 class TooLate(Refused):

@@ -4,6 +4,7 @@ Sizes are in pixels.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +18,14 @@ from pydantic import (
 
 from pipelines import presets
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import MAX_NAME, Aspect, Kind, Request
+from pipelines.contract.requests import (
+    MAX_NAME,
+    Aspect,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+    only_looks,
+)
 from pipelines.contract.text import Text
 from pipelines.presets import ImaginePreset, Preset, SketchPreset
 
@@ -263,16 +271,23 @@ class Catalog(_Table):
 
     def needs(self, request: Request) -> tuple[ModelKey, ...]:
         """The models that a request uses, in the order it uses them."""
-        if request.kind is Kind.SKETCH:
+        if only_looks(request):
+            return (ModelKey.CAPTION,)
+        if isinstance(request, SketchRequest):
             return (ModelKey.CAPTION, ModelKey.SKETCH)
-        if request.kind is Kind.IMAGINE:
+        if isinstance(request, ImagineRequest):
             return (ModelKey.IMAGINE,)
         if request.prompt:
             return (ModelKey.IMAGINE, ModelKey.ANIMATE)
         return (ModelKey.ANIMATE,)
 
     def missing(self, request: Request) -> tuple[ModelKey, ...]:
-        """The models that a request needs and this catalogue does not name."""
+        """The models that a request needs and this catalogue does not name.
+
+        What is to be painted after a review needs to be there before it.
+        """
+        if isinstance(request, SketchRequest):
+            request = replace(request, review=False)
         return tuple(key for key in self.needs(request) if getattr(self, key) is None)
 
     def anchored(self, folder: Path) -> "Catalog":

@@ -18,13 +18,14 @@ from typing import TypeVar
 import torch
 from PIL import Image, ImageDraw
 
-from pipelines import animate, imagine, safety, sketch
+from pipelines import animate, describe, imagine, safety, sketch
 from pipelines.batches import SIZES, Batches
 from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, fit
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import AtelierError, ModelMissing, OutOfMemory, RenderFailed
 from pipelines.contract.requests import (
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
     Kind,
     Request,
@@ -229,6 +230,8 @@ class Runner:
             case AnimateRequest() if catalog.animate and catalog.imagine:
                 picture = self._paint_first(request, catalog.imagine, catalog.animate, context)
                 return animate.render(request, picture, catalog.animate, models, context)
+            case DescribeRequest() if catalog.caption:
+                return describe.render(request, catalog.caption, models, context)
         raise ModelMissing(
             "models.{model} is not configured. Add a [models.{model}] table as in "
             "config.example.toml, then run `python -m bot fetch`.",
@@ -272,7 +275,7 @@ def _ring() -> Image.Image:
 
 LOADERS: Mapping[ModelKey, Load] = {
     ModelKey.SAFETY: safety.load,
-    ModelKey.CAPTION: sketch.load_captioner,
+    ModelKey.CAPTION: describe.load,
     ModelKey.SKETCH: sketch.load,
     ModelKey.IMAGINE: imagine.load,
     ModelKey.ANIMATE: animate.load,
@@ -286,6 +289,7 @@ def _out_of_memory(request: Request, device: torch.device) -> OutOfMemory:
         Kind.SKETCH: "models.sketch.size",
         Kind.IMAGINE: "models.imagine.size",
         Kind.ANIMATE: "models.animate.decode_chunk",
+        Kind.DESCRIBE: "models.caption.dtype",
     }[request.kind]
     if device.type == "cpu":
         return OutOfMemory(

@@ -1,7 +1,8 @@
-"""What a right click on a message offers: Sketch this, Animate this, Show settings, Report."""
+"""What a right click on a message offers: Sketch, Animate, Describe this, Show settings, Report."""
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,13 @@ from bot.ui.buttons import CUSTOM_ID
 from bot.ui.desk import Desk
 from bot.ui.presses import shown_ids
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import AnimateRequest, Request, SketchRequest, new_seed
+from pipelines.contract.requests import (
+    AnimateRequest,
+    DescribeRequest,
+    Request,
+    SketchRequest,
+    new_seed,
+)
 from pipelines.contract.text import Text
 from pipelines.media import read_facts
 
@@ -26,7 +33,7 @@ NO_PICTURE = Text("There is no picture in this message that I could use.")
 
 
 def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
-    """The four entries; Discord takes five."""
+    """The entries: as many as Discord takes."""
     finder = _Finder(queue)
 
     async def begin(
@@ -39,15 +46,19 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
         found = await finder.picture(message)
         uploaded = {} if isinstance(found, Path) else {field: found}
         path = found if isinstance(found, Path) else Path(found.filename)
-        await intake.submit(interaction, make(**{field: path}, seed=new_seed()), **uploaded)
+        await intake.submit(interaction, make(**{field: path}), **uploaded)
 
     @app_commands.guild_only()
     async def sketch_this(interaction: discord.Interaction, message: discord.Message) -> None:
-        await begin(interaction, message, "drawing", SketchRequest)
+        await begin(interaction, message, "drawing", partial(SketchRequest, seed=new_seed()))
 
     @app_commands.guild_only()
     async def animate_this(interaction: discord.Interaction, message: discord.Message) -> None:
-        await begin(interaction, message, "image", AnimateRequest)
+        await begin(interaction, message, "image", partial(AnimateRequest, seed=new_seed()))
+
+    @app_commands.guild_only()
+    async def describe_this(interaction: discord.Interaction, message: discord.Message) -> None:
+        await begin(interaction, message, "image", DescribeRequest)
 
     @app_commands.guild_only()
     async def show_settings(interaction: discord.Interaction, message: discord.Message) -> None:
@@ -75,6 +86,7 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
     return [
         Menu(name="Sketch this", callback=sketch_this),
         Menu(name="Animate this", callback=animate_this),
+        Menu(name="Describe this", callback=describe_this),
         Menu(name="Show settings", callback=show_settings),
         Menu(name="Report", callback=report),
     ]

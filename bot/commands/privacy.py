@@ -45,8 +45,8 @@ def privacy(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
             gone, live = await queue.forget_owner(owner)
             reports = await queue.moderation.forget_reporter(owner)
             bans = queue.moderation.bans_of(owner)
-            told = [_deleted(gone, live), *_deleted_beside(reports, bans)]
-            await interaction.followup.send("\n".join(map(say, told)), ephemeral=True)
+            told = [*_deleted(gone, live), *_deleted_beside(reports, bans)]
+            await interaction.followup.send(" ".join(map(say, told)), ephemeral=True)
             return
         jobs = await queue.of(owner)
         reported = await queue.moderation.reports_by(owner)
@@ -89,8 +89,9 @@ def _kept(jobs: Sequence[Job], days: int) -> Iterator[Text]:
     yield Text("-# `/privacy` can also give you a copy, or delete it all now.")
 
 
-def _deleted(gone: int, live: int) -> Text:
-    text = Counted(
+def _deleted(gone: int, live: int) -> Iterator[Text]:
+    """Sentence by sentence."""
+    yield Counted(
         "Deleted: {n} of your requests with its settings. Its pictures and videos follow within a "
         "day. What I posted in channels is still there; its buttons no longer work, but Delete "
         "does.",
@@ -99,14 +100,12 @@ def _deleted(gone: int, live: int) -> Text:
         "Delete does.",
         gone,
     )
-    if not live:
-        return text
-    left = Counted(
-        "{n} is still waiting or running: cancel it first, then ask again.",
-        "{n} are still waiting or running: cancel them first, then ask again.",
-        live,
-    )
-    return Text("{deleted} {left}", deleted=text, left=left)
+    if live:
+        yield Counted(
+            "{n} is still waiting or running: cancel it first, then ask again.",
+            "{n} are still waiting or running: cancel them first, then ask again.",
+            live,
+        )
 
 
 def _kept_beside(reported: Sequence[Report], bans: Sequence[Ban]) -> Iterator[Text]:

@@ -36,6 +36,7 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
         strength="How firmly the lines are kept, from 0 (free) to 100 (held). Usually 70",
         lora=LORA_HELP,
         seed=SEED_HELP,
+        review="See what the bot takes your drawing for before it paints",
     )
     async def command(
         interaction: discord.Interaction,
@@ -45,6 +46,7 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
         strength: app_commands.Range[int, 0, 100] = 70,
         lora: str | None = None,
         seed: Seed | None = None,
+        review: bool = False,
     ) -> None:
         if style is not None and style not in styles:
             raise no_style(style, styles)
@@ -56,6 +58,7 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
             strength=strength,
             lora=lora,
             seed=seed_or_new(seed),
+            review=review,
         )
         await intake.submit(interaction, request, drawing=drawing)
 

@@ -1,5 +1,6 @@
 """A job: a request with an id, an owner, an origin, a state and times."""
 
+import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.contract.artifact import MediaType
-from pipelines.contract.requests import Kind, Request
+from pipelines.contract.requests import MAX_PROMPT, Kind, Request, clean_text
 from pipelines.contract.text import Text
 
 
@@ -103,7 +104,17 @@ class Job:
         """How its first result was made; nothing, where there is none."""
         return self.artifacts[0].facts if self.artifacts else {}
 
+    @property
+    def caption(self) -> str:
+        """What the captioner saw in its picture, as far as that is known."""
+        return clean_text(str(self.facts.get("caption", ""))[:MAX_PROMPT])
+
 
 def new_job_id() -> str:
     """Sixteen hexadecimal digits: short enough for a custom_id and for a message's nonce."""
     return secrets.token_hex(8)
+
+
+def only_child_id(parent: str) -> str:
+    """The id of the job that may come of another once, however often it is asked for."""
+    return hashlib.sha256(parent.encode()).hexdigest()[:16]

@@ -23,7 +23,7 @@ from bot.jobs.store import Store, Used
 from bot.jobs.usage import DAY
 from bot.tasks import Tasks
 from bot.words import WordRules
-from pipelines.catalog import Catalog
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.requests import Request, may_share, pictures
 
@@ -98,8 +98,8 @@ class JobQueue:
         """Queue a request. The job is durable when this returns.
 
         What may be asked for at all where its owner stands is for the caller to see to.
-        Raises BadInput where no model for it is set up, Refused for its words, QueueFull,
-        StorageFailed.
+        Raises BadInput where no model for it is set up, Refused for its words, Repeated for a
+        `job_id` that is known already, QueueFull, StorageFailed.
         """
         settings = self.settings.of(standing.server, standing.channel)
         job = Job(
@@ -115,7 +115,7 @@ class JobQueue:
             queued_at=self._now(),
         )
         try:
-            self._check_models(request)
+            self.check_models(request)
             self._words.check(request)
             job = await self._store.enqueue(job, self._limits_of(settings))
         except asyncio.CancelledError:
@@ -164,6 +164,20 @@ class JobQueue:
     def styles(self) -> list[str]:
         """The names of the looks that are set up."""
         return list(self._catalog.styles)
+
+    def models(self) -> frozenset[ModelKey]:
+        """The models that are set up."""
+        return frozenset(key for key in ModelKey if getattr(self._catalog, key) is not None)
+
+    def check_models(self, request: Request) -> None:
+        """Raise BadInput where a request needs a model that is not set up."""
+        if missing := self._catalog.missing(request):
+            raise BadInput(
+                "/{command} is not set up on this bot: its owner has yet to name {models} in the "
+                "configuration.",
+                command=str(request.kind),
+                models=", ".join(f"[models.{key}]" for key in missing),
+            )
 
     def length(self) -> int:
         """How many jobs wait."""
@@ -314,15 +328,6 @@ class JobQueue:
             self._costs.learn(job.request, job.gpu_seconds)
 
     # -- inside -----------------------------------------------------------------------------
-
-    def _check_models(self, request: Request) -> None:
-        if missing := self._catalog.missing(request):
-            raise BadInput(
-                "/{command} is not set up on this bot: its owner has yet to name {models} in the "
-                "configuration.",
-                command=str(request.kind),
-                models=", ".join(f"[models.{key}]" for key in missing),
-            )
 
     def _limits_of(self, settings: Settings) -> Limits:
         """The limits where `settings` hold."""

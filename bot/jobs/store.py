@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import aiosqlite
 
-from bot.errors import QueueFull, StorageFailed
+from bot.errors import Refused, Repeated, StorageFailed
 from bot.jobs import codec
 from bot.jobs.database import open_database
 from bot.jobs.job import Job, Status, StoredArtifact
@@ -97,8 +97,9 @@ class Store:
         """Write a queued job; it is durable when this returns. Raises QueueFull, StorageFailed.
 
         Calls that arrive together share one commit, and each is held against the limits in
-        turn: the answer says whether the job is relaxed. A job whose id is known already is left
-        as it is. Where the caller is cancelled, the job may have been written or not.
+        turn: the answer says whether the job is relaxed. Raises Repeated for a job whose id is
+        known already, and leaves it as it is. Where the caller is cancelled, the job may have been
+        written or not.
         """
         written = asyncio.get_running_loop().create_future()
         arrival = _Arrival(codec.encode_job(job, self._folder), limits, written)
@@ -127,17 +128,19 @@ class Store:
             else:
                 arrival.written.set_exception(answer)
 
-    async def _insert(self, group: Sequence[_Arrival]) -> list[QueueFull | None]:
+    async def _insert(self, group: Sequence[_Arrival]) -> list[Refused | None]:
         """Insert those whom the limits allow. Returns the refusal, or None, for each."""
         async with self._transaction():
-            crowd = await self._crowd()
+            crowd, known = await self._crowd(), await self._known(group)
             shares: dict[tuple[int, int | None], float] = {}
-            refusals: list[QueueFull | None] = []
+            refusals: list[Refused | None] = []
             for arrival in group:
-                owner = arrival.row["owner"]
-                refusals.append(refusal := crowd.refusal(owner, arrival.limits))
+                owner, job_id = arrival.row["owner"], arrival.row["id"]
+                refusal = _repeated() if job_id in known else crowd.refusal(owner, arrival.limits)
+                refusals.append(refusal)
                 if refusal is None:
                     crowd.add(owner, 1, arrival.row["cost"])
+                    known.add(job_id)
                     await self._settle(arrival, shares)
             rows = [a.row for a, refusal in zip(group, refusals, strict=True) if refusal is None]
             inserted = await self._connection.executemany(_INSERT, rows)
@@ -157,6 +160,14 @@ class Store:
         arrival.settle(shares[whose])
         if not arrival.row["relaxed"]:
             shares[whose] += arrival.row["cost"]
+
+    async def _known(self, group: Sequence[_Arrival]) -> set[str]:
+        """The ids of those that are in the store already."""
+        ids = json.dumps([arrival.row["id"] for arrival in group])
+        rows = await self._connection.execute_fetchall(
+            "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+        )
+        return {row[0] for row in rows}
 
     async def _crowd(self) -> Crowd:
         crowd = Crowd()
@@ -365,10 +376,17 @@ class Store:
         return [(server, channel) for server, channel in rows]
 
     async def forget_owner(self, owner: int) -> int:
-        """Delete the jobs of a member that have ended, whether they were told or not. How many."""
-        rows = await self._select(
-            f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} RETURNING id", owner=owner
-        )
+        """Delete the jobs of a member that have ended, whether they were told or not. How many.
+
+        What they took today stays charged to their owner's share.
+        """
+        values = {"owner": owner, "since": self._now() - DAY}
+        async with self._turn:
+            with _storage_errors():
+                async with self._transaction():
+                    for sql in (_FORGET_SPENT, _KEEP_SPENT):
+                        await (await self._connection.execute(sql, values)).close()
+                    rows = list(await self._connection.execute_fetchall(_FORGET_OWNER, values))
         return len(rows)
 
     async def get_note(self, key: str) -> str | None:
@@ -484,6 +502,10 @@ def _storage_errors() -> Iterator[None]:
         raise StorageFailed.because(error) from error
 
 
+def _repeated() -> Repeated:
+    return Repeated("This has been started already: look further down in the channel.")
+
+
 def _only(jobs: list[Job]) -> Job | None:
     return jobs[0] if jobs else None
 
@@ -510,9 +532,17 @@ _CHARGED = (
 )
 _TODAY = "(ended_at IS NULL OR ended_at > :since)"
 _SHARE = (
-    f"SELECT total({_CHARGED}) FROM jobs"
+    f"SELECT total(seconds) FROM (SELECT {_CHARGED} AS seconds FROM jobs"
     f" WHERE owner = :owner AND server IS :server AND NOT relaxed AND {_TODAY}"
+    " UNION ALL SELECT seconds FROM spent"
+    " WHERE owner = :owner AND server IS :server AND ended_at > :since)"
 )
+_FORGET_SPENT = "DELETE FROM spent WHERE ended_at <= :since"
+_KEEP_SPENT = (
+    f"INSERT INTO spent SELECT owner, server, ended_at, {_CHARGED} FROM jobs"
+    " WHERE owner = :owner AND NOT relaxed AND ended_at > :since"
+)
+_FORGET_OWNER = f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} RETURNING id"
 _USED = (
     f"SELECT owner, kind, count(*), total({_CHARGED}) AS seconds FROM jobs"
     f" WHERE server IS :server AND (:owner IS NULL OR owner = :owner) AND {_TODAY}"
@@ -520,5 +550,5 @@ _USED = (
 )
 _INSERT = (
     f"INSERT INTO jobs ({', '.join(codec.COLUMNS)})"
-    f" VALUES ({', '.join(f':{c}' for c in codec.COLUMNS)}) ON CONFLICT (id) DO NOTHING"
+    f" VALUES ({', '.join(f':{c}' for c in codec.COLUMNS)})"
 )

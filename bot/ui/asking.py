@@ -30,6 +30,7 @@ async def submit(
     request: Request,
     *,
     parent: str | None = None,
+    job_id: str | None = None,
 ) -> Job:
     """Queue `request` for whoever asks; its answer goes to `origin`.
 
@@ -42,6 +43,7 @@ async def submit(
         origin=origin.to_json(),
         standing=standing_of(interaction),
         parent=parent,
+        job_id=job_id,
     )
 
 

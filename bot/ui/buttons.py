@@ -10,18 +10,20 @@ from discord import ui
 
 from bot.access import require_owner
 from bot.errors import NoSuchJob, Refused
-from bot.jobs.job import Status
+from bot.jobs.job import Status, only_child_id
 from bot.jobs.queue import JobQueue
 from bot.languages import ENGLISH, Language, language
 from bot.ui.answers import answering
-from bot.ui.asking import check
 from bot.ui.editing import open_form
-from bot.ui.following import submit_child
+from bot.ui.following import next_request, submit_child
 from bot.ui.origin import HasQueue, acknowledge
 from bot.ui.presses import Presses
 from pipelines.contract.requests import (
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
+    Request,
+    SketchRequest,
     anew,
     new_seed,
     seed_after,
@@ -35,7 +37,10 @@ class Action(StrEnum):
     AGAIN = "again"
     VARY = "vary"
     EDIT = "edit"
+    IMAGINE = "imagine"
+    SKETCH = "sketch"
     ANIMATE = "animate"
+    PAINT = "paint"
     DELETE = "delete"
     CANCEL = "cancel"
 
@@ -50,19 +55,23 @@ LABELS = {
     Action.AGAIN: Text("Again"),
     Action.VARY: Text("Vary"),
     Action.EDIT: Text("Edit…"),  # it opens something first
+    Action.IMAGINE: Text("Imagine it…"),
+    Action.SKETCH: Text("Sketch"),
     Action.ANIMATE: Text("Animate"),
+    Action.PAINT: Text("Go"),
     Action.DELETE: Text("Delete"),
     Action.CANCEL: Text("Cancel"),
 }
-MAKING = (Action.AGAIN, Action.VARY, Action.ANIMATE)
+MAKING = (Action.AGAIN, Action.VARY, Action.SKETCH, Action.ANIMATE)
 """What would make something twice if it were pressed twice."""
 NOT_YOURS = {
+    Action.PAINT: Text("Only the member who asked for this, or a moderator, can have it painted."),
     Action.CANCEL: Text("Only the member who asked for this, or a moderator, can cancel it."),
     Action.DELETE: Text("Only the member who asked for this, or a moderator, can delete it."),
 }
+PRIMARY = (Action.AGAIN, Action.PAINT)
 CUSTOM_ID = re.compile(
-    r"atelier:(?P<action>again|vary|edit|animate|delete|cancel):(?P<job_id>[0-9a-f]{16})"
-    r"(?::(?P<picture>[1-9]))?"
+    rf"atelier:(?P<action>{'|'.join(Action)}):(?P<job_id>[0-9a-f]{{16}})(?::(?P<picture>[1-9]))?"
 )
 
 
@@ -80,9 +89,7 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
         *,
         reader: Language = ENGLISH,
     ) -> None:
-        style = (
-            discord.ButtonStyle.primary if action is Action.AGAIN else discord.ButtonStyle.secondary
-        )
+        style = discord.ButtonStyle.primary if action in PRIMARY else discord.ButtonStyle.secondary
         label = reader.say(LABELS[action]) if picture is None else str(picture)
         which = "" if picture is None else f":{picture}"
         custom_id = f"atelier:{action}:{job_id}{which}"
@@ -112,10 +119,12 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
                     await _again(interaction, queue, self.job_id)
                 case Action.VARY:
                     await _vary(interaction, queue, self.job_id, self.picture)
-                case Action.EDIT:
-                    await _edit(interaction, queue, self.job_id)
-                case Action.ANIMATE:
-                    await _animate(interaction, queue, self.job_id, self.picture)
+                case Action.EDIT | Action.IMAGINE:
+                    await open_form(interaction, queue, await queue.get(self.job_id))
+                case Action.SKETCH | Action.ANIMATE:
+                    await _use(interaction, queue, self.action, self.job_id, self.picture)
+                case Action.PAINT:
+                    await _go(interaction, queue, self.job_id)
                 case Action.DELETE:
                     await _delete(interaction, queue, self.job_id)
                 case Action.CANCEL:
@@ -137,6 +146,8 @@ async def _vary(
     request = job.request
     if isinstance(request, AnimateRequest):
         raise Refused("A video cannot be varied; Again makes another.")
+    if isinstance(request, DescribeRequest):
+        raise Refused("Nothing was made here that could be varied.")
     count = getattr(request, "count", 1)
     if picture is None and count > 1:
         await _ask_which(interaction, Action.VARY, job_id, count)
@@ -149,27 +160,37 @@ async def _vary(
     await submit_child(interaction, queue, origin, job, replace(request, **changes))
 
 
-async def _edit(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
-    """Show the form, to whoever may send it off."""
-    job = await queue.get(job_id)
-    check(interaction, queue, job.request)
-    await open_form(interaction, job)
-
-
-async def _animate(
-    interaction: discord.Interaction, queue: JobQueue, job_id: str, picture: int | None
+async def _use(
+    interaction: discord.Interaction,
+    queue: JobQueue,
+    action: Action,
+    job_id: str,
+    picture: int | None,
 ) -> None:
-    """Set a result in motion, for whoever pressed."""
+    """Set a picture in motion, or paint it as a drawing, for whoever pressed."""
     job = await queue.get(job_id)
     if not job.artifacts:
-        raise Refused("The picture is no longer kept, so it cannot be set in motion.")
+        raise Refused("The picture is no longer kept, so nothing can be made of it.")
     if picture is None and len(job.artifacts) > 1:
-        await _ask_which(interaction, Action.ANIMATE, job_id, len(job.artifacts))
+        await _ask_which(interaction, action, job_id, len(job.artifacts))
         return
     origin = await acknowledge(interaction)
-    image = job.artifacts[min(picture or 1, len(job.artifacts)) - 1].path
-    request = AnimateRequest(image=image, seed=new_seed())
+    path = job.artifacts[min(picture or 1, len(job.artifacts)) - 1].path
+    request: Request = AnimateRequest(image=path, seed=new_seed())
+    if action is Action.SKETCH:
+        request = SketchRequest(drawing=path, seed=new_seed())
     await submit_child(interaction, queue, origin, job, request)
+
+
+async def _go(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
+    """Paint what was reviewed, with the caption that was shown; once."""
+    job = await queue.get(job_id)
+    _require_owner(interaction, job.owner, Action.PAINT)
+    if not (isinstance(job.request, SketchRequest) and job.request.review and job.artifacts):
+        raise Refused("What I saw is no longer kept. Please send the drawing again.")
+    origin = await acknowledge(interaction)
+    only = only_child_id(job.id)
+    await submit_child(interaction, queue, origin, job, next_request(job), job_id=only)
 
 
 async def _ask_which(

@@ -15,7 +15,8 @@ from discord import ui
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.languages import language
-from bot.ui.following import submit_child
+from bot.ui.asking import check
+from bot.ui.following import next_request, submit_child
 from bot.ui.origin import acknowledge
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
@@ -26,6 +27,7 @@ from pipelines.contract.requests import (
     SketchRequest,
     anew,
     new_seed,
+    only_looks,
 )
 from pipelines.contract.text import Text
 
@@ -35,44 +37,48 @@ FORM_ID = re.compile(r"atelier:edit:(?P<job_id>[0-9a-f]{16}):[0-9]+")
 NUMBERS = {
     "strength": Text("0 (free) to 100 (held)"),
     "motion": Text("1 (still) to 255 (lively)"),
+    "seed": Text("The same seed gives the same picture; empty: a new one"),
 }
-SEED = Text("The same seed gives the same picture; empty: a new one")
+"""The fields that take a whole number, and what it means."""
 
 
-async def open_form(interaction: discord.Interaction, job: Job) -> None:
-    """Show the form, filled in as the job was asked for."""
+async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job) -> None:
+    """Show the form, filled in as the job was asked for, or with what it leads to.
+
+    Raises BadInput where that could not be made, NotAllowed where it is not for that member.
+    """
+    request = next_request(job)
+    queue.check_models(request)
+    check(interaction, queue, request)
     reader = language(str(interaction.locale))
     # Two forms of one job can be open at a time: discord.py keeps one for each custom_id.
     form = ui.Modal(
-        title=reader.say("Edit and paint again"),
-        custom_id=f"atelier:edit:{job.id}:{interaction.id}",
+        title=reader.say(_title(job)), custom_id=f"atelier:edit:{job.id}:{interaction.id}"
     )
     for label in _labels(job, reader.say):
         form.add_item(label)
     await interaction.response.send_modal(form)
 
 
+def _title(job: Job) -> Text:
+    return Text("Edit and paint") if only_looks(job.request) else Text("Edit and paint again")
+
+
 def _labels(job: Job, say: Say) -> Iterator[ui.Label[ui.Modal]]:
-    match request := job.request:
+    match request := next_request(job):
         case ImagineRequest():
             yield _text(say("Prompt"), "prompt", request.prompt, required=True)
             yield _text(say("Without"), "negative", request.negative)
         case SketchRequest():
             yield _text(say("Prompt"), "prompt", request.prompt)
-            yield _text(say("What the drawing shows"), "caption", _caption(job))
-            scale = say(NUMBERS["strength"])
-            yield _line(say("Strength"), "strength", request.strength, scale)
+            yield _text(say("What the drawing shows"), "caption", request.caption or job.caption)
+            yield _line(say("Strength"), "strength", request.strength, say)
         case AnimateRequest():
             if request.image is None:
                 yield _text(say("Prompt"), "prompt", request.prompt, required=True)
-            yield _line(say("Motion"), "motion", request.motion, say(NUMBERS["motion"]))
-    yield _line(say("Seed"), "seed", request.seed, say(SEED), required=False)
-
-
-def _caption(job: Job) -> str:
-    """What was given, or what the captioner saw."""
-    seen = str(job.facts.get("caption", ""))[:MAX_PROMPT]
-    return getattr(job.request, "caption", "") or seen
+            yield _line(say("Motion"), "motion", request.motion, say)
+    if request.seed is not None:
+        yield _line(say("Seed"), "seed", request.seed, say, required=False)
 
 
 def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.Label[ui.Modal]:
@@ -89,11 +95,11 @@ def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.La
 
 
 def _line(
-    name: str, field: str, value: int, description: str, *, required: bool = True
+    name: str, field: str, value: int, say: Say, *, required: bool = True
 ) -> ui.Label[ui.Modal]:
     return ui.Label(
         text=name,
-        description=description,
+        description=say(NUMBERS[field]),
         component=ui.TextInput(
             custom_id=field, default=str(value), required=required, max_length=10
         ),
@@ -106,8 +112,9 @@ async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: s
     filled = written(cast(dict[str, Any], interaction.data)["components"])
     try:
         changes = _changes(filled)
-        seed = changes.pop("seed", job.request.seed)
-        kept = job.request if seed == job.request.seed else anew(job.request, seed)
+        asked = next_request(job)
+        seed = changes.pop("seed", asked.seed)
+        kept = asked if seed == asked.seed else anew(asked, seed)
         request = replace(kept, **changes)
     except BadInput as error:
         words = _returned(filled)
@@ -125,7 +132,7 @@ def written(components: list[dict[str, Any]]) -> dict[str, str]:
 def _changes(written: Mapping[str, str]) -> dict[str, Any]:
     """The fields of the request that the form says. Raises BadInput for what is no number."""
     changes: dict[str, Any] = dict(written)
-    for field in (*NUMBERS, "seed"):
+    for field in NUMBERS:
         if field in written:
             changes[field] = _number(field, written[field].strip())
     return changes

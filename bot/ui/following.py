@@ -1,5 +1,7 @@
 """A job that comes of another: for whoever asked, and linked to its parent."""
 
+from dataclasses import replace
+
 import discord
 
 from bot.errors import NoSuchJob
@@ -7,8 +9,27 @@ from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.asking import submit
 from bot.ui.origin import Origin
-from pipelines.contract.requests import Request
+from pipelines.contract.requests import (
+    DescribeRequest,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+    new_seed,
+)
 from pipelines.contract.text import Text
+
+
+def next_request(job: Job) -> Request:
+    """What a job leads to: a review to its painting, a description to a picture of these words.
+
+    Any other leads to the same once more. Raises BadInput for a description without words.
+    """
+    request = job.request
+    if isinstance(request, SketchRequest) and request.review:
+        return replace(request, review=False, caption=job.caption)
+    if isinstance(request, DescribeRequest):
+        return ImagineRequest(prompt=job.caption, seed=new_seed())
+    return request
 
 
 async def submit_child(
@@ -17,6 +38,8 @@ async def submit_child(
     origin: Origin,
     parent: Job,
     request: Request,
+    *,
+    job_id: str | None = None,
 ) -> None:
     """Queue `request`; its answer goes to `origin`.
 
@@ -24,4 +47,4 @@ async def submit_child(
     """
     if parent.server != interaction.guild_id:
         raise NoSuchJob(Text("This was not made in this server."))
-    await submit(interaction, queue, origin, request, parent=parent.id)
+    await submit(interaction, queue, origin, request, parent=parent.id, job_id=job_id)

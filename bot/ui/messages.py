@@ -3,7 +3,7 @@
 They speak the language of the member who asked.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import discord
 from discord import ui
@@ -12,13 +12,15 @@ from bot.jobs.job import Job, Status
 from bot.languages import Language, language
 from bot.ui.buttons import Action, JobButton
 from bot.ui.text import bar, countdown, plain, seconds
+from pipelines.catalog import ModelKey
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
-    MAX_PROMPT,
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
+    Request,
     SketchRequest,
-    clean_text,
+    only_looks,
     seed_after,
 )
 from pipelines.contract.text import Counted, Text
@@ -31,7 +33,7 @@ ALT_TEXT = 256
 
 PHASES = {
     Phase.LOADING: Text("**Loading the models**"),
-    Phase.CAPTIONING: Text("**Looking at the drawing**"),
+    Phase.CAPTIONING: Text("**Looking at the picture**"),
     Phase.PAINTING: Text("**Painting**"),
     Phase.ANIMATING: Text("**Animating**"),
     Phase.ENCODING: Text("**Saving**"),
@@ -44,7 +46,15 @@ BEHIND = Text(
 )
 ENDED = (Action.EDIT, Action.DELETE)
 PICTURES = (Action.AGAIN, Action.VARY, Action.EDIT, Action.ANIMATE, Action.DELETE)
+DESCRIBED = (Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE)
+REVIEW = (Action.PAINT, Action.EDIT, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
+NEEDS = {
+    Action.IMAGINE: ModelKey.IMAGINE,
+    Action.SKETCH: ModelKey.SKETCH,
+    Action.ANIMATE: ModelKey.ANIMATE,
+}
+"""The models without which a button would only be refused."""
 
 
 def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.LayoutView:
@@ -76,20 +86,65 @@ def running(job: Job, progress: Progress | None, ends: float | None = None) -> u
     return _message(AMBER, text, job, [Action.CANCEL])
 
 
-def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.LayoutView:
+def finished(
+    job: Job,
+    names: Sequence[str],
+    *,
+    spoiler: bool = False,
+    models: Collection[ModelKey] = tuple(ModelKey),
+) -> ui.LayoutView:
     """The result: the files `names` of the same message in a gallery, and what was asked.
 
-    With `spoiler` it is veiled until somebody clicks on it.
+    Where that was only a look at a picture: the picture and what it shows. With `spoiler` it is
+    veiled until somebody clicks on it. `models` are those that are set up: without them there are
+    no buttons for what they do.
     """
-    alt = (job.request.prompt or _caption(job) or _reader(job).say("An animation"))[:ALT_TEXT]
+    alt = (job.request.prompt or job.caption or _reader(job).say(_alt(job.request)))[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
         *(
             discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler)
             for name in names
         )
     )
-    actions = VIDEOS if isinstance(job.request, AnimateRequest) else PICTURES
-    return _message(GREEN, None, job, actions, gallery=gallery)
+    colour, headline, actions = _ending(job)
+    offered = [action for action in actions if NEEDS.get(action) in (None, *models)]
+    return _message(colour, headline, job, offered, gallery=gallery)
+
+
+def _ending(job: Job) -> tuple[discord.Colour, str | None, Sequence[Action]]:
+    """What is said above a result, if anything, and what can be done with it."""
+    match job.request:
+        case DescribeRequest():
+            actions = DESCRIBED if job.caption else DESCRIBED[1:]  # no words, nothing to imagine
+            return GREEN, _description(job), actions
+        case SketchRequest(review=True):
+            return AMBER, _question(job), REVIEW
+        case AnimateRequest():
+            return GREEN, None, VIDEOS
+    return GREEN, None, PICTURES
+
+
+def _description(job: Job) -> str:
+    """What a picture shows."""
+    return plain(job.caption, PROMPT_ROOM) or _reader(job).say("I have no words for this picture.")
+
+
+def _question(job: Job) -> str:
+    """What the drawing will be taken for, and what can be done about it."""
+    if not job.caption:
+        return _reader(job).say(
+            "**I cannot tell what this is.**\n**Edit…** lets you say it; with **Go** I follow the "
+            "lines alone."
+        )
+    return _reader(job).say(
+        "**I take this for:** {caption}\n**Go** paints it so; **Edit…** lets you put it right "
+        "first.",
+        caption=plain(job.caption, CAPTION_ROOM),
+    )
+
+
+def _alt(request: Request) -> Text:
+    return Text("An animation") if isinstance(request, AnimateRequest) else Text("A picture")
 
 
 def withheld(job: Job) -> ui.LayoutView:
@@ -104,10 +159,18 @@ def withheld(job: Job) -> ui.LayoutView:
 def ended(job: Job) -> ui.LayoutView:
     """A job that ended without a result, and why."""
     if job.status is Status.CANCELLED:
-        return _message(GREY, _reader(job).say("**Cancelled**"), job, [Action.AGAIN, *ENDED])
+        return _message(
+            GREY, _reader(job).say("**Cancelled**"), job, [Action.AGAIN, *_endings(job)]
+        )
     headline = _reader(job).say("**That did not work**")
-    actions = ENDED if job.error_code in HOPELESS else [Action.AGAIN, *ENDED]
+    again = [] if job.error_code in HOPELESS else [Action.AGAIN]
+    actions = [*again, *_endings(job)]
     return _message(RED, f"{headline}\n{plain(_reason(job), 600)}", job, actions)
+
+
+def _endings(job: Job) -> Sequence[Action]:
+    """A description without words has nothing that could be edited."""
+    return [Action.DELETE] if isinstance(job.request, DescribeRequest) else ENDED
 
 
 def _reader(job: Job) -> Language:
@@ -161,7 +224,7 @@ def _asked(job: Job) -> str:
     if isinstance(request, ImagineRequest) and request.negative:
         negative = plain(request.negative, NEGATIVE_ROOM)
         lines.append(say("-# without: {negative}", negative=negative))
-    if caption := _caption(job):
+    if (caption := job.caption) and not only_looks(request):
         lines.append(say("-# caption: {caption}", caption=plain(caption, CAPTION_ROOM)))
     details = (say(each) if isinstance(each, Text) else each for each in _details(job))
     lines.append("-# " + " · ".join(details))
@@ -182,7 +245,8 @@ def _details(job: Job) -> Iterator[str | Text]:
             yield str(request.aspect)
         case AnimateRequest():
             yield Text("motion {motion}", motion=request.motion)
-    yield _seeds(request.seed, getattr(request, "count", 1))
+    if request.seed is not None:
+        yield _seeds(request.seed, getattr(request, "count", 1))
     if times := len(getattr(request, "variations", ())):
         yield Counted("varied", "varied {n} times", times)
     if job.status is Status.RENDERED or job.status is Status.DELIVERED:
@@ -202,8 +266,3 @@ def _seeds(seed: int, count: int) -> Text:
     if count == 1:
         return Text("seed {seed}", seed=seed)
     return Text("seeds {first}–{last}", first=seed, last=seed_after(seed, count - 1))
-
-
-def _caption(job: Job) -> str:
-    """What the captioner saw in the drawing, if that is known."""
-    return clean_text(str(job.facts.get("caption", ""))[:MAX_PROMPT])

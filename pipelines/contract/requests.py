@@ -1,4 +1,7 @@
-"""What a person wants, validated and frozen. A request is complete: it holds its own seed."""
+"""What a person wants, validated and frozen. A request is complete: it holds its own seed.
+
+Where there is no chance in what it asks for, its seed is None.
+"""
 
 import secrets
 import unicodedata
@@ -36,6 +39,7 @@ class Kind(StrEnum):
     SKETCH = "sketch"
     IMAGINE = "imagine"
     ANIMATE = "animate"
+    DESCRIBE = "describe"
 
 
 class Aspect(StrEnum):
@@ -120,7 +124,8 @@ class SketchRequest:
     `drawing` is an image file that `pipelines.media.vet` accepted; `strength` is how firmly its
     lines steer the picture, 0 (free) to 100 (held). `lora` is named as in `pipelines.loras`; it
     takes the place of the style's own. `variations` are seeds towards which the picture of `seed`
-    is changed a little, one after the other.
+    is changed a little, one after the other. With `review` nothing is painted yet: a person is
+    shown the caption first.
     """
 
     kind: ClassVar[Kind] = Kind.SKETCH
@@ -132,6 +137,7 @@ class SketchRequest:
     lora: str | None = None
     seed: int
     variations: tuple[int, ...] = ()
+    review: bool = False
 
     def __post_init__(self) -> None:
         _clean(self, "prompt")
@@ -190,6 +196,16 @@ class AnimateRequest:
         _within(self.seed, range(MAX_SEED + 1), "seed")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeRequest:
+    """Say what `image` shows. There are no words in it and no chance."""
+
+    kind: ClassVar[Kind] = Kind.DESCRIBE
+    prompt: ClassVar[str] = ""
+    seed: ClassVar[int | None] = None
+    image: Path
+
+
 def may_share(requests: Sequence["Request"]) -> bool:
     """Whether requests can be denoised as one batch: /imagine, alike but for words and seeds."""
     shapes = {
@@ -203,9 +219,12 @@ def may_share(requests: Sequence["Request"]) -> bool:
 
 def anew(request: "Request", seed: int) -> "Request":
     """The same request from another seed, of which there are no variations yet."""
-    if isinstance(request, AnimateRequest):
-        return replace(request, seed=seed)
-    return replace(request, seed=seed, variations=())
+    match request:
+        case SketchRequest() | ImagineRequest():
+            return replace(request, seed=seed, variations=())
+        case AnimateRequest():
+            return replace(request, seed=seed)
+    return request
 
 
 def pictures(request: "Request") -> int:
@@ -213,7 +232,14 @@ def pictures(request: "Request") -> int:
     return request.count if isinstance(request, ImagineRequest) else 1
 
 
-Request = SketchRequest | ImagineRequest | AnimateRequest
+def only_looks(request: "Request") -> bool:
+    """Whether a request is answered by a caption, and nothing is made."""
+    if isinstance(request, SketchRequest):
+        return request.review
+    return isinstance(request, DescribeRequest)
+
+
+Request = SketchRequest | ImagineRequest | AnimateRequest | DescribeRequest
 REQUEST_TYPES: dict[Kind, type[Request]] = {
-    t.kind: t for t in (SketchRequest, ImagineRequest, AnimateRequest)
+    t.kind: t for t in (SketchRequest, ImagineRequest, AnimateRequest, DescribeRequest)
 }

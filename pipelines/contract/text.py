@@ -46,9 +46,10 @@ class Text:
             key: Text.from_json(value) if isinstance(value, Mapping) else value
             for key, value in told["values"].items()
         }
-        if "many" in told:
-            return Counted(told["say"], told["many"], values.pop("n"), **values)
-        return Text(told["say"], **values)
+        sentence = told["say"]
+        if (many := told.get("many")) is not None:
+            return Counted(sentence, many, values.pop("n"), **values)
+        return Text(sentence, **values)
 
 
 class Counted(Text):

@@ -1,7 +1,11 @@
 """An administrator sets the rules; members meet them wherever they ask, from that moment on."""
 
+import asyncio
+import logging
+import time
 from typing import Any
 
+import discord
 import pytest
 from simcord.actors import MemberActor
 from simcord.backend.errors import SetupError
@@ -9,9 +13,15 @@ from simcord.builders import ChannelHandle, RoleHandle
 from simcord.results import InteractionResult
 
 from bot.app import App
+from bot.config import Config
+from bot.jobs.settings import SettingsBook
+from bot.jobs.store import Store
+from bot.jobs.usage import DAY
 from pipelines.contract.requests import Kind
+from tests.jobs.samples import ROOMY, a_job
+from tests.jobs.studio import heard
 from tests.ui.channel import Channel, Shown, whispered
-from tests.ui.fixtures import Ends, Moods, restarted
+from tests.ui.fixtures import Ends, Moods, open_app, restarted
 
 
 @pytest.fixture
@@ -183,6 +193,8 @@ async def test_over_the_share_waits_behind_and_is_told(
     waits = channel.shown()[1]
     await channel.until(lambda: "place 2 in line" in waits.text or "next in line" in waits.text)
     assert "You have used your share of the graphics card for today" in waits.text
+    told = whispered(await bob.slash(channel.handle, "queue"))
+    assert f"2. `/imagine` for <@{ada.id}>, whose share of today is used up" in told
     used = whispered(await ada.slash(channel.handle, "usage"))
     assert used.splitlines()[:3] == [
         "You have used **40 s** of the GPU here in the last 24 hours.",
@@ -228,6 +240,50 @@ async def test_turns_by_role_language_and_the_rest(
     await imagine(channel, eve)
     job = await ends.next()
     assert (job.weight, job.origin["locale"]) == (3.0, "de")
+
+
+async def test_in_a_thread_the_rules_of_its_channel_hold(
+    app: App, channel: Channel, root: MemberActor, ada: MemberActor
+) -> None:
+    await app.queue.settings.change(channel.guild.id, channel.handle.id, commands_off={"imagine"})
+    thread = await a_thread(channel)
+    refused = await imagine(channel, ada, where=thread)
+    assert whispered(refused).startswith("/imagine is switched off here.")
+
+
+async def a_thread(channel: Channel) -> ChannelHandle:
+    there = channel.env.bot.get_channel(channel.handle.id)
+    assert isinstance(there, discord.TextChannel)
+    await there.create_thread(name="details", type=discord.ChannelType.public_thread)
+    [thread] = channel.handle.threads
+    return thread
+
+
+async def test_what_a_server_keeps_for_less_long_is_forgotten_sooner(
+    config: Config, studio: Moods, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "bot")
+    long_ago = time.time() - 2 * DAY
+    folder = config.storage.folder
+    store = await Store.open(folder / "jobs.sqlite3", folder / "files", now=lambda: long_ago)
+    for server, channel in ((7, 1), (7, 2), (8, 1)):
+        job = a_job(server=server, channel=channel)
+        await store.enqueue(job, ROOMY)
+        ended = await store.cancelled(job)
+        assert ended is not None
+        await store.told(ended)
+    book = SettingsBook(store)
+    await book.change(7, keep_days=1)
+    await book.change(7, 2, keep_days=3)
+    await store.close()
+    app = await open_app(config, studio)
+    try:
+        with heard("forgot 1 old jobs") as swept:
+            app.start()
+            await asyncio.wait_for(swept.wait(), 10.0)
+        assert sorted(await app.store.places(), key=str) == [(7, 2), (8, 1)]
+    finally:
+        await app.close()
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,8 @@ TEXT = Upload("notes.txt", b"nothing to see")
 
 
 @pytest.mark.parametrize(
-    ("entry", "field"), [("Sketch this", "drawing"), ("Animate this", "image")]
+    ("entry", "field"),
+    [("Sketch this", "drawing"), ("Animate this", "image"), ("Describe this", "image")],
 )
 async def test_what_somebody_sent_is_sketched_or_animated(
     server: LoopbackDiscord, ada: Member, app: App, entry: str, field: str

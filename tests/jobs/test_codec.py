@@ -13,6 +13,7 @@ from pipelines.contract.requests import (
     MAX_SEED,
     AnimateRequest,
     Aspect,
+    DescribeRequest,
     ImagineRequest,
     Kind,
     Request,
@@ -37,7 +38,9 @@ requests: st.SearchStrategy[Request] = st.one_of(
         strength=st.integers(0, 100),
         lora=loras,
         seed=seeds,
+        review=st.booleans(),
     ),
+    st.builds(DescribeRequest, image=names),
     st.builds(
         ImagineRequest,
         prompt=st.text(string.ascii_letters, min_size=1),

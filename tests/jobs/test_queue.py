@@ -13,7 +13,7 @@ from bot.jobs.limits import Limits
 from bot.jobs.queue import Run
 from bot.jobs.store import Store
 from bot.jobs.usage import DAY
-from pipelines.catalog import Catalog, ImagineModel
+from pipelines.catalog import CaptionModel, Catalog, ImagineModel
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
@@ -102,6 +102,15 @@ async def test_who_waits_behind_still_does_after_a_restart(
 
 def _started(clock: Clock) -> dict[str, Any]:
     return {"status": Status.RUNNING, "attempt": 1, "started_at": clock.now}
+
+
+async def test_a_review_is_refused_where_nothing_could_be_painted_after_it(
+    studio: MakeStudio,
+) -> None:
+    s = studio(catalog=Catalog(caption=CaptionModel(source="./blip")))
+    sketch = SketchRequest(drawing=Path("fox.png"), review=True, seed=1)
+    with pytest.raises(BadInput, match=r"/sketch is not set up.*\[models\.sketch\]"):
+        await s.queue.submit(sketch, owner=1, origin={})
 
 
 async def test_a_full_queue_refuses_and_says_so(studio: MakeStudio) -> None:

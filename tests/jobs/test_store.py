@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bot.errors import QueueFull, StorageFailed, Undeliverable, Unforeseen
-from bot.jobs.job import Job, Status
+from bot.errors import QueueFull, Repeated, StorageFailed, Undeliverable, Unforeseen
+from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.store import Store, Used
 from bot.jobs.usage import DAY, HALF_LIFE
@@ -69,10 +69,22 @@ class TestEnqueue:
         await store.failed(running, RenderFailed("It broke."))
         await store.enqueue(a_job(), one)
 
-    async def test_a_known_id_changes_nothing(self, store: Store) -> None:
+    async def test_a_known_id_is_refused_and_changes_nothing(self, store: Store) -> None:
         job = await _leased(store)
-        await store.enqueue(a_job(owner=9, id=job.id), ROOMY)
+        with pytest.raises(Repeated):
+            await store.enqueue(a_job(owner=9, id=job.id), ROOMY)
         assert await store.get(job.id) == job
+
+    async def test_of_those_with_one_id_that_arrive_together_one_is_taken(
+        self, store: Store
+    ) -> None:
+        one = new_job_id()
+        jobs = [a_job(owner, id=one) for owner in range(3)]
+        answers = await asyncio.gather(
+            *(store.enqueue(job, ROOMY) for job in jobs), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers] == [Job, Repeated, Repeated]
+        assert [job.owner for job in await store.waiting()] == [0]
 
     async def test_a_job_that_cannot_be_written_fails_alone(self, store: Store) -> None:
         good, bad = a_job(), a_job(origin={"when": object()})
@@ -298,6 +310,14 @@ class TestShare:
         await _leased(store, 3, server=8)
         assert await store.used_in(7) == [Used(2, "imagine", 1, 9.0), Used(1, "imagine", 2, 8.0)]
         assert await store.used_in(7, 2) == [Used(2, "imagine", 1, 9.0)]
+
+    async def test_deleting_ones_jobs_gives_no_new_share(self, store: Store, clock: Clock) -> None:
+        job = await _leased(store, cost=10.0, server=7)
+        assert await store.rendered(job, (), 26.0) is not None
+        assert await store.forget_owner(1) == 1
+        assert await self._ask(store) == [True]
+        clock.now += DAY
+        assert await self._ask(store) == [False]
 
     async def test_a_job_is_brought_forward_once(self, store: Store) -> None:
         *_, job = [await store.enqueue(a_job(cost=25.0), SHARE) for _ in range(2)]

@@ -15,3 +15,12 @@ ALTER TABLE jobs ADD COLUMN relaxed INTEGER NOT NULL DEFAULT 0 CHECK (relaxed IN
 UPDATE jobs SET server = origin ->> 'guild_id', channel = coalesce(origin ->> 'channel_id', 0);
 
 CREATE INDEX owned_jobs ON jobs (owner, ended_at);
+
+-- What jobs took whose members have had them deleted: it counts against their share of the day all the
+-- same, and is forgotten after it.
+CREATE TABLE spent (
+    owner INTEGER NOT NULL,
+    server INTEGER,
+    ended_at REAL NOT NULL,
+    seconds REAL NOT NULL
+) STRICT;
