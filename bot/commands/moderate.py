@@ -123,6 +123,6 @@ def _listed(bans: list[Ban], speaks: Language) -> str:
             reason=plain(ban.reason, MAX_REASON) or speaks.say("no reason given"),
         )
         if len(text) + len(line) > IN_ALL:
-            return f"{text}\n… {speaks.say('and {n} more', n=len(bans) - shown)}"
+            return text + "\n" + speaks.say("… and {n} more", n=len(bans) - shown)
         text += f"\n{line}"
     return text

@@ -91,14 +91,15 @@ class Desk:
         return server
 
     def _thanks(self, interaction: discord.Interaction, server: int, *, new: bool) -> str:
-        say = language(str(interaction.locale)).say
+        speaks = language(str(interaction.locale))
+        say = speaks.say
         text = (
             say("Thank you: this was passed on to the moderators.")
             if new
             else say("You have reported this already: the moderators have it.")
         )
         if moderates(interaction) and self.log_channel(server) is None:
-            text += "\n-# " + hint(language(str(interaction.locale)))
+            text += "\n-# " + hint(speaks)
         return text
 
     # -- for moderators ---------------------------------------------------------------------

@@ -13,6 +13,7 @@ import discord
 from discord import ui
 
 from bot.config import ModerationConfig
+from bot.errors import NoSuchJob
 from bot.jobs.events import (
     Event,
     Events,
@@ -197,9 +198,12 @@ class LogChannel:
     async def _post_reports(self, server: int, channel: int) -> None:
         """Post the open reports that the moderators were not told of; one message for each job."""
         reports = await self._moderation.open_reports(server)
-        notes = {report.job: report.note for report in reports if report.note is not None}
+        notes = {report.job: report.note for report in reports if report.note_channel == channel}
         for job_id in dict.fromkeys(report.job for report in reports if report.note is None):
-            message = await self._post_report(channel, job_id, notes.get(job_id))
+            try:
+                message = await self._post_report(channel, job_id, notes.get(job_id))
+            except NoSuchJob:  # the report was deleted a moment ago
+                continue
             await self._moderation.noted(job_id, channel, message)
 
     async def _post_report(self, channel: int, job_id: str, note: int | None) -> int:
@@ -216,7 +220,12 @@ class LogChannel:
     async def _put(
         self, channel: int, note: int | None, view: ui.LayoutView, uploads: Sequence[Upload] = ()
     ) -> int:
-        if note is None:
-            return await self._roads.post(channel, view, uploads)
-        await self._roads.change(channel, note, view, uploads)
-        return note
+        if note is not None:
+            try:
+                await self._roads.change(channel, note, view, uploads)
+                return note
+            except discord.NotFound:
+                log.info(
+                    "message %d in the log channel %d was deleted: another follows", note, channel
+                )
+        return await self._roads.post(channel, view, uploads)

@@ -143,6 +143,21 @@ async def test_who_is_banned_has_nothing_made_and_what_waits_is_cancelled(
         await end_of(server, await ada.slash("imagine", prompt="a lighthouse"))
 
 
+async def test_a_note_that_was_deleted_is_posted_anew_with_the_next_report(
+    server: LoopbackDiscord, ada: Member, bob: Member, carol: Member, app: App, heard: Heard
+) -> None:
+    log = await log_of(app, server)
+    message = await result_of(server, ada, heard)
+    await sent(server, bob, message)
+    [note] = await server.wait_for(lambda: posted(server, log))
+    note.deleted = True
+    await sent(server, carol, message)
+    [another] = await server.wait_for(lambda: posted(server, log))
+    assert f"By <@{bob.user.id}>" in another.text and f"By <@{carol.user.id}>" in another.text
+    await carol.click(another, decision(another, "kept"))
+    await server.wait_for(lambda: "**Kept** by" in another.text)
+
+
 async def test_of_two_decisions_the_first_holds_and_alone_is_done(
     server: LoopbackDiscord, ada: Member, bob: Member, carol: Member, app: App, heard: Heard
 ) -> None:
