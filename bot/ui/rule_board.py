@@ -71,8 +71,7 @@ class RuleControl(ui.DynamicItem[ui.Item[Any]], template=RULES_ID):
                 case Act.SERVER:
                     await _show(interaction, queue, SERVER)
                 case Act.CHANGE:
-                    group = Group(_chosen(interaction))
-                    await open_rules_form(interaction, queue, self.channel, group)
+                    await open_rules_form(interaction, queue, self.channel, _group(interaction))
                 case Act.CLEAR:
                     await interaction.response.defer()
                     await queue.settings.clear(interaction.guild_id or 0, self.channel)
@@ -105,6 +104,13 @@ async def _show(interaction: discord.Interaction, queue: JobQueue, channel: int)
 
 def _chosen(interaction: discord.Interaction) -> str:
     return str(cast(dict[str, Any], interaction.data)["values"][0])
+
+
+def _group(interaction: discord.Interaction) -> Group:
+    """The settings that are to be changed. Raises BadInput for those of another version."""
+    if (chosen := _chosen(interaction)) not in GROUPS:
+        raise BadInput("This is no longer offered. Use /config again.")
+    return Group(chosen)
 
 
 def rule_board(interaction: discord.Interaction, queue: JobQueue, channel: int) -> ui.LayoutView:
@@ -147,8 +153,17 @@ def _buttons(interaction: discord.Interaction, queue: JobQueue, channel: int) ->
             Text("Forget all changes") if channel == SERVER else Text("All as in the server")
         )
     say = language(str(interaction.locale)).say
+    styles = {Act.CLEAR: discord.ButtonStyle.danger}
     return [
-        RuleControl(act, channel, ui.Button(label=say(label), custom_id=_id(act, channel)))
+        RuleControl(
+            act,
+            channel,
+            ui.Button(
+                label=say(label),
+                custom_id=_id(act, channel),
+                style=styles.get(act, discord.ButtonStyle.secondary),
+            ),
+        )
         for act, label in labels.items()
     ]
 
