@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from typing import Self
@@ -19,19 +20,20 @@ from bot.jobs.files import FileStore
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
+from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store
+from bot.jobs.usage import DAY
 from bot.jobs.worker import Worker
 from bot.measure import batches_file
 from bot.metrics import Metrics
 from bot.startup import StartWatch
 from bot.tasks import Tasks
+from bot.ui.logchannel import LogChannel
 from bot.ui.progress import ProgressBoard
 from bot.words import WordRules
 from pipelines.contract.runner import RunnerLike
 
 log = logging.getLogger(__name__)
-
-DAY = 86_400.0
 
 
 class App:
@@ -54,6 +56,9 @@ class App:
         self.client = AtelierClient(queue, self.files, store, config)
         self.board = ProgressBoard(self.client.roads, queue, events)
         delivery = Delivery(self.client.roads, self.board, queue, self.files, config.moderation)
+        self.log_channel = LogChannel(
+            self.client.desk, queue, self.client.roads, events, config.moderation
+        )
         self.deliveries = Deliveries(store, delivery.deliver, events)
         self.worker = Worker(queue, store, self.files, executors, events)
         self._metrics = Metrics(events)
@@ -79,9 +84,14 @@ class App:
                 cards=len(executors),
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
+            settings = SettingsBook(store, _defaults(config))
+            await settings.read()
             words = WordRules(read_words(config.moderation))
-            queue = JobQueue(store, policy, config.models, events, limits, words=words)
+            queue = JobQueue(
+                store, policy, config.models, events, limits, settings=settings, words=words
+            )
             app = cls(config, store, queue, events, executors)
+            await queue.moderation.read()
             await queue.restore()
             app._serve_metrics()
         except BaseException:
@@ -95,6 +105,7 @@ class App:
             self._tasks.start(executor.start(), name="executor start")
         self.worker.start()
         self.deliveries.start()
+        self.log_channel.start()
         self._tasks.start(self._sweep_daily(), name="sweep")
 
     async def serve(self, token: str) -> None:
@@ -126,6 +137,7 @@ class App:
         await self.worker.stop()
         await self.deliveries.stop()
         await self.board.stop()
+        await self.log_channel.stop()
         await self.client.close()
         await asyncio.gather(*(executor.stop() for executor in self.executors))
         await self._watch.stop()
@@ -137,15 +149,32 @@ class App:
             self._metrics.serve(self.config.metrics.host, self.config.metrics.port)
 
     async def _sweep_daily(self) -> None:
-        """Forget ended jobs and their files after `storage.keep_days`."""
+        """Forget ended jobs, their files and reports, after the days that hold where they were."""
         while True:
-            before = time.time() - self.config.storage.keep_days * DAY
-            jobs = await self.store.forget_before(before)
+            jobs = await self._forget_old_jobs()
             # An hour of mercy for files whose job is just being written.
             files = await self.files.sweep(await self.store.named_files(), older_than=3600)
             if jobs or files:
                 log.info("forgot %d old jobs and %d files", jobs, files)
             await asyncio.sleep(DAY)
+
+    async def _forget_old_jobs(self) -> int:
+        """How many there were."""
+        places = defaultdict[int, list[tuple[int | None, int]]](list)
+        for place in await self.store.places():
+            places[self.queue.settings.of(*place).keep_days].append(place)
+        now = time.time()
+        for server in await self.queue.moderation.servers():
+            days = self.queue.settings.of(server).keep_days
+            await self.queue.moderation.forget_before(now - days * DAY, server)
+        return sum(
+            [await self.store.forget_before(now - d * DAY, *where) for d, where in places.items()]
+        )
+
+
+def _defaults(config: Config) -> Settings:
+    """What holds in a server whose administrators have set nothing."""
+    return Settings(waiting=config.limits.waiting_per_member, keep_days=config.storage.keep_days)
 
 
 def _executors(config: Config) -> list[Executor]:

@@ -13,16 +13,19 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from bot.commands.animate import animate
+from bot.commands.config import config_
 from bot.commands.describe import describe
 from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
 from bot.commands.menus import menus
+from bot.commands.moderate import moderate
 from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
 from bot.commands.sketch import sketch
 from bot.commands.translator import CommandTranslator
 from bot.commands.upscale import upscale
+from bot.commands.usage import usage
 from bot.config import Config
 from bot.errors import Refused, StartupError, TokenRefused
 from bot.jobs.files import FileStore
@@ -31,14 +34,20 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
 from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
+from bot.ui.desk import REASON_ID, Desk
 from bot.ui.editing import FORM_ID, take_form
+from bot.ui.presses import Presses, shown_ids
+from bot.ui.reports import REPORT_ID, ReportButton
 from bot.ui.roads import Roads
+from bot.ui.rule_board import RULES_ID, RuleControl, take_rules
+from bot.ui.rule_forms import RULES_FORM_ID
 from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
 OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
+GONE = Text("This button is no longer there: the message has changed meanwhile.")
 STEADY = 60.0  # seconds after which a connection that breaks had been a good one
 
 
@@ -59,9 +68,11 @@ class AtelierClient(discord.Client):
             max_messages=None,
         )
         self.queue = queue
+        self.presses = Presses()
         self.roads = Roads(self)
         self.tree = app_commands.CommandTree(self)
         self.tree.error(_on_command_error)
+        self.desk = Desk(queue, files, self.roads)
         self._translator = CommandTranslator()
         self._store = store
         intake = Intake(queue, files, config.limits)
@@ -73,15 +84,18 @@ class AtelierClient(discord.Client):
             describe(intake),
             info(intake),
             queue_(queue),
-            privacy(queue, config.storage),
-            *menus(intake, queue),
+            privacy(queue),
+            usage(queue),
+            config_(queue),
+            moderate(self.desk, queue.moderation),
+            *menus(intake, queue, self.desk),
         ]
         for entry in entries:
             self.tree.add_command(entry)
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton)
+        self.add_dynamic_items(JobButton, ReportButton, RuleControl)
         await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
@@ -112,13 +126,20 @@ class AtelierClient(discord.Client):
         match interaction.type:
             case discord.InteractionType.modal_submit:
                 async with answering(interaction):
-                    if form := FORM_ID.fullmatch(custom_id):
-                        await take_form(interaction, self.queue, form["job_id"])
-                    else:
-                        raise Refused(OUTDATED)
-            case discord.InteractionType.component if CUSTOM_ID.fullmatch(custom_id) is None:
+                    await self._take_form(interaction, custom_id)
+            case discord.InteractionType.component:
                 async with answering(interaction):
-                    raise Refused(OUTDATED)
+                    _check_shown(interaction.message, custom_id)
+
+    async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
+        if form := FORM_ID.fullmatch(custom_id):
+            await take_form(interaction, self.queue, form["job_id"])
+        elif form := REASON_ID.fullmatch(custom_id):
+            await self.desk.take_form(interaction, form["job_id"])
+        elif form := RULES_FORM_ID.fullmatch(custom_id):
+            await take_rules(interaction, self.queue, int(form["channel"]))
+        else:
+            raise Refused(OUTDATED)
 
     async def log_in(self, token: str) -> None:
         """Log in, however long Discord or the network is away. Raises TokenRefused."""
@@ -160,6 +181,14 @@ class AtelierClient(discord.Client):
         """Close what a broken `connect` left open, its heartbeat above all."""
         if self.ws is not None:
             await self.ws.close(code=4000)
+
+
+def _check_shown(message: discord.Message | None, custom_id: str) -> None:
+    """Raise Refused for a button that discord.py takes to none of ours."""
+    if not any(each.fullmatch(custom_id) for each in (CUSTOM_ID, REPORT_ID, RULES_ID)):
+        raise Refused(OUTDATED)
+    if message is not None and custom_id not in shown_ids(message):
+        raise Refused(GONE)
 
 
 async def _on_command_error(

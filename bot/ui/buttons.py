@@ -16,7 +16,8 @@ from bot.languages import ENGLISH, Language, language
 from bot.ui.answers import answering
 from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
-from bot.ui.origin import acknowledge
+from bot.ui.origin import HasQueue, acknowledge
+from bot.ui.presses import Presses
 from pipelines.contract.requests import (
     SCALES,
     AnimateRequest,
@@ -47,10 +48,10 @@ class Action(StrEnum):
     CANCEL = "cancel"
 
 
-class HasQueue(Protocol):
-    """What the buttons need of the client that hears them."""
+class HasPresses(Protocol):
+    """What the buttons need of the client that hears them, beside its queue."""
 
-    queue: JobQueue
+    presses: Presses
 
 
 LABELS = {
@@ -65,6 +66,8 @@ LABELS = {
     Action.DELETE: Text("Delete"),
     Action.CANCEL: Text("Cancel"),
 }
+MAKING = (Action.AGAIN, Action.VARY, Action.UPSCALE, Action.SKETCH, Action.ANIMATE)
+"""What would make something twice if it were pressed twice."""
 NOT_YOURS = {
     Action.PAINT: Text("Only the member who asked for this, or a moderator, can have it painted."),
     Action.CANCEL: Text("Only the member who asked for this, or a moderator, can cancel it."),
@@ -116,7 +119,11 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
     async def callback(self, interaction: discord.Interaction) -> None:
         """Do what the label says; discord.py calls this."""
         queue = cast(HasQueue, interaction.client).queue
+        presses = cast(HasPresses, interaction.client).presses
         async with answering(interaction):
+            if self.action in MAKING and presses.is_double(interaction, self.item.custom_id or ""):
+                await interaction.response.defer()
+                return
             match self.action:
                 case Action.AGAIN:
                     await _again(interaction, queue, self.job_id)

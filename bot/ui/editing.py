@@ -16,6 +16,7 @@ from bot.errors import Refused
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.languages import language
+from bot.ui.asking import check
 from bot.ui.following import next_request, submit_child
 from bot.ui.origin import acknowledge
 from pipelines.contract.errors import BadInput
@@ -46,9 +47,11 @@ NUMBERS = {
 async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job) -> None:
     """Show the form, filled in as the job was asked for, or with what it leads to.
 
-    Raises BadInput where that could not be made.
+    Raises BadInput where that could not be made, NotAllowed where it is not for that member.
     """
-    queue.check_models(next_request(job))
+    request = next_request(job)
+    queue.check_models(request)
+    check(interaction, queue, request)
     reader = language(str(interaction.locale))
     # Two forms of one job can be open at a time: discord.py keeps one for each custom_id.
     form = ui.Modal(
@@ -110,22 +113,22 @@ def _line(
 async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
     """Queue what was sent off, for whoever sent it."""
     job = await queue.get(job_id)
-    written = _written(cast(dict[str, Any], interaction.data)["components"])
+    filled = written(cast(dict[str, Any], interaction.data)["components"])
     try:
-        changes = _changes(written)
+        changes = _changes(filled)
         asked = next_request(job)
         seed = changes.pop("seed", asked.seed)
         kept = asked if seed == asked.seed else anew(asked, seed)
         request = replace(kept, **changes)
     except BadInput as error:
-        words = _returned(written)
+        words = _returned(filled)
         raise BadInput("{error}{words}", error=error.text, words=words) from error
     origin = await acknowledge(interaction)
     await submit_child(interaction, queue, origin, job, request)
 
 
-def _written(components: list[dict[str, Any]]) -> dict[str, str]:
-    """What was written, by field."""
+def written(components: list[dict[str, Any]]) -> dict[str, str]:
+    """What was written into a form, by field."""
     inner = (label.get("component", {}) for label in components)
     return {each["custom_id"]: str(each.get("value", "")) for each in inner if each}
 

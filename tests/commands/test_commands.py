@@ -248,11 +248,12 @@ async def test_the_member_watches_it_come_into_being(
 
 def test_the_commands_are_what_discord_allows(app: App) -> None:
     every = {c.name: c.to_dict(app.client.tree) for c in app.client.tree.get_commands()}
-    menus = {"Sketch this", "Animate this", "Describe this", "Show settings"}
+    menus = {"Sketch this", "Animate this", "Describe this", "Show settings", "Report"}
     assert all(every[name]["contexts"] == [0] for name in menus)
     commands = {name: command for name, command in every.items() if name not in menus}
-    looking = {"describe", "info", "queue", "privacy"}
-    assert set(commands) == {"sketch", "imagine", "animate", "upscale", *looking}
+    paint = {"sketch", "imagine", "animate", "upscale", "describe"}
+    assert set(commands) == paint | {"info", "queue", "usage", "privacy", "config", "moderate"}
+    assert commands["config"]["default_member_permissions"] == 8  # administrators
     for command in commands.values():
         assert command["contexts"] == [0]  # servers
         assert len(json.dumps(command)) < 8000
