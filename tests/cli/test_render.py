@@ -41,6 +41,9 @@ steps = 2
 frames = 3
 width = 256
 height = 256
+[models.upscale]
+source = "{models}/upscaler"
+tile = 152
 [models.styles.ink]
 frame = "ink drawing of {{prompt}}"
 """
@@ -123,6 +126,31 @@ def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
     assert len(ended.stderr.splitlines()) == 1
 
 
+def test_upscale_a_picture(here: Path) -> None:
+    Image.new("RGB", (60, 40), "red").save(here / "flag.png")
+    said = facts(rendered("upscale", "flag.png", "--scale", "4"))
+    assert said["scale"] == "4"
+    assert said["saved"] == "upscale-flag-x4.png (240 × 160)"
+    with Image.open(here / "upscale-flag-x4.png") as picture:
+        assert picture.size == (240, 160)
+
+
+def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
+    Image.new("RGB", (64, 64), "white").save(here / "blank.png")
+    ended = CliRunner().invoke(cli, ["render", "sketch", "blank.png"])
+    assert ended.exit_code == 1
+    assert ended.stderr.startswith("atelier: The drawing is blank")
+    assert len(ended.stderr.splitlines()) == 1
+
+
+def test_upscale_a_picture(here: Path) -> None:
+    said = facts(rendered("upscale", "heart.jpg", "--scale", "2"))
+    assert said["scale"] == "2"
+    assert said["saved"].startswith("heart-x2.png (")
+    with Image.open(here / "heart.jpg") as small, Image.open(here / "heart-x2.png") as large:
+        assert large.size == (2 * small.width, 2 * small.height)
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -131,6 +159,8 @@ def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
         (["sketch", "heart.jpg", "-o", "s.mp4"], "saved as .png, .webp or .jpg"),
         (["sketch", "heart.jpg", "--style", "oil"], "There is no style “oil”"),
         (["animate", "heart.jpg", "-o", "a.png"], "saved as .mp4"),
+        (["upscale", "heart.jpg", "--scale", "3"], "2 or 4 times as large, not 3 times"),
+        (["upscale", "heart.jpg", "-o", "a.mp4"], "saved as .png, .webp or .jpg"),
         (["animate"], "a picture to animate, or a prompt"),
         (["animate", "heart.jpg", "--prompt", "a fox"], "not both"),
         (["imagine", ""], "the prompt is empty"),

@@ -98,8 +98,7 @@ async def test_what_is_no_longer_kept_cannot_be_made_larger(
     app: App, channel: Channel, ada: MemberActor, ends: Ends, at: str
 ) -> None:
     picture = await painted(channel, ada, ends)
-    question = await asked(channel, ada, picture)
+    shown = picture if at == "Upscale" else await asked(channel, ada, picture)
     await app.queue.erase(picture.job_id)
-    shown = picture if at == "Upscale" else question
     told = whispered(await ada.click(shown.message, label=at))
     assert told == "The picture is no longer kept, so nothing can be made of it."
