@@ -43,7 +43,6 @@ width = 256
 height = 256
 [models.upscale]
 source = "{models}/upscaler"
-tile = 152
 [models.styles.ink]
 frame = "ink drawing of {{prompt}}"
 """
@@ -118,14 +117,6 @@ def test_describe_says_it_and_saves_nothing(here: Path) -> None:
     assert set(here.iterdir()) == before
 
 
-def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
-    Image.new("RGB", (64, 64), "white").save(here / "blank.png")
-    ended = CliRunner().invoke(cli, ["render", "sketch", "blank.png"])
-    assert ended.exit_code == 1
-    assert ended.stderr.startswith("atelier: The drawing is blank")
-    assert len(ended.stderr.splitlines()) == 1
-
-
 def test_upscale_a_picture(here: Path) -> None:
     Image.new("RGB", (60, 40), "red").save(here / "flag.png")
     said = facts(rendered("upscale", "flag.png", "--scale", "4"))
@@ -141,14 +132,6 @@ def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
     assert ended.exit_code == 1
     assert ended.stderr.startswith("atelier: The drawing is blank")
     assert len(ended.stderr.splitlines()) == 1
-
-
-def test_upscale_a_picture(here: Path) -> None:
-    said = facts(rendered("upscale", "heart.jpg", "--scale", "2"))
-    assert said["scale"] == "2"
-    assert said["saved"].startswith("heart-x2.png (")
-    with Image.open(here / "heart.jpg") as small, Image.open(here / "heart-x2.png") as large:
-        assert large.size == (2 * small.width, 2 * small.height)
 
 
 @pytest.mark.parametrize(
