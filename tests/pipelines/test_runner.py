@@ -476,13 +476,18 @@ def test_preload_brings_in_what_fits(catalog: Catalog) -> None:
     runner = Runner(catalog, device="cpu")
     assert runner.resident() == frozenset()
     preload_all(runner)
-    assert runner.resident() == {"caption", "sketch", "imagine", "animate"}
+    assert runner.resident() == {"caption", "sketch", "imagine", "animate", "upscale"}
     runner.close()
     assert runner.resident() == frozenset()
     room = planned(catalog)[ModelKey.CAPTION].peak
     small = Runner(catalog, device="cpu", vram_gib=room / GIB)
     preload_all(small)
-    assert small.resident() == {"caption", "sketch", "animate"}  # imagine needs more to compute
+    assert small.resident() == {
+        "caption",
+        "sketch",
+        "animate",
+        "upscale",
+    }  # imagine needs more to compute
 
 
 def test_a_caption_that_is_given_is_not_asked_for(runner: Runner, drawing: Path) -> None:
@@ -534,7 +539,7 @@ def test_preload_says_in_a_line_what_cannot_be_loaded(
     runner = Runner(catalog.model_copy(update={"imagine": absent}), device="cpu")
     with caplog.at_level(logging.WARNING):
         preload_all(runner)
-    assert runner.resident() == {"caption", "sketch", "animate"}
+    assert runner.resident() == {"caption", "sketch", "animate", "upscale"}
     (record,) = caplog.records
     assert "models.imagine" in record.getMessage()
     assert "\n" not in record.getMessage()
