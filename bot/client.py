@@ -29,6 +29,7 @@ from bot.jobs.store import Store
 from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.editing import FORM_ID, take_form
+from bot.ui.proposals import PROPOSAL_ID, ProposalButton
 from bot.ui.roads import Roads
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class AtelierClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton)
+        self.add_dynamic_items(JobButton, ProposalButton)
         self.roads.open()
         try:
             await self.sync_commands()
@@ -105,7 +106,7 @@ class AtelierClient(discord.Client):
                         await take_form(interaction, self.queue, form["job_id"])
                     else:
                         await interaction.response.send_message(OUTDATED, ephemeral=True)
-            case discord.InteractionType.component if CUSTOM_ID.fullmatch(custom_id) is None:
+            case discord.InteractionType.component if not _is_of_today(custom_id):
                 async with answering(interaction):
                     await interaction.response.send_message(OUTDATED, ephemeral=True)
 
@@ -155,6 +156,11 @@ async def _on_command_error(
     interaction: discord.Interaction, error: app_commands.AppCommandError
 ) -> None:
     await answer_error(interaction, error)
+
+
+def _is_of_today(custom_id: str) -> bool:
+    """Whether one of our buttons hears what is pressed."""
+    return any(known.fullmatch(custom_id) for known in (CUSTOM_ID, PROPOSAL_ID))
 
 
 def _closed_for_good(code: int) -> StartupError:

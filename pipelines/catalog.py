@@ -243,6 +243,8 @@ class Catalog(_Table):
     loras: Path | None = None
     """A folder with the LoRAs that members choose by name (`pipelines.loras`)."""
     acceleration: Acceleration = Acceleration()
+    metadata: bool = True
+    """Whether a file says inside how it was made. For whom, it never says."""
 
     def needs(self, request: Request) -> tuple[ModelKey, ...]:
         """The models that a request uses, in the order it uses them."""

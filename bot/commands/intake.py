@@ -1,6 +1,7 @@
 """The steps that all commands share: acknowledge, take pictures in, submit."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,9 @@ import discord
 from bot.config import LimitsConfig
 from bot.jobs.files import FileStore
 from bot.jobs.queue import JobQueue
+from bot.permutations import permutations
 from bot.ui.origin import acknowledge
+from bot.ui.proposals import ask
 from pipelines import media
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Request
@@ -19,6 +22,7 @@ from pipelines.contract.requests import Request
 PICTURES_AT_ONCE = 4  # each may take some 200 MB while it is decoded
 DOWNLOAD_SECONDS = 60.0
 MIB = 2**20
+FOLLOWUPS_ALONE = 5  # messages that Discord lets an app send where only a member has installed it
 
 
 class Intake:
@@ -39,16 +43,29 @@ class Intake:
         """Submit `request`, its fields `pictures` replaced by the files that were uploaded.
 
         What can be refused at once is refused before the acknowledgement, and thus in private.
+        Where its prompt stands for several, the member is asked first.
         """
         given = {field: picture for field, picture in pictures.items() if picture is not None}
         for picture in given.values():
             self.check_size(picture)
+        prompts = permutations(request.prompt, self._most(interaction))
+        requests = [replace(request, prompt=prompt) for prompt in prompts]
+        if len(requests) > 1:
+            await interaction.response.defer(thinking=True, ephemeral=True)
+            paths = await self._take_all_in(given)
+            requests = [replace(each, **paths) for each in requests]
+            await ask(interaction, self._queue, requests)
+            return
         origin = await acknowledge(interaction)
-        paths: dict[str, Any] = {
-            field: await self._take_in(picture) for field, picture in given.items()
-        }
-        complete = replace(request, **paths) if paths else request
+        paths = await self._take_all_in(given)
+        complete = replace(requests[0], **paths)
         await self._queue.submit(complete, owner=interaction.user.id, origin=origin.to_json())
+
+    def _most(self, interaction: discord.Interaction) -> int:
+        """How many prompts one may stand for."""
+        most = min(self._limits.permutations, self._limits.waiting_per_member)
+        alone = interaction.is_user_integration() and not interaction.is_guild_integration()
+        return min(most, FOLLOWUPS_ALONE) if alone else most
 
     def check_size(self, picture: discord.Attachment) -> None:
         """Raise BadInput for a file that is too large to be looked at."""
@@ -57,6 +74,10 @@ class Intake:
                 f"This file has {picture.size / MIB:.1f} MiB. "
                 f"Please send one of at most {self._limits.upload_mib:g} MiB."
             )
+
+    async def _take_all_in(self, given: Mapping[str, discord.Attachment]) -> dict[str, Any]:
+        """The files of uploads, by the fields that they are given for."""
+        return {field: await self._take_in(picture) for field, picture in given.items()}
 
     async def _take_in(self, picture: discord.Attachment) -> Path:
         """Download, vet and store a picture. Its address at Discord expires, the file does not."""

@@ -6,14 +6,15 @@ The store is the truth; the policy holds the same waiting jobs in memory, in the
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from bot.errors import NoSuchJob, StorageFailed, TooLate
 from bot.jobs.costs import Costs
 from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
-from bot.jobs.job import Job, Status, new_job_id
+from bot.jobs.job import Job, Proposal, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Models, Policy
 from bot.jobs.store import Store
@@ -89,28 +90,60 @@ class JobQueue:
         Raises BadInput where no model for it is set up, Refused for its words, QueueFull,
         StorageFailed.
         """
-        job = Job(
-            id=job_id or new_job_id(),
-            owner=owner,
-            request=request,
-            origin=origin,
-            weight=weight,
-            cost=self._costs.estimate(request),
-            parent=parent,
-            queued_at=self._now(),
-        )
-        try:
-            self._check_models(request)
-            self._words.check(request)
-            await self._store.enqueue(job, self._limits)
-        except asyncio.CancelledError:
-            self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")
-            raise
-        except AtelierError as error:
-            self._events.publish(JobRefused(owner, error.code))
-            raise
-        self._admit(job)
+        job = self._job(request, owner, origin, weight, parent, job_id)
+        await self._enqueue([job])
         return job
+
+    async def propose(self, requests: Sequence[Request], *, owner: int) -> Proposal:
+        """Keep requests of one kind until their member says Go. Nothing is charged for it.
+
+        Raises what `submit` would raise for any of them, or for so many.
+        """
+        with self._refusals(owner):
+            await self._check(requests, owner)
+        proposal = Proposal(
+            id=new_job_id(), owner=owner, requests=tuple(requests), made_at=self._now()
+        )
+        await self._store.propose(proposal)
+        return proposal
+
+    async def take_proposal(self, proposal_id: str, owner: int) -> Proposal:
+        """What a member was asked about, once. Raises TooLate."""
+        proposal = await self._store.take_proposal(proposal_id, owner)
+        if proposal is None:
+            raise TooLate(
+                "This has been answered already, or it was too long ago. Nothing more was queued."
+            )
+        return proposal
+
+    async def check_proposal(self, proposal: Proposal) -> None:
+        """Raise what `accept` would raise now."""
+        with self._refusals(proposal.owner):
+            await self._check(proposal.requests, proposal.owner)
+
+    async def put_back(self, proposal: Proposal) -> None:
+        """Let a proposal wait again that was taken."""
+        await self._store.propose(proposal)
+
+    async def accept(
+        self, proposal: Proposal, origins: Sequence[Mapping[str, Any]], *, weight: float = 1.0
+    ) -> list[Job]:
+        """Queue all requests of a proposal, or none; their answers go to `origins`.
+
+        Raises what `submit` raises.
+        """
+        jobs = [
+            self._job(request, proposal.owner, origin, weight)
+            for request, origin in zip(proposal.requests, origins, strict=True)
+        ]
+        await self._enqueue(jobs)
+        return jobs
+
+    def expect(self, requests: Sequence[Request]) -> float | None:
+        """The seconds that requests should take together, as learnt; None where nothing was."""
+        each = [self._costs.expect(request) for request in requests]
+        known = [seconds for seconds in each if seconds is not None]
+        return sum(known) / self._limits.cards if len(known) == len(each) else None
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a waiting job at once, or have a running one stop at its next step.
@@ -281,6 +314,60 @@ class JobQueue:
             self._costs.learn(job.request, job.gpu_seconds)
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _job(
+        self,
+        request: Request,
+        owner: int,
+        origin: Mapping[str, Any],
+        weight: float,
+        parent: str | None = None,
+        job_id: str | None = None,
+    ) -> Job:
+        return Job(
+            id=job_id or new_job_id(),
+            owner=owner,
+            request=request,
+            origin=origin,
+            weight=weight,
+            cost=self._costs.estimate(request),
+            parent=parent,
+            queued_at=self._now(),
+        )
+
+    async def _enqueue(self, jobs: Sequence[Job]) -> None:
+        """Write jobs of one member, all or none, and let them wait their turn."""
+        try:
+            with self._refusals(jobs[0].owner):
+                self._vet(job.request for job in jobs)
+                await self._store.enqueue_all(jobs, self._limits)
+        except asyncio.CancelledError:
+            for job in jobs:
+                self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")
+            raise
+        for job in jobs:
+            self._admit(job)
+
+    async def _check(self, requests: Sequence[Request], owner: int) -> None:
+        """Raise what would be raised if requests were queued now."""
+        self._vet(requests)
+        if (refusal := await self._store.refusal(owner, len(requests), self._limits)) is not None:
+            raise refusal
+
+    def _vet(self, requests: Iterable[Request]) -> None:
+        """Raise BadInput where no model for a request is set up, Refused for its words."""
+        for request in requests:
+            self._check_models(request)
+            self._words.check(request)
+
+    @contextmanager
+    def _refusals(self, owner: int) -> Iterator[None]:
+        """Tell the listeners where a member is turned away."""
+        try:
+            yield
+        except AtelierError as error:
+            self._events.publish(JobRefused(owner, error.code))
+            raise
 
     def _check_models(self, request: Request) -> None:
         if missing := self._catalog.missing(request):

@@ -17,6 +17,7 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -25,7 +26,7 @@ import aiosqlite
 from bot.errors import QueueFull, StorageFailed
 from bot.jobs import codec
 from bot.jobs.database import open_database
-from bot.jobs.job import Job, Status, StoredArtifact
+from bot.jobs.job import PROPOSAL_LIFE, Job, Proposal, Status, StoredArtifact
 from bot.jobs.limits import Crowd, Limits
 from bot.jobs.usage import HALF_LIFE, decayed
 from bot.tasks import Tasks
@@ -39,9 +40,9 @@ MAX_CRASHES = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Arrival:
-    """A job on its way into the store, and who waits for it."""
+    """Jobs of one owner on their way into the store together, and who waits for them."""
 
-    row: dict[str, Any]
+    rows: Sequence[dict[str, Any]]
     limits: Limits
     written: asyncio.Future[None]
 
@@ -78,14 +79,19 @@ class Store:
     # -- into the store ---------------------------------------------------------------------
 
     async def enqueue(self, job: Job, limits: Limits) -> None:
-        """Write a queued job; it is durable when this returns. Raises QueueFull, StorageFailed.
+        """Write a queued job, as `enqueue_all` does."""
+        await self.enqueue_all([job], limits)
 
-        Calls that arrive together share one commit, and each is held against the limits in
-        turn. A job whose id is known already is left as it is. Where the caller is cancelled,
-        the job may have been written or not.
+    async def enqueue_all(self, jobs: Sequence[Job], limits: Limits) -> None:
+        """Write queued jobs of one owner, all or none; they are durable when this returns.
+
+        Raises QueueFull, StorageFailed. Calls that arrive together share one commit, and each is
+        held against the limits in turn. A job whose id is known already is left as it is. Where
+        the caller is cancelled, the jobs may have been written or not.
         """
         written = asyncio.get_running_loop().create_future()
-        self._arrivals.append(_Arrival(codec.encode_job(job, self._folder), limits, written))
+        rows = [codec.encode_job(job, self._folder) for job in jobs]
+        self._arrivals.append(_Arrival(rows, limits, written))
         if len(self._arrivals) == 1:
             self._tasks.start(self._write_arrivals(), name="store: write arrivals")
         await written
@@ -115,15 +121,23 @@ class Store:
             crowd = await self._crowd()
             refusals: list[QueueFull | None] = []
             for arrival in group:
-                owner = arrival.row["owner"]
-                refusals.append(refusal := crowd.refusal(owner, arrival.limits))
+                owner, jobs = arrival.rows[0]["owner"], len(arrival.rows)
+                refusals.append(refusal := crowd.refusal(owner, arrival.limits, jobs))
                 if refusal is None:
-                    crowd.add(owner, 1, arrival.row["cost"])
-            rows = [a.row for a, refusal in zip(group, refusals, strict=True) if refusal is None]
+                    crowd.add(owner, jobs, sum(row["cost"] for row in arrival.rows))
+            taken = [a.rows for a, refusal in zip(group, refusals, strict=True) if refusal is None]
+            rows = list(chain.from_iterable(taken))
             inserted = await self._connection.executemany(_INSERT, rows)
             # As long as somebody holds it open, a closed connection would keep the file's lock.
             await inserted.close()
         return refusals
+
+    async def refusal(self, owner: int, jobs: int, limits: Limits) -> QueueFull | None:
+        """Why so many jobs more of `owner` could not be written now, or None."""
+        async with self._turn:
+            with _storage_errors():
+                crowd = await self._crowd()
+        return crowd.refusal(owner, limits, jobs)
 
     async def _crowd(self) -> Crowd:
         crowd = Crowd()
@@ -132,6 +146,27 @@ class Store:
         ):
             crowd.add(owner, jobs, seconds)
         return crowd
+
+    # -- what waits for its member's word ---------------------------------------------------
+
+    async def propose(self, proposal: Proposal) -> None:
+        """Keep a proposal until it is taken. Those that have expired are forgotten."""
+        await self._select("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
+        await self._select(
+            "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at)",
+            **codec.encode_proposal(proposal, self._folder),
+        )
+
+    async def take_proposal(self, proposal_id: str, owner: int) -> Proposal | None:
+        """Take a member's proposal out; None where it was taken before, or has expired."""
+        rows = await self._select(
+            "DELETE FROM proposals WHERE id = :id AND owner = :owner"
+            " AND made_at >= :now - :life RETURNING *",
+            id=proposal_id,
+            owner=owner,
+            life=PROPOSAL_LIFE,
+        )
+        return codec.decode_proposal(dict(rows[0]), self._folder) if rows else None
 
     # -- a job's life -----------------------------------------------------------------------
 
@@ -304,6 +339,7 @@ class Store:
 
     async def forget_owner(self, owner: int) -> int:
         """Delete the jobs of a member that have ended, whether they were told or not. How many."""
+        await self._select("DELETE FROM proposals WHERE owner = :owner", owner=owner)
         rows = await self._select(
             f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} RETURNING id", owner=owner
         )
