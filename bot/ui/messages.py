@@ -65,10 +65,13 @@ def running(job: Job, progress: Progress | None, ends: float | None = None) -> u
     return _message(AMBER, headline, job, [Action.CANCEL])
 
 
-def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.LayoutView:
+def finished(
+    job: Job, names: Sequence[str], *, beside: Sequence[str] = (), spoiler: bool = False
+) -> ui.LayoutView:
     """The result: the files `names` of the same message in a gallery, and what was asked.
 
-    With `spoiler` it is veiled until somebody clicks on it.
+    The files `beside` are there to be saved. With `spoiler` all is veiled until somebody clicks
+    on it.
     """
     alt = (job.request.prompt or _caption(job) or "An animation")[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
@@ -78,7 +81,8 @@ def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.Lay
         )
     )
     actions = VIDEOS if isinstance(job.request, AnimateRequest) else PICTURES
-    return _message(GREEN, None, job, actions, gallery=gallery)
+    files = [ui.File[ui.LayoutView](f"attachment://{n}", spoiler=spoiler) for n in beside]
+    return _message(GREEN, None, job, actions, shown=(gallery, *files))
 
 
 def withheld(job: Job) -> ui.LayoutView:
@@ -105,12 +109,12 @@ def _message(
     job: Job,
     actions: Sequence[Action],
     *,
-    gallery: ui.MediaGallery[ui.LayoutView] | None = None,
+    shown: Sequence[ui.MediaGallery[ui.LayoutView] | ui.File[ui.LayoutView]] = (),
 ) -> ui.LayoutView:
-    """Every message of a job: a headline or a gallery, what was asked, and the buttons."""
+    """Every message of a job: a headline or a result, what was asked, and the buttons."""
     container = ui.Container[ui.LayoutView](accent_colour=colour)
-    if gallery is not None:
-        container.add_item(gallery)
+    for item in shown:
+        container.add_item(item)
     if headline is not None:
         container.add_item(ui.TextDisplay(headline)).add_item(ui.Separator())
     container.add_item(ui.TextDisplay(_asked(job)))

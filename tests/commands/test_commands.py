@@ -12,7 +12,7 @@ from simcord.actors import MemberActor
 from bot.app import App
 from bot.ui import progress
 from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, SketchRequest
-from pipelines.media import open_picture
+from pipelines.media import open_picture, read_facts
 from tests.loopback.runner import paint
 from tests.ui.channel import Channel, Shown, drawing, whispered
 from tests.ui.fixtures import Ends, Moods
@@ -44,6 +44,10 @@ async def test_imagine_ends_in_the_pictures_and_what_was_asked(
     assert result.response is not None and result.response.id == message.message.id
     assert await message.files() == [artifact.data for artifact in paint(request)]
     assert message.alt_texts == ["a lighthouse", "a lighthouse"]
+    [(name, grid)] = (await message.beside()).items()
+    assert name == "grid-7.jpg"
+    assert Image.open(io.BytesIO(grid)).size == (130, 64)
+    assert read_facts(grid) == {"prompt": "a lighthouse", "seed": "7, 8"}
     assert words(message) == [
         "a lighthouse",
         "-# without: people",

@@ -25,7 +25,7 @@ from simcord.results import InteractionResult
 from bot.client import AtelierClient
 
 PATIENCE = 2.0  # seconds
-TEXT, GALLERY, CONTAINER, BUTTON = 10, 12, 17, 2  # Discord's numbers for components
+TEXT, GALLERY, FILE, CONTAINER, BUTTON = 10, 12, 13, 17, 2  # Discord's numbers for components
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,14 @@ class Shown:
         return [
             await self.env.bot.http.get_from_cdn(item["media"]["url"]) for item in self._gallery
         ]
+
+    async def beside(self) -> dict[str, bytes]:
+        """What is there to be saved and not shown, by its name."""
+        shown = [c["file"]["url"] for c in self._components if c["type"] == FILE]
+        return {
+            url.partition("?")[0].rsplit("/", 1)[1]: await self.env.bot.http.get_from_cdn(url)
+            for url in shown
+        }
 
     @property
     def _gallery(self) -> list[dict[str, Any]]:
