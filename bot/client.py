@@ -20,6 +20,7 @@ from bot.commands.menus import menus
 from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
 from bot.commands.sketch import sketch
+from bot.commands.styles import styles
 from bot.config import Config
 from bot.errors import StartupError, TokenRefused
 from bot.jobs.files import FileStore
@@ -31,6 +32,7 @@ from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.editing import FORM_ID, take_form
 from bot.ui.proposals import PROPOSAL_ID, ProposalButton
 from bot.ui.roads import Roads
+from bot.ui.styles import PAGE_ID, PageButton
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +58,7 @@ class AtelierClient(discord.Client):
             max_messages=None,
         )
         self.queue = queue
+        self.styles = config.models.styles
         self.roads = Roads(self)
         self.tree = app_commands.CommandTree(self)
         self.tree.error(_on_command_error)
@@ -65,7 +68,8 @@ class AtelierClient(discord.Client):
             sketch(intake, config.models),
             imagine(intake, config.models),
             animate(intake),
-            info(intake),
+            styles(config.models),
+            info(intake, told=config.models.metadata),
             queue_(queue),
             privacy(queue, config.storage),
             *menus(intake, queue),
@@ -75,7 +79,7 @@ class AtelierClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton, ProposalButton)
+        self.add_dynamic_items(JobButton, ProposalButton, PageButton)
         self.roads.open()
         try:
             await self.sync_commands()
@@ -160,7 +164,7 @@ async def _on_command_error(
 
 def _is_of_today(custom_id: str) -> bool:
     """Whether one of our buttons hears what is pressed."""
-    return any(known.fullmatch(custom_id) for known in (CUSTOM_ID, PROPOSAL_ID))
+    return any(known.fullmatch(custom_id) for known in (CUSTOM_ID, PROPOSAL_ID, PAGE_ID))
 
 
 def _closed_for_good(code: int) -> StartupError:

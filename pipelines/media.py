@@ -127,6 +127,19 @@ def join(pictures: Sequence[bytes]) -> bytes:
     return _lossy(grid, MediaType.JPEG, 92, _as_exif(facts))
 
 
+def thumbnail(data: bytes, side: int = 256) -> bytes:
+    """A picture as a small WebP of at most `side` pixels a side, which says nothing of itself.
+
+    Raises BadInput where it cannot be read.
+    """
+    try:
+        image, _ = _opened(data)
+    except Exception as error:  # a damaged file makes decoders raise anything
+        raise BadInput("This picture cannot be read.") from error
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return _lossy(image, MediaType.WEBP, 80, b"")
+
+
 def shrink(data: bytes, media_type: MediaType, limit: int) -> tuple[bytes, MediaType]:
     """`data`, or the best version of it that has at most `limit` bytes, and what type that is.
 

@@ -1,7 +1,7 @@
 """Options that more than one command has."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from discord import app_commands
 
 from pipelines import loras
 from pipelines.catalog import ModelKey
-from pipelines.contract.requests import MAX_PROMPT, MAX_SEED
+from pipelines.contract.requests import MAX_NAME, MAX_PROMPT, MAX_SEED
 
 Prompt = app_commands.Range[str, 1, MAX_PROMPT]
 Seed = app_commands.Range[int, 0, MAX_SEED]
@@ -21,10 +21,19 @@ LORA_HELP = "A style that was taught to the model, by its name"
 MAX_CHOICES = 25  # that Discord shows
 
 
-def fitting(names: Iterable[str], typed: str) -> Choices:
-    """Of `names`, those that hold what was typed so far."""
-    found = [name for name in names if typed.casefold() in name.casefold()]
-    return [app_commands.Choice(name=name, value=name) for name in found[:MAX_CHOICES]]
+def fitting(names: Iterable[str], typed: str, about: Mapping[str, str] | None = None) -> Choices:
+    """Of `names`, those that hold what was typed so far; with what there is to say `about` them."""
+    labels = {n: f"{n} – {told}" if (told := (about or {}).get(n)) else n for n in names}
+    found = [name for name, label in labels.items() if typed.casefold() in label.casefold()]
+    return [
+        app_commands.Choice(name=shortened(labels[name]), value=name)
+        for name in found[:MAX_CHOICES]
+    ]
+
+
+def shortened(text: str, room: int = MAX_NAME) -> str:
+    """`text` in at most `room` characters, by default as many as Discord shows of a choice."""
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def complete_lora(

@@ -62,7 +62,7 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
 
     @command.autocomplete("style")
     async def complete(interaction: discord.Interaction, typed: str) -> Choices:
-        return fitting(styles, typed)
+        return fitting(styles, typed, {name: s.description for name, s in styles.items()})
 
     complete_lora(command, catalog.loras, ModelKey.SKETCH)
     return command

@@ -25,7 +25,14 @@ from simcord.results import InteractionResult
 from bot.client import AtelierClient
 
 PATIENCE = 2.0  # seconds
-TEXT, GALLERY, FILE, CONTAINER, BUTTON = 10, 12, 13, 17, 2  # Discord's numbers for components
+SECTION, TEXT, GALLERY, FILE, CONTAINER, BUTTON = (
+    9,
+    10,
+    12,
+    13,
+    17,
+    2,
+)  # Discord's numbers for components
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +124,14 @@ class Shown:
             url.partition("?")[0].rsplit("/", 1)[1]: await self.env.bot.http.get_from_cdn(url)
             for url in shown
         }
+
+    async def thumbnails(self) -> list[bytes]:
+        """The small pictures beside its words."""
+        return [
+            await self.env.bot.http.get_from_cdn(c["accessory"]["media"]["url"])
+            for c in self._components
+            if c["type"] == SECTION
+        ]
 
     @property
     def _gallery(self) -> list[dict[str, Any]]:
