@@ -13,6 +13,7 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from bot.commands.animate import animate
+from bot.commands.history import history
 from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
@@ -30,6 +31,7 @@ from bot.jobs.store import Store
 from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.editing import FORM_ID, take_form
+from bot.ui.history import HISTORY_ID, HistoryButton
 from bot.ui.proposals import PROPOSAL_ID, ProposalButton
 from bot.ui.roads import Roads
 from bot.ui.styles import PAGE_ID, PageButton
@@ -37,6 +39,7 @@ from bot.ui.styles import PAGE_ID, PageButton
 log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
+IDS = (CUSTOM_ID, PROPOSAL_ID, PAGE_ID, HISTORY_ID)  # of the buttons that are heard
 OUTDATED = "This is from an older version of the bot and no longer works. Please start anew."
 STEADY = 60.0  # seconds after which a connection that breaks had been a good one
 
@@ -70,6 +73,7 @@ class AtelierClient(discord.Client):
             animate(intake),
             styles(config.models),
             info(intake, told=config.models.metadata),
+            history(queue),
             queue_(queue),
             privacy(queue, config.storage),
             *menus(intake, queue),
@@ -79,7 +83,7 @@ class AtelierClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton, ProposalButton, PageButton)
+        self.add_dynamic_items(JobButton, ProposalButton, PageButton, HistoryButton)
         self.roads.open()
         try:
             await self.sync_commands()
@@ -164,7 +168,7 @@ async def _on_command_error(
 
 def _is_of_today(custom_id: str) -> bool:
     """Whether one of our buttons hears what is pressed."""
-    return any(known.fullmatch(custom_id) for known in (CUSTOM_ID, PROPOSAL_ID, PAGE_ID))
+    return any(known.fullmatch(custom_id) for known in IDS)
 
 
 def _closed_for_good(code: int) -> StartupError:

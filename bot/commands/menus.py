@@ -23,7 +23,7 @@ NO_PICTURE = "There is no picture in this message that I could use."
 
 def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
     """The three entries."""
-    finder = _Finder(queue)
+    finder = Finder(queue)
 
     async def begin(
         interaction: discord.Interaction,
@@ -66,7 +66,7 @@ def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
     ]
 
 
-class _Finder:
+class Finder:
     """What is in a message: a job of ours, or a picture that somebody sent."""
 
     def __init__(self, queue: JobQueue) -> None:

@@ -1,7 +1,7 @@
 """Options that more than one command has."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +21,12 @@ LORA_HELP = "A style that was taught to the model, by its name"
 MAX_CHOICES = 25  # that Discord shows
 
 
-def fitting(names: Iterable[str], typed: str, about: Mapping[str, str] | None = None) -> Choices:
-    """Of `names`, those that hold what was typed so far; with what there is to say `about` them."""
-    labels = {n: f"{n} – {told}" if (told := (about or {}).get(n)) else n for n in names}
-    found = [name for name, label in labels.items() if typed.casefold() in label.casefold()]
+def fitting(labels: Mapping[str, str], typed: str) -> Choices:
+    """The choices, by value, whose labels hold what was typed so far."""
+    found = [(v, label) for v, label in labels.items() if typed.casefold() in label.casefold()]
     return [
-        app_commands.Choice(name=shortened(labels[name]), value=name)
-        for name in found[:MAX_CHOICES]
+        app_commands.Choice(name=shortened(label), value=value)
+        for value, label in found[:MAX_CHOICES]
     ]
 
 
@@ -43,7 +42,8 @@ def complete_lora(
 
     @command.autocomplete("lora")
     async def complete(interaction: discord.Interaction, typed: str) -> Choices:
-        return fitting(await asyncio.to_thread(loras.names, folder, key), typed)
+        names = await asyncio.to_thread(loras.names, folder, key)
+        return fitting({name: name for name in names}, typed)
 
 
 async def check_lora(folder: Path | None, key: ModelKey, name: str | None) -> None:

@@ -62,7 +62,8 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
 
     @command.autocomplete("style")
     async def complete(interaction: discord.Interaction, typed: str) -> Choices:
-        return fitting(styles, typed, {name: s.description for name, s in styles.items()})
+        labels = {n: f"{n} – {s.description}" if s.description else n for n, s in styles.items()}
+        return fitting(labels, typed)
 
     complete_lora(command, catalog.loras, ModelKey.SKETCH)
     return command

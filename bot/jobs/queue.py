@@ -199,6 +199,15 @@ class JobQueue:
         """All jobs of a member that are still known, oldest first."""
         return await self._store.of(owner)
 
+    async def last(self, owner: int, count: int) -> list[Job]:
+        """A member's last jobs, newest first."""
+        return await self._store.last(owner, count)
+
+    async def ancestry(self, jobs: Sequence[Job], generations: int) -> dict[str, Job]:
+        """What jobs came of, so many generations back, by id; what is forgotten is not there."""
+        found = await self._store.ancestry([job.id for job in jobs], generations)
+        return {job.id: job for job in found}
+
     async def forget_owner(self, owner: int) -> tuple[int, int]:
         """Forget a member's jobs that have ended. How many there were, and how many are left."""
         gone = await self._store.forget_owner(owner)

@@ -281,6 +281,27 @@ class Store:
             "SELECT * FROM jobs WHERE owner = :owner ORDER BY queued_at, rowid", owner=owner
         )
 
+    async def last(self, owner: int, count: int) -> list[Job]:
+        """A member's last jobs, newest first."""
+        return await self._fetch(
+            "SELECT * FROM jobs WHERE owner = :owner ORDER BY queued_at DESC, rowid DESC"
+            " LIMIT :count",
+            owner=owner,
+            count=count,
+        )
+
+    async def ancestry(self, job_ids: Sequence[str], generations: int) -> list[Job]:
+        """Jobs and what they came of, so many generations back, in no order."""
+        return await self._fetch(
+            "WITH RECURSIVE line (id, generation) AS ("
+            " SELECT value, 0 FROM json_each(:ids) UNION"
+            " SELECT parent, generation + 1 FROM line JOIN jobs USING (id)"
+            " WHERE parent IS NOT NULL AND generation < :generations"
+            ") SELECT * FROM jobs WHERE id IN (SELECT id FROM line)",
+            ids=json.dumps(list(job_ids)),
+            generations=generations,
+        )
+
     async def waiting(self) -> list[Job]:
         """Queued jobs, oldest first."""
         return await self._fetch(

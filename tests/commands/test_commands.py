@@ -205,6 +205,7 @@ def test_the_commands_are_what_discord_allows(app: App) -> None:
     assert all(every[name]["contexts"] == [0] for name in menus)
     commands = {name: command for name, command in every.items() if name not in menus}
     assert set(commands) == {"sketch", "imagine", "animate", "styles"} | {
+        "history",
         "info",
         "queue",
         "privacy",

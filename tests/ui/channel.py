@@ -141,10 +141,9 @@ class Shown:
 def whispered(result: InteractionResult) -> str:
     """The sentence that the member alone got for an answer; nothing public may be left of it."""
     assert result.acknowledged
-    if result.ephemeral:
-        assert result.response is not None
+    if result.response is not None:
+        assert result.ephemeral
         return result.response.content
-    assert result.response is None
     [followup] = result.followups
     assert followup.ephemeral
     return followup.content

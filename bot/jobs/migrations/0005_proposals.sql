@@ -7,3 +7,6 @@ CREATE TABLE proposals (
     requests TEXT NOT NULL CHECK (json_valid(requests)),
     made_at REAL NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- What a member asked for last.
+CREATE INDEX jobs_by_owner ON jobs (owner, queued_at);
