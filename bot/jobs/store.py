@@ -151,11 +151,14 @@ class Store:
 
     async def propose(self, proposal: Proposal) -> None:
         """Keep a proposal until it is taken. Those that have expired are forgotten."""
-        await self._select("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
+        await self._forget_proposals()
         await self._select(
             "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at)",
             **codec.encode_proposal(proposal, self._folder),
         )
+
+    async def _forget_proposals(self) -> None:
+        await self._select("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
 
     async def take_proposal(self, proposal_id: str, owner: int) -> Proposal | None:
         """Take a member's proposal out; None where it was taken before, or has expired."""
@@ -352,7 +355,11 @@ class Store:
         return await asyncio.to_thread(lambda: {self._folder / name for (name,) in rows})
 
     async def forget_before(self, time: float) -> int:
-        """Delete the jobs whose owners were told and that ended before `time`. How many."""
+        """Delete the jobs whose owners were told and that ended before `time`. How many.
+
+        Proposals that have expired go too.
+        """
+        await self._forget_proposals()
         rows = await self._select(
             "DELETE FROM jobs WHERE ended_at < :time AND told RETURNING id", time=time
         )
