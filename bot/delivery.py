@@ -23,6 +23,7 @@ from bot.errors import FileDamaged, Undeliverable
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
+from bot.languages import language
 from bot.ui import messages
 from bot.ui.origin import Origin
 from bot.ui.progress import ProgressBoard
@@ -30,6 +31,7 @@ from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines import media
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.errors import AtelierError, TooLarge
+from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +100,7 @@ class Delivery:
         except (TooLarge, FileDamaged) as error:
             view = messages.ended(_failed(job, error))
             await self._carry(job, origin, view)
-            raise Undeliverable(error.sentence) from error
+            raise Undeliverable(error.text) from error
 
     def _for_sensitive(self, origin: Origin) -> Sensitive:
         """What is done with something sensitive in that channel."""
@@ -123,6 +125,7 @@ class Delivery:
                 names[:single],
                 beside=names[single:],
                 spoiler=_is_sensitive(job) and self._for_sensitive(origin) == "spoiler",
+                models=self._queue.models(),
             )
             try:
                 return await self._carry(job, origin, view, uploads)
@@ -166,7 +169,8 @@ class Delivery:
         self, job: Job, origin: Origin, refusal: discord.HTTPException | None
     ) -> Undeliverable:
         """Tell the member once, privately, if even that is possible."""
-        sentence = _why(job, origin, refusal)
+        why = _why(job, origin, refusal)
+        sentence = language(origin.locale).say(why)
         ways = [self._roads.write_to]
         if self._roads.token_lives(origin):
             ways.insert(0, self._roads.whisper)
@@ -176,7 +180,7 @@ class Delivery:
                 break
             except UNREACHABLE as error:
                 log.info("job %s: its owner could not be told either: %s", job.id, error)
-        return Undeliverable(sentence)
+        return Undeliverable(why)
 
 
 def _is_sensitive(job: Job) -> bool:
@@ -223,18 +227,39 @@ def _safe_name(name: str) -> str:
 
 
 def _failed(job: Job, error: AtelierError) -> Job:
-    return replace(job, status=Status.FAILED, error_code=error.code, error_sentence=error.sentence)
+    return replace(
+        job,
+        status=Status.FAILED,
+        error_code=error.code,
+        error_sentence=error.sentence,
+        error_text=error.text,
+    )
 
 
-def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> str:
+def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> Text:
     """What the member can do about a channel that takes no answer."""
-    what = f"Your `/{job.kind}` has ended, but I could not show it in <#{origin.channel_id}>"
     if refusal is not None and refusal.status == 404:
-        return f"{what}: Discord says that the channel is gone."
-    if refusal is not None and refusal.status == 403:
-        return (
-            f"{what}: I am not allowed to. Ask a moderator to give me View Channel, Send Messages "
-            f"and Attach Files there; the same request with seed {job.request.seed} gives the "
-            "same result."
+        why = Text("Discord says that the channel is gone.")
+    elif refusal is not None and refusal.status == 403:
+        why = _not_allowed(job)
+    else:
+        why = Text("Discord refused the message ({error}).", error=str(refusal))
+    return Text(
+        "Your {command} has ended, but I could not show it in {channel}: {why}",
+        command=f"`/{job.kind}`",
+        channel=f"<#{origin.channel_id}>",
+        why=why,
+    )
+
+
+def _not_allowed(job: Job) -> Text:
+    if job.request.seed is None:
+        return Text(
+            "I am not allowed to. Ask a moderator to give me View Channel, Send Messages and "
+            "Attach Files there."
         )
-    return f"{what}: Discord refused the message ({refusal})."
+    return Text(
+        "I am not allowed to. Ask a moderator to give me View Channel, Send Messages and "
+        "Attach Files there; the same request with seed {seed} gives the same result.",
+        seed=job.request.seed,
+    )

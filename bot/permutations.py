@@ -10,15 +10,20 @@ from dataclasses import dataclass, field
 
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import clean_text
+from pipelines.contract.text import Text
 
-UNCLOSED = (
-    "There is a { without its } in this prompt. Please add the }, or write \\{ for a brace that "
-    "stands for itself."
-)
-UNOPENED = (
-    "There is a } without its { in this prompt. Please add the {, or write \\} for a brace that "
-    "stands for itself."
-)
+
+def _half(here: str, other: str) -> Text:
+    return Text(
+        "There is a {here} without its {other} in this prompt. Please add the {other}, or write "
+        "{alone} for a brace that stands for itself.",
+        here=here,
+        other=other,
+        alone=f"`\\{here}`",
+    )
+
+
+UNCLOSED, UNOPENED = _half("{", "}"), _half("}", "{")
 _TOKEN = re.compile(r"\\[{},]|[{},]|[^\\{},]+|\\")
 
 

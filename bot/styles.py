@@ -79,7 +79,7 @@ def _save(data: bytes, file: Path) -> None:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(data)
     except OSError as error:
-        raise BadInput("{file} cannot be written: {why}.", file=file, why=error.strerror) from error
+        raise BadInput(f"{file} cannot be written: {error.strerror}.") from error
 
 
 def _unnamed(styles: dict[str, Style]) -> str:

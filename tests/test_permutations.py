@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from bot.permutations import UNCLOSED, UNOPENED, permutations
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import clean_text
+from pipelines.contract.text import Text
 
 
 @pytest.mark.parametrize(
@@ -50,10 +51,10 @@ def test_the_prompts_that_one_stands_for(prompt: str, meant: list[str]) -> None:
         ("{0, 1}" * 160, "more than 4 prompts"),
     ],
 )
-def test_what_cannot_be_read_is_said_in_a_sentence(prompt: str, said: str) -> None:
+def test_what_cannot_be_read_is_said_in_a_sentence(prompt: str, said: str | Text) -> None:
     with pytest.raises(BadInput) as caught:
         permutations(prompt, most=4)
-    assert said in caught.value.sentence
+    assert str(said) in caught.value.sentence
 
 
 WORDS = st.text(alphabet=st.characters(exclude_characters="\\{},"), min_size=1, max_size=8).filter(

@@ -13,10 +13,11 @@ from bot.jobs.queue import JobQueue
 from bot.ui.history import Reader, last_ones, line_of
 from bot.ui.roads import UNREACHABLE
 from pipelines.contract.errors import BadInput
+from pipelines.contract.text import Text
 
 LINK = re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/channels/[0-9@me]+/(\d+)/(\d+)")
 OFFERED = 25
-UNREADABLE = "I cannot read that message. It may have been deleted, or be none of mine."
+UNREADABLE = Text("I cannot read that message. It may have been deleted, or be none of mine.")
 
 
 def history(queue: JobQueue) -> app_commands.Command[Any, ..., None]:

@@ -17,7 +17,7 @@ from bot.ui.origin import acknowledge
 from bot.ui.proposals import ask
 from pipelines import media
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import Request
+from pipelines.contract.requests import DescribeRequest, Request
 
 PICTURES_AT_ONCE = 4  # each may take some 200 MB while it is decoded
 DOWNLOAD_SECONDS = 60.0
@@ -48,8 +48,7 @@ class Intake:
         given = {field: picture for field, picture in pictures.items() if picture is not None}
         for picture in given.values():
             self.check_size(picture)
-        prompts = permutations(request.prompt, self._most(interaction))
-        requests = [replace(request, prompt=prompt) for prompt in prompts]
+        requests = self._meant(interaction, request)
         if len(requests) > 1:
             await interaction.response.defer(thinking=True, ephemeral=True)
             paths = await self._take_all_in(given)
@@ -61,6 +60,13 @@ class Intake:
         complete = replace(requests[0], **paths)
         await self._queue.submit(complete, owner=interaction.user.id, origin=origin.to_json())
 
+    def _meant(self, interaction: discord.Interaction, request: Request) -> list[Request]:
+        """What a request stands for by its prompt: itself, or several. Raises BadInput."""
+        if isinstance(request, DescribeRequest):
+            return [request]
+        prompts = permutations(request.prompt, self._most(interaction))
+        return [replace(request, prompt=prompt) for prompt in prompts]
+
     def _most(self, interaction: discord.Interaction) -> int:
         """How many prompts one may stand for."""
         most = min(self._limits.permutations, self._limits.waiting_per_member)
@@ -71,8 +77,9 @@ class Intake:
         """Raise BadInput for a file that is too large to be looked at."""
         if picture.size > self._limits.upload_mib * MIB:
             raise BadInput(
-                f"This file has {picture.size / MIB:.1f} MiB. "
-                f"Please send one of at most {self._limits.upload_mib:g} MiB."
+                "This file has {size} MiB. Please send one of at most {most} MiB.",
+                size=round(picture.size / MIB, 1),
+                most=self._limits.upload_mib,
             )
 
     async def _take_all_in(self, given: Mapping[str, discord.Attachment]) -> dict[str, Any]:

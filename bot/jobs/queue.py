@@ -20,7 +20,7 @@ from bot.jobs.policy import Models, Policy
 from bot.jobs.store import Store
 from bot.tasks import Tasks
 from bot.words import WordRules
-from pipelines.catalog import Catalog
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.requests import Request, may_share, pictures
 
@@ -87,8 +87,8 @@ class JobQueue:
     ) -> Job:
         """Queue a request. The job is durable when this returns.
 
-        Raises BadInput where no model for it is set up, Refused for its words, QueueFull,
-        StorageFailed.
+        Raises BadInput where no model for it is set up, Refused for its words, Repeated for a
+        `job_id` that is known already, QueueFull, StorageFailed.
         """
         job = self._job(request, owner, origin, weight, parent, job_id)
         await self._enqueue([job])
@@ -177,6 +177,20 @@ class JobQueue:
             await self.get(job_id)
             raise TooLate("This job has not ended yet. Cancel it first.")
         return job
+
+    def models(self) -> frozenset[ModelKey]:
+        """The models that are set up."""
+        return frozenset(key for key in ModelKey if getattr(self._catalog, key) is not None)
+
+    def check_models(self, request: Request) -> None:
+        """Raise BadInput where a request needs a model that is not set up."""
+        if missing := self._catalog.missing(request):
+            raise BadInput(
+                "/{command} is not set up on this bot: its owner has yet to name {models} in the "
+                "configuration.",
+                command=str(request.kind),
+                models=", ".join(f"[models.{key}]" for key in missing),
+            )
 
     def length(self) -> int:
         """How many jobs wait."""
@@ -366,7 +380,7 @@ class JobQueue:
     def _vet(self, requests: Iterable[Request]) -> None:
         """Raise BadInput where no model for a request is set up, Refused for its words."""
         for request in requests:
-            self._check_models(request)
+            self.check_models(request)
             self._words.check(request)
 
     @contextmanager
@@ -377,14 +391,6 @@ class JobQueue:
         except AtelierError as error:
             self._events.publish(JobRefused(owner, error.code))
             raise
-
-    def _check_models(self, request: Request) -> None:
-        if missing := self._catalog.missing(request):
-            names = " and ".join(f"[models.{key}]" for key in missing)
-            raise BadInput(
-                f"/{request.kind} is not set up on this bot: its owner has yet to name {names} "
-                "in the configuration."
-            )
 
     def _admit(self, job: Job) -> None:
         """Let a stored job wait its turn."""

@@ -20,6 +20,7 @@ from bot.ui.answers import answering
 from bot.ui.origin import Origin
 from bot.ui.text import countdown, plain
 from pipelines.contract.requests import Kind, anew
+from pipelines.contract.text import Text
 
 LISTED, GENERATIONS = 8, 12  # jobs in the list, and in one line of descent
 BRIEFLY = 3  # ancestors of each in the list
@@ -27,8 +28,7 @@ ROOM = 60  # characters of markdown for what was asked
 MINE = "mine"
 HISTORY_ID = re.compile(r"atelier:history:(?P<of>[0-9a-f]{16}|mine)")
 
-ANOTHER_KIND = {Kind.ANIMATE: "animated from {parent}"}
-GONE = "made from something that was deleted, or is too old to be kept"
+GONE = Text("made from something that was deleted, or is too old to be kept")
 
 
 class HasQueue(Protocol):
@@ -62,7 +62,8 @@ class Reader:
             return say("`/{command}` of somebody else, in another channel", command=job.kind)
         words = plain(job.request.prompt, ROOM) or say("without words")
         if job.status in (Status.RENDERED, Status.DELIVERED) and not job.artifacts:
-            return f"`/{job.kind}` {words} · {say('deleted')}"
+            deleted = say("deleted")
+            return f"`/{job.kind}` {words} · {deleted}"
         return f"`/{job.kind}` [{words}]({_link(job)})"
 
 
@@ -108,24 +109,25 @@ def _line(job: Job, known: Mapping[str, Job], most: int) -> list[Job]:
 def _descent(reader: Reader, line: Sequence[Job], known: Mapping[str, Job]) -> list[str]:
     """What was done to come from each generation to the next, and whether there was another."""
     say = reader.language.say
-    steps = [
-        say(relation(child, parent), parent=reader.named(parent))
-        for child, parent in pairwise(line)
-    ]
+    steps = [say(relation(child, parent, reader.named(parent))) for child, parent in pairwise(line)]
     oldest = line[-1].parent
     if oldest is not None:
         steps.append("…" if oldest in known else say(GONE))
     return steps
 
 
-def relation(child: Job, parent: Job) -> str:
-    """What a job is to the one that it came of."""
+def relation(child: Job, parent: Job, named: str) -> Text:
+    """What a job is to the one that it came of, which is `named` so."""
     ours, theirs = child.request, parent.request
     if ours.kind is not theirs.kind:
-        return ANOTHER_KIND.get(ours.kind, "made from {parent}")
+        if ours.kind is Kind.ANIMATE:
+            return Text("animated from {parent}", parent=named)
+        return Text("made from {parent}", parent=named)
     if len(getattr(ours, "variations", ())) > len(getattr(theirs, "variations", ())):
-        return "varied from {parent}"
-    return "again of {parent}" if anew(ours, 0) == anew(theirs, 0) else "edited from {parent}"
+        return Text("varied from {parent}", parent=named)
+    if anew(ours, 0) == anew(theirs, 0):
+        return Text("again of {parent}", parent=named)
+    return Text("edited from {parent}", parent=named)
 
 
 def _link(job: Job) -> str:

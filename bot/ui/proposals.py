@@ -22,6 +22,7 @@ from bot.ui.origin import origin_of
 from bot.ui.roads import UNREACHABLE
 from bot.ui.text import countdown, plain, seconds
 from pipelines.contract.requests import Request
+from pipelines.contract.text import Text
 
 SHOWN = 6  # of the prompts
 ROOM = 200  # characters of markdown for each
@@ -35,7 +36,7 @@ class Answer(StrEnum):
     DROP = "drop"
 
 
-LABELS = {Answer.GO: "Go", Answer.DROP: "Cancel"}
+LABELS = {Answer.GO: Text("Go"), Answer.DROP: Text("Cancel")}
 
 
 class HasQueue(Protocol):

@@ -27,7 +27,7 @@ FOX = ImagineRequest(prompt="a fox", seed=1)
     ],
 )
 def test_what_a_job_is_to_its_parent(child: Request, words: str) -> None:
-    assert relation(a_job(request=child), a_job(request=FOX)) == words
+    assert str(relation(a_job(request=child), a_job(request=FOX), "{parent}")) == words
 
 
 def seen(channel: Channel, result: InteractionResult) -> Shown:
