@@ -60,7 +60,7 @@ class Reader:
         say = self.language.say
         if not self.may_read(job):
             return say("`/{command}` of somebody else, in another channel", command=job.kind)
-        words = plain(job.request.prompt, ROOM) or say("without words")
+        words = plain(job.request.prompt or job.caption, ROOM) or say("without words")
         if job.status in (Status.RENDERED, Status.DELIVERED) and not job.artifacts:
             deleted = say("deleted")
             return f"`/{job.kind}` {words} · {deleted}"
@@ -119,9 +119,9 @@ def _descent(reader: Reader, line: Sequence[Job], known: Mapping[str, Job]) -> l
 def relation(child: Job, parent: Job, named: str) -> Text:
     """What a job is to the one that it came of, which is `named` so."""
     ours, theirs = child.request, parent.request
-    if ours.kind is not theirs.kind:
-        if ours.kind is Kind.ANIMATE:
-            return Text("animated from {parent}", parent=named)
+    if ours.kind is not theirs.kind and ours.kind is Kind.ANIMATE:
+        return Text("animated from {parent}", parent=named)
+    if ours.kind is not theirs.kind or getattr(theirs, "review", False):
         return Text("made from {parent}", parent=named)
     if len(getattr(ours, "variations", ())) > len(getattr(theirs, "variations", ())):
         return Text("varied from {parent}", parent=named)

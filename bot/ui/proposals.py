@@ -22,7 +22,7 @@ from bot.ui.origin import origin_of
 from bot.ui.roads import UNREACHABLE
 from bot.ui.text import countdown, plain, seconds
 from pipelines.contract.requests import Request
-from pipelines.contract.text import Text
+from pipelines.contract.text import Counted, Text
 
 SHOWN = 6  # of the prompts
 ROOM = 200  # characters of markdown for each
@@ -61,7 +61,8 @@ def asking(proposal: Proposal, expected: float | None, locale: str) -> ui.Layout
     lines = [say("Your prompt stands for **{n}**. Shall I make all of them?", n=len(requests))]
     lines += [f"{i}. {plain(r.prompt, ROOM)}" for i, r in enumerate(requests[:SHOWN], start=1)]
     if len(requests) > SHOWN:
-        lines.append(say("… and {n} more", n=len(requests) - SHOWN))
+        more = len(requests) - SHOWN
+        lines.append(say(Counted("… and {n} more", "… and {n} more", more)))
     notes = [say("all with seed {seed}", seed=requests[0].seed)]
     if expected is not None:
         notes.append(say("they should take {time} together", time=seconds(expected)))

@@ -49,4 +49,4 @@ def test_the_question_fits_whatever_is_asked() -> None:
     ]
     [text] = texts
     assert len(text.content) <= 2000
-    assert f"… and {50 - SHOWN} more" in text.content and "1500 min" in text.content
+    assert f"… und {50 - SHOWN} weitere\n" in text.content and "1500 min" in text.content
