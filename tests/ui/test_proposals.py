@@ -30,9 +30,9 @@ async def test_a_drawing_becomes_what_each_of_the_prompts_says(
     assert re.search(r"all with seed 7 · this question ends <t:\d+:R>", question.text)
     assert question.buttons == ["Go", "Cancel"]
     await ada.click(question.message, label="Go")
-    requests = [(await ends.next()).request for _ in range(2)]
+    requests = [(await ends.next()).request for _ in range(2)]  # whichever is told first
     assert {request.seed for request in requests} == {7}
-    red, blue = requests
+    blue, red = sorted(requests, key=lambda request: request.prompt)
     assert isinstance(red, SketchRequest) and blue == replace(red, prompt="a blue house")
     assert [(m.text.splitlines()[0], len(await m.files())) for m in channel.shown()] == [
         ("a red house", 1),
