@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from typing import Self
@@ -19,7 +20,9 @@ from bot.jobs.files import FileStore
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
+from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store
+from bot.jobs.usage import DAY
 from bot.jobs.worker import Worker
 from bot.measure import batches_file
 from bot.metrics import Metrics
@@ -30,8 +33,6 @@ from bot.words import WordRules
 from pipelines.contract.runner import RunnerLike
 
 log = logging.getLogger(__name__)
-
-DAY = 86_400.0
 
 
 class App:
@@ -79,8 +80,12 @@ class App:
                 cards=len(executors),
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
+            settings = SettingsBook(store, _defaults(config))
+            await settings.read()
             words = WordRules(read_words(config.moderation))
-            queue = JobQueue(store, policy, config.models, events, limits, words=words)
+            queue = JobQueue(
+                store, policy, config.models, events, limits, settings=settings, words=words
+            )
             app = cls(config, store, queue, events, executors)
             await queue.restore()
             app._serve_metrics()
@@ -137,15 +142,29 @@ class App:
             self._metrics.serve(self.config.metrics.host, self.config.metrics.port)
 
     async def _sweep_daily(self) -> None:
-        """Forget ended jobs and their files after `storage.keep_days`."""
+        """Forget ended jobs and their files, after the days that hold where they were asked for."""
         while True:
-            before = time.time() - self.config.storage.keep_days * DAY
-            jobs = await self.store.forget_before(before)
+            jobs = await self._forget_old_jobs()
             # An hour of mercy for files whose job is just being written.
             files = await self.files.sweep(await self.store.named_files(), older_than=3600)
             if jobs or files:
                 log.info("forgot %d old jobs and %d files", jobs, files)
             await asyncio.sleep(DAY)
+
+    async def _forget_old_jobs(self) -> int:
+        """How many there were."""
+        places = defaultdict[int, list[tuple[int | None, int]]](list)
+        for place in await self.store.places():
+            places[self.queue.settings.of(*place).keep_days].append(place)
+        now = time.time()
+        return sum(
+            [await self.store.forget_before(now - d * DAY, *where) for d, where in places.items()]
+        )
+
+
+def _defaults(config: Config) -> Settings:
+    """What holds in a server whose administrators have set nothing."""
+    return Settings(waiting=config.limits.waiting_per_member, keep_days=config.storage.keep_days)
 
 
 def _executors(config: Config) -> list[Executor]:

@@ -13,6 +13,7 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from bot.commands.animate import animate
+from bot.commands.config import config_
 from bot.commands.describe import describe
 from bot.commands.history import history
 from bot.commands.imagine import imagine
@@ -24,6 +25,7 @@ from bot.commands.queue import queue_
 from bot.commands.sketch import sketch
 from bot.commands.styles import styles
 from bot.commands.translator import CommandTranslator
+from bot.commands.usage import usage
 from bot.config import Config
 from bot.errors import Refused, StartupError, TokenRefused
 from bot.jobs.files import FileStore
@@ -36,13 +38,15 @@ from bot.ui.editing import FORM_ID, take_form
 from bot.ui.history import HISTORY_ID, HistoryButton
 from bot.ui.proposals import PROPOSAL_ID, ProposalButton
 from bot.ui.roads import Roads
+from bot.ui.rule_board import RULES_ID, RuleControl, take_rules
+from bot.ui.rule_forms import RULES_FORM_ID
 from bot.ui.styles import PAGE_ID, PageButton
 from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
-IDS = (CUSTOM_ID, PROPOSAL_ID, PAGE_ID, HISTORY_ID)  # of the buttons that are heard
+IDS = (CUSTOM_ID, RULES_ID, PROPOSAL_ID, PAGE_ID, HISTORY_ID)  # of the buttons that are heard
 OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
 STEADY = 60.0  # seconds after which a connection that breaks had been a good one
 
@@ -80,7 +84,9 @@ class AtelierClient(discord.Client):
             info(intake, told=config.models.metadata),
             history(queue),
             queue_(queue),
-            privacy(queue, config.storage),
+            privacy(queue),
+            usage(queue),
+            config_(queue),
             *menus(intake, queue),
         ]
         for entry in entries:
@@ -88,7 +94,7 @@ class AtelierClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton, ProposalButton, PageButton, HistoryButton)
+        self.add_dynamic_items(JobButton, RuleControl, ProposalButton, PageButton, HistoryButton)
         await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
@@ -119,13 +125,18 @@ class AtelierClient(discord.Client):
         match interaction.type:
             case discord.InteractionType.modal_submit:
                 async with answering(interaction):
-                    if form := FORM_ID.fullmatch(custom_id):
-                        await take_form(interaction, self.queue, form["job_id"])
-                    else:
-                        raise Refused(OUTDATED)
+                    await self._take_form(interaction, custom_id)
             case discord.InteractionType.component if not _is_of_today(custom_id):
                 async with answering(interaction):
                     raise Refused(OUTDATED)
+
+    async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
+        if form := FORM_ID.fullmatch(custom_id):
+            await take_form(interaction, self.queue, form["job_id"])
+        elif form := RULES_FORM_ID.fullmatch(custom_id):
+            await take_rules(interaction, self.queue, int(form["channel"]))
+        else:
+            raise Refused(OUTDATED)
 
     async def log_in(self, token: str) -> None:
         """Log in, however long Discord or the network is away. Raises TokenRefused."""

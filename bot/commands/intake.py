@@ -13,7 +13,8 @@ from bot.config import LimitsConfig
 from bot.jobs.files import FileStore
 from bot.jobs.queue import JobQueue
 from bot.permutations import permutations
-from bot.ui.origin import acknowledge
+from bot.ui.asking import check, submit
+from bot.ui.origin import acknowledge, settings_of
 from bot.ui.proposals import ask
 from pipelines import media
 from pipelines.contract.errors import BadInput
@@ -48,6 +49,7 @@ class Intake:
         given = {field: picture for field, picture in pictures.items() if picture is not None}
         for picture in given.values():
             self.check_size(picture)
+        check(interaction, self._queue, request)
         requests = self._meant(interaction, request)
         if len(requests) > 1:
             await interaction.response.defer(thinking=True, ephemeral=True)
@@ -57,8 +59,7 @@ class Intake:
             return
         origin = await acknowledge(interaction)
         paths = await self._take_all_in(given)
-        complete = replace(requests[0], **paths)
-        await self._queue.submit(complete, owner=interaction.user.id, origin=origin.to_json())
+        await submit(interaction, self._queue, origin, replace(requests[0], **paths))
 
     def _meant(self, interaction: discord.Interaction, request: Request) -> list[Request]:
         """What a request stands for by its prompt: itself, or several. Raises BadInput."""
@@ -69,7 +70,7 @@ class Intake:
 
     def _most(self, interaction: discord.Interaction) -> int:
         """How many prompts one may stand for."""
-        most = min(self._limits.permutations, self._limits.waiting_per_member)
+        most = min(self._limits.permutations, settings_of(interaction).waiting)
         alone = interaction.is_user_integration() and not interaction.is_guild_integration()
         return min(most, FOLLOWUPS_ALONE) if alone else most
 

@@ -16,7 +16,7 @@ def styles(catalog: Catalog) -> app_commands.Command[Any, ..., None]:
     @app_commands.guild_only()
     async def command(interaction: discord.Interaction) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
-        view, files = await page(catalog.styles, 1, str(interaction.locale))
+        view, files = await page(interaction, catalog.styles, 1)
         await interaction.followup.send(view=view, files=files, ephemeral=True)
 
     return command

@@ -3,9 +3,19 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, Protocol, Self, cast
 
 import discord
+
+from bot.jobs.job import Standing
+from bot.jobs.queue import JobQueue
+from bot.jobs.settings import Settings
+
+
+class HasQueue(Protocol):
+    """What is needed of the client that hears an interaction."""
+
+    queue: JobQueue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,7 +24,8 @@ class Origin:
 
     `token` is the interaction's, good for 15 minutes from `token_made_at` (Unix seconds), and
     empty for a message that the bot posted by itself. `filesize_limit` is in bytes.
-    `age_restricted` is what the channel was when it was asked in.
+    `age_restricted` is what the channel was when it was asked in. `locale` is the language of what
+    everyone sees: the member's, or the one that was set for the channel.
     """
 
     application_id: int
@@ -66,9 +77,27 @@ def origin_of(interaction: discord.Interaction, message_id: int, made_at: float)
         guild_id=interaction.guild_id,
         user_id=interaction.user.id,
         filesize_limit=interaction.filesize_limit,
-        locale=str(interaction.locale),
+        locale=settings_of(interaction).language or str(interaction.locale),
         age_restricted=_is_age_restricted(interaction.channel),
     )
+
+
+def standing_of(interaction: discord.Interaction) -> Standing:
+    """Where a member asks, and with which roles, as Discord says in this very interaction."""
+    channel = interaction.channel
+    parent = channel.parent_id if isinstance(channel, discord.Thread) else None
+    return Standing(
+        server=interaction.guild_id,
+        channel=parent or interaction.channel_id or 0,
+        roles=frozenset(role.id for role in getattr(interaction.user, "roles", ())),
+    )
+
+
+def settings_of(interaction: discord.Interaction) -> Settings:
+    """What holds where a member asks."""
+    standing = standing_of(interaction)
+    queue = cast(HasQueue, interaction.client).queue
+    return queue.settings.of(standing.server, standing.channel)
 
 
 def _is_age_restricted(channel: object) -> bool:

@@ -18,7 +18,8 @@ from bot.jobs.job import Proposal
 from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.ui.answers import answering
-from bot.ui.origin import origin_of
+from bot.ui.asking import check
+from bot.ui.origin import origin_of, standing_of
 from bot.ui.roads import UNREACHABLE
 from bot.ui.text import countdown, plain, seconds
 from pipelines.contract.requests import Request
@@ -48,8 +49,14 @@ class HasQueue(Protocol):
 async def ask(
     interaction: discord.Interaction, queue: JobQueue, requests: Sequence[Request]
 ) -> None:
-    """Ask a member whether all of `requests` are meant. Raises what JobQueue.propose raises."""
-    proposal = await queue.propose(requests, owner=interaction.user.id)
+    """Ask a member whether all of `requests` are meant.
+
+    Raises what `check` and JobQueue.propose raise.
+    """
+    for request in requests:
+        check(interaction, queue, request)
+    standing = standing_of(interaction)
+    proposal = await queue.propose(requests, owner=interaction.user.id, standing=standing)
     view = asking(proposal, queue.expect(requests), str(interaction.locale))
     await interaction.followup.send(view=view, ephemeral=True)
 
@@ -118,12 +125,15 @@ async def _queue_all(
     """
     posted: list[discord.WebhookMessage] = []
     try:
-        await queue.check_proposal(proposal)
+        for request in proposal.requests:
+            check(interaction, queue, request)
+        standing = standing_of(interaction)
+        await queue.check_proposal(proposal, standing)
         for request in proposal.requests:
             message = await interaction.followup.send(view=_coming(request), wait=True)
             posted.append(message)
         origins = [origin_of(interaction, message.id, made_at) for message in posted]
-        await queue.accept(proposal, [origin.to_json() for origin in origins])
+        await queue.accept(proposal, [o.to_json() for o in origins], standing=standing)
     except Exception:
         await queue.put_back(proposal)
         with suppress(*UNREACHABLE):

@@ -12,8 +12,10 @@ from typing import Any, Protocol, Self, cast
 import discord
 from discord import ui
 
+from bot.access import offered
 from bot.languages import language
 from bot.ui.answers import answering
+from bot.ui.origin import settings_of
 from bot.ui.text import plain
 from pipelines.catalog import Style
 from pipelines.contract.errors import BadInput
@@ -33,9 +35,14 @@ class HasStyles(Protocol):
     styles: Styles
 
 
-async def page(styles: Styles, number: int, locale: str) -> Page:
-    """The page with that number, the nearest one if there is none, and the pictures on it."""
-    say = language(locale).say
+async def page(interaction: discord.Interaction, styles: Styles, number: int) -> Page:
+    """The page with that number, the nearest one if there is none, and the pictures on it.
+
+    Only what is offered there is shown.
+    """
+    say = language(str(interaction.locale)).say
+    allowed = settings_of(interaction).styles
+    styles = {name: styles[name] for name in offered(styles, allowed)}
     view = ui.LayoutView(timeout=None)
     if not styles:
         view.add_item(ui.TextDisplay(say("No styles have been set up here.")))
@@ -98,5 +105,5 @@ class PageButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PAGE_ID):
         async with answering(interaction):
             await interaction.response.defer()
             styles = cast(HasStyles, interaction.client).styles
-            view, files = await page(styles, self.number, str(interaction.locale))
+            view, files = await page(interaction, styles, self.number)
             await interaction.edit_original_response(view=view, attachments=files)

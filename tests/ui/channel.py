@@ -25,14 +25,9 @@ from simcord.results import InteractionResult
 from bot.client import AtelierClient
 
 PATIENCE = 2.0  # seconds
-SECTION, TEXT, GALLERY, FILE, CONTAINER, BUTTON = (
-    9,
-    10,
-    12,
-    13,
-    17,
-    2,
-)  # Discord's numbers for components
+SECTION, TEXT, FILE = 9, 10, 13  # Discord's numbers for components
+GALLERY, CONTAINER, BUTTON = 12, 17, 2
+SELECTS = (3, 5, 6, 7, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +90,11 @@ class Shown:
     def custom_ids(self) -> list[str]:
         """What its buttons send when they are pressed."""
         return [c["custom_id"] for c in self._components if c["type"] == BUTTON]
+
+    @property
+    def selects(self) -> list[str]:
+        """The custom_ids of its select menus."""
+        return [c["custom_id"] for c in self._components if c["type"] in SELECTS]
 
     @property
     def job_id(self) -> str:
