@@ -105,3 +105,17 @@ async def test_braces_that_cannot_be_are_refused_in_private(
     used = await ada.slash("imagine", prompt=prompt)
     assert sentence in await said(server, used)
     assert used.original is not None and used.original.ephemeral
+
+
+async def test_what_was_forbidden_meanwhile_is_not_queued(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    question = await asked(server, ada)
+    await app.queue.settings.change(server.guild_id, commands_off={"imagine"})
+    refused = await ada.click(question, answer(question, "go"))
+    assert "switched off here" in await said(server, refused)
+    assert all(message.ephemeral for message in refused.followups)
+    await app.queue.settings.clear(server.guild_id)
+    went = await ada.click(question, answer(question, "go"))
+    await server.wait_for(lambda: sum(map(is_final, went.followups)) == 2)
+    assert len(studio.runs) == 2
