@@ -20,6 +20,7 @@ from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
 from bot.commands.menus import menus
+from bot.commands.moderate import moderate
 from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
 from bot.commands.sketch import sketch
@@ -34,9 +35,12 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
 from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
+from bot.ui.desk import REASON_ID, Desk
 from bot.ui.editing import FORM_ID, take_form
 from bot.ui.history import HISTORY_ID, HistoryButton
+from bot.ui.presses import Presses, shown_ids
 from bot.ui.proposals import PROPOSAL_ID, ProposalButton
+from bot.ui.reports import REPORT_ID, ReportButton
 from bot.ui.roads import Roads
 from bot.ui.rule_board import RULES_ID, RuleControl, take_rules
 from bot.ui.rule_forms import RULES_FORM_ID
@@ -46,8 +50,9 @@ from pipelines.contract.text import Text
 log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
-IDS = (CUSTOM_ID, RULES_ID, PROPOSAL_ID, PAGE_ID, HISTORY_ID)  # of the buttons that are heard
+IDS = (CUSTOM_ID, REPORT_ID, RULES_ID, PROPOSAL_ID, PAGE_ID, HISTORY_ID)  # of our buttons
 OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
+GONE = Text("This button is no longer there: the message has changed meanwhile.")
 STEADY = 60.0  # seconds after which a connection that breaks had been a good one
 
 
@@ -69,9 +74,11 @@ class AtelierClient(discord.Client):
         )
         self.queue = queue
         self.styles = config.models.styles
+        self.presses = Presses()
         self.roads = Roads(self)
         self.tree = app_commands.CommandTree(self)
         self.tree.error(_on_command_error)
+        self.desk = Desk(queue, files, self.roads)
         self._translator = CommandTranslator()
         self._store = store
         intake = Intake(queue, files, config.limits)
@@ -87,14 +94,17 @@ class AtelierClient(discord.Client):
             privacy(queue),
             usage(queue),
             config_(queue),
-            *menus(intake, queue),
+            moderate(self.desk, queue.moderation),
+            *menus(intake, queue, self.desk),
         ]
         for entry in entries:
             self.tree.add_command(entry)
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton, RuleControl, ProposalButton, PageButton, HistoryButton)
+        self.add_dynamic_items(
+            JobButton, ReportButton, RuleControl, ProposalButton, PageButton, HistoryButton
+        )
         await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
@@ -126,13 +136,15 @@ class AtelierClient(discord.Client):
             case discord.InteractionType.modal_submit:
                 async with answering(interaction):
                     await self._take_form(interaction, custom_id)
-            case discord.InteractionType.component if not _is_of_today(custom_id):
+            case discord.InteractionType.component:
                 async with answering(interaction):
-                    raise Refused(OUTDATED)
+                    _check_shown(interaction.message, custom_id)
 
     async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
         if form := FORM_ID.fullmatch(custom_id):
             await take_form(interaction, self.queue, form["job_id"])
+        elif form := REASON_ID.fullmatch(custom_id):
+            await self.desk.take_form(interaction, form["job_id"])
         elif form := RULES_FORM_ID.fullmatch(custom_id):
             await take_rules(interaction, self.queue, int(form["channel"]))
         else:
@@ -180,15 +192,18 @@ class AtelierClient(discord.Client):
             await self.ws.close(code=4000)
 
 
+def _check_shown(message: discord.Message | None, custom_id: str) -> None:
+    """Raise Refused for a button that discord.py takes to none of ours."""
+    if not any(each.fullmatch(custom_id) for each in IDS):
+        raise Refused(OUTDATED)
+    if message is not None and custom_id not in shown_ids(message):
+        raise Refused(GONE)
+
+
 async def _on_command_error(
     interaction: discord.Interaction, error: app_commands.AppCommandError
 ) -> None:
     await answer_error(interaction, error)
-
-
-def _is_of_today(custom_id: str) -> bool:
-    """Whether one of our buttons hears what is pressed."""
-    return any(known.fullmatch(custom_id) for known in IDS)
 
 
 def _closed_for_good(code: int) -> StartupError:

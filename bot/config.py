@@ -106,6 +106,10 @@ class ModerationConfig(_Table):
     sensitive_for_adults: Sensitive = "spoiler"
     """The same in channels that are age-restricted."""
 
+    def for_sensitive(self, *, adults: bool) -> Sensitive:
+        """What becomes of it in a channel, which is for adults only or not."""
+        return self.sensitive_for_adults if adults else self.sensitive
+
 
 class MetricsConfig(_Table):
     """[metrics] Prometheus. Off unless a port is given."""

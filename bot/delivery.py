@@ -104,8 +104,7 @@ class Delivery:
 
     def _for_sensitive(self, origin: Origin) -> Sensitive:
         """What is done with something sensitive in that channel."""
-        adults = self._moderation.sensitive_for_adults
-        return adults if origin.age_restricted else self._moderation.sensitive
+        return self._moderation.for_sensitive(adults=origin.age_restricted)
 
     async def _show_result(self, job: Job, origin: Origin) -> None:
         """Deliver in a size that Discord takes, smaller each time it says no."""

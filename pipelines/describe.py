@@ -28,10 +28,11 @@ from pipelines.safety import vet_upload
 def render(
     request: DescribeRequest, captions: CaptionModel, models: Models, context: RunContext
 ) -> tuple[Artifact, ...]:
-    """The picture as it is, and what it shows."""
+    """The picture as it is, and what it shows. Raises what `context.allow` raises of that."""
     picture = open_picture(request.image)
     vet_upload(models, context, picture)
     caption = Looks(captions, models, context).at_picture(request.image, picture)
+    context.allow(caption)
     return (described(request.image, picture, caption, captions),)
 
 

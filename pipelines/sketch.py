@@ -50,7 +50,7 @@ def render(
 ) -> tuple[Artifact, ...]:
     """One picture of what the drawing shows; for a review the drawing itself, and its caption.
 
-    Raises BadInput for a blank drawing.
+    Raises BadInput for a blank drawing, and what `context.allow` raises of its caption.
     """
     style = _style(request.style, styles)  # refused before anything is loaded
     lora = models.lora(ModelKey.SKETCH, request.lora or style.lora)
@@ -59,6 +59,7 @@ def render(
     drawing = read_drawing(picture)
     looks = Looks(captions, models, context)
     caption = request.caption or looks.at_drawing(request.drawing, drawing)
+    context.allow(caption)
     if request.review:
         return (described(request.drawing, picture, caption, captions),)
     asker = _Asker(looks, model, styles, models, context)

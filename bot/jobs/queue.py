@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bot.errors import NoSuchJob, StorageFailed, TooLate
+from bot.errors import NoSuchJob, StorageFailed, TooLate, WordNotAllowed
 from bot.jobs.costs import Costs
 from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
 from bot.jobs.job import Job, Proposal, Standing, Status, new_job_id
 from bot.jobs.limits import Limits
+from bot.jobs.moderation import Moderation
 from bot.jobs.policy import Models, Policy
 from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store, Used
@@ -62,6 +63,7 @@ class JobQueue:
         limits: Limits,
         *,
         settings: SettingsBook | None = None,
+        moderation: Moderation | None = None,
         words: WordRules | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -72,6 +74,7 @@ class JobQueue:
         self._limits = limits
         defaults = Settings(waiting=limits.waiting_per_member)
         self.settings = settings or SettingsBook(store, defaults)
+        self.moderation = moderation or Moderation(store, events)
         self._words = words or WordRules()
         self._now = now
         self._costs = Costs(catalog)
@@ -105,13 +108,19 @@ class JobQueue:
         return job
 
     async def propose(
-        self, requests: Sequence[Request], *, owner: int, standing: Standing = _NOWHERE
+        self,
+        requests: Sequence[Request],
+        *,
+        owner: int,
+        origin: Mapping[str, Any],
+        standing: Standing = _NOWHERE,
     ) -> Proposal:
         """Keep requests of one kind until their member says Go. Nothing is charged for it.
 
-        Raises what `submit` would raise for any of them, or for so many.
+        `origin` is where it is asked. Raises what `submit` would raise for any of them, or for so
+        many.
         """
-        with self._refusals(owner):
+        with self._refusals(owner, origin):
             await self._check(requests, owner, standing)
         proposal = Proposal(
             id=new_job_id(), owner=owner, requests=tuple(requests), made_at=self._now()
@@ -128,9 +137,11 @@ class JobQueue:
             )
         return proposal
 
-    async def check_proposal(self, proposal: Proposal, standing: Standing = _NOWHERE) -> None:
+    async def check_proposal(
+        self, proposal: Proposal, origin: Mapping[str, Any], *, standing: Standing = _NOWHERE
+    ) -> None:
         """Raise what `accept` would raise now."""
-        with self._refusals(proposal.owner):
+        with self._refusals(proposal.owner, origin):
             await self._check(proposal.requests, proposal.owner, standing)
 
     async def put_back(self, proposal: Proposal) -> None:
@@ -355,6 +366,10 @@ class JobQueue:
         self._runs.pop(job.id, None)
         self._policy.charge(job.owner, job.weight, gpu_seconds - job.cost, behind=job.relaxed)
 
+    def check_seen(self, caption: str) -> None:
+        """Raise WordNotAllowed where what a model saw in a picture breaks a rule. On any thread."""
+        self._words.check_seen(caption)
+
     def give_back(self, run: Run, job: Job) -> None:
         """A run never began, and its job waits again: nothing is charged for it."""
         self.leave(run, 0.0)
@@ -393,7 +408,7 @@ class JobQueue:
     async def _enqueue(self, jobs: Sequence[Job], limits: Limits) -> list[Job]:
         """Write jobs of one member, all or none, and let them wait their turn."""
         try:
-            with self._refusals(jobs[0].owner):
+            with self._refusals(jobs[0].owner, jobs[0].origin):
                 self._vet(job.request for job in jobs)
                 written = await self._store.enqueue_all(jobs, limits)
         except asyncio.CancelledError:
@@ -418,12 +433,13 @@ class JobQueue:
             self._words.check(request)
 
     @contextmanager
-    def _refusals(self, owner: int) -> Iterator[None]:
+    def _refusals(self, owner: int, origin: Mapping[str, Any]) -> Iterator[None]:
         """Tell the listeners where a member is turned away."""
         try:
             yield
         except AtelierError as error:
-            self._events.publish(JobRefused(owner, error.code))
+            rule = error.rule if isinstance(error, WordNotAllowed) else ""
+            self._events.publish(JobRefused(owner, error.code, origin, rule))
             raise
 
     def _limits_of(self, settings: Settings) -> Limits:

@@ -488,6 +488,10 @@ class Store:
 
     # -- SQL --------------------------------------------------------------------------------
 
+    async def run(self, sql: str, **values: object) -> list[sqlite3.Row]:
+        """One statement of a neighbour that keeps tables of its own here. Raises StorageFailed."""
+        return await self._select(sql, **values)
+
     async def _finish(
         self,
         job: Job,

@@ -39,7 +39,7 @@ PHASES = {
     Phase.ENCODING: Text("**Saving**"),
 }
 # The same request would end the same way.
-HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
+HOPELESS = frozenset({"bad_input", "too_large", "withheld", "word"})
 BEHIND = Text(
     "You have used your share of the graphics card for today, so this waits behind others: it "
     "begins when nobody else needs the card."

@@ -56,7 +56,10 @@ async def ask(
     for request in requests:
         check(interaction, queue, request)
     standing = standing_of(interaction)
-    proposal = await queue.propose(requests, owner=interaction.user.id, standing=standing)
+    origin = origin_of(interaction, 0, time.time()).to_json()
+    proposal = await queue.propose(
+        requests, owner=interaction.user.id, origin=origin, standing=standing
+    )
     view = asking(proposal, queue.expect(requests), str(interaction.locale))
     await interaction.followup.send(view=view, ephemeral=True)
 
@@ -128,7 +131,8 @@ async def _queue_all(
         for request in proposal.requests:
             check(interaction, queue, request)
         standing = standing_of(interaction)
-        await queue.check_proposal(proposal, standing)
+        here = origin_of(interaction, 0, made_at).to_json()
+        await queue.check_proposal(proposal, here, standing=standing)
         for request in proposal.requests:
             message = await interaction.followup.send(view=_coming(request), wait=True)
             posted.append(message)

@@ -238,15 +238,12 @@ async def test_the_member_watches_it_come_into_being(
 
 def test_the_commands_are_what_discord_allows(app: App) -> None:
     every = {c.name: c.to_dict(app.client.tree) for c in app.client.tree.get_commands()}
-    menus = {"Sketch this", "Animate this", "Describe this", "Show settings"}
+    menus = {"Sketch this", "Animate this", "Describe this", "Show settings", "Report"}
     assert all(every[name]["contexts"] == [0] for name in menus)
     commands = {name: command for name, command in every.items() if name not in menus}
     paint = {"sketch", "imagine", "animate", "describe"}
-    assert set(commands) == paint | {"styles", "history", "info", "queue"} | {
-        "usage",
-        "privacy",
-        "config",
-    }
+    shown = {"styles", "history", "info", "queue", "usage", "privacy"}
+    assert set(commands) == paint | shown | {"config", "moderate"}
     assert commands["config"]["default_member_permissions"] == 8  # administrators
     for command in commands.values():
         assert command["contexts"] == [0]  # servers

@@ -26,6 +26,7 @@ from pipelines.contract.errors import (
     ModelUnavailable,
     OutOfMemory,
     RenderFailed,
+    Withheld,
 )
 from pipelines.contract.requests import (
     MAX_SEED,
@@ -513,6 +514,25 @@ def test_a_caption_that_is_given_is_not_asked_for(runner: Runner, drawing: Path)
     (artifact,) = run(runner, request, RunContext(note))
     assert artifact.facts["caption"] == "a star"
     assert Phase.CAPTIONING not in phases
+
+
+@pytest.mark.parametrize("caption", ["", "a star"])
+def test_what_is_not_allowed_to_be_seen_in_a_drawing_is_not_painted(
+    runner: Runner, drawing: Path, caption: str
+) -> None:
+    seen: list[str] = []
+    phases: set[Phase] = set()
+
+    def refuse(words: str) -> None:
+        seen.append(words)
+        raise Withheld("Not this.")
+
+    request = SketchRequest(drawing=drawing, caption=caption, seed=1)
+    context = RunContext(lambda progress: phases.add(progress.phase), allow=refuse)
+    with pytest.raises(Withheld):
+        run(runner, request, context)
+    assert len(seen) == 1 and seen[0] and (not caption or seen == [caption])
+    assert Phase.PAINTING not in phases
 
 
 def test_a_model_that_is_warmed_up_has_run_once(
