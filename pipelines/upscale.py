@@ -64,7 +64,7 @@ def render(
     context.step(Phase.ENCODING)
     facts = _facts(request, model)
     artifact = Artifact(
-        encode=partial(encode_png, larger, facts),
+        encode=partial(encode_png, larger),
         media_type=MediaType.PNG,
         name=f"upscale-x{request.scale}.png",
         width=larger.width,
