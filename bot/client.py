@@ -15,6 +15,7 @@ from discord.utils import MISSING
 from bot.commands.animate import animate
 from bot.commands.config import config_
 from bot.commands.describe import describe
+from bot.commands.history import history
 from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
@@ -23,6 +24,7 @@ from bot.commands.moderate import moderate
 from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
 from bot.commands.sketch import sketch
+from bot.commands.styles import styles
 from bot.commands.translator import CommandTranslator
 from bot.commands.usage import usage
 from bot.config import Config
@@ -35,16 +37,20 @@ from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.desk import REASON_ID, Desk
 from bot.ui.editing import FORM_ID, take_form
+from bot.ui.history import HISTORY_ID, HistoryButton
 from bot.ui.presses import Presses, shown_ids
+from bot.ui.proposals import PROPOSAL_ID, ProposalButton
 from bot.ui.reports import REPORT_ID, ReportButton
 from bot.ui.roads import Roads
 from bot.ui.rule_board import RULES_ID, RuleControl, take_rules
 from bot.ui.rule_forms import RULES_FORM_ID
+from bot.ui.styles import PAGE_ID, PageButton
 from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
+IDS = (CUSTOM_ID, REPORT_ID, RULES_ID, PROPOSAL_ID, PAGE_ID, HISTORY_ID)  # of our buttons
 OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
 GONE = Text("This button is no longer there: the message has changed meanwhile.")
 STEADY = 60.0  # seconds after which a connection that breaks had been a good one
@@ -67,6 +73,7 @@ class AtelierClient(discord.Client):
             max_messages=None,
         )
         self.queue = queue
+        self.styles = config.models.styles
         self.presses = Presses()
         self.roads = Roads(self)
         self.tree = app_commands.CommandTree(self)
@@ -79,8 +86,10 @@ class AtelierClient(discord.Client):
             sketch(intake, config.models),
             imagine(intake, config.models),
             animate(intake),
+            styles(config.models),
             describe(intake),
-            info(intake),
+            info(intake, told=config.models.metadata),
+            history(queue),
             queue_(queue),
             privacy(queue),
             usage(queue),
@@ -93,7 +102,9 @@ class AtelierClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton, ReportButton, RuleControl)
+        self.add_dynamic_items(
+            JobButton, ReportButton, RuleControl, ProposalButton, PageButton, HistoryButton
+        )
         await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
@@ -183,7 +194,7 @@ class AtelierClient(discord.Client):
 
 def _check_shown(message: discord.Message | None, custom_id: str) -> None:
     """Raise Refused for a button that discord.py takes to none of ours."""
-    if not any(each.fullmatch(custom_id) for each in (CUSTOM_ID, REPORT_ID, RULES_ID)):
+    if not any(each.fullmatch(custom_id) for each in IDS):
         raise Refused(OUTDATED)
     if message is not None and custom_id not in shown_ids(message):
         raise Refused(GONE)

@@ -44,6 +44,8 @@ class LimitsConfig(_Table):
 
     waiting_per_member: Annotated[int, Field(ge=1)] = 5
     waiting_in_all: Annotated[int, Field(ge=1)] = 200
+    permutations: Annotated[int, Field(ge=1, le=50)] = 16
+    """How many prompts the braces of one may stand for."""
     upload_mib: Annotated[float, Field(gt=0, le=500)] = 25.0
     upload_megapixels: Annotated[float, Field(gt=0, le=200)] = 50.0
 

@@ -63,6 +63,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield from check_models(config.models, Hub(config.gpu.models_folder))
     yield from check_plans(config.models, config.gpu)
     yield from check_loras(config.models)
+    yield from check_previews(config.models)
     yield from check_presets(config.models)
     yield from check_last_start(config.storage)
 
@@ -228,6 +229,17 @@ def check_loras(catalog: Catalog) -> Iterator[Finding]:
                 f"there is no LoRA {style.lora!r}; correct models.styles.{name}.lora or put "
                 f"{style.lora}.safetensors into the folder {ModelKey.SKETCH} of models.loras",
             )
+
+
+def check_previews(catalog: Catalog) -> Iterator[Finding]:
+    """Styles that members would choose without having seen them."""
+    unseen = [n for n, s in catalog.styles.items() if s.preview and not s.preview.is_file()]
+    if unseen:
+        yield Finding(
+            Level.WARNING,
+            "styles",
+            f"no preview yet of {', '.join(unseen)}; `python -m bot styles` paints what is missing",
+        )
 
 
 def check_presets(catalog: Catalog) -> Iterator[Finding]:

@@ -154,7 +154,7 @@ def _artifact(
     if request.variations:
         facts["variations"] = " ".join(map(str, request.variations))
     return Artifact(
-        encode=partial(encode_png, image, facts),
+        encode=partial(encode_png, image),
         media_type=MediaType.PNG,
         name=f"sketch-{request.seed}.png",
         width=image.width,

@@ -34,7 +34,7 @@ NO_PICTURE = Text("There is no picture in this message that I could use.")
 
 def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
     """The entries: as many as Discord takes."""
-    finder = _Finder(queue)
+    finder = Finder(queue)
 
     async def begin(
         interaction: discord.Interaction,
@@ -92,7 +92,7 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
     ]
 
 
-class _Finder:
+class Finder:
     """What is in a message: a job of ours, or a picture that somebody sent."""
 
     def __init__(self, queue: JobQueue) -> None:

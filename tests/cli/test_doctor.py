@@ -17,6 +17,7 @@ from bot.doctor import (
     check_models,
     check_plans,
     check_presets,
+    check_previews,
     check_servers,
     check_storage,
     examine,
@@ -123,6 +124,14 @@ def test_the_loras_and_what_lies_beside_them(tmp_path: Path) -> None:
     assert gone.level is Level.PROBLEM
     assert "no LoRA 'gone'; correct models.styles.faded.lora" in gone.text
     assert list(check_loras(Catalog())) == []
+
+
+def test_styles_that_nobody_has_seen(tmp_path: Path) -> None:
+    (tmp_path / "ink.webp").touch()
+    files = {"ink": tmp_path / "ink.webp", "oil": tmp_path / "oil.webp", "clay": None}
+    styles = {name: Style(preview=file) for name, file in files.items()}
+    [finding] = check_previews(Catalog(styles=styles))
+    assert finding.level is Level.WARNING and finding.text.startswith("no preview yet of oil; ")
 
 
 def test_presets_are_said(tmp_path: Path) -> None:

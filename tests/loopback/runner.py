@@ -129,7 +129,7 @@ def _artifact(
     number: int,
 ) -> Artifact:
     return Artifact(
-        encode=lambda: data,
+        encode=lambda _: data,
         media_type=media_type,
         name=f"{request.kind}-{request.seed}-{number}{media_type.suffix}",
         width=_side(request),

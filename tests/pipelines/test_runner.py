@@ -36,6 +36,7 @@ from pipelines.contract.requests import (
     Request,
     SketchRequest,
 )
+from pipelines.media import read_facts
 from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
 from pipelines.runner import Runner
 
@@ -128,6 +129,24 @@ def test_a_prompt_becomes_pictures_of_its_aspect(runner: Runner) -> None:
     assert (first.facts["seed"], second.facts["seed"]) == (MAX_SEED, 0)
     assert first.name != second.name
     assert first.facts["negative"] == "dark"
+
+
+TOLD = {"caption", "prompt", "style", "strength", "motion", "seed", "steps", "model"}
+
+
+@pytest.mark.parametrize("kind", ["sketch", "imagine", "animate by prompt"])
+def test_a_file_says_how_it_was_made_unless_its_owner_minds_and_never_for_whom(
+    kind: str, runner: Runner, requests: dict[str, Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = run(runner, requests[kind])
+    told = read_facts(file.data)
+    assert told["seed"] == str(requests[kind].seed) and set(told) <= TOLD
+    silent = runner._catalog.model_copy(update={"metadata": False})
+    monkeypatch.setattr(runner, "_catalog", silent)
+    (other,) = run(runner, requests[kind])
+    assert read_facts(other.data) == {}
+    assert requests[kind].prompt.encode() not in other.data
+    assert other.facts == file.facts
 
 
 @pytest.mark.parametrize("kind", ["animate", "animate by prompt"])
