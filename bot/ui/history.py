@@ -121,6 +121,8 @@ def relation(child: Job, parent: Job, named: str) -> Text:
     ours, theirs = child.request, parent.request
     if ours.kind is not theirs.kind and ours.kind is Kind.ANIMATE:
         return Text("animated from {parent}", parent=named)
+    if ours.kind is not theirs.kind and ours.kind is Kind.UPSCALE:
+        return Text("made larger from {parent}", parent=named)
     if ours.kind is not theirs.kind or getattr(theirs, "review", False):
         return Text("made from {parent}", parent=named)
     if len(getattr(ours, "variations", ())) > len(getattr(theirs, "variations", ())):

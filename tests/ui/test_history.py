@@ -9,7 +9,7 @@ from simcord.results import InteractionResult
 
 from bot.app import App
 from bot.ui.history import BRIEFLY, relation
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, UpscaleRequest
 from tests.jobs.samples import a_job
 from tests.ui.channel import Channel, Shown, whispered
 from tests.ui.fixtures import Ends
@@ -24,6 +24,7 @@ FOX = ImagineRequest(prompt="a fox", seed=1)
         (replace(FOX, variations=(5,)), "varied from {parent}"),
         (replace(FOX, prompt="an owl"), "edited from {parent}"),
         (AnimateRequest(image=Path("fox.png"), seed=1), "animated from {parent}"),
+        (UpscaleRequest(image=Path("fox.png"), scale=2), "made larger from {parent}"),
     ],
 )
 def test_what_a_job_is_to_its_parent(child: Request, words: str) -> None:
