@@ -52,7 +52,9 @@ class App:
         self.executors = executors
         self.files = FileStore(config.storage.folder / "files")
         self.client = AtelierClient(queue, self.files, store, config)
-        self.board = ProgressBoard(self.client.roads, queue, events)
+        self.board = ProgressBoard(
+            self.client.roads, queue, events, previews=lambda job: config.discord.previews
+        )
         delivery = Delivery(self.client.roads, self.board, queue, self.files, config.moderation)
         self.deliveries = Deliveries(store, delivery.deliver, events)
         self.worker = Worker(queue, store, self.files, executors, events)

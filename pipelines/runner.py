@@ -96,7 +96,9 @@ class Runner:
         """
         if len(requests) > 1 and self._catalog.imagine and may_share(requests):
             return self._run_together(requests, context, self._catalog.imagine)
-        return tuple(self._run_one(request, context) for request in requests)
+        return tuple(
+            self._run_one(request, context.of(number)) for number, request in enumerate(requests)
+        )
 
     def _run_together(
         self, requests: Sequence[Request], context: RunContext, model: ImagineModel

@@ -16,6 +16,7 @@ from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted,
 from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Models, Policy
+from bot.jobs.progress import Look
 from bot.jobs.store import Store
 from bot.tasks import Tasks
 from bot.words import WordRules
@@ -32,7 +33,7 @@ class Run:
 
     `unwanted` says that a person cancelled it, rather than the bot's own end. `coming` are the
     requests that waited behind it when it was leased, the next one first. `models` are the keys of
-    those that it needs.
+    those that it needs. `look` is when somebody will look at it next.
     """
 
     job: Job
@@ -40,6 +41,7 @@ class Run:
     coming: Sequence[Request] = ()
     cancel: threading.Event = field(default_factory=threading.Event)
     unwanted: bool = False
+    look: Look = field(default_factory=Look)
 
 
 class JobQueue:
@@ -152,6 +154,11 @@ class JobQueue:
     def running(self) -> list[Job]:
         """The jobs on the GPU, the one that has been there longest first."""
         return [run.job for run in self._runs.values()]
+
+    def expect_look(self, job_id: str, at: float) -> None:
+        """Somebody will look at a job's preview at `at`, by the monotonic clock, if it runs."""
+        if run := self._runs.get(job_id):
+            run.look.expect(at)
 
     async def first(self, count: int) -> list[Job]:
         """The jobs in the first `count` places, the next one first."""

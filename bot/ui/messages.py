@@ -23,6 +23,7 @@ GREY, AMBER, GREEN, RED = (discord.Colour(c) for c in (0x80848E, 0xF0B232, 0x3BA
 # Markdown characters for what people typed; all of them together stay far below Discord's 4000.
 PROMPT_ROOM, NEGATIVE_ROOM, CAPTION_ROOM = 1200, 500, 300
 ALT_TEXT = 256
+PREVIEW = "preview.jpg"
 
 PHASES = {
     Phase.LOADING: "Loading the models",
@@ -53,7 +54,10 @@ def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.Layo
 
 
 def running(job: Job, progress: Progress | None, ends: float | None = None) -> ui.LayoutView:
-    """A job on the GPU. `ends` is when it should be done, as Unix time."""
+    """A job on the GPU. `ends` is when it should be done, as Unix time.
+
+    Where there is a preview, it is the file PREVIEW of the same message.
+    """
     if progress is None:
         return _message(AMBER, "**Starting**", job, [Action.CANCEL])
     headline = f"**{PHASES[progress.phase]}**"
@@ -62,7 +66,11 @@ def running(job: Job, progress: Progress | None, ends: float | None = None) -> u
         if ends is not None:
             headline += f" · done {countdown(ends)}"
         headline += f"\n{bar(progress.step, progress.of)}"
-    return _message(AMBER, headline, job, [Action.CANCEL])
+    gallery = None
+    if progress.preview:
+        item = discord.MediaGalleryItem(f"attachment://{PREVIEW}", description="What it is so far")
+        gallery = ui.MediaGallery[ui.LayoutView](item)
+    return _message(AMBER, headline, job, [Action.CANCEL], gallery=gallery)
 
 
 def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.LayoutView:
@@ -107,7 +115,7 @@ def _message(
     *,
     gallery: ui.MediaGallery[ui.LayoutView] | None = None,
 ) -> ui.LayoutView:
-    """Every message of a job: a headline or a gallery, what was asked, and the buttons."""
+    """Every message of a job: a headline, a gallery, what was asked, and the buttons."""
     container = ui.Container[ui.LayoutView](accent_colour=colour)
     if gallery is not None:
         container.add_item(gallery)
