@@ -24,8 +24,13 @@ from bot.fetch import Hub, check_disk, free_bytes, is_here
 from bot.startup import FirstWait
 from pipelines import loras
 from pipelines.catalog import Catalog, ModelKey
-from pipelines.checkpoints import weigh
-from pipelines.contract.errors import AtelierError, DeviceMissing, ModelUnavailable
+from pipelines.checkpoints import check_preview, weigh
+from pipelines.contract.errors import (
+    AtelierError,
+    DeviceMissing,
+    ModelMissing,
+    ModelUnavailable,
+)
 from pipelines.media import encode_mp4
 from pipelines.placement import GIB, Card, Plan, plan_model, unmet
 from pipelines.presets import PRESETS
@@ -64,6 +69,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield from check_plans(config.models, config.gpu)
     yield from check_loras(config.models)
     yield from check_presets(config.models)
+    yield from check_previews(config)
     yield from check_last_start(config.storage)
 
 
@@ -245,6 +251,24 @@ def check_presets(catalog: Catalog) -> Iterator[Finding]:
             f"{model.preset}: {model.steps} steps, {guidance}; pictures differ from the model's own"
             + (f"; it was made for {meant} steps" if model.steps != meant else ""),
         )
+
+
+def check_previews(config: Config) -> Iterator[Finding]:
+    """Which models show a picture while they paint it."""
+    models = config.models
+    for key, model in ((ModelKey.SKETCH, models.sketch), (ModelKey.IMAGINE, models.imagine)):
+        if model is None or model.preview is None:
+            continue
+        subject = f"{key} preview"
+        try:
+            check_preview(key, model, config.gpu.models_folder)
+        except ModelMissing:
+            continue  # which check_models has said
+        except ModelUnavailable as error:
+            yield Finding(Level.WARNING, subject, f"{error.sentence} Until then there are none.")
+            continue
+        off = "" if config.discord.previews else "; off: discord.previews"
+        yield Finding(Level.FINE, subject, f"shown while it paints{off}")
 
 
 def check_plans(catalog: Catalog, gpu: GpuConfig) -> Iterator[Finding]:

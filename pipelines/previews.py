@@ -21,6 +21,10 @@ from pipelines.safety import are_sensitive
 
 log = logging.getLogger(__name__)
 
+STRAIGHT = {"EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler"}
+"""Samplers whose step is a part of the straight line from its noise to what the network has in
+mind. What others made is shown with the noise that is still in it."""
+
 
 class Previews:
     """Shows the pictures of one call of a pipeline to `viewers`, one for each; None wants nothing.
@@ -36,16 +40,21 @@ class Previews:
         self._decoder = models.decoder(key)
         self._viewers = [] if self._decoder is None else list(viewers)
         self._before: Tensor | None = None
+        self._is_straight = type(self._scheduler).__name__ in STRAIGHT
 
     def after_step(self, index: int, latents: Tensor) -> None:
         """diffusers has made the step `index`. Whoever wants to see what came of it does."""
         before, self._before = self._before if index else None, latents
+        if not self._is_straight:
+            before = None
+        elif before is None:
+            return  # there is nothing but noise yet
         for row, viewer in enumerate(self._viewers):
             if viewer is None or not viewer.wants():
                 continue
             try:
-                clean = _without_noise(self._scheduler, index, before, latents)[row : row + 1]
-                self._show(row, viewer, clean)
+                clean = latents if before is None else self._without_noise(index, before, latents)
+                self._show(row, viewer, clean[row : row + 1])
             except Exception:
                 log.warning("previews do not work; this one goes on without", exc_info=True)
                 self._viewers = []
@@ -62,26 +71,13 @@ class Previews:
         else:
             viewer.show(encode_preview(picture))
 
+    def _without_noise(self, index: int, before: Tensor, after: Tensor) -> Tensor:
+        """Where the line through two points of it ends."""
+        begin, end = (float(self._scheduler.sigmas[i]) for i in (index, index + 1))
+        return after.float() - end * (after.float() - before.float()) / (end - begin)
+
     def _decode(self, latents: Tensor) -> Image.Image:
         decoder = self._decoder
         pixels = decoder.decode(latents.to(decoder.device, decoder.dtype)).sample[0]
         levels = ((pixels.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
         return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
-
-
-def _without_noise(scheduler: Any, index: int, before: Tensor | None, after: Tensor) -> Tensor:
-    """Where the steps are heading, as far as it is known.
-
-    A step of Euler's goes a part of the straight line from its noise to the picture that the
-    network has in mind; two points of that line tell the rest of it. Other samplers' latents are
-    shown with the noise that is still in them.
-    """
-    from diffusers import EulerDiscreteScheduler, FlowMatchEulerDiscreteScheduler
-
-    if before is None or not isinstance(
-        scheduler, EulerDiscreteScheduler | FlowMatchEulerDiscreteScheduler
-    ):
-        return after
-    begin, end = float(scheduler.sigmas[index]), float(scheduler.sigmas[index + 1])
-    slope = (after.float() - before.float()) / (end - begin)
-    return after.float() - end * slope

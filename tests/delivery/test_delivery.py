@@ -15,6 +15,7 @@ from bot.delivery import Delivery
 from bot.errors import Undeliverable
 from bot.jobs.events import JobEnded, JobStarted
 from bot.jobs.job import Job, Status
+from bot.ui import progress
 from pipelines.contract.errors import OutOfMemory
 from pipelines.contract.requests import ImagineRequest
 from tests.integration.apps import Heard
@@ -130,6 +131,24 @@ async def test_a_crash_after_a_new_message_does_not_post_a_second(
     rendered = replace(await app.queue.get(job.id), status=Status.RENDERED)
     await delivery_of(app).deliver(rendered)
     assert len(channel.shown()) == 1
+
+
+async def test_a_preview_gives_way_to_the_result(
+    channel: Channel,
+    app: App,
+    ada: MemberActor,
+    ends: Ends,
+    studio: Moods,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "PAUSES", (0.01,))
+    running = await begin(app, channel, ada, studio)
+    await channel.until(lambda: running.alt_texts == ["What it is so far"])
+    [preview] = await running.files()
+    assert Image.open(io.BytesIO(preview)).format == "JPEG"
+    await finish(studio, ends)
+    assert await running.files() == [PICTURE]
+    assert running.attachments == 1
 
 
 # -- what is not for every channel ------------------------------------------------------------
