@@ -19,6 +19,7 @@ from bot.commands.intake import Intake
 from bot.commands.menus import menus
 from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
+from bot.commands.results import results
 from bot.commands.sketch import sketch
 from bot.config import Config
 from bot.errors import StartupError, TokenRefused
@@ -56,7 +57,14 @@ class AtelierClient(discord.Client):
         )
         self.queue = queue
         self.roads = Roads(self)
-        self.tree = app_commands.CommandTree(self)
+        members = config.discord.install == "servers-and-members"
+        self.tree = app_commands.CommandTree(  # what holds for every command that says no other
+            self,
+            allowed_contexts=app_commands.AppCommandContext(
+                guild=True, dm_channel=members, private_channel=members
+            ),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=members),
+        )
         self.tree.error(_on_command_error)
         self._store = store
         intake = Intake(queue, files, config.limits)
@@ -66,6 +74,7 @@ class AtelierClient(discord.Client):
             animate(intake),
             info(intake),
             queue_(queue),
+            results(queue),
             privacy(queue, config.storage),
             *menus(intake, queue),
         ]

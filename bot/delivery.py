@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 MESSAGE_BYTES = 24 * 2**20  # Discord takes 25 MiB a request, text and boundaries included
 SMALLEST_LIMIT = 256 * 2**10  # below this a refusal is not about the size
 
+KEPT = "It is kept for you: type `/results` wherever you want it shown."
+
 # Discord's error codes where the HTTP status alone does not tell.
 TOKEN_INVALID = 50027
 TOO_LARGE = 40005
@@ -147,6 +149,8 @@ class Delivery:
     def _roads_for(self, job: Job, origin: Origin) -> Iterator[Road]:
         if self._roads.token_lives(origin):
             yield self._roads.edit_by_token
+        if not origin.may_post:
+            return
         yield self._roads.edit_as_bot
         if job.status is not Status.CANCELLED:  # where its message is gone, so is the matter
             yield partial(self._post_anew, job)
@@ -162,6 +166,8 @@ class Delivery:
     ) -> Undeliverable:
         """Tell the member once, privately, if even that is possible."""
         sentence = _why(job, origin, refusal)
+        if job.status is Status.RENDERED:
+            sentence = f"{sentence} {KEPT}"
         ways = [self._roads.write_to]
         if self._roads.token_lives(origin):
             ways.insert(0, self._roads.whisper)
@@ -218,6 +224,8 @@ def _failed(job: Job, error: AtelierError) -> Job:
 def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> str:
     """What the member can do about a channel that takes no answer."""
     what = f"Your `/{job.kind}` has ended, but I could not show it in <#{origin.channel_id}>"
+    if not origin.may_post:
+        return f"{what}: Discord lets me answer there for 15 minutes only."
     if refusal is not None and refusal.status == 404:
         return f"{what}: Discord says that the channel is gone."
     if refusal is not None and refusal.status == 403:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot.account import Account, ask_discord, invitation
+from bot.account import Account, ask_discord, invitation, members_link
 from bot.config import Config, GpuConfig, StorageConfig, load_config, read_token
 from bot.device import require_device
 from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
@@ -85,6 +85,9 @@ def check_account(config: Config) -> Iterator[Finding]:
     else:
         yield Finding(Level.FINE, "token", f"Discord knows it as {account.name}")
         yield from check_servers(account)
+        if config.discord.install == "servers-and-members":
+            link = members_link(account.application_id)
+            yield Finding(Level.FINE, "members", f"may add it to their accounts: {link}")
 
 
 def check_servers(account: Account) -> Iterator[Finding]:

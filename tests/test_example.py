@@ -32,6 +32,7 @@ EXPLAINED_ABOVE = {
     "lora",
     "preset",
     "preset_lora",
+    "preview",
 }
 TABLES: dict[str, type[BaseModel]] = {
     **{
@@ -70,7 +71,9 @@ def test_it_loads_and_names_every_model() -> None:
         "sketch",
         "sketch.vae",
         "sketch.conditioner",
+        "sketch.preview",
         "imagine",
+        "imagine.preview",
         "animate",
     ]
     assert 6 <= len(models.styles) <= 12

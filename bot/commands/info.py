@@ -37,7 +37,6 @@ def info(intake: Intake) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(name="info", description="See how a picture or video of mine was made")
-    @app_commands.guild_only()
     @app_commands.describe(file="A picture or video that I made, as a file")
     async def command(interaction: discord.Interaction, file: discord.Attachment) -> None:
         intake.check_size(file)

@@ -37,15 +37,12 @@ def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
         path = found if isinstance(found, Path) else Path(found.filename)
         await intake.submit(interaction, make(**{field: path}, seed=new_seed()), **uploaded)
 
-    @app_commands.guild_only()
     async def sketch_this(interaction: discord.Interaction, message: discord.Message) -> None:
         await begin(interaction, message, "drawing", SketchRequest)
 
-    @app_commands.guild_only()
     async def animate_this(interaction: discord.Interaction, message: discord.Message) -> None:
         await begin(interaction, message, "image", AnimateRequest)
 
-    @app_commands.guild_only()
     async def show_settings(interaction: discord.Interaction, message: discord.Message) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         job = await finder.job(message)

@@ -55,6 +55,13 @@ class JobTold:
 
 
 @dataclass(frozen=True, slots=True)
+class JobWanted:
+    """Its owner, who could not be shown the result, wants it in another place."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
 class FirstResult:
     """The first job since the start was rendered; whoever waited for it did for `seconds`."""
 
@@ -73,6 +80,7 @@ Event = (
     | JobProgressed
     | JobEnded
     | JobTold
+    | JobWanted
     | FirstResult
     | QueueMoved
 )

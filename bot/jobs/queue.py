@@ -12,7 +12,15 @@ from typing import Any
 
 from bot.errors import NoSuchJob, StorageFailed, TooLate
 from bot.jobs.costs import Costs
-from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
+from bot.jobs.events import (
+    Events,
+    JobEnded,
+    JobQueued,
+    JobRefused,
+    JobStarted,
+    JobWanted,
+    QueueMoved,
+)
 from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Models, Policy
@@ -177,6 +185,17 @@ class JobQueue:
         """Forget a member's jobs that have ended. How many there were, and how many are left."""
         gone = await self._store.forget_owner(owner)
         return gone, len(await self._store.of(owner))
+
+    async def undelivered(self, owner: int) -> list[Job]:
+        """A member's results that could not be shown and are kept, newest first."""
+        return await self._store.undelivered(owner)
+
+    async def hand_over(self, job_id: str, origin: Mapping[str, Any]) -> None:
+        """Have a result that could not be shown be shown at `origin`. Raises TooLate."""
+        job = await self._store.untell(job_id, origin)
+        if job is None:
+            raise TooLate("This result has been shown already, or it is no longer kept.")
+        self._events.publish(JobWanted(job))
 
     async def set_origin(self, job_id: str, origin: Mapping[str, Any]) -> None:
         """Change where a job's answer goes."""

@@ -9,7 +9,7 @@ import discord
 from discord import ui
 
 from bot.access import require_owner
-from bot.errors import NoSuchJob, Refused
+from bot.errors import NoSuchJob, NotAllowed, Refused
 from bot.jobs.job import Status
 from bot.jobs.queue import JobQueue
 from bot.ui.answers import answering
@@ -34,6 +34,7 @@ class Action(StrEnum):
     ANIMATE = "animate"
     DELETE = "delete"
     CANCEL = "cancel"
+    SHOW = "show"
 
 
 class HasQueue(Protocol):
@@ -42,9 +43,9 @@ class HasQueue(Protocol):
     queue: JobQueue
 
 
-LABELS = {Action.EDIT: "Edit…"}  # it opens something first
+LABELS = {Action.EDIT: "Edit…", Action.SHOW: "Show here"}  # the first opens something
 CUSTOM_ID = re.compile(
-    r"atelier:(?P<action>again|vary|edit|animate|delete|cancel):(?P<job_id>[0-9a-f]{16})"
+    r"atelier:(?P<action>again|vary|edit|animate|delete|cancel|show):(?P<job_id>[0-9a-f]{16})"
     r"(?::(?P<picture>[1-9]))?"
 )
 
@@ -89,6 +90,8 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
                     await _delete(interaction, queue, self.job_id)
                 case Action.CANCEL:
                     await _cancel(interaction, queue, self.job_id)
+                case Action.SHOW:
+                    await _show(interaction, queue, self.job_id)
 
 
 async def _again(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
@@ -153,6 +156,15 @@ async def _cancel(interaction: discord.Interaction, queue: JobQueue, job_id: str
     job = await queue.cancel(job_id)
     if job.status is Status.RUNNING:
         await interaction.followup.send("It will stop after the step it is on.", ephemeral=True)
+
+
+async def _show(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
+    """Post a result that could not be shown before, for everyone here. Its owner alone may."""
+    job = await queue.get(job_id)
+    if interaction.user.id != job.owner:
+        raise NotAllowed("Only the member who asked for this can have it shown.")
+    origin = await acknowledge(interaction)
+    await queue.hand_over(job_id, origin.to_json())
 
 
 async def _delete(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:

@@ -14,7 +14,8 @@ class Origin:
 
     `token` is the interaction's, good for 15 minutes from `token_made_at` (Unix seconds), and
     empty for a message that the bot posted by itself. `filesize_limit` is in bytes.
-    `age_restricted` is what the channel was when it was asked in.
+    `age_restricted` is what the channel was when it was asked in. `may_post` is false where a
+    member brought the bot along to a place that it is not in: there the token is the only way.
     """
 
     application_id: int
@@ -27,6 +28,7 @@ class Origin:
     filesize_limit: int
     locale: str
     age_restricted: bool = False
+    may_post: bool = True
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -63,7 +65,14 @@ async def acknowledge(interaction: discord.Interaction) -> Origin:
         filesize_limit=interaction.filesize_limit,
         locale=str(interaction.locale),
         age_restricted=_is_age_restricted(interaction.channel),
+        may_post=not _is_brought_along(interaction),
     )
+
+
+def _is_brought_along(interaction: discord.Interaction) -> bool:
+    """Whether a member's own installation is all by which the bot is here, but for its own DMs."""
+    by_member = interaction.is_user_integration() and not interaction.is_guild_integration()
+    return by_member and not interaction.context.dm_channel
 
 
 def _is_age_restricted(channel: object) -> bool:
