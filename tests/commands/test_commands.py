@@ -200,7 +200,7 @@ def test_the_commands_are_what_discord_allows(app: App) -> None:
     menus = {"Sketch this", "Animate this", "Show settings"}
     assert all(every[name]["contexts"] == [0] for name in menus)
     commands = {name: command for name, command in every.items() if name not in menus}
-    assert set(commands) == {"sketch", "imagine", "animate", "info", "queue", "privacy"}
+    assert set(commands) == {"sketch", "imagine", "animate", "info", "results", "queue", "privacy"}
     for command in commands.values():
         assert command["contexts"] == [0]  # servers
         assert len(json.dumps(command)) < 8000

@@ -131,7 +131,7 @@ class TestLife:
         self, store: Store, tmp_path: Path
     ) -> None:
         gone = Undeliverable("The channel is gone.")
-        results = []
+        results: list[Job] = []
         for _ in range(2):
             leased = await _leased(store)
             rendered = await store.rendered(leased, (an_artifact(tmp_path / "files"),), 1.0)

@@ -142,7 +142,8 @@ def test_a_decoder_that_is_not_there_changes_nothing_else(catalog: Catalog, mode
     assert gone.imagine is not None
     with pytest.raises(ModelMissing, match=r"models\.imagine\.preview"):
         check_preview(ModelKey.IMAGINE, gone.imagine)
-    assert weigh(ModelKey.IMAGINE, gone.imagine) == weigh(ModelKey.IMAGINE, catalog.imagine or gone)
+    assert catalog.imagine is not None
+    assert weigh(ModelKey.IMAGINE, gone.imagine) == weigh(ModelKey.IMAGINE, catalog.imagine)
     [watcher], made = watched(Runner(gone, device="cpu"), STAR)
     assert made
     assert watcher.shown == []
