@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint benchmark clean
+.PHONY: demo test lint languages benchmark clean
 
 demo: .venv/ready
 	$(BIN)/python -m demo $(if $(ONCE),--once)
@@ -15,6 +15,9 @@ lint: .venv/ready
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+languages: .venv/ready
+	$(BIN)/python -m tests.sentences
 
 .venv/ready: requirements.txt requirements-dev.txt requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 …")'

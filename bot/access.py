@@ -1,12 +1,13 @@
 """Who may do what to a job."""
 
 from bot.errors import NotAllowed
+from pipelines.contract.text import Text
 
 
-def require_owner(owner: int, user: int, *, moderates: bool, act: str) -> None:
-    """Let the member who asked, and those who moderate the channel, `act` on a job.
+def require_owner(owner: int, user: int, *, moderates: bool, refusal: Text) -> None:
+    """Let the member who asked, and those who moderate the channel, pass.
 
-    Raises NotAllowed with a sentence for everyone else.
+    Raises NotAllowed with the sentence `refusal` for everyone else.
     """
     if user != owner and not moderates:
-        raise NotAllowed(f"Only the member who asked for this, or a moderator, can {act} it.")
+        raise NotAllowed(refusal)

@@ -25,8 +25,8 @@ from pipelines.contract.requests import (
     STRENGTH,
     AnimateRequest,
     Aspect,
+    DescribeRequest,
     ImagineRequest,
-    Kind,
     Request,
     SketchRequest,
     seed_or_new,
@@ -207,13 +207,27 @@ def animate(
             _render(request, settings, output)
 
 
-def _render(request: Request, config: Config, output: Path | None) -> None:
+@render_commands.command()
+def describe(
+    image: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Say what a picture shows."""
+    from bot.render import vetted
+
+    settings = load_config(config)
+    with vetted(image, settings) as path:
+        _render(DescribeRequest(image=path), settings)
+
+
+def _render(request: Request, config: Config, output: Path | None = None) -> None:
     """Render with one line for an error: exit code 1, or 130 where a person pressed Ctrl-C."""
     from bot.device import require_device
     from bot.render import output_file, render
 
     _quiet()
-    file = output_file(Kind(request.kind), request.seed, output)
+    # Where there is no chance, there is nothing new to be saved.
+    file = None if request.seed is None else output_file(request.kind, request.seed, output)
     require_device(config.gpu.devices[0])
     try:
         render(request, config, file, out)

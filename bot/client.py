@@ -13,6 +13,7 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from bot.commands.animate import animate
+from bot.commands.describe import describe
 from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
@@ -21,8 +22,9 @@ from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
 from bot.commands.results import results
 from bot.commands.sketch import sketch
+from bot.commands.translator import CommandTranslator
 from bot.config import Config
-from bot.errors import StartupError, TokenRefused
+from bot.errors import Refused, StartupError, TokenRefused
 from bot.jobs.files import FileStore
 from bot.jobs.pauses import growing
 from bot.jobs.queue import JobQueue
@@ -31,11 +33,12 @@ from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.editing import FORM_ID, take_form
 from bot.ui.roads import Roads
+from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
-OUTDATED = "This is from an older version of the bot and no longer works. Please start anew."
+OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
 STEADY = 60.0  # seconds after which a connection that breaks had been a good one
 
 
@@ -66,12 +69,14 @@ class AtelierClient(discord.Client):
             allowed_installs=app_commands.AppInstallationType(guild=True, user=members),
         )
         self.tree.error(_on_command_error)
+        self._translator = CommandTranslator()
         self._store = store
         intake = Intake(queue, files, config.limits)
         entries: list[app_commands.Command[Any, ..., Any] | app_commands.ContextMenu] = [
             sketch(intake, config.models),
             imagine(intake, config.models),
             animate(intake),
+            describe(intake),
             info(intake),
             queue_(queue),
             results(queue),
@@ -84,6 +89,7 @@ class AtelierClient(discord.Client):
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
         self.add_dynamic_items(JobButton)
+        await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
             await self.sync_commands()
@@ -95,7 +101,10 @@ class AtelierClient(discord.Client):
 
         Returns whether it was told. Needs a login.
         """
-        commands = [command.to_dict(self.tree) for command in self.tree.get_commands()]
+        commands = [
+            await command.get_translated_payload(self.tree, self._translator)
+            for command in self.tree.get_commands()
+        ]
         told = json.dumps([self.application_id, commands], sort_keys=True)
         digest = hashlib.sha256(told.encode()).hexdigest()
         if not force and await self._store.get_note(SYNCED) == digest:
@@ -113,10 +122,10 @@ class AtelierClient(discord.Client):
                     if form := FORM_ID.fullmatch(custom_id):
                         await take_form(interaction, self.queue, form["job_id"])
                     else:
-                        await interaction.response.send_message(OUTDATED, ephemeral=True)
+                        raise Refused(OUTDATED)
             case discord.InteractionType.component if CUSTOM_ID.fullmatch(custom_id) is None:
                 async with answering(interaction):
-                    await interaction.response.send_message(OUTDATED, ephemeral=True)
+                    raise Refused(OUTDATED)
 
     async def log_in(self, token: str) -> None:
         """Log in, however long Discord or the network is away. Raises TokenRefused."""

@@ -23,6 +23,7 @@ from bot.errors import FileDamaged, Undeliverable
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
+from bot.languages import language
 from bot.ui import messages
 from bot.ui.origin import Origin
 from bot.ui.progress import ProgressBoard
@@ -30,13 +31,12 @@ from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines import media
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.errors import AtelierError, TooLarge
+from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 MESSAGE_BYTES = 24 * 2**20  # Discord takes 25 MiB a request, text and boundaries included
 SMALLEST_LIMIT = 256 * 2**10  # below this a refusal is not about the size
-
-KEPT = "It is kept for you: type `/results` wherever you want it shown."
 
 # Discord's error codes where the HTTP status alone does not tell.
 TOKEN_INVALID = 50027
@@ -100,7 +100,7 @@ class Delivery:
         except (TooLarge, FileDamaged) as error:
             view = messages.ended(_failed(job, error))
             await self._carry(job, origin, view)
-            raise Undeliverable(error.sentence) from error
+            raise Undeliverable(error.text) from error
 
     def _for_sensitive(self, origin: Origin) -> Sensitive:
         """What is done with something sensitive in that channel."""
@@ -120,6 +120,7 @@ class Delivery:
                 job,
                 [upload.name for upload in uploads],
                 spoiler=_is_sensitive(job) and self._for_sensitive(origin) == "spoiler",
+                models=self._queue.models(),
             )
             try:
                 return await self._carry(job, origin, view, uploads)
@@ -165,9 +166,12 @@ class Delivery:
         self, job: Job, origin: Origin, refusal: discord.HTTPException | None
     ) -> Undeliverable:
         """Tell the member once, privately, if even that is possible."""
-        sentence = _why(job, origin, refusal)
+        why = _why(job, origin, refusal)
         if job.status is Status.RENDERED:
-            sentence = f"{sentence} {KEPT}"
+            why = Text(
+                "{why} It is kept for you: type `/results` wherever you want it shown.", why=why
+            )
+        sentence = language(origin.locale).say(why)
         ways = [self._roads.write_to]
         if self._roads.token_lives(origin):
             ways.insert(0, self._roads.whisper)
@@ -177,7 +181,7 @@ class Delivery:
                 break
             except UNREACHABLE as error:
                 log.info("job %s: its owner could not be told either: %s", job.id, error)
-        return Undeliverable(sentence)
+        return Undeliverable(why)
 
 
 def _is_sensitive(job: Job) -> bool:
@@ -218,20 +222,41 @@ def _safe_name(name: str) -> str:
 
 
 def _failed(job: Job, error: AtelierError) -> Job:
-    return replace(job, status=Status.FAILED, error_code=error.code, error_sentence=error.sentence)
+    return replace(
+        job,
+        status=Status.FAILED,
+        error_code=error.code,
+        error_sentence=error.sentence,
+        error_text=error.text,
+    )
 
 
-def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> str:
+def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> Text:
     """What the member can do about a channel that takes no answer."""
-    what = f"Your `/{job.kind}` has ended, but I could not show it in <#{origin.channel_id}>"
     if not origin.may_post:
-        return f"{what}: Discord lets me answer there for 15 minutes only."
-    if refusal is not None and refusal.status == 404:
-        return f"{what}: Discord says that the channel is gone."
-    if refusal is not None and refusal.status == 403:
-        return (
-            f"{what}: I am not allowed to. Ask a moderator to give me View Channel, Send Messages "
-            f"and Attach Files there; the same request with seed {job.request.seed} gives the "
-            "same result."
+        why = Text("Discord lets me answer there for 15 minutes only.")
+    elif refusal is not None and refusal.status == 404:
+        why = Text("Discord says that the channel is gone.")
+    elif refusal is not None and refusal.status == 403:
+        why = _not_allowed(job)
+    else:
+        why = Text("Discord refused the message ({error}).", error=str(refusal))
+    return Text(
+        "Your {command} has ended, but I could not show it in {channel}: {why}",
+        command=f"`/{job.kind}`",
+        channel=f"<#{origin.channel_id}>",
+        why=why,
+    )
+
+
+def _not_allowed(job: Job) -> Text:
+    if job.request.seed is None:
+        return Text(
+            "I am not allowed to. Ask a moderator to give me View Channel, Send Messages and "
+            "Attach Files there."
         )
-    return f"{what}: Discord refused the message ({refusal})."
+    return Text(
+        "I am not allowed to. Ask a moderator to give me View Channel, Send Messages and "
+        "Attach Files there; the same request with seed {seed} gives the same result.",
+        seed=job.request.seed,
+    )

@@ -293,7 +293,7 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
         if (model := getattr(catalog, key)) is None:
             continue
         if lacking := unmet(model, card):
-            yield Finding(Level.PROBLEM, f"{key} fits", lacking)
+            yield Finding(Level.PROBLEM, f"{key} fits", str(lacking))
             continue
         try:
             weights = weigh(key, model, models_folder)

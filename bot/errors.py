@@ -12,6 +12,7 @@ AtelierError
 │   ├── QueueFull           too many jobs wait; says when to come back
 │   ├── NotAllowed          the job is somebody else's
 │   ├── NoSuchJob           it was deleted or never was
+│   ├── Repeated            what happens once was asked for before
 │   └── TooLate             it has already ended
 ├── Undeliverable           every road to the member is closed; the artifact is kept
 ├── StorageFailed           the disk refused a write; what was acknowledged before is safe
@@ -22,6 +23,7 @@ AtelierError
 from typing import Self
 
 from pipelines.contract.errors import AtelierError
+from pipelines.contract.text import Text
 
 
 class StartupError(AtelierError):
@@ -98,6 +100,12 @@ class NoSuchJob(Refused):
     code = "no_such_job"
 
 
+class Repeated(Refused):
+    """What happens once was asked for before."""
+
+    code = "repeated"
+
+
 class TooLate(Refused):
     """The job has already ended."""
 
@@ -119,8 +127,11 @@ class StorageFailed(AtelierError):
     def because(cls, error: Exception) -> Self:
         """What a person may read of an OSError or of SQLite's errors."""
         return cls(
-            f"The bot's storage refused ({error}). Please try again later; if this stays, "
-            "tell the bot's owner to look at the disk: it may be full."
+            Text(
+                "The bot's storage refused ({error}). Please try again later; if this stays, "
+                "tell the bot's owner to look at the disk: it may be full.",
+                error=str(error),
+            )
         )
 
 
@@ -137,6 +148,8 @@ class Unforeseen(AtelierError):
 
     def __init__(self) -> None:
         super().__init__(
-            "Something went wrong that nobody foresaw. It is in the log now; please try again, "
-            "and tell the bot's owner if it stays."
+            Text(
+                "Something went wrong that nobody foresaw. It is in the log now; please try again, "
+                "and tell the bot's owner if it stays."
+            )
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 
 from pipelines.contract.text import Counted, Text
 
@@ -36,6 +37,8 @@ class Language:
         return Text.filled(said, {key: self._value(value) for key, value in text.values.items()})
 
     def _value(self, value: object) -> object:
+        if isinstance(value, float):
+            return format_decimal(value, locale=self.tag, group_separator=False)
         return self.say(value) if isinstance(value, Text) else value
 
 

@@ -31,7 +31,7 @@ ENDINGS = {
 }
 WORDS = {
     Phase.LOADING: "loading the model",
-    Phase.CAPTIONING: "looking at the drawing",
+    Phase.CAPTIONING: "looking at the picture",
     Phase.PAINTING: "painting",
     Phase.ANIMATING: "animating",
     Phase.ENCODING: "encoding",
@@ -80,8 +80,8 @@ def vetted(file: Path, config: Config) -> Iterator[Path]:
         yield path
 
 
-def render(request: Request, config: Config, output: Path, console: Console) -> None:
-    """Run `request`, save what it leaves as `output`, and say how it was made.
+def render(request: Request, config: Config, output: Path | None, console: Console) -> None:
+    """Run `request`, save what it leaves as `output`, if that is wanted, and say how it was made.
 
     Raises what `Runner.run` raises, Cancelled after Ctrl-C among it.
     """
@@ -96,7 +96,8 @@ def render(request: Request, config: Config, output: Path, console: Console) -> 
             ((artifact, *_),) = runner.run([request], RunContext(show, cancel))
     finally:
         runner.close()
-    _save(artifact, output)
+    if output is not None:
+        _save(artifact, output)
     _report(artifact, output, time.perf_counter() - begun, console)
 
 
@@ -111,12 +112,14 @@ def _save(artifact: Artifact, output: Path) -> None:
         raise BadInput(f"{output} cannot be written: {error.strerror}.") from error
 
 
-def _report(artifact: Artifact, output: Path, seconds: float, console: Console) -> None:
+def _report(artifact: Artifact, output: Path | None, seconds: float, console: Console) -> None:
     for fact in SHOWN_FACTS:
         if (value := artifact.facts.get(fact, "")) != "":
             console.print(f"{fact:>9}  {value}", markup=False, highlight=False, soft_wrap=True)
-    size = f"{artifact.width} × {artifact.height}"
     console.print(f"{'seconds':>9}  {seconds:.1f}", highlight=False)
+    if output is None:
+        return
+    size = f"{artifact.width} × {artifact.height}"
     console.print(f"{'saved':>9}  {output} ({size})", markup=False, highlight=False, soft_wrap=True)
 
 

@@ -46,7 +46,8 @@ class WordRules:
         for words in (request.prompt, *(getattr(request, n, "") for n in ("caption", "negative"))):
             if (rule := self.broken(words)) is not None:
                 raise Refused(
-                    f"“{rule.rstrip('*')}” is not allowed in prompts here. Please say it without."
+                    "“{words}” is not allowed in prompts here. Please say it without.",
+                    words=rule.rstrip("*"),
                 )
 
     def broken(self, text: str) -> str | None:

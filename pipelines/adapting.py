@@ -21,6 +21,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from pipelines.contract.errors import ModelUnavailable
+from pipelines.contract.text import Text
 from pipelines.fitting import denoiser_of
 from pipelines.loading import BUILDING
 from pipelines.loras import Lora
@@ -32,7 +33,7 @@ _STRANGE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError)
 """What diffusers and peft raise when a file is for another model, or is no LoRA."""
 
 
-Complain = Callable[[str], ModelUnavailable]
+Complain = Callable[[Text], ModelUnavailable]
 """The error of a file, given what is wrong with it as the end of a sentence."""
 
 
@@ -109,8 +110,11 @@ class Adapters:
             pipeline,
             lora.file,
             lambda why: ModelUnavailable(
-                f"The LoRA {lora.name!r} {why}. Please choose another; this bot's owner can "
-                f"replace {lora.file.name}, or delete it."
+                "The LoRA “{name}” {why}. Please choose another; this bot's owner can replace "
+                "{file}, or delete it.",
+                name=lora.name,
+                why=why,
+                file=lora.file.name,
             ),
         )
         modules = [module for change in changes.values() for module in (change.down, change.up)]
@@ -150,9 +154,9 @@ def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Cha
     try:
         return _changes(pipeline, file)
     except (OSError, SafetensorError) as error:
-        raise complain("cannot be read") from error
+        raise complain(Text("cannot be read")) from error
     except _STRANGE as error:
-        raise complain("does not fit this model") from error
+        raise complain(Text("does not fit this model")) from error
 
 
 def _changes(pipeline: Any, file: Path) -> dict[str, Change]:

@@ -3,7 +3,8 @@
 Sizes are in pixels.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -16,7 +17,16 @@ from pydantic import (
 )
 
 from pipelines import presets
-from pipelines.contract.requests import MAX_NAME, Aspect, Kind, Request
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import (
+    MAX_NAME,
+    Aspect,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+    only_looks,
+)
+from pipelines.contract.text import Text
 from pipelines.presets import ImaginePreset, Preset, SketchPreset
 
 StyleName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
@@ -227,6 +237,21 @@ class Style(_Table):
     lora: MaybeLora = None
 
 
+def no_style(name: str, styles: Iterable[str]) -> BadInput:
+    """What is said of a style that there is not."""
+    return BadInput("There is no style “{name}”. {choice}", name=name[:60], choice=offered(styles))
+
+
+def offered(names: Iterable[str]) -> Text:
+    """What there is to choose from instead."""
+    if not (known := list(names)[:_NAMED]):
+        return Text("None has been set up here.")
+    return Text("Choose one of: {names}.", names=", ".join(known))
+
+
+_NAMED = 25  # in a sentence
+
+
 class Acceleration(_Table):
     """What makes networks quicker without changing what they compute, but for the last bits."""
 
@@ -254,16 +279,23 @@ class Catalog(_Table):
 
     def needs(self, request: Request) -> tuple[ModelKey, ...]:
         """The models that a request uses, in the order it uses them."""
-        if request.kind is Kind.SKETCH:
+        if only_looks(request):
+            return (ModelKey.CAPTION,)
+        if isinstance(request, SketchRequest):
             return (ModelKey.CAPTION, ModelKey.SKETCH)
-        if request.kind is Kind.IMAGINE:
+        if isinstance(request, ImagineRequest):
             return (ModelKey.IMAGINE,)
         if request.prompt:
             return (ModelKey.IMAGINE, ModelKey.ANIMATE)
         return (ModelKey.ANIMATE,)
 
     def missing(self, request: Request) -> tuple[ModelKey, ...]:
-        """The models that a request needs and this catalogue does not name."""
+        """The models that a request needs and this catalogue does not name.
+
+        What is to be painted after a review needs to be there before it.
+        """
+        if isinstance(request, SketchRequest):
+            request = replace(request, review=False)
         return tuple(key for key in self.needs(request) if getattr(self, key) is None)
 
     def anchored(self, folder: Path) -> "Catalog":

@@ -27,6 +27,7 @@ from pipelines.catalog import (
     SketchModel,
 )
 from pipelines.contract.errors import ModelGated, ModelMissing, ModelUnavailable, UnsafeModel
+from pipelines.contract.text import Text
 
 INDEX = "model_index.json"
 Index = dict[str, Any]
@@ -61,7 +62,7 @@ def needed_files(
     parts = _parts(source, index)
     needed = {index_file(checkpoint)}
     if isinstance(checkpoint, LoraFile) and not needed <= set(names):
-        raise source.unusable(f"has no file {checkpoint.file}.", key="file")
+        raise source.unusable(Text("has no file {file}.", file=checkpoint.file), key="file")
     for part in parts:
         _check_weights(source, part, names)
         needed.update(_weights(part, names, checkpoint.variant))
@@ -81,15 +82,18 @@ def index_file(checkpoint: Checkpoint) -> str:
 def gated(place: str, checkpoint: Checkpoint) -> ModelGated:
     """The Hub refuses a checkpoint until its licence is accepted."""
     return ModelGated(
-        f"models.{place}: {checkpoint.source} is gated. Accept its licence at "
-        f"https://huggingface.co/{checkpoint.source}, log in with `hf auth login` or set HF_TOKEN, "
-        "then run `python -m bot fetch`."
+        "models.{place}: {source} is gated. Accept its licence at https://huggingface.co/{source}, "
+        "log in with `hf auth login` or set HF_TOKEN, then run `python -m bot fetch`.",
+        place=place,
+        source=checkpoint.source,
     )
 
 
-def unusable(place: str, checkpoint: Checkpoint, why: str) -> ModelUnavailable:
+def unusable(place: str, checkpoint: Checkpoint, why: str | Text) -> ModelUnavailable:
     """A checkpoint is there and cannot serve; `why` goes on from its name and says what to do."""
-    return ModelUnavailable(f"models.{place}: {checkpoint.source} {why}")
+    return ModelUnavailable(
+        "models.{place}: {source} {why}", place=place, source=checkpoint.source, why=why
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,35 +103,46 @@ class _Source:
     place: str
     checkpoint: Checkpoint
 
-    def missing(self, file: str = "") -> ModelMissing:
-        lacks = f" ({file} is missing)" if file else ""
+    def missing(self, file: str | Text = "") -> ModelMissing:
+        lacks = Text(" ({file} is missing)", file=file) if file else ""
         if self.checkpoint.is_folder:
             return ModelMissing(
-                f"models.{self.place}: the folder {self.checkpoint.source} does not hold the "
-                f"model{lacks}. Copy the whole checkpoint there, or name a Hub repository and "
-                "run `python -m bot fetch`."
+                "models.{place}: the folder {source} does not hold the model{lacks}. Copy the "
+                "whole checkpoint there, or name a Hub repository and run `python -m bot fetch`.",
+                **self._named(),
+                lacks=lacks,
             )
         return ModelMissing(
-            f"models.{self.place}: {self.checkpoint.source} is not on this machine{lacks}. "
-            "Run `python -m bot fetch`."
+            "models.{place}: {source} is not on this machine{lacks}. Run `python -m bot fetch`.",
+            **self._named(),
+            lacks=lacks,
         )
 
-    def unsafe(self, why: str) -> UnsafeModel:
+    def unsafe(self, why: Text) -> UnsafeModel:
         return UnsafeModel(
-            f"models.{self.place}: {self.checkpoint.source} {why}, which is never run. Choose a "
-            "checkpoint in the safetensors format, then run `python -m bot fetch`."
+            "models.{place}: {source} {why}, which is never run. Choose a checkpoint in the "
+            "safetensors format, then run `python -m bot fetch`.",
+            **self._named(),
+            why=why,
         )
 
     def unusable_file(self, name: str) -> ModelUnavailable:
         return unusable(
             self.place,
             self.checkpoint,
-            f"is not whole: {name} is cut short or damaged. Delete it and run "
-            "`python -m bot fetch`.",
+            Text(
+                "is not whole: {file} is cut short or damaged. Delete it and run "
+                "`python -m bot fetch`.",
+                file=name,
+            ),
         )
 
-    def unusable(self, why: str, key: str = "source") -> ModelUnavailable:
-        return unusable(self.place, self.checkpoint, f"{why} Correct models.{self.place}.{key}.")
+    def unusable(self, why: Text, key: str = "source") -> ModelUnavailable:
+        mend = Text("{why} Correct {setting}.", why=why, setting=f"models.{self.place}.{key}")
+        return unusable(self.place, self.checkpoint, mend)
+
+    def _named(self) -> dict[str, str]:
+        return {"place": self.place, "source": self.checkpoint.source}
 
 
 # --- how large it is -------------------------------------------------------------------------
@@ -171,14 +186,20 @@ def check_preview(
     paints = _setting(folder / "config.json", "in_channels")
     if decodes != paints:
         raise _Source(place, preview).unusable(
-            f"decodes latents of {decodes or 'no'} channels, and models.{key} paints in {paints}."
+            Text(
+                "decodes latents of {decodes} channels, and {model} paints in {paints}.",
+                decodes=decodes or 0,
+                model=f"models.{key}",
+                paints=paints or 0,
+            )
         )
 
 
-def _setting(file: Path, name: str) -> object:
-    """What a file of settings says of one of them, if it can be read."""
+def _setting(file: Path, name: str) -> int | None:
+    """The number that a file of settings has for one of them, if it can be read."""
     try:
-        return json.loads(file.read_text(encoding="utf-8")).get(name)
+        number: int | None = json.loads(file.read_text(encoding="utf-8")).get(name)
+        return number
     except (OSError, ValueError, AttributeError):
         return None
 
@@ -253,7 +274,7 @@ def _folder(source: _Source, models_folder: Path | None) -> Path:
         )
     except HFValidationError:
         raise source.unusable(
-            "is neither a repository (owner/name) nor a folder (./name, /name, ~/name)."
+            Text("is neither a repository (owner/name) nor a folder (./name, /name, ~/name).")
         ) from None
     if not isinstance(file, str):
         raise source.missing()
@@ -275,7 +296,7 @@ def _read_index(source: _Source, folder: Path) -> Index | None:
     except (OSError, ValueError):
         index = None
     if not isinstance(index, dict):
-        raise source.missing(f"a readable {INDEX}")
+        raise source.missing(Text("a readable {file}", file=INDEX))
     return index
 
 
@@ -329,7 +350,11 @@ def _parts(source: _Source, index: Index | None) -> list[_Part]:
     family = _FAMILIES[type(source.checkpoint)]
     if not str(index.get("_class_name")).startswith(family):
         raise source.unusable(
-            f"holds a {index.get('_class_name')}, where a {family} pipeline is needed."
+            Text(
+                "holds a {found}, where a {needed} pipeline is needed.",
+                found=str(index.get("_class_name")),
+                needed=family,
+            )
         )
     replaced = {"vae"} if getattr(source.checkpoint, "vae", None) is not None else set()
     return [
@@ -341,7 +366,7 @@ def _parts(source: _Source, index: Index | None) -> list[_Part]:
 
 def _part(source: _Source, name: str, library: str, class_name: str) -> _Part:
     if library not in _LIBRARIES:
-        raise source.unsafe(f"brings code of its own for its {name}")
+        raise source.unsafe(Text("brings code of its own for its {part}", part=name))
     if "Tokenizer" in class_name:
         return _Part(name, _TOKENIZER)
     if class_name.endswith("Scheduler"):
@@ -409,7 +434,7 @@ def _check_weights(source: _Source, part: _Part, names: Collection[str]) -> None
         return
     pickles = sorted(n for n in names if part.holds(n) and n.endswith(_PICKLES))
     if pickles:
-        raise source.unsafe(f"has only pickled weights ({pickles[0]})")
+        raise source.unsafe(Text("has only pickled weights ({file})", file=pickles[0]))
     raise source.missing(part.path(f"{part.stem}{f'.{variant}' if variant else ''}.safetensors"))
 
 
@@ -420,4 +445,4 @@ def _check_variant(source: _Source, parts: list[_Part], names: Collection[str]) 
         return
     chosen = [name for part in parts for name in _weights(part, names, variant)]
     if not any(f".{variant}" in name for name in chosen):
-        raise source.unusable(f"has no variant {variant!r}.", key="variant")
+        raise source.unusable(Text("has no variant '{name}'.", name=variant), key="variant")

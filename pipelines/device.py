@@ -29,8 +29,9 @@ def choose_device(name: str) -> torch.device:
     count = torch.cuda.device_count() if device.type == "cuda" else 1
     if not present[device.type] or (device.index or 0) >= count:
         raise DeviceMissing(
-            f"gpu.device is {name!r}, but this machine has no such device. Check the driver and "
-            'that torch was installed for it, or set gpu.device to "auto" or "cpu".'
+            "gpu.device is '{name}', but this machine has no such device. Check the driver and "
+            'that torch was installed for it, or set gpu.device to "auto" or "cpu".',
+            name=name,
         )
     return device
 

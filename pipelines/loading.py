@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 
 from pipelines.catalog import Checkpoint, Dtype
 from pipelines.checkpoints import locate, unusable
+from pipelines.contract.text import Text
 from pipelines.device import dtype_on
 from pipelines.placement import Precision
 
@@ -71,8 +72,11 @@ class Loader:
             raise unusable(
                 place,
                 checkpoint,
-                f"cannot be loaded: {_first_line(error)} If a file is damaged, delete it and run "
-                "`python -m bot fetch`.",
+                Text(
+                    "cannot be loaded: {why} If a file is damaged, delete it and run "
+                    "`python -m bot fetch`.",
+                    why=_first_line(error),
+                ),
             ) from error
 
 

@@ -8,13 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.catalog import ModelKey
+from pipelines.catalog import ModelKey, offered
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import MAX_NAME
 
 ENDING = ".safetensors"
 MODELS = (ModelKey.SKETCH, ModelKey.IMAGINE)
-_NAMED = 25  # in a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +41,12 @@ def find(folder: Path | None, key: ModelKey, name: str) -> Lora:
         if file.stem == name and _serves(file):
             with suppress(OSError):  # it may go in this moment
                 return Lora(name, file, file.stat().st_mtime_ns)
-    known = names(folder, key)
-    choice = f"Choose one of: {', '.join(known[:_NAMED])}." if known else "None has been set up."
-    raise BadInput(f"There is no LoRA {name[:60]!r} for /{key} here. {choice}")
+    raise BadInput(
+        "There is no LoRA “{name}” for /{command}. {choice}",
+        name=name[:60],
+        command=str(key),
+        choice=offered(names(folder, key)),
+    )
 
 
 def _files(folder: Path | None, key: ModelKey) -> list[Path]:

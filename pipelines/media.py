@@ -128,8 +128,10 @@ def shrink(data: bytes, media_type: MediaType, limit: int) -> tuple[bytes, Media
         if len(candidate) <= limit:
             return candidate, its_type
     raise TooLarge(
-        f"The result has {_mib(len(data))}, and no version of it fits the {_mib(limit)} "
-        "that can be sent here."
+        "The result has {size} MiB, and no version of it fits the {limit} MiB that can be sent "
+        "here.",
+        size=_mib(len(data)),
+        limit=_mib(limit),
     )
 
 
@@ -141,7 +143,10 @@ def _identify(data: bytes, max_megapixels: float) -> Image.Image:
     try:
         return Image.open(io.BytesIO(data), formats=FORMATS)
     except Image.DecompressionBombError as error:
-        raise _too_many_pixels(max_megapixels) from error
+        raise BadInput(
+            "This picture is too large. Please send one of at most {most} megapixels.",
+            most=max_megapixels,
+        ) from error
     except Exception as error:  # a hostile header makes parsers raise anything
         raise BadInput(
             "This file is not a picture that can be read. Please send a PNG, JPEG, WebP or GIF."
@@ -150,24 +155,29 @@ def _identify(data: bytes, max_megapixels: float) -> Image.Image:
 
 def _check_size(width: int, height: int, max_megapixels: float) -> None:
     if width * height > max_megapixels * 1e6:
-        raise _too_many_pixels(max_megapixels, f" has {width} × {height} pixels, which")
+        raise BadInput(
+            "This picture has {width} × {height} pixels, which is too large. Please send one of at "
+            "most {most} megapixels.",
+            width=width,
+            height=height,
+            most=max_megapixels,
+        )
     if min(width, height) < MIN_SIDE:
         raise BadInput(
-            f"This picture is only {width} × {height} pixels. "
-            f"Please send one with at least {MIN_SIDE} pixels a side."
+            "This picture is only {width} × {height} pixels. Please send one with at least {least} "
+            "pixels a side.",
+            width=width,
+            height=height,
+            least=MIN_SIDE,
         )
     if max(width, height) > MAX_ASPECT * min(width, height):
         raise BadInput(
-            f"This picture is too long and narrow ({width} × {height} pixels). "
-            f"Please crop it: the long side may be {MAX_ASPECT} times the short one."
+            "This picture is too long and narrow ({width} × {height} pixels). Please crop it: the "
+            "long side may be {times} times the short one.",
+            width=width,
+            height=height,
+            times=MAX_ASPECT,
         )
-
-
-def _too_many_pixels(max_megapixels: float, size: str = "") -> BadInput:
-    return BadInput(
-        f"This picture{size} is too large. Please send one of at most "
-        f"{max_megapixels:g} megapixels."
-    )
 
 
 def _normalised(image: Image.Image) -> Image.Image:
@@ -323,8 +333,8 @@ def _facts_as_exif(image: Image.Image) -> bytes:
     return exif.tobytes()
 
 
-def _mib(size: int) -> str:
-    return f"{size / 2**20:.3g} MiB"
+def _mib(size: int) -> float:
+    return float(f"{size / 2**20:.3g}")
 
 
 # --- videos ---------------------------------------------------------------------------------

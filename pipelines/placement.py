@@ -29,6 +29,7 @@ from pipelines.catalog import (
     SafetyModel,
     SketchModel,
 )
+from pipelines.contract.text import Text
 
 GIB = 2**30
 _MARGIN = 1.5  # GiB at most, for what libraries take beside the tensors
@@ -267,19 +268,20 @@ def _with_group(plan: Plan, name: str, **changes: Any) -> Plan:
     return replace(plan, groups={**plan.groups, name: replace(plan.groups[name], **changes)})
 
 
-def unmet(model: Model, card: Card) -> str | None:
+def unmet(model: Model, card: Card) -> Text | None:
     """What a configured model needs that is not there, as a sentence, else None."""
     if not isinstance(model, ImagineModel) or model.precision != "nf4":
         return None
-    otherwise = 'or set models.imagine.precision to "auto" or "fp8".'
     if card.kind != "cuda":
-        return (
-            f'models.imagine.precision is "nf4", which needs an NVIDIA card; use one, {otherwise}'
+        return Text(
+            'models.imagine.precision is "nf4", which needs an NVIDIA card; use one, or set '
+            'models.imagine.precision to "auto" or "fp8".'
         )
     if "bitsandbytes" not in card.packages:
-        return (
+        return Text(
             'models.imagine.precision is "nf4", which needs bitsandbytes: '
-            f"`pip install bitsandbytes`, {otherwise}"
+            "`pip install bitsandbytes`, or set models.imagine.precision to "
+            '"auto" or "fp8".'
         )
     return None
 

@@ -18,13 +18,14 @@ from typing import TypeVar
 import torch
 from PIL import Image, ImageDraw
 
-from pipelines import animate, imagine, safety, sketch
+from pipelines import animate, describe, imagine, safety, sketch
 from pipelines.batches import SIZES, Batches
 from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, fit
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import AtelierError, ModelMissing, OutOfMemory, RenderFailed
 from pipelines.contract.requests import (
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
     Kind,
     Request,
@@ -185,7 +186,7 @@ class Runner:
             ran_out = is_out_of_memory(error)
             self._recover(error, evict=ran_out)
             if ran_out:
-                raise OutOfMemory(_out_of_memory(request, self._device)) from error
+                raise _out_of_memory(request, self._device) from error
             raise RenderFailed(
                 "Something went wrong while this was being made. "
                 "The server's log has the details; trying again may help."
@@ -231,10 +232,12 @@ class Runner:
             case AnimateRequest() if catalog.animate and catalog.imagine:
                 picture = self._paint_first(request, catalog.imagine, catalog.animate, context)
                 return animate.render(request, picture, catalog.animate, models, context)
-        absent = catalog.missing(request)[0]
+            case DescribeRequest() if catalog.caption:
+                return describe.render(request, catalog.caption, models, context)
         raise ModelMissing(
-            f"models.{absent} is not configured. Add a [models.{absent}] table as in "
-            "config.example.toml, then run `python -m bot fetch`."
+            "models.{model} is not configured. Add a [models.{model}] table as in "
+            "config.example.toml, then run `python -m bot fetch`.",
+            model=str(catalog.missing(request)[0]),
         )
 
     def _paint_first(
@@ -274,7 +277,7 @@ def _ring() -> Image.Image:
 
 LOADERS: Mapping[ModelKey, Load] = {
     ModelKey.SAFETY: safety.load,
-    ModelKey.CAPTION: sketch.load_captioner,
+    ModelKey.CAPTION: describe.load,
     ModelKey.SKETCH: sketch.load,
     ModelKey.IMAGINE: imagine.load,
     ModelKey.ANIMATE: animate.load,
@@ -282,15 +285,22 @@ LOADERS: Mapping[ModelKey, Load] = {
 """How each model is read."""
 
 
-def _out_of_memory(request: Request, device: torch.device) -> str:
+def _out_of_memory(request: Request, device: torch.device) -> OutOfMemory:
     """What to do about it, for the member and for the owner."""
-    where = "The server" if device.type == "cpu" else "The graphics card"
     lower = {
         Kind.SKETCH: "models.sketch.size",
         Kind.IMAGINE: "models.imagine.size",
         Kind.ANIMATE: "models.animate.decode_chunk",
+        Kind.DESCRIBE: "models.caption.dtype",
     }[request.kind]
-    return (
-        f"{where} ran out of memory for this. Please try again; if it happens again, this bot's "
-        f"owner can lower gpu.vram_gib or {lower} in its configuration."
+    if device.type == "cpu":
+        return OutOfMemory(
+            "The server ran out of memory for this. Please try again; if it happens again, this "
+            "bot's owner can lower gpu.vram_gib or {setting} in its configuration.",
+            setting=lower,
+        )
+    return OutOfMemory(
+        "The graphics card ran out of memory for this. Please try again; if it happens again, this "
+        "bot's owner can lower gpu.vram_gib or {setting} in its configuration.",
+        setting=lower,
     )

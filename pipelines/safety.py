@@ -15,6 +15,7 @@ from pipelines.catalog import ModelKey, SafetyModel
 from pipelines.checkpoints import unusable
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import Withheld
+from pipelines.contract.text import Text
 from pipelines.loading import Loader
 from pipelines.media import on_white
 from pipelines.models import Models
@@ -42,8 +43,11 @@ def load(model: SafetyModel, loader: Loader) -> Classifier:
         raise unusable(
             str(ModelKey.SAFETY),
             model,
-            f"has no label {strange[0]!r}; it has {', '.join(labels)}. Correct "
-            "models.safety.labels.",
+            Text(
+                "has no label '{label}'; it has {labels}. Correct models.safety.labels.",
+                label=strange[0],
+                labels=", ".join(labels),
+            ),
         )
     unwanted = [labels[label.casefold()] for label in model.labels]
     return Classifier(vit.eval(), processor, unwanted)

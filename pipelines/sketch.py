@@ -1,13 +1,12 @@
 """/sketch: BLIP says what a drawing shows, SDXL paints it, the drawing's lines steer.
 
-The whole story in its order: load, caption, prompt, paint.
+The whole story in its order, but for what BLIP says, which is `pipelines.describe`'s: load, prompt,
+paint.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,18 +14,27 @@ from PIL import Image, ImageOps
 
 from pipelines import noise
 from pipelines.adapting import fuse
-from pipelines.catalog import CaptionModel, Conditioner, ModelKey, SketchModel, Style, fit
+from pipelines.catalog import (
+    CaptionModel,
+    Conditioner,
+    ModelKey,
+    SketchModel,
+    Style,
+    fit,
+    no_style,
+)
 from pipelines.checkpoints import locate, unusable
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
-from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import SketchRequest, clean_text
-from pipelines.drawing import Drawing, read_drawing
+from pipelines.contract.requests import SketchRequest
+from pipelines.contract.text import Text
+from pipelines.describe import Looks, described
+from pipelines.drawing import read_drawing
 from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import encode_png, open_picture
 from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
-from pipelines.placement import PAINTER, TEXT
+from pipelines.placement import TEXT
 from pipelines.presets import PRESETS, Preset
 from pipelines.previews import Previews
 from pipelines.safety import are_sensitive, vet_upload
@@ -41,14 +49,20 @@ def render(
     models: Models,
     context: RunContext,
 ) -> tuple[Artifact, ...]:
-    """One picture of what the drawing shows. Raises BadInput for a blank drawing."""
+    """One picture of what the drawing shows; for a review the drawing itself, and its caption.
+
+    Raises BadInput for a blank drawing.
+    """
     style = _style(request.style, styles)  # refused before anything is loaded
     lora = models.lora(ModelKey.SKETCH, request.lora or style.lora)
     picture = open_picture(request.drawing)
     vet_upload(models, context, picture)
     drawing = read_drawing(picture)
-    asker = _Asker(captions, model, styles, models, context)
-    caption = request.caption or asker.caption(request, drawing)
+    looks = Looks(captions, models, context)
+    caption = request.caption or looks.at_drawing(request.drawing, drawing)
+    if request.review:
+        return (described(request.drawing, picture, caption, captions),)
+    asker = _Asker(looks, model, styles, models, context)
     told = asker.prompts(request, caption)
     with models.use(ModelKey.SKETCH, context, lora=lora) as pipeline:
         image = paint(
@@ -69,40 +83,13 @@ def render(
 
 @dataclass(frozen=True, slots=True)
 class _Asker:
-    """Asks for what is known before anything is painted, on the way also for the runs that come."""
+    """Asks what the prompts say to the painter, on the way also for the runs that come."""
 
-    captions: CaptionModel
+    looks: Looks
     model: SketchModel
     styles: Mapping[str, Style]
     models: Models
     context: RunContext
-
-    def caption(self, request: SketchRequest, drawing: Drawing) -> str:
-        """What the drawing of a request shows."""
-
-        def describe_own(captioner: Captioner) -> str:
-            self.context.step(Phase.CAPTIONING)
-            return describe(captioner, drawing.picture, self.captions.max_words)
-
-        return self.models.answer(
-            ModelKey.CAPTION,
-            PAINTER,
-            self.context,
-            Question(_identity(request.drawing), describe_own),
-            self._captions_to_come,
-        )
-
-    def _captions_to_come(self) -> Iterator[Question[str]]:
-        for request in self._coming():
-            if request.caption:
-                continue
-            path = request.drawing
-            yield Question(
-                _identity(path),
-                lambda captioner, path=path: describe(  # type: ignore[misc]
-                    captioner, read_drawing(open_picture(path)).picture, self.captions.max_words
-                ),
-            )
 
     def prompts(self, request: SketchRequest, caption: str) -> Embeddings:
         """What SDXL's text encoders say of a request."""
@@ -116,10 +103,8 @@ class _Asker:
 
     def _prompts_to_come(self) -> Iterator[Question[Embeddings]]:
         for request in self._coming():
-            caption = request.caption or self.models.known(
-                ModelKey.CAPTION, PAINTER, _identity(request.drawing)
-            )
-            if caption is not None:
+            caption = request.caption or self.looks.known(request.drawing)
+            if caption is not None and not request.review:
                 yield self._prompts(request, caption)
 
     def _prompts(self, request: SketchRequest, caption: str) -> Question[Embeddings]:
@@ -139,19 +124,11 @@ class _Asker:
         return (each for each in self.context.coming if isinstance(each, SketchRequest))
 
 
-def _identity(file: Path) -> tuple[Path, int]:
-    """What a file's caption depends on. One that is gone is nothing in particular."""
-    try:
-        return file, file.stat().st_mtime_ns
-    except OSError:
-        return file, 0
-
-
 def _style(name: str | None, styles: Mapping[str, Style]) -> Style:
     if name is None:
         return Style()
     if name not in styles:
-        raise BadInput(f"There is no style {name!r} here. There are: {', '.join(styles)}.")
+        raise no_style(name, styles)
     return styles[name]
 
 
@@ -189,23 +166,6 @@ def _artifact(
 
 
 # --- load ---------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Captioner:
-    """A BLIP model and its processor."""
-
-    model: Any
-    processor: Any
-
-
-def load_captioner(model: CaptionModel, loader: Loader) -> Captioner:
-    """The captioner of a catalogue entry, in RAM."""
-    from transformers import BlipForConditionalGeneration, BlipProcessor
-
-    blip = loader.load(BlipForConditionalGeneration, ModelKey.CAPTION, model, model.dtype)
-    processor = loader.load_processor(BlipProcessor, ModelKey.CAPTION, model)
-    return Captioner(blip.eval(), processor)
 
 
 def load(model: SketchModel, loader: Loader) -> Any:
@@ -252,51 +212,13 @@ def _adopt(pipeline: Any, model: SketchModel, preset: Preset, loader: Loader) ->
             lambda why: unusable(
                 place,
                 lora,
-                f"holds {lora.file}, which {why}. Delete it and run `python -m bot fetch`.",
+                Text(
+                    "holds {file}, which {why}. Delete it and run `python -m bot fetch`.",
+                    file=lora.file,
+                    why=why,
+                ),
             ),
         )
-
-
-# --- caption ------------------------------------------------------------------------------------
-
-
-def describe(captioner: Captioner, picture: Image.Image, max_words: int) -> str:
-    """What `picture` shows, in at most `max_words` words. May be empty."""
-    inputs = captioner.processor(images=picture, return_tensors="pt")
-    with torch.inference_mode():
-        tokens = captioner.model.generate(
-            **inputs.to(captioner.model.device, captioner.model.dtype),
-            max_new_tokens=2 * max_words,
-            num_beams=3,
-            do_sample=False,
-            no_repeat_ngram_size=3,  # else it may say the same again and again
-        )
-    said = captioner.processor.decode(tokens[0], skip_special_tokens=True)
-    return subject_of(clean_text(" ".join(said.split()[:max_words]), "caption"))
-
-
-def subject_of(caption: str) -> str:
-    """`caption` without its words about the drawing as such.
-
-    "a black and white drawing of a cat on a white background" would make SDXL draw lines on
-    paper; "a cat" lets it paint.
-    """
-    without_paper = _PAPER.sub("", caption)
-    return _MEDIUM.sub("", without_paper) or caption
-
-
-_MEDIUM = re.compile(
-    r"^(?:(?:there is |this is )?(?:an? |the )?(?:close[- ]up of (?:an? |the )?)?"
-    r"(?:(?:black|white|and|simple|rough|line|pencil|pen|ink|crayon|chalk|hand[- ]drawn|child'?s|"
-    r"cartoon|stylized|colou?red|cute|quick) )*"
-    r"(?:drawing|sketch|doodle|illustration|cartoon|picture|image|painting) of )+",
-    re.IGNORECASE,
-)
-_PAPER = re.compile(
-    r"\s+(?:on|against|with|in) (?:an? |the )?(?:plain )?(?:white|blank|black) "
-    r"(?:background|paper|page|surface|(?:piece|sheet) of paper|chalkboard|blackboard)$",
-    re.IGNORECASE,
-)
 
 
 # --- prompt -------------------------------------------------------------------------------------

@@ -8,26 +8,28 @@ import discord
 from discord import app_commands
 
 from bot.commands.intake import Intake, download
+from bot.languages import Language, language
 from bot.ui.text import plain
+from pipelines.contract.text import Text
 from pipelines.media import read_facts
 
 ROOM, IN_ALL = 1200, 1900  # characters for a fact, and for all; Discord takes 2000
 FACTS = {
-    "prompt": "Prompt",
-    "negative": "Without",
-    "caption": "Caption",
-    "style": "Style",
-    "lora": "LoRA",
-    "preset": "Preset",
-    "strength": "Strength",
-    "motion": "Motion",
-    "seed": "Seed",
-    "variations": "Varied by",
-    "steps": "Steps",
-    "model": "Model",
+    "prompt": Text("Prompt"),
+    "negative": Text("Without"),
+    "caption": Text("Caption"),
+    "style": Text("Style"),
+    "lora": Text("LoRA"),
+    "preset": Text("Preset"),
+    "strength": Text("Strength"),
+    "motion": Text("Motion"),
+    "seed": Text("Seed"),
+    "variations": Text("Varied by"),
+    "steps": Text("Steps"),
+    "model": Text("Model"),
 }
 """What is shown first, in this order; a file may say more."""
-UNTOLD = (
+UNTOLD = Text(
     "This file does not say how it was made: this bot did not make it, or something on its way "
     "here took the words out, as most sites and phones do when they share a picture."
 )
@@ -42,18 +44,20 @@ def info(intake: Intake) -> app_commands.Command[Any, ..., None]:
         intake.check_size(file)
         await interaction.response.defer(thinking=True, ephemeral=True)
         facts = await asyncio.to_thread(read_facts, await download(file))
-        await interaction.followup.send(in_words(facts), ephemeral=True)
+        await interaction.followup.send(
+            in_words(facts, language(str(interaction.locale))), ephemeral=True
+        )
 
     return command
 
 
-def in_words(facts: Mapping[str, str]) -> str:
+def in_words(facts: Mapping[str, str], reader: Language) -> str:
     """The facts, one a line."""
-    known = [(name, facts[key]) for key, name in FACTS.items() if key in facts]
+    known = [(reader.say(name), facts[key]) for key, name in FACTS.items() if key in facts]
     other = [(plain(key, 40), value) for key, value in facts.items() if key not in FACTS]
     text = ""
     for name, value in [*known, *other]:
         line = f"**{name}** {plain(value, ROOM)}\n"
         if len(text) + len(line) <= IN_ALL:
             text += line
-    return text or UNTOLD
+    return text or reader.say(UNTOLD)

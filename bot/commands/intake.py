@@ -54,8 +54,9 @@ class Intake:
         """Raise BadInput for a file that is too large to be looked at."""
         if picture.size > self._limits.upload_mib * MIB:
             raise BadInput(
-                f"This file has {picture.size / MIB:.1f} MiB. "
-                f"Please send one of at most {self._limits.upload_mib:g} MiB."
+                "This file has {size} MiB. Please send one of at most {most} MiB.",
+                size=round(picture.size / MIB, 1),
+                most=self._limits.upload_mib,
             )
 
     async def _take_in(self, picture: discord.Attachment) -> Path:

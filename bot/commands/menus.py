@@ -1,7 +1,8 @@
-"""What a right click on a message offers: Sketch this, Animate this, Show settings."""
+"""What a right click on a message offers: Sketch, Animate and Describe this, Show settings."""
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +13,25 @@ from bot.commands.info import in_words
 from bot.commands.intake import Intake, download
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.languages import language
 from bot.ui.buttons import CUSTOM_ID
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import AnimateRequest, Request, SketchRequest, new_seed
+from pipelines.contract.requests import (
+    AnimateRequest,
+    DescribeRequest,
+    Request,
+    SketchRequest,
+    new_seed,
+)
+from pipelines.contract.text import Text
 from pipelines.media import read_facts
 
 Menu = app_commands.ContextMenu
-NO_PICTURE = "There is no picture in this message that I could use."
+NO_PICTURE = Text("There is no picture in this message that I could use.")
 
 
 def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
-    """The three entries."""
+    """The entries; Discord takes five in all."""
     finder = _Finder(queue)
 
     async def begin(
@@ -35,13 +44,16 @@ def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
         found = await finder.picture(message)
         uploaded = {} if isinstance(found, Path) else {field: found}
         path = found if isinstance(found, Path) else Path(found.filename)
-        await intake.submit(interaction, make(**{field: path}, seed=new_seed()), **uploaded)
+        await intake.submit(interaction, make(**{field: path}), **uploaded)
 
     async def sketch_this(interaction: discord.Interaction, message: discord.Message) -> None:
-        await begin(interaction, message, "drawing", SketchRequest)
+        await begin(interaction, message, "drawing", partial(SketchRequest, seed=new_seed()))
 
     async def animate_this(interaction: discord.Interaction, message: discord.Message) -> None:
-        await begin(interaction, message, "image", AnimateRequest)
+        await begin(interaction, message, "image", partial(AnimateRequest, seed=new_seed()))
+
+    async def describe_this(interaction: discord.Interaction, message: discord.Message) -> None:
+        await begin(interaction, message, "image", DescribeRequest)
 
     async def show_settings(interaction: discord.Interaction, message: discord.Message) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
@@ -54,11 +66,14 @@ def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
             data = await download(message.attachments[0])
             facts = await asyncio.to_thread(read_facts, data)
         told = {key: str(value) for key, value in facts.items()}
-        await interaction.followup.send(in_words(told), ephemeral=True)
+        await interaction.followup.send(
+            in_words(told, language(str(interaction.locale))), ephemeral=True
+        )
 
     return [
         Menu(name="Sketch this", callback=sketch_this),
         Menu(name="Animate this", callback=animate_this),
+        Menu(name="Describe this", callback=describe_this),
         Menu(name="Show settings", callback=show_settings),
     ]
 

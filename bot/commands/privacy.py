@@ -3,7 +3,7 @@
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from discord import app_commands
 from bot.config import StorageConfig
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.languages import language
+from pipelines.contract.text import Counted, Text
 
 SHOW, EXPORT, DELETE = "show", "export", "delete"
 ACTIONS = {
@@ -34,44 +36,70 @@ def privacy(queue: JobQueue, storage: StorageConfig) -> app_commands.Command[Any
         action=[app_commands.Choice(name=name, value=value) for value, name in ACTIONS.items()]
     )
     async def command(interaction: discord.Interaction, action: str = SHOW) -> None:
+        say = language(str(interaction.locale)).say
         await interaction.response.defer(thinking=True, ephemeral=True)
         owner = interaction.user.id
         if action == DELETE:
             gone, live = await queue.forget_owner(owner)
-            await interaction.followup.send(_deleted(gone, live), ephemeral=True)
+            await interaction.followup.send(
+                " ".join(map(say, _deleted(gone, live))), ephemeral=True
+            )
             return
         jobs = await queue.of(owner)
         if action == SHOW:
-            await interaction.followup.send(_kept(jobs, storage.keep_days), ephemeral=True)
+            told = "\n".join(map(say, _kept(jobs, storage.keep_days)))
+            await interaction.followup.send(told, ephemeral=True)
             return
         text = _copy(jobs, interaction.filesize_limit)
         file = discord.File(io.BytesIO(text.encode()), "what-is-kept-of-me.json")
-        await interaction.followup.send("This is all of it.", file=file, ephemeral=True)
+        await interaction.followup.send(say("This is all of it."), file=file, ephemeral=True)
 
     return command
 
 
-def _kept(jobs: Sequence[Job], days: int) -> str:
-    since = f", the oldest from <t:{round(jobs[0].queued_at)}:D>" if jobs else ""
-    return (
+def _kept(jobs: Sequence[Job], days: int) -> Iterator[Text]:
+    """Line by line."""
+    yield Counted(
         "Of each of your requests I keep the words and settings, the picture you gave, the "
         "result, when it was, and where the answer went: to make it again when you press a button, "
-        f"and to share the graphics card fairly. {days} days after its end it is deleted.\n"
-        f"There are **{len(jobs)}** of them now{since}.\n"
-        "It stays on the computer of the person who runs this bot, and I learn nothing from it.\n"
-        "-# `/privacy` can also give you a copy, or delete it all now."
+        "and to share the graphics card fairly. {n} day after its end it is deleted.",
+        "Of each of your requests I keep the words and settings, the picture you gave, the "
+        "result, when it was, and where the answer went: to make it again when you press a button, "
+        "and to share the graphics card fairly. {n} days after its end it is deleted.",
+        days,
     )
+    if jobs:
+        yield Counted(
+            "There is **{n}** of them now, from {date}.",
+            "There are **{n}** of them now, the oldest from {date}.",
+            len(jobs),
+            date=f"<t:{round(jobs[0].queued_at)}:D>",
+        )
+    else:
+        yield Text("There are **0** of them now.")
+    yield Text(
+        "It stays on the computer of the person who runs this bot, and I learn nothing from it."
+    )
+    yield Text("-# `/privacy` can also give you a copy, or delete it all now.")
 
 
-def _deleted(gone: int, live: int) -> str:
-    text = (
-        f"Deleted: {gone} of your requests with their settings. Their pictures and videos follow "
+def _deleted(gone: int, live: int) -> Iterator[Text]:
+    """Sentence by sentence."""
+    yield Counted(
+        "Deleted: {n} of your requests with its settings. Its pictures and videos follow within a "
+        "day. What I posted in channels is still there; its buttons no longer work, but Delete "
+        "does.",
+        "Deleted: {n} of your requests with their settings. Their pictures and videos follow "
         "within a day. What I posted in channels is still there; its buttons no longer work, but "
-        "Delete does."
+        "Delete does.",
+        gone,
     )
     if live:
-        text += f" {live} still waiting or running: cancel them first, then ask again."
-    return text
+        yield Counted(
+            "{n} is still waiting or running: cancel it first, then ask again.",
+            "{n} are still waiting or running: cancel them first, then ask again.",
+            live,
+        )
 
 
 def _copy(jobs: Sequence[Job], limit: int) -> str:

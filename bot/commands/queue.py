@@ -1,6 +1,6 @@
 """/queue: what runs and what waits, in which order, and why."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import discord
@@ -8,14 +8,11 @@ from discord import app_commands
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.languages import language
 from bot.ui.text import countdown, seconds
+from pipelines.contract.text import Counted, Text
 
 SHOWN = 10  # of those that wait
-WHY = (
-    "-# Members take turns by the GPU time that they use, so nobody waits behind one who asks for "
-    "much; a job whose models are loaded may go a little earlier. You used {used} of it lately, "
-    "what is a day old counted half."
-)
 
 
 def queue_(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
@@ -24,42 +21,57 @@ def queue_(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     @app_commands.command(name="queue", description="See what runs, what waits, and in which order")
     async def command(interaction: discord.Interaction) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
-        text = "\n".join(
-            [
-                *_running(queue, queue.running()),
-                *_waiting(queue, await queue.first(SHOWN), queue.length()),
-                WHY.format(used=seconds(await queue.usage(interaction.user.id))),
-            ]
-        )
-        await interaction.followup.send(text, ephemeral=True)
+        lines = [
+            *_running(queue, queue.running()),
+            *_waiting(queue, await queue.first(SHOWN), queue.length()),
+            _why(await queue.usage(interaction.user.id)),
+        ]
+        say = language(str(interaction.locale)).say
+        await interaction.followup.send("\n".join(map(say, lines)), ephemeral=True)
 
     return command
 
 
-def _running(queue: JobQueue, jobs: Sequence[Job]) -> list[str]:
+def _running(queue: JobQueue, jobs: Sequence[Job]) -> Iterator[Text]:
     if not jobs:
-        return ["**Nothing runs.**"]
-    lines = []
+        yield Text("**Nothing runs.**")
+        return
+    yield Text("**Running**")
     for job in jobs:
-        ends = queue.ends(job)
-        when = "" if ends is None else f" · done {countdown(ends)}"
-        lines.append(f"{_named(job)}{when}")
-    return ["**Running**", *lines]
+        if (ends := queue.ends(job)) is None:
+            yield _named(job)
+        else:
+            yield Text("{job} · done {when}", job=_named(job), when=countdown(ends))
 
 
-def _waiting(queue: JobQueue, jobs: Sequence[Job], in_all: int) -> list[str]:
+def _waiting(queue: JobQueue, jobs: Sequence[Job], in_all: int) -> Iterator[Text]:
     if not jobs:
-        return ["**Nothing waits.**"]
-    lines = []
+        yield Text("**Nothing waits.**")
+        return
+    yield Text("**Waiting**")
     for place, job in enumerate(jobs, start=1):
-        begins = queue.begins(job.id)
-        when = "" if begins is None else f" · begins {countdown(begins)}"
-        lines.append(f"{place}. {_named(job)}{when}")
+        if (begins := queue.begins(job.id)) is None:
+            yield Text("{place}. {job}", place=place, job=_named(job))
+        else:
+            yield Text(
+                "{place}. {job} · begins {when}",
+                place=place,
+                job=_named(job),
+                when=countdown(begins),
+            )
     if in_all > len(jobs):
-        lines.append(f"… and {in_all - len(jobs)} more")
-    return ["**Waiting**", *lines]
+        yield Counted("… and {n} more", "… and {n} more", in_all - len(jobs))
 
 
-def _named(job: Job) -> str:
+def _named(job: Job) -> Text:
     """A job without its words, which are its member's own until it is shown."""
-    return f"`/{job.kind}` for <@{job.owner}>"
+    return Text("{command} for {member}", command=f"`/{job.kind}`", member=f"<@{job.owner}>")
+
+
+def _why(used: float) -> Text:
+    return Text(
+        "-# Members take turns by the GPU time that they use, so nobody waits behind one who asks "
+        "for much; a job whose models are loaded may go a little earlier. You used {used} of it "
+        "lately, what is a day old counted half.",
+        used=seconds(used),
+    )

@@ -32,13 +32,15 @@ def results(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     return command
 
 
-def _waiting(jobs: Sequence[Job], language: Language) -> ui.LayoutView:
+def _waiting(jobs: Sequence[Job], reader: Language) -> ui.LayoutView:
     """What waits, the newest first, each with a button that shows it here."""
-    say = language.say
+    say = reader.say
     view = ui.LayoutView(timeout=None)
     if not jobs:
-        nothing = "Nothing waits for you: all that you asked for was shown where you asked for it."
-        view.add_item(ui.TextDisplay(say(nothing)))
+        nothing = say(
+            "Nothing waits for you: all that you asked for was shown where you asked for it."
+        )
+        view.add_item(ui.TextDisplay(nothing))
         return view
     head = Counted(
         "**{n} result** could not be shown where you asked for it. Shown here, everyone here sees "
@@ -50,7 +52,7 @@ def _waiting(jobs: Sequence[Job], language: Language) -> ui.LayoutView:
     view.add_item(ui.TextDisplay(say(head)))
     for job in jobs[:SHOWN]:
         view.add_item(ui.TextDisplay(_line(job)))
-        view.add_item(ui.ActionRow(JobButton(Action.SHOW, job.id)))
+        view.add_item(ui.ActionRow(JobButton(Action.SHOW, job.id, reader=reader)))
     if len(jobs) > SHOWN:
         view.add_item(ui.TextDisplay(say("These are the newest; the others come after them.")))
     return view

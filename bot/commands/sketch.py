@@ -1,6 +1,5 @@
 """/sketch: a drawing becomes a picture."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +9,6 @@ from discord import app_commands
 from bot.commands.intake import Intake
 from bot.commands.options import (
     LORA_HELP,
-    MAX_CHOICES,
     SEED_HELP,
     Choices,
     Prompt,
@@ -19,8 +17,7 @@ from bot.commands.options import (
     complete_lora,
     fitting,
 )
-from pipelines.catalog import Catalog, ModelKey, Style
-from pipelines.contract.errors import BadInput
+from pipelines.catalog import Catalog, ModelKey, no_style
 from pipelines.contract.requests import SketchRequest, seed_or_new
 
 
@@ -36,6 +33,7 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
         strength="How firmly the lines are kept, from 0 (free) to 100 (held). Usually 70",
         lora=LORA_HELP,
         seed=SEED_HELP,
+        review="See what the bot takes your drawing for before it paints",
     )
     async def command(
         interaction: discord.Interaction,
@@ -45,9 +43,10 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
         strength: app_commands.Range[int, 0, 100] = 70,
         lora: str | None = None,
         seed: Seed | None = None,
+        review: bool = False,
     ) -> None:
         if style is not None and style not in styles:
-            raise BadInput(f"There is no style “{style[:60]}”. {_known(styles)}")
+            raise no_style(style, styles)
         await check_lora(catalog.loras, ModelKey.SKETCH, lora)
         request = SketchRequest(
             drawing=Path(drawing.filename),
@@ -56,6 +55,7 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
             strength=strength,
             lora=lora,
             seed=seed_or_new(seed),
+            review=review,
         )
         await intake.submit(interaction, request, drawing=drawing)
 
@@ -65,9 +65,3 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
 
     complete_lora(command, catalog.loras, ModelKey.SKETCH)
     return command
-
-
-def _known(styles: Mapping[str, Style]) -> str:
-    if not styles:
-        return "None has been set up here."
-    return f"Choose one of: {', '.join(list(styles)[:MAX_CHOICES])}."

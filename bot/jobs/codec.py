@@ -16,6 +16,7 @@ from pydantic import TypeAdapter
 from bot.jobs.job import Job, Status, StoredArtifact
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.requests import REQUEST_TYPES, Kind, Request
+from pipelines.contract.text import Text
 
 Row = Mapping[str, Any]
 
@@ -77,6 +78,7 @@ def encode_job(job: Job, folder: Path) -> dict[str, Any]:
         "origin": json.dumps(dict(job.origin)),
         "status": job.status.value,
         "artifacts": encode_artifacts(job.artifacts, folder),
+        "error_text": encode_text(job.error_text),
     }
 
 
@@ -89,15 +91,26 @@ def decode_job(row: Row, folder: Path) -> Job:
         origin=json.loads(row["origin"]),
         status=Status(row["status"]),
         artifacts=decode_artifacts(row["artifacts"], folder),
+        error_text=decode_text(row["error_text"]),
         told=bool(row["told"]),
     )
+
+
+def encode_text(text: Text | None) -> str | None:
+    """A sentence as a JSON object."""
+    return None if text is None else json.dumps(text.to_json())
+
+
+def decode_text(text: str | None) -> Text | None:
+    """The sentence that `encode_text` wrote."""
+    return None if text is None else Text.from_json(json.loads(text))
 
 
 COLUMNS = ("kind", *(f.name for f in dataclasses.fields(Job)))
 _PLAIN = tuple(
     f.name
     for f in dataclasses.fields(Job)
-    if f.name not in ("request", "origin", "status", "artifacts", "told")
+    if f.name not in ("request", "origin", "status", "artifacts", "error_text", "told")
 )
 
 

@@ -96,11 +96,14 @@ def _read(path: Path) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise FileDamaged(f"The stored file {path.name} cannot be read: {error}.") from error
+        raise FileDamaged(
+            "The stored file {file} cannot be read: {error}.", file=path.name, error=str(error)
+        ) from error
     if hashlib.sha256(data).hexdigest() != path.stem:
         raise FileDamaged(
-            f"The stored file {path.name} no longer holds what was written to it. "
-            "Ask for the picture again, and have the bot's owner check the disk."
+            "The stored file {file} no longer holds what was written to it. Ask for the picture "
+            "again, and have the bot's owner check the disk.",
+            file=path.name,
         )
     return data
 

@@ -1,5 +1,6 @@
 """A job: a request with an id, an owner, an origin, a state and times."""
 
+import hashlib
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.contract.artifact import MediaType
-from pipelines.contract.requests import Kind, Request
+from pipelines.contract.requests import MAX_PROMPT, Kind, Request, clean_text
+from pipelines.contract.text import Text
 
 
 class Status(StrEnum):
@@ -52,7 +54,8 @@ class Job:
     `attempt` counts leases and is the fence: only the holder of the latest attempt may finish
     the job. `crashes` counts the leases that ended with the executor's death. `told` says
     whether the owner has been shown the end of this job, whichever end it was. `origin` is
-    JSON-shaped and opaque to the queue: where the answer goes.
+    JSON-shaped and opaque to the queue: where the answer goes. `error_text` is `error_sentence`
+    as it can be said in other languages; rows of earlier versions lack it.
     """
 
     id: str
@@ -72,6 +75,7 @@ class Job:
     artifacts: tuple[StoredArtifact, ...] = ()
     error_code: str | None = None
     error_sentence: str | None = None
+    error_text: Text | None = None
     told: bool = False
 
     @property
@@ -84,7 +88,17 @@ class Job:
         """How its first result was made; nothing, where there is none."""
         return self.artifacts[0].facts if self.artifacts else {}
 
+    @property
+    def caption(self) -> str:
+        """What the captioner saw in its picture, as far as that is known."""
+        return clean_text(str(self.facts.get("caption", ""))[:MAX_PROMPT])
+
 
 def new_job_id() -> str:
     """Sixteen hexadecimal digits: short enough for a custom_id and for a message's nonce."""
     return secrets.token_hex(8)
+
+
+def only_child_id(parent: str) -> str:
+    """The id of the job that may come of another once, however often it is asked for."""
+    return hashlib.sha256(parent.encode()).hexdigest()[:16]

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass, field
 
 from bot.errors import QueueFull
+from pipelines.contract.text import Counted, Text
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,14 +40,18 @@ class Crowd:
             # Members take turns, so one of theirs ends about once in a round of everybody.
             again = about(self._pause(limits) * len(self.jobs))
             return QueueFull(
-                f"You already have {_jobs(own)} waiting, as many as one person may have. "
-                f"The next of yours should be done in {again}: please come back then."
+                "You already have {jobs} waiting, as many as one person may have. The next of "
+                "yours should be done in {time}: please come back then.",
+                jobs=_jobs(own),
+                time=again,
             )
         if self.count >= limits.waiting_in_all:
             again = about(self._pause(limits))
             return QueueFull(
-                f"The queue is full: {_jobs(self.count)} in all. "
-                f"The next place should be free in {again}: please come back then."
+                "The queue is full: {jobs} in all. The next place should be free in {time}: please "
+                "come back then.",
+                jobs=_jobs(self.count),
+                time=again,
             )
         return None
 
@@ -55,13 +60,13 @@ class Crowd:
         return self.seconds / self.count / limits.cards
 
 
-def about(seconds: float) -> str:
+def about(seconds: float) -> Text:
     """A duration in words, rounded up: "about 4 minutes"."""
     minutes = max(1, math.ceil(seconds / 60))
     if minutes < 90:
-        return "about a minute" if minutes == 1 else f"about {minutes} minutes"
-    return f"about {round(minutes / 60)} hours"
+        return Counted("about a minute", "about {n} minutes", minutes)
+    return Counted("about an hour", "about {n} hours", round(minutes / 60))
 
 
-def _jobs(count: int) -> str:
-    return "1 job" if count == 1 else f"{count} jobs"
+def _jobs(count: int) -> Text:
+    return Counted("{n} job", "{n} jobs", count)

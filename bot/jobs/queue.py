@@ -28,7 +28,7 @@ from bot.jobs.progress import Look
 from bot.jobs.store import Store
 from bot.tasks import Tasks
 from bot.words import WordRules
-from pipelines.catalog import Catalog
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.requests import Request, may_share, pictures
 
@@ -96,8 +96,8 @@ class JobQueue:
     ) -> Job:
         """Queue a request. The job is durable when this returns.
 
-        Raises BadInput where no model for it is set up, Refused for its words, QueueFull,
-        StorageFailed.
+        Raises BadInput where no model for it is set up, Refused for its words, Repeated for a
+        `job_id` that is known already, QueueFull, StorageFailed.
         """
         job = Job(
             id=job_id or new_job_id(),
@@ -110,7 +110,7 @@ class JobQueue:
             queued_at=self._now(),
         )
         try:
-            self._check_models(request)
+            self.check_models(request)
             self._words.check(request)
             await self._store.enqueue(job, self._limits)
         except asyncio.CancelledError:
@@ -154,6 +154,20 @@ class JobQueue:
             await self.get(job_id)
             raise TooLate("This job has not ended yet. Cancel it first.")
         return job
+
+    def models(self) -> frozenset[ModelKey]:
+        """The models that are set up."""
+        return frozenset(key for key in ModelKey if getattr(self._catalog, key) is not None)
+
+    def check_models(self, request: Request) -> None:
+        """Raise BadInput where a request needs a model that is not set up."""
+        if missing := self._catalog.missing(request):
+            raise BadInput(
+                "/{command} is not set up on this bot: its owner has yet to name {models} in the "
+                "configuration.",
+                command=str(request.kind),
+                models=", ".join(f"[models.{key}]" for key in missing),
+            )
 
     def length(self) -> int:
         """How many jobs wait."""
@@ -307,14 +321,6 @@ class JobQueue:
             self._costs.learn(job.request, job.gpu_seconds)
 
     # -- inside -----------------------------------------------------------------------------
-
-    def _check_models(self, request: Request) -> None:
-        if missing := self._catalog.missing(request):
-            names = " and ".join(f"[models.{key}]" for key in missing)
-            raise BadInput(
-                f"/{request.kind} is not set up on this bot: its owner has yet to name {names} "
-                "in the configuration."
-            )
 
     def _admit(self, job: Job) -> None:
         """Let a stored job wait its turn."""

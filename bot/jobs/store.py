@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import aiosqlite
 
-from bot.errors import QueueFull, StorageFailed
+from bot.errors import Refused, Repeated, StorageFailed
 from bot.jobs import codec
 from bot.jobs.database import open_database
 from bot.jobs.job import Job, Status, StoredArtifact
@@ -31,6 +31,7 @@ from bot.jobs.usage import HALF_LIFE, decayed
 from bot.tasks import Tasks
 from pipelines.contract.errors import AtelierError
 from pipelines.contract.requests import REQUEST_TYPES
+from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
@@ -81,8 +82,8 @@ class Store:
         """Write a queued job; it is durable when this returns. Raises QueueFull, StorageFailed.
 
         Calls that arrive together share one commit, and each is held against the limits in
-        turn. A job whose id is known already is left as it is. Where the caller is cancelled,
-        the job may have been written or not.
+        turn. Raises Repeated for a job whose id is known already, and leaves it as it is. Where
+        the caller is cancelled, the job may have been written or not.
         """
         written = asyncio.get_running_loop().create_future()
         self._arrivals.append(_Arrival(codec.encode_job(job, self._folder), limits, written))
@@ -109,21 +110,31 @@ class Store:
             else:
                 arrival.written.set_exception(answer)
 
-    async def _insert(self, group: Sequence[_Arrival]) -> list[QueueFull | None]:
+    async def _insert(self, group: Sequence[_Arrival]) -> list[Refused | None]:
         """Insert those whom the limits allow. Returns the refusal, or None, for each."""
         async with self._transaction():
-            crowd = await self._crowd()
-            refusals: list[QueueFull | None] = []
+            crowd, known = await self._crowd(), await self._known(group)
+            refusals: list[Refused | None] = []
             for arrival in group:
-                owner = arrival.row["owner"]
-                refusals.append(refusal := crowd.refusal(owner, arrival.limits))
+                owner, job_id = arrival.row["owner"], arrival.row["id"]
+                refusal = _repeated() if job_id in known else crowd.refusal(owner, arrival.limits)
+                refusals.append(refusal)
                 if refusal is None:
                     crowd.add(owner, 1, arrival.row["cost"])
+                    known.add(job_id)
             rows = [a.row for a, refusal in zip(group, refusals, strict=True) if refusal is None]
             inserted = await self._connection.executemany(_INSERT, rows)
             # As long as somebody holds it open, a closed connection would keep the file's lock.
             await inserted.close()
         return refusals
+
+    async def _known(self, group: Sequence[_Arrival]) -> set[str]:
+        """The ids of those that are in the store already."""
+        ids = json.dumps([arrival.row["id"] for arrival in group])
+        rows = await self._connection.execute_fetchall(
+            "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+        )
+        return {row[0] for row in rows}
 
     async def _crowd(self) -> Crowd:
         crowd = Crowd()
@@ -154,13 +165,9 @@ class Store:
             artifacts=codec.encode_artifacts(artifacts, self._folder),
         )
 
-    async def failed(
-        self, job: Job, code: str, sentence: str, gpu_seconds: float = 0.0
-    ) -> Job | None:
-        """Running → failed. None: this attempt is not the last."""
-        return await self._finish(
-            job, Status.FAILED, gpu_seconds, error_code=code, error_sentence=_text(sentence)
-        )
+    async def failed(self, job: Job, error: AtelierError, gpu_seconds: float = 0.0) -> Job | None:
+        """Running → failed, for `error`. None: this attempt is not the last."""
+        return await self._finish(job, Status.FAILED, gpu_seconds, **_columns(error))
 
     async def cancelled(self, job: Job, gpu_seconds: float = 0.0) -> Job | None:
         """Queued or running, as `job` says, → cancelled. None: it is in another state by now."""
@@ -189,11 +196,12 @@ class Store:
             " started_at = iif(crashes + 1 < :most, NULL, started_at),"
             " ended_at = iif(crashes + 1 < :most, NULL, :now),"
             " error_code = iif(crashes + 1 < :most, NULL, 'quarantined'),"
-            " error_sentence = iif(crashes + 1 < :most, NULL, :sentence)"
+            " error_sentence = iif(crashes + 1 < :most, NULL, :sentence),"
+            " error_text = iif(crashes + 1 < :most, NULL, :text)"
             " WHERE status = 'running' RETURNING *",
             most=MAX_CRASHES,
-            sentence=f"The bot died {MAX_CRASHES} times while it worked on this, so it will not "
-            "be tried again. The bot's owner finds the reason in the log.",
+            sentence=str(_QUARANTINED),
+            text=codec.encode_text(_QUARANTINED),
         )
         return [job for job in changed if job.status is Status.QUARANTINED]
 
@@ -203,11 +211,11 @@ class Store:
         A rendered job becomes delivered, unless there is an error.
         """
         if error is not None:
-            change = "told = 1, error_code = :code, error_sentence = :sentence"
-            values = {"code": error.code, "sentence": _text(error.sentence)}
+            values = _columns(error)
+            change = ", ".join(["told = 1", *(f"{name} = :{name}" for name in values)])
         else:
-            change = "told = 1, status = iif(status = 'rendered', 'delivered', status)"
             values = {}
+            change = "told = 1, status = iif(status = 'rendered', 'delivered', status)"
         return await self._change(
             change,
             f"id = :id AND attempt = :attempt AND status = :status AND NOT told AND NOT {_LIVE}",
@@ -419,18 +427,32 @@ def _storage_errors() -> Iterator[None]:
         raise StorageFailed.because(error) from error
 
 
+def _repeated() -> Repeated:
+    return Repeated("This has been started already: look further down in the channel.")
+
+
 def _only(jobs: list[Job]) -> Job | None:
     return jobs[0] if jobs else None
 
 
-def _text(sentence: str) -> str:
-    """`sentence` without the lone surrogates that a file name may have brought in."""
-    return sentence.encode("utf-8", "replace").decode()
+def _columns(error: AtelierError) -> dict[str, Any]:
+    """The columns that say why a job has no result, or why nobody could be told of it."""
+    return {
+        "error_code": error.code,
+        # Without the lone surrogates that a file name may have brought in.
+        "error_sentence": error.sentence.encode("utf-8", "replace").decode(),
+        "error_text": codec.encode_text(error.text),
+    }
 
 
+_QUARANTINED = Text(
+    "The bot died {times} times while it worked on this, so it will not be tried again. The bot's "
+    "owner finds the reason in the log.",
+    times=MAX_CRASHES,
+)
 _LIVE = "status IN ('queued', 'running')"
 _UNDELIVERED = "status = 'rendered' AND told AND artifacts <> '[]'"
 _INSERT = (
     f"INSERT INTO jobs ({', '.join(codec.COLUMNS)})"
-    f" VALUES ({', '.join(f':{c}' for c in codec.COLUMNS)}) ON CONFLICT (id) DO NOTHING"
+    f" VALUES ({', '.join(f':{c}' for c in codec.COLUMNS)})"
 )

@@ -219,7 +219,7 @@ class Worker:
         if isinstance(outcome, Cancelled) and self._stopping.is_set():
             return await self._store.put_back(run.job)
         if isinstance(outcome, AtelierError):
-            return await self._store.failed(run.job, outcome.code, outcome.sentence, gpu_seconds)
+            return await self._store.failed(run.job, outcome, gpu_seconds)
         artifacts = await asyncio.gather(*(self._put(artifact) for artifact in outcome))
         return await self._store.rendered(run.job, artifacts, gpu_seconds)
 

@@ -8,18 +8,22 @@ import discord
 from discord import app_commands
 
 from bot.errors import Refused
+from bot.languages import language
 from bot.ui.roads import UNREACHABLE
 from pipelines.contract.errors import AtelierError, BadInput
+from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 LONGEST = 2000  # characters that Discord takes
-APOLOGY = (
+APOLOGY = Text(
     "Something went wrong that nobody foresaw. It is in the log now; please try again, and tell "
     "the person who runs this bot if it happens twice."
 )
-TROUBLE = "Discord had trouble with this. Please try again."
-CHANGED = "This command has changed since Discord showed it to you. Reload Discord and try again."
+TROUBLE = Text("Discord had trouble with this. Please try again.")
+CHANGED = Text(
+    "This command has changed since Discord showed it to you. Reload Discord and try again."
+)
 
 
 @asynccontextmanager
@@ -33,7 +37,7 @@ async def answering(interaction: discord.Interaction) -> AsyncIterator[None]:
 
 async def answer_error(interaction: discord.Interaction, error: Exception) -> None:
     """Tell the member in an ephemeral message; a public "thinking …" of theirs is removed first."""
-    sentence = _sentence(error)[:LONGEST]
+    sentence = language(str(interaction.locale)).say(_text(error))[:LONGEST]
     try:
         if not interaction.response.is_done():
             await interaction.response.send_message(sentence, ephemeral=True)
@@ -55,13 +59,13 @@ async def _take_back(interaction: discord.Interaction) -> None:
     await interaction.delete_original_response()
 
 
-def _sentence(error: Exception) -> str:
+def _text(error: Exception) -> Text:
     if isinstance(error, app_commands.CommandInvokeError):
         error = error.original
     if isinstance(error, AtelierError):
         if not isinstance(error, BadInput | Refused):
             log.warning("an interaction failed: %s", error.sentence)
-        return error.sentence
+        return error.text
     if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
         return CHANGED
     if isinstance(error, discord.HTTPException):  # above all: too late to be acknowledged

@@ -10,19 +10,24 @@ from discord import ui
 
 from bot.access import require_owner
 from bot.errors import NoSuchJob, NotAllowed, Refused
-from bot.jobs.job import Status
+from bot.jobs.job import Status, only_child_id
 from bot.jobs.queue import JobQueue
+from bot.languages import ENGLISH, Language, language
 from bot.ui.answers import answering
 from bot.ui.editing import open_form
-from bot.ui.following import submit_child
+from bot.ui.following import next_request, submit_child
 from bot.ui.origin import acknowledge
 from pipelines.contract.requests import (
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
+    Request,
+    SketchRequest,
     anew,
     new_seed,
     seed_after,
 )
+from pipelines.contract.text import Text
 
 
 class Action(StrEnum):
@@ -31,7 +36,10 @@ class Action(StrEnum):
     AGAIN = "again"
     VARY = "vary"
     EDIT = "edit"
+    IMAGINE = "imagine"
+    SKETCH = "sketch"
     ANIMATE = "animate"
+    PAINT = "paint"
     DELETE = "delete"
     CANCEL = "cancel"
     SHOW = "show"
@@ -43,21 +51,45 @@ class HasQueue(Protocol):
     queue: JobQueue
 
 
-LABELS = {Action.EDIT: "Edit…", Action.SHOW: "Show here"}  # the first opens something
+LABELS = {
+    Action.AGAIN: Text("Again"),
+    Action.VARY: Text("Vary"),
+    Action.EDIT: Text("Edit…"),  # it opens something first
+    Action.IMAGINE: Text("Imagine it…"),
+    Action.SKETCH: Text("Sketch"),
+    Action.ANIMATE: Text("Animate"),
+    Action.PAINT: Text("Go"),
+    Action.DELETE: Text("Delete"),
+    Action.CANCEL: Text("Cancel"),
+    Action.SHOW: Text("Show here"),
+}
+NOT_YOURS = {
+    Action.PAINT: Text("Only the member who asked for this, or a moderator, can have it painted."),
+    Action.CANCEL: Text("Only the member who asked for this, or a moderator, can cancel it."),
+    Action.DELETE: Text("Only the member who asked for this, or a moderator, can delete it."),
+}
+PRIMARY = (Action.AGAIN, Action.PAINT)
 CUSTOM_ID = re.compile(
-    r"atelier:(?P<action>again|vary|edit|animate|delete|cancel|show):(?P<job_id>[0-9a-f]{16})"
-    r"(?::(?P<picture>[1-9]))?"
+    rf"atelier:(?P<action>{'|'.join(Action)}):(?P<job_id>[0-9a-f]{{16}})(?::(?P<picture>[1-9]))?"
 )
 
 
 class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
-    """One action for one job, or for one of its pictures, of which the first is 1."""
+    """One action for one job, or for one of its pictures, of which the first is 1.
 
-    def __init__(self, action: Action, job_id: str, picture: int | None = None) -> None:
-        style = (
-            discord.ButtonStyle.primary if action is Action.AGAIN else discord.ButtonStyle.secondary
-        )
-        label = LABELS.get(action, action.capitalize()) if picture is None else str(picture)
+    `reader` is the language of its label, which nobody sees of a button that was pressed.
+    """
+
+    def __init__(
+        self,
+        action: Action,
+        job_id: str,
+        picture: int | None = None,
+        *,
+        reader: Language = ENGLISH,
+    ) -> None:
+        style = discord.ButtonStyle.primary if action in PRIMARY else discord.ButtonStyle.secondary
+        label = reader.say(LABELS[action]) if picture is None else str(picture)
         which = "" if picture is None else f":{picture}"
         custom_id = f"atelier:{action}:{job_id}{which}"
         super().__init__(ui.Button(label=label, style=style, custom_id=custom_id))
@@ -82,10 +114,12 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
                     await _again(interaction, queue, self.job_id)
                 case Action.VARY:
                     await _vary(interaction, queue, self.job_id, self.picture)
-                case Action.EDIT:
-                    await open_form(interaction, await queue.get(self.job_id))
-                case Action.ANIMATE:
-                    await _animate(interaction, queue, self.job_id, self.picture)
+                case Action.EDIT | Action.IMAGINE:
+                    await open_form(interaction, queue, await queue.get(self.job_id))
+                case Action.SKETCH | Action.ANIMATE:
+                    await _use(interaction, queue, self.action, self.job_id, self.picture)
+                case Action.PAINT:
+                    await _go(interaction, queue, self.job_id)
                 case Action.DELETE:
                     await _delete(interaction, queue, self.job_id)
                 case Action.CANCEL:
@@ -109,6 +143,8 @@ async def _vary(
     request = job.request
     if isinstance(request, AnimateRequest):
         raise Refused("A video cannot be varied; Again makes another.")
+    if isinstance(request, DescribeRequest):
+        raise Refused("Nothing was made here that could be varied.")
     count = getattr(request, "count", 1)
     if picture is None and count > 1:
         await _ask_which(interaction, Action.VARY, job_id, count)
@@ -121,20 +157,37 @@ async def _vary(
     await submit_child(interaction, queue, origin, job, replace(request, **changes))
 
 
-async def _animate(
-    interaction: discord.Interaction, queue: JobQueue, job_id: str, picture: int | None
+async def _use(
+    interaction: discord.Interaction,
+    queue: JobQueue,
+    action: Action,
+    job_id: str,
+    picture: int | None,
 ) -> None:
-    """Set a result in motion, for whoever pressed."""
+    """Set a picture in motion, or paint it as a drawing, for whoever pressed."""
     job = await queue.get(job_id)
     if not job.artifacts:
-        raise Refused("The picture is no longer kept, so it cannot be set in motion.")
+        raise Refused("The picture is no longer kept, so nothing can be made of it.")
     if picture is None and len(job.artifacts) > 1:
-        await _ask_which(interaction, Action.ANIMATE, job_id, len(job.artifacts))
+        await _ask_which(interaction, action, job_id, len(job.artifacts))
         return
     origin = await acknowledge(interaction)
-    image = job.artifacts[min(picture or 1, len(job.artifacts)) - 1].path
-    request = AnimateRequest(image=image, seed=new_seed())
+    path = job.artifacts[min(picture or 1, len(job.artifacts)) - 1].path
+    request: Request = AnimateRequest(image=path, seed=new_seed())
+    if action is Action.SKETCH:
+        request = SketchRequest(drawing=path, seed=new_seed())
     await submit_child(interaction, queue, origin, job, request)
+
+
+async def _go(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
+    """Paint what was reviewed, with the caption that was shown; once."""
+    job = await queue.get(job_id)
+    _require_owner(interaction, job.owner, Action.PAINT)
+    if not (isinstance(job.request, SketchRequest) and job.request.review and job.artifacts):
+        raise Refused("What I saw is no longer kept. Please send the drawing again.")
+    origin = await acknowledge(interaction)
+    only = only_child_id(job.id)
+    await submit_child(interaction, queue, origin, job, next_request(job), job_id=only)
 
 
 async def _ask_which(
@@ -142,7 +195,8 @@ async def _ask_which(
 ) -> None:
     """Offer the pictures of a job by their numbers, to whoever pressed alone."""
     view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay("Which of them? They are counted from the top left."))
+    say = language(str(interaction.locale)).say
+    view.add_item(ui.TextDisplay(say("Which of them? They are counted from the top left.")))
     numbers = range(1, count + 1)
     view.add_item(ui.ActionRow(*(JobButton(action, job_id, number) for number in numbers)))
     await interaction.response.send_message(view=view, ephemeral=True)
@@ -152,10 +206,13 @@ async def _cancel(interaction: discord.Interaction, queue: JobQueue, job_id: str
     """Stop a job. The message itself changes when the job has ended."""
     await interaction.response.defer()
     job = await queue.get(job_id)
-    _require_owner(interaction, job.owner, "cancel")
+    _require_owner(interaction, job.owner, Action.CANCEL)
     job = await queue.cancel(job_id)
     if job.status is Status.RUNNING:
-        await interaction.followup.send("It will stop after the step it is on.", ephemeral=True)
+        say = language(str(interaction.locale)).say
+        await interaction.followup.send(
+            say("It will stop after the step it is on."), ephemeral=True
+        )
 
 
 async def _show(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
@@ -172,20 +229,19 @@ async def _delete(interaction: discord.Interaction, queue: JobQueue, job_id: str
     await interaction.response.defer()
     try:
         job = await queue.get(job_id)
-        _require_owner(interaction, job.owner, "delete")
+        _require_owner(interaction, job.owner, Action.DELETE)
         await queue.erase(job_id)
     except NoSuchJob:
-        _require_owner(interaction, _asker(interaction), "delete")
+        _require_owner(interaction, _asker(interaction), Action.DELETE)
     try:
         await interaction.delete_original_response()
     except discord.NotFound:
         raise NoSuchJob("It has been deleted already.") from None
 
 
-def _require_owner(interaction: discord.Interaction, owner: int, act: str) -> None:
-    require_owner(
-        owner, interaction.user.id, moderates=interaction.permissions.manage_messages, act=act
-    )
+def _require_owner(interaction: discord.Interaction, owner: int, action: Action) -> None:
+    moderates = interaction.permissions.manage_messages
+    require_owner(owner, interaction.user.id, moderates=moderates, refusal=NOT_YOURS[action])
 
 
 def _asker(interaction: discord.Interaction) -> int:

@@ -5,7 +5,7 @@ restarted is still taken.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -14,54 +14,68 @@ from discord import ui
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
-from bot.ui.following import submit_child
+from bot.languages import language
+from bot.ui.following import next_request, submit_child
 from bot.ui.origin import acknowledge
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
     MAX_PROMPT,
+    NAMES,
     AnimateRequest,
     ImagineRequest,
     SketchRequest,
     anew,
     new_seed,
+    only_looks,
 )
+from pipelines.contract.text import Text
+
+Say = Callable[[str | Text], str]
 
 FORM_ID = re.compile(r"atelier:edit:(?P<job_id>[0-9a-f]{16}):[0-9]+")
-NUMBERS = {"strength": "0 (free) to 100 (held)", "motion": "1 (still) to 255 (lively)"}
-SEED = "The same seed gives the same picture; empty: a new one"
+NUMBERS = {
+    "strength": Text("0 (free) to 100 (held)"),
+    "motion": Text("1 (still) to 255 (lively)"),
+    "seed": Text("The same seed gives the same picture; empty: a new one"),
+}
+"""The fields that take a whole number, and what it means."""
 
 
-async def open_form(interaction: discord.Interaction, job: Job) -> None:
-    """Show the form, filled in as the job was asked for."""
+async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job) -> None:
+    """Show the form, filled in as the job was asked for, or with what it leads to.
+
+    Raises BadInput where that could not be made.
+    """
+    queue.check_models(next_request(job))
+    reader = language(str(interaction.locale))
     # Two forms of one job can be open at a time: discord.py keeps one for each custom_id.
     form = ui.Modal(
-        title="Edit and paint again", custom_id=f"atelier:edit:{job.id}:{interaction.id}"
+        title=reader.say(_title(job)), custom_id=f"atelier:edit:{job.id}:{interaction.id}"
     )
-    for label in _labels(job):
+    for label in _labels(job, reader.say):
         form.add_item(label)
     await interaction.response.send_modal(form)
 
 
-def _labels(job: Job) -> Iterator[ui.Label[ui.Modal]]:
-    match request := job.request:
+def _title(job: Job) -> Text:
+    return Text("Edit and paint") if only_looks(job.request) else Text("Edit and paint again")
+
+
+def _labels(job: Job, say: Say) -> Iterator[ui.Label[ui.Modal]]:
+    match request := next_request(job):
         case ImagineRequest():
-            yield _text("Prompt", "prompt", request.prompt, required=True)
-            yield _text("Without", "negative", request.negative)
+            yield _text(say("Prompt"), "prompt", request.prompt, required=True)
+            yield _text(say("Without"), "negative", request.negative)
         case SketchRequest():
-            yield _text("Prompt", "prompt", request.prompt)
-            yield _text("What the drawing shows", "caption", _caption(job))
-            yield _line("Strength", "strength", request.strength, NUMBERS["strength"])
+            yield _text(say("Prompt"), "prompt", request.prompt)
+            yield _text(say("What the drawing shows"), "caption", request.caption or job.caption)
+            yield _line(say("Strength"), "strength", request.strength, say)
         case AnimateRequest():
             if request.image is None:
-                yield _text("Prompt", "prompt", request.prompt, required=True)
-            yield _line("Motion", "motion", request.motion, NUMBERS["motion"])
-    yield _line("Seed", "seed", request.seed, SEED, required=False)
-
-
-def _caption(job: Job) -> str:
-    """What was given, or what the captioner saw."""
-    seen = str(job.facts.get("caption", ""))[:MAX_PROMPT]
-    return getattr(job.request, "caption", "") or seen
+                yield _text(say("Prompt"), "prompt", request.prompt, required=True)
+            yield _line(say("Motion"), "motion", request.motion, say)
+    if request.seed is not None:
+        yield _line(say("Seed"), "seed", request.seed, say, required=False)
 
 
 def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.Label[ui.Modal]:
@@ -78,11 +92,11 @@ def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.La
 
 
 def _line(
-    name: str, field: str, value: int, description: str, *, required: bool = True
+    name: str, field: str, value: int, say: Say, *, required: bool = True
 ) -> ui.Label[ui.Modal]:
     return ui.Label(
         text=name,
-        description=description,
+        description=say(NUMBERS[field]),
         component=ui.TextInput(
             custom_id=field, default=str(value), required=required, max_length=10
         ),
@@ -95,11 +109,13 @@ async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: s
     written = _written(cast(dict[str, Any], interaction.data)["components"])
     try:
         changes = _changes(written)
-        seed = changes.pop("seed", job.request.seed)
-        kept = job.request if seed == job.request.seed else anew(job.request, seed)
+        asked = next_request(job)
+        seed = changes.pop("seed", asked.seed)
+        kept = asked if seed == asked.seed else anew(asked, seed)
         request = replace(kept, **changes)
     except BadInput as error:
-        raise BadInput(f"{error.sentence}{_returned(written)}") from error
+        words = _returned(written)
+        raise BadInput("{error}{words}", error=error.text, words=words) from error
     origin = await acknowledge(interaction)
     await submit_child(interaction, queue, origin, job, request)
 
@@ -113,7 +129,7 @@ def _written(components: list[dict[str, Any]]) -> dict[str, str]:
 def _changes(written: Mapping[str, str]) -> dict[str, Any]:
     """The fields of the request that the form says. Raises BadInput for what is no number."""
     changes: dict[str, Any] = dict(written)
-    for field in (*NUMBERS, "seed"):
+    for field in NUMBERS:
         if field in written:
             changes[field] = _number(field, written[field].strip())
     return changes
@@ -125,7 +141,9 @@ def _number(field: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise BadInput(f"The {field} must be a whole number, not “{text}”.") from None
+        raise BadInput(
+            "Please give {what} as a whole number, not “{text}”.", what=NAMES[field], text=text
+        ) from None
 
 
 def _returned(written: Mapping[str, str]) -> str:

@@ -1,11 +1,32 @@
 """A job that comes of another: for whoever asked, and linked to its parent."""
 
+from dataclasses import replace
+
 import discord
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.origin import Origin
-from pipelines.contract.requests import Request
+from pipelines.contract.requests import (
+    DescribeRequest,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+    new_seed,
+)
+
+
+def next_request(job: Job) -> Request:
+    """What a job leads to: a review to its painting, a description to a picture of these words.
+
+    Any other leads to the same once more. Raises BadInput for a description without words.
+    """
+    request = job.request
+    if isinstance(request, SketchRequest) and request.review:
+        return replace(request, review=False, caption=job.caption)
+    if isinstance(request, DescribeRequest):
+        return ImagineRequest(prompt=job.caption, seed=new_seed())
+    return request
 
 
 async def submit_child(
@@ -14,8 +35,14 @@ async def submit_child(
     origin: Origin,
     parent: Job,
     request: Request,
+    *,
+    job_id: str | None = None,
 ) -> None:
     """Queue `request`; its answer goes to `origin`. Raises what JobQueue.submit raises."""
     await queue.submit(
-        request, owner=interaction.user.id, origin=origin.to_json(), parent=parent.id
+        request,
+        owner=interaction.user.id,
+        origin=origin.to_json(),
+        parent=parent.id,
+        job_id=job_id,
     )

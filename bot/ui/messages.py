@@ -1,22 +1,29 @@
-"""The messages that a job has in the channel, from waiting to its end."""
+"""The messages that a job has in the channel, from waiting to its end.
 
-from collections.abc import Sequence
+They speak the language of the member who asked.
+"""
+
+from collections.abc import Collection, Iterator, Sequence
 
 import discord
 from discord import ui
 
 from bot.jobs.job import Job, Status
+from bot.languages import Language, language
 from bot.ui.buttons import Action, JobButton
-from bot.ui.text import bar, countdown, ordinal, plain, seconds
+from bot.ui.text import bar, countdown, plain, seconds
+from pipelines.catalog import ModelKey
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
-    MAX_PROMPT,
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
+    Request,
     SketchRequest,
-    clean_text,
+    only_looks,
     seed_after,
 )
+from pipelines.contract.text import Counted, Text
 
 GREY, AMBER, GREEN, RED = (discord.Colour(c) for c in (0x80848E, 0xF0B232, 0x3BA55C, 0xDA373C))
 
@@ -26,17 +33,25 @@ ALT_TEXT = 256
 PREVIEW = "preview.jpg"
 
 PHASES = {
-    Phase.LOADING: "Loading the models",
-    Phase.CAPTIONING: "Looking at the drawing",
-    Phase.PAINTING: "Painting",
-    Phase.ANIMATING: "Animating",
-    Phase.ENCODING: "Saving",
+    Phase.LOADING: Text("**Loading the models**"),
+    Phase.CAPTIONING: Text("**Looking at the picture**"),
+    Phase.PAINTING: Text("**Painting**"),
+    Phase.ANIMATING: Text("**Animating**"),
+    Phase.ENCODING: Text("**Saving**"),
 }
 # The same request would end the same way.
 HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
 ENDED = (Action.EDIT, Action.DELETE)
 PICTURES = (Action.AGAIN, Action.VARY, Action.EDIT, Action.ANIMATE, Action.DELETE)
+DESCRIBED = (Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE)
+REVIEW = (Action.PAINT, Action.EDIT, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
+NEEDS = {
+    Action.IMAGINE: ModelKey.IMAGINE,
+    Action.SKETCH: ModelKey.SKETCH,
+    Action.ANIMATE: ModelKey.ANIMATE,
+}
+"""The models without which a button would only be refused."""
 
 
 def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.LayoutView:
@@ -44,13 +59,10 @@ def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.Layo
 
     `begins` is when it should begin, as Unix time: Discord counts down to it without an edit.
     """
-    if place is None:
-        where = "in line"
-    else:
-        where = "next in line" if place == 1 else f"{ordinal(place)} in line"
+    headline = [Text("**Waiting**"), _place(place)]
     if begins is not None:
-        where += f", begins {countdown(begins)}"
-    return _message(GREY, f"**Waiting** · {where}", job, [Action.CANCEL])
+        headline.append(Text("begins {when}", when=countdown(begins)))
+    return _message(GREY, _joined(job, headline), job, [Action.CANCEL])
 
 
 def running(job: Job, progress: Progress | None, ends: float | None = None) -> ui.LayoutView:
@@ -59,39 +71,87 @@ def running(job: Job, progress: Progress | None, ends: float | None = None) -> u
     Where there is a preview, it is the file PREVIEW of the same message.
     """
     if progress is None:
-        return _message(AMBER, "**Starting**", job, [Action.CANCEL])
-    headline = f"**{PHASES[progress.phase]}**"
+        return _message(AMBER, _joined(job, [Text("**Starting**")]), job, [Action.CANCEL])
+    headline = [PHASES[progress.phase]]
     if progress.of:
-        headline += f" · step {progress.step} of {progress.of}"
+        headline.append(Text("step {step} of {of}", step=progress.step, of=progress.of))
         if ends is not None:
-            headline += f" · done {countdown(ends)}"
-        headline += f"\n{bar(progress.step, progress.of)}"
+            headline.append(Text("done {when}", when=countdown(ends)))
+    text = _joined(job, headline)
+    if progress.of:
+        text += f"\n{bar(progress.step, progress.of)}"
     gallery = None
     if progress.preview:
-        item = discord.MediaGalleryItem(f"attachment://{PREVIEW}", description="What it is so far")
+        alt = _reader(job).say("What it is so far")
+        item = discord.MediaGalleryItem(f"attachment://{PREVIEW}", description=alt)
         gallery = ui.MediaGallery[ui.LayoutView](item)
-    return _message(AMBER, headline, job, [Action.CANCEL], gallery=gallery)
+    return _message(AMBER, text, job, [Action.CANCEL], gallery=gallery)
 
 
-def finished(job: Job, names: Sequence[str], *, spoiler: bool = False) -> ui.LayoutView:
+def finished(
+    job: Job,
+    names: Sequence[str],
+    *,
+    spoiler: bool = False,
+    models: Collection[ModelKey] = tuple(ModelKey),
+) -> ui.LayoutView:
     """The result: the files `names` of the same message in a gallery, and what was asked.
 
-    With `spoiler` it is veiled until somebody clicks on it.
+    Where that was only a look at a picture: the picture and what it shows. With `spoiler` it is
+    veiled until somebody clicks on it. `models` are those that are set up: without them there are
+    no buttons for what they do.
     """
-    alt = (job.request.prompt or _caption(job) or "An animation")[:ALT_TEXT]
+    alt = (job.request.prompt or job.caption or _reader(job).say(_alt(job.request)))[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
         *(
             discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler)
             for name in names
         )
     )
-    actions = VIDEOS if isinstance(job.request, AnimateRequest) else PICTURES
-    return _message(GREEN, None, job, actions, gallery=gallery)
+    colour, headline, actions = _ending(job)
+    offered = [action for action in actions if NEEDS.get(action) in (None, *models)]
+    return _message(colour, headline, job, offered, gallery=gallery)
+
+
+def _ending(job: Job) -> tuple[discord.Colour, str | None, Sequence[Action]]:
+    """What is said above a result, if anything, and what can be done with it."""
+    match job.request:
+        case DescribeRequest():
+            actions = DESCRIBED if job.caption else DESCRIBED[1:]  # no words, nothing to imagine
+            return GREEN, _description(job), actions
+        case SketchRequest(review=True):
+            return AMBER, _question(job), REVIEW
+        case AnimateRequest():
+            return GREEN, None, VIDEOS
+    return GREEN, None, PICTURES
+
+
+def _description(job: Job) -> str:
+    """What a picture shows."""
+    return plain(job.caption, PROMPT_ROOM) or _reader(job).say("I have no words for this picture.")
+
+
+def _question(job: Job) -> str:
+    """What the drawing will be taken for, and what can be done about it."""
+    if not job.caption:
+        return _reader(job).say(
+            "**I cannot tell what this is.**\n**Edit…** lets you say it; with **Go** I follow the "
+            "lines alone."
+        )
+    return _reader(job).say(
+        "**I take this for:** {caption}\n**Go** paints it so; **Edit…** lets you put it right "
+        "first.",
+        caption=plain(job.caption, CAPTION_ROOM),
+    )
+
+
+def _alt(request: Request) -> Text:
+    return Text("An animation") if isinstance(request, AnimateRequest) else Text("A picture")
 
 
 def withheld(job: Job) -> ui.LayoutView:
     """A result that is not for this channel."""
-    headline = (
+    headline = _reader(job).say(
         "**Not shown**\nThis shows something that is not allowed in this channel. It was looked at "
         "by a program, which can be wrong: please ask for it in other words, or with another seed."
     )
@@ -101,10 +161,39 @@ def withheld(job: Job) -> ui.LayoutView:
 def ended(job: Job) -> ui.LayoutView:
     """A job that ended without a result, and why."""
     if job.status is Status.CANCELLED:
-        return _message(GREY, "**Cancelled**", job, [Action.AGAIN, *ENDED])
-    sentence = plain(job.error_sentence or "Nobody knows why.", 600)
-    actions = ENDED if job.error_code in HOPELESS else [Action.AGAIN, *ENDED]
-    return _message(RED, f"**That did not work**\n{sentence}", job, actions)
+        return _message(
+            GREY, _reader(job).say("**Cancelled**"), job, [Action.AGAIN, *_endings(job)]
+        )
+    headline = _reader(job).say("**That did not work**")
+    again = [] if job.error_code in HOPELESS else [Action.AGAIN]
+    actions = [*again, *_endings(job)]
+    return _message(RED, f"{headline}\n{plain(_reason(job), 600)}", job, actions)
+
+
+def _endings(job: Job) -> Sequence[Action]:
+    """A description without words has nothing that could be edited."""
+    return [Action.DELETE] if isinstance(job.request, DescribeRequest) else ENDED
+
+
+def _reader(job: Job) -> Language:
+    """The language of the member who asked."""
+    return language(str(job.origin.get("locale", "")))
+
+
+def _joined(job: Job, parts: Sequence[Text]) -> str:
+    return " · ".join(map(_reader(job).say, parts))
+
+
+def _place(place: int | None) -> Text:
+    if place is None:
+        return Text("in line")
+    return Text("next in line") if place == 1 else Text("place {place} in line", place=place)
+
+
+def _reason(job: Job) -> str:
+    """Why a job failed; rows of earlier versions know it in English only."""
+    say = _reader(job).say
+    return say(job.error_text) if job.error_text else job.error_sentence or say("Nobody knows why.")
 
 
 def _message(
@@ -122,7 +211,9 @@ def _message(
     if headline is not None:
         container.add_item(ui.TextDisplay(headline)).add_item(ui.Separator())
     container.add_item(ui.TextDisplay(_asked(job)))
-    container.add_item(ui.ActionRow(*(JobButton(action, job.id) for action in actions)))
+    container.add_item(
+        ui.ActionRow(*(JobButton(action, job.id, reader=_reader(job)) for action in actions))
+    )
     view = ui.LayoutView(timeout=None)
     view.add_item(container)
     return view
@@ -130,35 +221,39 @@ def _message(
 
 def _asked(job: Job) -> str:
     """What was asked and, as far as it is known, what it became."""
-    request = job.request
+    request, say = job.request, _reader(job).say
     lines = [plain(request.prompt, PROMPT_ROOM)] if request.prompt else []
     if isinstance(request, ImagineRequest) and request.negative:
-        lines.append(f"-# without: {plain(request.negative, NEGATIVE_ROOM)}")
-    if caption := _caption(job):
-        lines.append(f"-# caption: {plain(caption, CAPTION_ROOM)}")
-    lines.append("-# " + " · ".join(_details(job)))
+        negative = plain(request.negative, NEGATIVE_ROOM)
+        lines.append(say("-# without: {negative}", negative=negative))
+    if (caption := job.caption) and not only_looks(request):
+        lines.append(say("-# caption: {caption}", caption=plain(caption, CAPTION_ROOM)))
+    details = (say(each) if isinstance(each, Text) else each for each in _details(job))
+    lines.append("-# " + " · ".join(details))
     return "\n".join(lines)
 
 
-def _details(job: Job) -> list[str]:
+def _details(job: Job) -> Iterator[str | Text]:
     request = job.request
-    details = [f"`/{request.kind}`"]
+    yield f"`/{request.kind}`"
     match request:
         case SketchRequest():
-            details += [plain(request.style, 60)] if request.style else []
-            details += _looks(job, request)
-            details.append(f"strength {request.strength}")
+            if request.style:
+                yield plain(request.style, 60)
+            yield from _looks(job, request)
+            yield Text("strength {strength}", strength=request.strength)
         case ImagineRequest():
-            details += _looks(job, request)
-            details.append(str(request.aspect))
+            yield from _looks(job, request)
+            yield str(request.aspect)
         case AnimateRequest():
-            details.append(f"motion {request.motion}")
-    details.append(_seeds(request.seed, getattr(request, "count", 1)))
+            yield Text("motion {motion}", motion=request.motion)
+    if request.seed is not None:
+        yield _seeds(request.seed, getattr(request, "count", 1))
     if times := len(getattr(request, "variations", ())):
-        details.append("varied" if times == 1 else f"varied {times} times")
+        yield Counted("varied", "varied {n} times", times)
     if job.status is Status.RENDERED or job.status is Status.DELIVERED:
-        details.append(seconds(job.gpu_seconds))
-    return [*details, f"for <@{job.owner}>"]
+        yield seconds(job.gpu_seconds)
+    yield Text("for {member}", member=f"<@{job.owner}>")
 
 
 def _looks(job: Job, request: SketchRequest | ImagineRequest) -> list[str]:
@@ -168,12 +263,8 @@ def _looks(job: Job, request: SketchRequest | ImagineRequest) -> list[str]:
     return [plain(str(look), 60) for look in looks if look]
 
 
-def _seeds(seed: int, count: int) -> str:
+def _seeds(seed: int, count: int) -> Text:
     """`seed 7`, or `seeds 7–10`; as in the pipeline, seeds start again at 0 after the last."""
-    last = seed_after(seed, count - 1)
-    return f"seed {seed}" if count == 1 else f"seeds {seed}–{last}"
-
-
-def _caption(job: Job) -> str:
-    """What the captioner saw in the drawing, if that is known."""
-    return clean_text(str(job.facts.get("caption", ""))[:MAX_PROMPT])
+    if count == 1:
+        return Text("seed {seed}", seed=seed)
+    return Text("seeds {first}–{last}", first=seed, last=seed_after(seed, count - 1))

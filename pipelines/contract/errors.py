@@ -50,8 +50,8 @@ class Cancelled(AtelierError):
 
     code = "cancelled"
 
-    def __init__(self, sentence: str = "This job was cancelled.") -> None:
-        super().__init__(sentence)
+    def __init__(self) -> None:
+        super().__init__(Text("This job was cancelled."))
 
 
 class ModelUnavailable(AtelierError):

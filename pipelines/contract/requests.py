@@ -1,4 +1,7 @@
-"""What a person wants, validated and frozen. A request is complete: it holds its own seed."""
+"""What a person wants, validated and frozen. A request is complete: it holds its own seed.
+
+Where there is no chance in what it asks for, its seed is None.
+"""
 
 import secrets
 import unicodedata
@@ -9,6 +12,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from pipelines.contract.errors import BadInput
+from pipelines.contract.text import Text
 
 MAX_PROMPT = 1000
 MAX_SEED = 2**32 - 1
@@ -17,6 +21,17 @@ MAX_NAME = 100  # characters: Discord's limit for a choice
 MOTION = range(1, 256)  # SVD's motion_bucket_id
 STRENGTH = range(0, 101)
 
+NAMES = {
+    "prompt": Text("the prompt"),
+    "negative": Text("the negative prompt"),
+    "caption": Text("the caption"),
+    "strength": Text("the strength"),
+    "motion": Text("the motion"),
+    "count": Text("the count"),
+    "seed": Text("the seed"),
+}
+"""The fields that people fill in, as the objects of a sentence: “please keep … shorter”."""
+
 
 class Kind(StrEnum):
     """The commands that reach the GPU."""
@@ -24,6 +39,7 @@ class Kind(StrEnum):
     SKETCH = "sketch"
     IMAGINE = "imagine"
     ANIMATE = "animate"
+    DESCRIBE = "describe"
 
 
 class Aspect(StrEnum):
@@ -51,7 +67,7 @@ def seed_after(seed: int, count: int) -> int:
     return (seed + count) % (MAX_SEED + 1)
 
 
-def clean_text(text: str, what: str = "prompt") -> str:
+def clean_text(text: str, field: str = "prompt") -> str:
     """`text` on one line, without control, format and surrogate characters.
 
     Raises BadInput when more than MAX_PROMPT characters remain.
@@ -61,7 +77,10 @@ def clean_text(text: str, what: str = "prompt") -> str:
     clean = " ".join(kept.split())
     if len(clean) > MAX_PROMPT:
         raise BadInput(
-            f"The {what} has {len(clean)} characters; please keep it to {MAX_PROMPT} or fewer."
+            "Please keep {what} to {most} characters or fewer; now it has {count}.",
+            what=NAMES[field],
+            most=MAX_PROMPT,
+            count=len(clean),
         )
     return clean
 
@@ -71,8 +90,8 @@ _DROPPED = {"Cf", "Cs", "Co", "Cn"}
 _JOINERS = {"\u200c", "\u200d"}  # words in Persian and emoji sequences need them
 
 
-def _clean(request: object, field: str, what: str) -> None:
-    object.__setattr__(request, field, clean_text(getattr(request, field), what))
+def _clean(request: object, field: str) -> None:
+    object.__setattr__(request, field, clean_text(getattr(request, field), field))
 
 
 def _check_lora(name: str | None) -> None:
@@ -80,9 +99,15 @@ def _check_lora(name: str | None) -> None:
         raise BadInput("A LoRA is chosen by its name alone: please pick one that is offered.")
 
 
-def _within(value: int, allowed: range, what: str) -> None:
+def _within(value: int, allowed: range, field: str) -> None:
     if value not in allowed:
-        raise BadInput(f"The {what} must be between {allowed[0]} and {allowed[-1]}, not {value}.")
+        raise BadInput(
+            "Please choose {what} between {least} and {most}, not {value}.",
+            what=NAMES[field],
+            least=allowed[0],
+            most=allowed[-1],
+            value=value,
+        )
 
 
 def _check_seeds(*seeds: int) -> None:
@@ -99,7 +124,8 @@ class SketchRequest:
     `drawing` is an image file that `pipelines.media.vet` accepted; `strength` is how firmly its
     lines steer the picture, 0 (free) to 100 (held). `lora` is named as in `pipelines.loras`; it
     takes the place of the style's own. `variations` are seeds towards which the picture of `seed`
-    is changed a little, one after the other.
+    is changed a little, one after the other. With `review` nothing is painted yet: a person is
+    shown the caption first.
     """
 
     kind: ClassVar[Kind] = Kind.SKETCH
@@ -111,10 +137,11 @@ class SketchRequest:
     lora: str | None = None
     seed: int
     variations: tuple[int, ...] = ()
+    review: bool = False
 
     def __post_init__(self) -> None:
-        _clean(self, "prompt", "prompt")
-        _clean(self, "caption", "caption")
+        _clean(self, "prompt")
+        _clean(self, "caption")
         _within(self.strength, STRENGTH, "strength")
         _check_lora(self.lora)
         _check_seeds(self.seed, *self.variations)
@@ -137,8 +164,8 @@ class ImagineRequest:
     variations: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        _clean(self, "prompt", "prompt")
-        _clean(self, "negative", "negative prompt")
+        _clean(self, "prompt")
+        _clean(self, "negative")
         if not self.prompt:
             raise BadInput("Please say what to paint: the prompt is empty.")
         _within(self.count, range(1, MAX_COUNT + 1), "count")
@@ -160,13 +187,23 @@ class AnimateRequest:
     seed: int
 
     def __post_init__(self) -> None:
-        _clean(self, "prompt", "prompt")
+        _clean(self, "prompt")
         if self.image is None and not self.prompt:
             raise BadInput("Please give a picture to animate, or a prompt to paint one from.")
         if self.image is not None and self.prompt:
             raise BadInput("Please give either a picture or a prompt to animate, not both.")
         _within(self.motion, MOTION, "motion")
         _within(self.seed, range(MAX_SEED + 1), "seed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DescribeRequest:
+    """Say what `image` shows. There are no words in it and no chance."""
+
+    kind: ClassVar[Kind] = Kind.DESCRIBE
+    prompt: ClassVar[str] = ""
+    seed: ClassVar[int | None] = None
+    image: Path
 
 
 def may_share(requests: Sequence["Request"]) -> bool:
@@ -182,9 +219,12 @@ def may_share(requests: Sequence["Request"]) -> bool:
 
 def anew(request: "Request", seed: int) -> "Request":
     """The same request from another seed, of which there are no variations yet."""
-    if isinstance(request, AnimateRequest):
-        return replace(request, seed=seed)
-    return replace(request, seed=seed, variations=())
+    match request:
+        case SketchRequest() | ImagineRequest():
+            return replace(request, seed=seed, variations=())
+        case AnimateRequest():
+            return replace(request, seed=seed)
+    return request
 
 
 def pictures(request: "Request") -> int:
@@ -192,7 +232,14 @@ def pictures(request: "Request") -> int:
     return request.count if isinstance(request, ImagineRequest) else 1
 
 
-Request = SketchRequest | ImagineRequest | AnimateRequest
+def only_looks(request: "Request") -> bool:
+    """Whether a request is answered by a caption, and nothing is made."""
+    if isinstance(request, SketchRequest):
+        return request.review
+    return isinstance(request, DescribeRequest)
+
+
+Request = SketchRequest | ImagineRequest | AnimateRequest | DescribeRequest
 REQUEST_TYPES: dict[Kind, type[Request]] = {
-    t.kind: t for t in (SketchRequest, ImagineRequest, AnimateRequest)
+    t.kind: t for t in (SketchRequest, ImagineRequest, AnimateRequest, DescribeRequest)
 }

@@ -1,7 +1,7 @@
 """Sentences that are said in the reader's language, which nobody knows where they are made.
 
-A sentence is English with names in braces, as `str.format` has them, and the values of those names.
-`str()` is the English; `bot.languages` says it in others.
+A sentence is English with names in braces, as `str.format` has them, and the values of those names:
+strings, numbers, and sentences in turn. `str()` is the English; `bot.languages` says it in others.
 """
 
 from collections.abc import Mapping
@@ -46,9 +46,10 @@ class Text:
             key: Text.from_json(value) if isinstance(value, Mapping) else value
             for key, value in told["values"].items()
         }
-        if "many" in told:
-            return Counted(told["say"], told["many"], values.pop("n"), **values)
-        return Text(told["say"], **values)
+        sentence = told["say"]
+        if (many := told.get("many")) is not None:
+            return Counted(sentence, many, values.pop("n"), **values)
+        return Text(sentence, **values)
 
 
 class Counted(Text):
@@ -70,4 +71,6 @@ class Counted(Text):
 
 
 def _english(value: object) -> object:
+    if isinstance(value, float):
+        return f"{value:g}"
     return str(value) if isinstance(value, Text) else value

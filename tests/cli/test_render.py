@@ -108,6 +108,13 @@ def test_animate_a_picture(here: Path) -> None:
         assert len(list(video.decode(video=0))) == 3
 
 
+def test_describe_says_it_and_saves_nothing(here: Path) -> None:
+    before = set(here.iterdir())
+    said = facts(rendered("describe", "heart.jpg"))
+    assert said["caption"] and "saved" not in said
+    assert set(here.iterdir()) == before
+
+
 def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
     Image.new("RGB", (64, 64), "white").save(here / "blank.png")
     ended = CliRunner().invoke(cli, ["render", "sketch", "blank.png"])
@@ -122,12 +129,12 @@ def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
         (["sketch", "absent.png"], "absent.png cannot be read"),
         (["sketch", "config.toml"], "not a picture"),
         (["sketch", "heart.jpg", "-o", "s.mp4"], "saved as .png, .webp or .jpg"),
-        (["sketch", "heart.jpg", "--style", "oil"], "There is no style 'oil'"),
+        (["sketch", "heart.jpg", "--style", "oil"], "There is no style “oil”"),
         (["animate", "heart.jpg", "-o", "a.png"], "saved as .mp4"),
         (["animate"], "a picture to animate, or a prompt"),
         (["animate", "heart.jpg", "--prompt", "a fox"], "not both"),
         (["imagine", ""], "the prompt is empty"),
-        (["imagine", "x" * 6000], "please keep it to 1000 or fewer"),
+        (["imagine", "x" * 6000], "keep the prompt to 1000 characters or fewer"),
         (["imagine", "a fox", "-o", "no/folder/x.png"], "there is no folder no/folder"),
         (["imagine", "a fox", "--config", "other.toml"], "other.toml: there is no such file"),
     ],

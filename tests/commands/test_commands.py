@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from dataclasses import replace
 
 import av
 import pytest
@@ -11,7 +12,13 @@ from simcord.actors import MemberActor
 
 from bot.app import App
 from bot.ui import progress
-from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, SketchRequest
+from pipelines.contract.requests import (
+    AnimateRequest,
+    Aspect,
+    DescribeRequest,
+    ImagineRequest,
+    SketchRequest,
+)
 from pipelines.media import open_picture
 from tests.loopback.runner import paint
 from tests.ui.channel import Channel, Shown, drawing, whispered
@@ -110,6 +117,36 @@ async def test_animate_ends_in_a_video_that_plays(
     assert words(message) == [*([request.prompt] if request.prompt else []), details]
 
 
+async def test_describe_shows_the_picture_and_what_it_shows(
+    channel: Channel, ada: MemberActor, studio: Moods, ends: Ends
+) -> None:
+    await ada.slash(channel.handle, "describe", image=("house.png", drawing()))
+    job = await ends.next()
+    [message] = channel.shown()
+    [request] = studio.runs
+    assert isinstance(request, DescribeRequest)
+    assert await message.files() == [request.image.read_bytes()]
+    assert job.artifacts[0].path == request.image  # it is kept once
+    assert words(message) == ["a drawing of a house", f"-# `/describe` · … s · for <@{ada.id}>"]
+    assert message.buttons == ["Imagine it…", "Sketch", "Animate", "Delete"]
+
+
+async def test_a_review_asks_before_it_paints(
+    channel: Channel, ada: MemberActor, studio: Moods, ends: Ends
+) -> None:
+    await ada.slash(channel.handle, "sketch", drawing=("house.png", drawing()), review=True, seed=7)
+    await ends.next()
+    [review] = channel.shown()
+    assert review.buttons == ["Go", "Edit…", "Delete"]
+    await ada.click(review.message, label="Go")
+    await ends.next()
+    [_, painted] = channel.shown()
+    reviewed, request = studio.runs
+    assert isinstance(reviewed, SketchRequest)
+    assert request == replace(reviewed, review=False, caption="a drawing of a house")
+    assert painted.buttons == ["Again", "Vary", "Edit…", "Animate", "Delete"]
+
+
 async def test_without_a_seed_every_job_has_its_own(
     channel: Channel, ada: MemberActor, studio: Moods, ends: Ends
 ) -> None:
@@ -197,10 +234,11 @@ async def test_the_member_watches_it_come_into_being(
 
 def test_the_commands_are_what_discord_allows(app: App) -> None:
     every = {c.name: c.to_dict(app.client.tree) for c in app.client.tree.get_commands()}
-    menus = {"Sketch this", "Animate this", "Show settings"}
+    menus = {"Sketch this", "Animate this", "Describe this", "Show settings"}
     assert all(every[name]["contexts"] == [0] for name in menus)
     commands = {name: command for name, command in every.items() if name not in menus}
-    assert set(commands) == {"sketch", "imagine", "animate", "info", "results", "queue", "privacy"}
+    names = {"sketch", "imagine", "animate", "describe", "info", "results", "queue", "privacy"}
+    assert set(commands) == names
     for command in commands.values():
         assert command["contexts"] == [0]  # servers
         assert len(json.dumps(command)) < 8000

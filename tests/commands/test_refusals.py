@@ -161,7 +161,7 @@ async def test_what_nobody_foresaw_is_an_apology_and_a_line_in_the_log(
         raise ZeroDivisionError("a decoder's bug")
 
     monkeypatch.setattr(media, "vet", break_down)
-    assert await refused(app, channel, ada, "sketch", drawing=("a.png", drawing())) == APOLOGY
+    assert await refused(app, channel, ada, "sketch", drawing=("a.png", drawing())) == str(APOLOGY)
     assert "a decoder's bug" in caplog.text
 
 

@@ -102,7 +102,7 @@ def adapter_off(_: Path, __: pytest.MonkeyPatch) -> Catalog:
 
 
 def caption_dropped(_: Path, patch: pytest.MonkeyPatch) -> Catalog:
-    patch.setattr("pipelines.sketch.describe", lambda *_: "")
+    patch.setattr("pipelines.describe.describe", lambda *_: "")
     return catalog()
 
 

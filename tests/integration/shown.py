@@ -4,7 +4,7 @@ import re
 
 from tests.loopback import Interaction, LoopbackDiscord, Message
 
-BUTTON = re.compile(r"atelier:(again|vary|edit|animate|delete|cancel):([0-9a-f]{16})")
+BUTTON = re.compile(r"atelier:([a-z]+):([0-9a-f]{16})")
 
 
 def jobs_of(message: Message) -> set[str]:

@@ -160,7 +160,7 @@ async def test_a_form_outlives_a_restart_and_returns_what_it_refuses(
         refused = await ada.submit(opened, {"prompt": "a long thought", "seed": "seven"})
         await server.wait_for(lambda: refused.original)
         assert refused.original is not None and refused.original.ephemeral
-        assert "must be a whole number, not “seven”" in refused.said
+        assert "as a whole number, not “seven”" in refused.said
         assert "> a long thought" in refused.said
         await end_of(server, await ada.submit(opened, {"seed": "8"}))
 

@@ -7,6 +7,7 @@ from PIL import Image
 
 from bot.app import App
 from bot.commands.info import IN_ALL, UNTOLD, in_words
+from bot.languages import ENGLISH
 from pipelines.media import encode_png, read_facts
 from tests.loopback import LoopbackDiscord, Member, Upload
 
@@ -30,12 +31,12 @@ async def test_a_file_that_says_nothing(
 ) -> None:
     used = await ada.slash("info", file=Upload("file.bin", data))
     await server.wait_for(lambda: used.said)
-    assert used.said == UNTOLD
+    assert used.said == str(UNTOLD)
 
 
 def test_no_file_says_more_than_discord_takes() -> None:
     facts = {f"key {i}": "@everyone " * 200 for i in range(50)} | {"prompt": "a fox"}
-    said = in_words(facts)
+    said = in_words(facts, ENGLISH)
     assert said.startswith("**Prompt** a fox\n")
     assert len(said) <= IN_ALL
     assert "@everyone" not in said

@@ -18,7 +18,8 @@ TEXT = Upload("notes.txt", b"nothing to see")
 
 
 @pytest.mark.parametrize(
-    ("entry", "field"), [("Sketch this", "drawing"), ("Animate this", "image")]
+    ("entry", "field"),
+    [("Sketch this", "drawing"), ("Animate this", "image"), ("Describe this", "image")],
 )
 async def test_what_somebody_sent_is_sketched_or_animated(
     server: LoopbackDiscord, ada: Member, app: App, entry: str, field: str
@@ -52,7 +53,7 @@ async def test_a_message_without_a_picture_is_refused_in_private(
 ) -> None:
     used = await ada.menu("Animate this", ada.post(TEXT))
     await server.wait_for(lambda: used.said)
-    assert used.said == NO_PICTURE
+    assert used.said == str(NO_PICTURE)
     assert used.original is not None and used.original.ephemeral
 
 

@@ -81,7 +81,7 @@ class Painter:
         self.painted += [request.prompt for request in requests]
         self.batches_painted.append(len(requests))
         return tuple(
-            tuple(a_picture(request.seed + i) for i in range(pictures(request)))
+            tuple(a_picture((request.seed or 0) + i) for i in range(pictures(request)))
             for request in requests
         )
 

@@ -13,11 +13,13 @@ from pipelines.contract.requests import (
     MAX_SEED,
     AnimateRequest,
     Aspect,
+    DescribeRequest,
     ImagineRequest,
     Kind,
     Request,
     SketchRequest,
 )
+from pipelines.contract.text import Text
 from tests.jobs.samples import a_job, an_artifact
 
 FOLDER = Path("/data/files")
@@ -36,7 +38,9 @@ requests: st.SearchStrategy[Request] = st.one_of(
         strength=st.integers(0, 100),
         lora=loras,
         seed=seeds,
+        review=st.booleans(),
     ),
+    st.builds(DescribeRequest, image=names),
     st.builds(
         ImagineRequest,
         prompt=st.text(string.ascii_letters, min_size=1),
@@ -100,6 +104,7 @@ def test_a_job_comes_back_as_it_went() -> None:
         artifacts=(an_artifact(FOLDER), an_artifact(FOLDER, "owl.png")),
         error_code="bad_input",
         error_sentence="It is blue — too blue.",
+        error_text=Text("It is {colour} — too {colour}.", colour=Text("blue")),
         told=True,
     )
     assert decode_job(encode_job(job, FOLDER), FOLDER) == job

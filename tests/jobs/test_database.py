@@ -53,6 +53,15 @@ async def test_a_new_file_gets_every_migration(path: Path) -> None:
         assert plain.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
 
 
+async def test_the_jobs_of_an_earlier_version_are_kept(path: Path) -> None:
+    async with open_store(path) as store:
+        await store.enqueue(job := a_job(), ROOMY)
+    with closing(sqlite3.connect(path)) as plain:
+        plain.executescript("ALTER TABLE jobs DROP COLUMN error_text; PRAGMA user_version = 1;")
+    async with open_store(path) as store:
+        assert await store.waiting() == [job]
+
+
 async def test_every_commit_reaches_the_disk(path: Path) -> None:
     wanted = {
         "journal_mode": "wal",

@@ -11,7 +11,7 @@ from bot.jobs.job import Status
 from bot.jobs.limits import Limits
 from bot.jobs.queue import Run
 from bot.jobs.store import Store
-from pipelines.catalog import Catalog, ImagineModel
+from pipelines.catalog import CaptionModel, Catalog, ImagineModel
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
@@ -49,6 +49,15 @@ async def test_a_request_without_its_models_is_refused_with_a_remedy(studio: Mak
         await s.queue.submit(sketch, owner=1, origin={})
     assert s.seen == [JobRefused(1, "bad_input")]
     assert await s.store.waiting() == []
+
+
+async def test_a_review_is_refused_where_nothing_could_be_painted_after_it(
+    studio: MakeStudio,
+) -> None:
+    s = studio(catalog=Catalog(caption=CaptionModel(source="./blip")))
+    sketch = SketchRequest(drawing=Path("fox.png"), review=True, seed=1)
+    with pytest.raises(BadInput, match=r"/sketch is not set up.*\[models\.sketch\]"):
+        await s.queue.submit(sketch, owner=1, origin={})
 
 
 async def test_a_full_queue_refuses_and_says_so(studio: MakeStudio) -> None:

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import QueueFull, StorageFailed, Undeliverable
-from bot.jobs.job import Job, Status
+from bot.errors import QueueFull, Repeated, StorageFailed, Undeliverable, Unforeseen
+from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.store import Store
 from bot.jobs.usage import HALF_LIFE
+from pipelines.contract.errors import OutOfMemory, RenderFailed
 from pipelines.contract.requests import AnimateRequest, SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
 
@@ -63,13 +64,25 @@ class TestEnqueue:
         running = await _leased(store)
         with pytest.raises(QueueFull):
             await store.enqueue(a_job(), one)
-        await store.failed(running, "render_failed", "It broke.")
+        await store.failed(running, RenderFailed("It broke."))
         await store.enqueue(a_job(), one)
 
-    async def test_a_known_id_changes_nothing(self, store: Store) -> None:
+    async def test_a_known_id_is_refused_and_changes_nothing(self, store: Store) -> None:
         job = await _leased(store)
-        await store.enqueue(a_job(owner=9, id=job.id), ROOMY)
+        with pytest.raises(Repeated):
+            await store.enqueue(a_job(owner=9, id=job.id), ROOMY)
         assert await store.get(job.id) == job
+
+    async def test_of_those_with_one_id_that_arrive_together_one_is_taken(
+        self, store: Store
+    ) -> None:
+        one = new_job_id()
+        jobs = [a_job(owner, id=one) for owner in range(3)]
+        answers = await asyncio.gather(
+            *(store.enqueue(job, ROOMY) for job in jobs), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers] == [type(None), Repeated, Repeated]
+        assert [job.owner for job in await store.waiting()] == [0]
 
     async def test_a_job_that_cannot_be_written_fails_alone(self, store: Store) -> None:
         good, bad = a_job(), a_job(origin={"when": object()})
@@ -119,10 +132,12 @@ class TestLife:
         assert await store.untold() == []
 
     async def test_a_failure_keeps_its_sentence(self, store: Store) -> None:
-        failed = await store.failed(await _leased(store), "out_of_memory", "Smaller \udce9.", 2.0)
+        error = OutOfMemory("Smaller {file}.", file="\udce9")
+        failed = await store.failed(await _leased(store), error, 2.0)
         assert failed is not None
         assert (failed.status, failed.error_code) == (Status.FAILED, "out_of_memory")
         assert failed.error_sentence == "Smaller ?."
+        assert failed.error_text == error.text
         told = await store.told(failed)
         assert told is not None
         assert told.status is Status.FAILED
@@ -190,7 +205,7 @@ class TestLife:
         assert second is not None
         assert second.attempt == 2
         assert await store.rendered(first, (), 1.0) is None
-        assert await store.failed(first, "internal", "x") is None
+        assert await store.failed(first, Unforeseen()) is None
         assert await store.cancelled(first) is None
         assert await store.put_back(first) is None
         assert await store.rendered(second, (), 1.0) is not None
@@ -201,7 +216,7 @@ class TestLife:
         for change in (
             store.lease(ended.id),
             store.rendered(ended, (), 2.0),
-            store.failed(ended, "internal", "x"),
+            store.failed(ended, Unforeseen()),
             store.cancelled(ended),
             store.put_back(ended),
         ):
@@ -317,7 +332,7 @@ class TestHousekeeping:
         for _ in range(3):
             clock.now += 1
             ended.append(await _ended(store))
-        await store.failed(await _leased(store), "internal", "x")
+        await store.failed(await _leased(store), Unforeseen())
         assert await store.recent(2) == [ended[2], ended[1]]
 
 

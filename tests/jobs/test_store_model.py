@@ -16,14 +16,23 @@ from hypothesis.stateful import (
     rule,
 )
 
-from bot.errors import QueueFull, Undeliverable
+from bot.errors import QueueFull, Undeliverable, Unforeseen
 from bot.jobs.job import Job, Status
 from bot.jobs.limits import Limits
 from bot.jobs.store import MAX_CRASHES, Store
+from pipelines.contract.errors import AtelierError
 from tests.jobs.samples import Clock, a_job, an_artifact
 
 LIMITS = Limits(waiting_per_member=3, waiting_in_all=6)
 owners = st.integers(1, 3)
+
+
+def _why(error: AtelierError) -> dict[str, object]:
+    return {
+        "error_code": error.code,
+        "error_sentence": error.sentence,
+        "error_text": error.text,
+    }
 
 
 class StoreMachine(RuleBasedStateMachine):
@@ -138,8 +147,8 @@ class StoreMachine(RuleBasedStateMachine):
             call = self.store.rendered(view, [self.artifact], seconds)
             changes["artifacts"] = (self.artifact,)
         elif end is Status.FAILED:
-            call = self.store.failed(view, "internal", "It broke.", seconds)
-            changes |= {"error_code": "internal", "error_sentence": "It broke."}
+            call = self.store.failed(view, error := Unforeseen(), seconds)
+            changes |= _why(error)
         else:
             call = self.store.cancelled(view, seconds)
             allowed = self.holds(view) and view.status.is_live
@@ -163,7 +172,7 @@ class StoreMachine(RuleBasedStateMachine):
         before = self.known[view.id]
         changes: dict[str, object] = {"told": True}
         if error is not None:
-            changes |= {"error_code": error.code, "error_sentence": error.sentence}
+            changes |= _why(error)
         elif before.status is Status.RENDERED:
             changes["status"] = Status.DELIVERED
         allowed = self.holds(view) and not before.status.is_live and not before.told
@@ -197,6 +206,7 @@ class StoreMachine(RuleBasedStateMachine):
                     "ended_at": self.clock.now,
                     "error_code": "quarantined",
                     "error_sentence": now.error_sentence,
+                    "error_text": now.error_text,
                 }
             self.known[job.id] = dataclasses.replace(job, crashes=crashes, **changes)  # type: ignore[arg-type]
         assert all(self.known[job.id] == job for job in quarantined)

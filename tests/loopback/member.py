@@ -27,7 +27,10 @@ class Upload:
 
 
 class Member:
-    """Acts in `discord.channel` unless told otherwise. In `direct` the bot may write to them."""
+    """Acts in `discord.channel` unless told otherwise. In `direct` the bot may write to them.
+
+    `locale` is the language that their Discord is set to.
+    """
 
     def __init__(
         self, discord: "LoopbackDiscord", user: User, permissions: int, direct: Channel
@@ -37,6 +40,7 @@ class Member:
         self.permissions = permissions
         self.direct = direct
         self.uploads: list[StoredFile] = []
+        self.locale = "en-US"
 
     async def slash(
         self, command: str, /, channel: Channel | None = None, **options: Any
@@ -138,7 +142,7 @@ class Member:
             "channel_id": str(channel.id),
             "channel": channel.payload(),
             "app_permissions": str(channel.permissions),
-            "locale": "en-US",
+            "locale": self.locale,
             "entitlements": [],
             "authorizing_integration_owners": {"0": str(discord.guild_id)},
             "attachment_size_limit": discord.attachment_size_limit,

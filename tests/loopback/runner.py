@@ -14,6 +14,7 @@ from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import (
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
     Kind,
     Request,
@@ -92,12 +93,23 @@ def paint(request: Request) -> Artifacts:
         frames = [_picture(request, n) for n in range(FRAMES)]
         facts: Facts = {"prompt": request.prompt, "seed": request.seed, "motion": request.motion}
         return (_artifact(encode_mp4(frames, FPS, facts), MediaType.MP4, request, facts, 0),)
+    if isinstance(request, DescribeRequest) or (
+        isinstance(request, SketchRequest) and request.review
+    ):
+        return (_seen(request),)
     count = request.count if isinstance(request, ImagineRequest) else 1
     return tuple(_still(request, number) for number in range(count))
 
 
-def _still(request: ImagineRequest | SketchRequest, number: int) -> Artifact:
-    facts: Facts = {"prompt": request.prompt, "seed": request.seed + number}
+def _seen(request: DescribeRequest | SketchRequest) -> Artifact:
+    """The picture as it was given, and what it shows."""
+    file = request.image if isinstance(request, DescribeRequest) else request.drawing
+    facts: Facts = {"caption": "a drawing of noise"}
+    return _artifact(file.read_bytes(), MediaType.PNG, request, facts, 0)
+
+
+def _still(request: Request, number: int) -> Artifact:
+    facts: Facts = {"prompt": request.prompt, "seed": (request.seed or 0) + number}
     if isinstance(request, SketchRequest):
         facts["caption"] = "a drawing of noise"
     data = encode_png(_picture(request, number), facts)

@@ -173,7 +173,7 @@ def test_files_come_and_go_without_a_restart(
     shutil.copy(here / "ink.safetensors", here / "later.safetensors")
     assert made(runner, asked("imagine", drawing, "later")) == ink
     (here / "gold.safetensors").unlink()
-    with pytest.raises(BadInput, match=r"no LoRA 'gold' for /imagine.*one of: ink, later\."):
+    with pytest.raises(BadInput, match=r"no LoRA “gold” for /imagine.*one of: ink, later\."):
         made(runner, asked("imagine", drawing, "gold"))
     shutil.copy(folder / "imagine" / "gold.safetensors", here / "ink.safetensors")
     os.utime(here / "ink.safetensors", ns=(1, 1))
@@ -188,7 +188,7 @@ def test_only_safetensors_are_offered(tmp_path: Path) -> None:
     assert loras.names(tmp_path, ModelKey.SKETCH) == ["a", "b"]
     assert loras.ignored(tmp_path, ModelKey.SKETCH) == [".c.safetensors", "d.bin", "e.pt"]
     assert loras.names(tmp_path, ModelKey.IMAGINE) == loras.names(None, ModelKey.SKETCH) == []
-    with pytest.raises(BadInput, match="no LoRA 'd' for /sketch"):
+    with pytest.raises(BadInput, match="no LoRA “d” for /sketch"):
         loras.find(tmp_path, ModelKey.SKETCH, "d")
     with pytest.raises(BadInput, match="None has been set up"):
         loras.find(None, ModelKey.SKETCH, "a")
@@ -215,7 +215,7 @@ def test_what_cannot_serve_is_said_and_the_next_job_is_as_ever(
     runner = Runner(offering, device="cpu")
     plain, ink = (made(runner, asked("imagine", drawing, name)) for name in (None, "ink"))
     for name, says in (
-        ("half", "'half' cannot be read"),
+        ("half", "“half” cannot be read"),
         ("text", "'text' cannot be read"),
         ("other", r"'other' does not fit this model.*replace other\.safetensors"),
     ):
@@ -241,7 +241,7 @@ def test_a_lora_for_another_sdxl_or_of_another_kind_is_refused(
         for name in (first, first.replace("lora_A", "lora_B")):
             tensors[name.replace("unet.", "unet.nowhere.")] = tensors[name].clone()
     save_file(tensors, file)
-    with pytest.raises(ModelUnavailable, match="'ink' does not fit this model"):
+    with pytest.raises(ModelUnavailable, match="“ink” does not fit this model"):
         made(Runner(offering, device="cpu"), asked("sketch", drawing, "ink"))
 
 

@@ -89,8 +89,8 @@ def test_a_precision_that_is_configured_is_kept() -> None:
 def test_what_a_precision_lacks_is_said() -> None:
     four_bits = ImagineModel(source="a/b", precision="nf4")
     assert unmet(four_bits, card(12, packages="bitsandbytes")) is None
-    assert "pip install bitsandbytes" in (unmet(four_bits, card(12)) or "")
-    assert "NVIDIA" in (unmet(four_bits, Card("cpu")) or "")
+    assert "pip install bitsandbytes" in str(unmet(four_bits, card(12)))
+    assert "NVIDIA" in str(unmet(four_bits, Card("cpu")))
     assert unmet(MODELS[ModelKey.IMAGINE], Card("cpu")) is None
 
 

@@ -10,7 +10,13 @@ from pipelines.catalog import Catalog, SafetyModel
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Phase, Progress, RunContext
 from pipelines.contract.errors import ModelUnavailable, Withheld
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.contract.requests import (
+    AnimateRequest,
+    DescribeRequest,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+)
 from pipelines.runner import Runner
 
 
@@ -38,13 +44,15 @@ def harmless(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.mark.parametrize("kind", ["sketch", "animate"])
+@pytest.mark.parametrize("kind", ["sketch", "animate", "describe"])
 def test_nothing_is_made_of_a_forbidden_upload(
     catalog: Catalog, models: Path, forbidden: Path, kind: str
 ) -> None:
     request: Request = AnimateRequest(image=forbidden, seed=1)
     if kind == "sketch":
         request = SketchRequest(drawing=forbidden, seed=1)
+    elif kind == "describe":
+        request = DescribeRequest(image=forbidden)
     phases: list[Phase] = []
 
     def note(progress: Progress) -> None:

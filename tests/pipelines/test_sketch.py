@@ -18,31 +18,6 @@ from tests.pipelines.sheets import heart
 CPU = Loader(torch.device("cpu"))
 
 
-@pytest.mark.parametrize(
-    ("caption", "subject"),
-    [
-        ("a cat", "a cat"),
-        ("a drawing of a cat", "a cat"),
-        ("a black and white drawing of a cat on a white background", "a cat"),
-        ("there is a drawing of a house with a tree on it", "a house with a tree on it"),
-        ("a close up of a drawing of a dog", "a dog"),
-        ("a child's drawing of a drawing of two people", "two people"),
-        (
-            "a heart drawn in pencil on a piece of paper",
-            "a heart drawn in pencil on a piece of paper",
-        ),
-        ("a pencil sketch of a boat on white paper", "a boat"),
-        ("a man holding a picture of a dog", "a man holding a picture of a dog"),
-        ("a cat on a white background and a dog", "a cat on a white background and a dog"),
-        ("Cartoon Illustration of a robot", "a robot"),
-        ("a drawing", "a drawing"),
-        ("", ""),
-    ],
-)
-def test_words_about_the_drawing_as_such_are_left_out(caption: str, subject: str) -> None:
-    assert sketch.subject_of(caption) == subject
-
-
 @pytest.fixture(scope="module")
 def tokenizer(models: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(models / "sdxl" / "tokenizer")
@@ -64,15 +39,6 @@ def test_a_long_prompt_loses_its_end_and_not_the_style(tokenizer: CLIPTokenizer)
     text = sketch.write_prompt(tokenizer, " ".join(["red"] * 200), "a boat", style)
     assert len(tokenizer(text).input_ids) == CLIP_TOKENS
     assert text.endswith("red, watercolour painting")
-
-
-def test_the_caption_has_at_most_so_many_words(catalog: Catalog) -> None:
-    assert catalog.caption is not None
-    captioner = sketch.load_captioner(catalog.caption, CPU)
-    for most in (4, 9):
-        caption = sketch.describe(captioner, heart().convert("RGB"), most)
-        assert 0 < len(caption.split()) <= most
-        assert "[" not in caption
 
 
 @pytest.fixture(params=["t2i-adapter", "controlnet"])

@@ -14,7 +14,13 @@ from demo.sample import draw_sample
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.checkpoints import weigh
 from pipelines.contract.context import RunContext
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.contract.requests import (
+    AnimateRequest,
+    DescribeRequest,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+)
 from pipelines.placement import GIB, PAINTER, Card, plan_model
 from pipelines.runner import Runner
 from pipelines.weights import Weights
@@ -94,6 +100,17 @@ def test_a_sketch(catalog: Catalog, drawings: list[Path], calls: Counter[str]) -
     assert calls == READING | painting
 
 
+def test_a_reviewed_sketch(catalog: Catalog, drawings: list[Path], calls: Counter[str]) -> None:
+    review = SketchRequest(drawing=drawings[0], prompt="a heart", review=True, seed=1)
+    ((seen,),) = Runner(catalog, device="cpu").run([review], RunContext())
+    assert calls == {"BlipVisionModel": 1}
+    calls.clear()
+    caption = str(seen.facts["caption"])
+    later = Runner(catalog, device="cpu")
+    run(later, SketchRequest(drawing=drawings[0], prompt="a heart", caption=caption, seed=1))
+    assert not calls["BlipVisionModel"] and calls["AutoencoderKL"] == 1
+
+
 def test_an_imagination(catalog: Catalog, calls: Counter[str]) -> None:
     runner = Runner(catalog, device="cpu")
     run(runner, ImagineRequest(prompt="a red heart", count=3, seed=1))
@@ -121,11 +138,12 @@ def test_what_waits_is_read_on_the_way(
     sketches = [SketchRequest(drawing=path, prompt="a heart", seed=1) for path in drawings]
     painted = ImagineRequest(prompt="a red heart", negative="dots", seed=1)
     moving = AnimateRequest(prompt="a blue moon", seed=1)
+    described = DescribeRequest(image=drawings[0])
     gone = SketchRequest(drawing=drawings[0].with_name("gone.png"), seed=1)
-    run(runner, sketches[0], painted, *sketches[1:], moving, gone)
+    run(runner, sketches[0], painted, *sketches[1:], described, moving, gone)
     run(runner, ImagineRequest(prompt="a star", seed=1), painted, moving, *sketches[1:])
     calls.clear()
-    again: list[Request] = [*sketches, painted, moving]
+    again: list[Request] = [*sketches, described, painted, moving]
     for request in again:
         run(runner, request)
     assert not {"BlipVisionModel", *READING, "T5EncoderModel"} & set(calls)

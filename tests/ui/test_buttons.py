@@ -198,7 +198,7 @@ async def test_a_button_of_an_older_version_is_answered(
     view.add_item(discord.ui.Button(label="Upscale", custom_id="atelier:upscale:0123456789abcdef"))
     old = await env.bot.get_partial_messageable(channel.handle.id).send("old", view=view)
     env.bot._connection._view_store._views.clear()  # as after a restart
-    assert whispered(await ada.click(old, label="Upscale")) == OUTDATED
+    assert whispered(await ada.click(old, label="Upscale")) == str(OUTDATED)
     assert channel.shown()[0].buttons == ["Upscale"]
 
 

@@ -1,5 +1,6 @@
 """What each message says, and that none asks more of Discord than it takes."""
 
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -7,15 +8,19 @@ import pytest
 from discord import ui
 
 from bot.jobs.job import Job, Status, StoredArtifact
+from bot.languages import languages
 from bot.ui import messages
 from bot.ui.buttons import Action, JobButton
+from pipelines.catalog import ModelKey
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.context import Phase, Progress
+from pipelines.contract.errors import Withheld
 from pipelines.contract.requests import (
     MAX_NAME,
     MAX_PROMPT,
     MAX_SEED,
     AnimateRequest,
+    DescribeRequest,
     ImagineRequest,
     Request,
     SketchRequest,
@@ -27,9 +32,14 @@ LONGEST = "*" * MAX_NAME
 DRAWING = Path("drawing.png")
 
 
-def job(request: Request, **fields: Any) -> Job:
+def job(request: Request, locale: str = "en-US", **fields: Any) -> Job:
     return Job(
-        id="0123456789abcdef", owner=ADA, request=request, origin={}, queued_at=0.0, **fields
+        id="0123456789abcdef",
+        owner=ADA,
+        request=request,
+        origin={"locale": locale},
+        queued_at=0.0,
+        **fields,
     )
 
 
@@ -58,7 +68,7 @@ DETAILS = f"-# `/imagine` · 1:1 · seed 7 · for <@{ADA}>"
     ("place", "headline"),
     [
         (1, "**Waiting** · next in line"),
-        (2, "**Waiting** · 2nd in line"),
+        (2, "**Waiting** · place 2 in line"),
         (None, "**Waiting** · in line"),
     ],
 )
@@ -72,7 +82,7 @@ def test_waiting(place: int | None, headline: str) -> None:
     [
         (None, ["**Starting**"]),
         (Progress(Phase.LOADING), ["**Loading the models**"]),
-        (Progress(Phase.CAPTIONING), ["**Looking at the drawing**"]),
+        (Progress(Phase.CAPTIONING), ["**Looking at the picture**"]),
         (Progress(Phase.PAINTING, 14, 28), ["**Painting** · step 14 of 28", "▰" * 8 + "▱" * 8]),
         (Progress(Phase.ANIMATING, 25, 25), ["**Animating** · step 25 of 25", "▰" * 16]),
         (Progress(Phase.ENCODING), ["**Saving**"]),
@@ -107,10 +117,75 @@ def test_seeds_start_again_after_the_last() -> None:
 
 def test_discord_counts_down_to_what_is_expected() -> None:
     shown = text(messages.waiting(job(LIGHTHOUSE), 2, begins=1_790_000_000.4))
-    assert shown.splitlines()[0] == "**Waiting** · 2nd in line, begins <t:1790000000:R>"
+    assert shown.splitlines()[0] == "**Waiting** · place 2 in line · begins <t:1790000000:R>"
     progress = Progress(Phase.PAINTING, 14, 28)
     shown = text(messages.running(job(LIGHTHOUSE, status=Status.RUNNING), progress, ends=1.79e9))
     assert shown.splitlines()[0] == "**Painting** · step 14 of 28 · done <t:1790000000:R>"
+
+
+def actions(view: ui.LayoutView) -> list[Action]:
+    return [item.action for item in view.walk_children() if isinstance(item, JobButton)]
+
+
+@pytest.mark.parametrize(
+    ("request_", "caption", "lines", "offered"),
+    [
+        (
+            DescribeRequest(image=DRAWING),
+            "a *red* heart",
+            [r"a \*red\* heart", f"-# `/describe` · 1 s · for <@{ADA}>"],
+            [Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE],
+        ),
+        (
+            DescribeRequest(image=DRAWING),
+            "",
+            ["I have no words for this picture.", f"-# `/describe` · 1 s · for <@{ADA}>"],
+            [Action.SKETCH, Action.ANIMATE, Action.DELETE],
+        ),
+        (
+            SketchRequest(drawing=DRAWING, prompt="in gold", seed=7, review=True),
+            "a heart",
+            [
+                "**I take this for:** a heart",
+                "**Go** paints it so; **Edit…** lets you put it right first.",
+                "in gold",
+                f"-# `/sketch` · strength 70 · seed 7 · 1 s · for <@{ADA}>",
+            ],
+            [Action.PAINT, Action.EDIT, Action.DELETE],
+        ),
+        (
+            SketchRequest(drawing=DRAWING, seed=7, review=True),
+            "",
+            [
+                "**I cannot tell what this is.**",
+                "**Edit…** lets you say it; with **Go** I follow the lines alone.",
+                f"-# `/sketch` · strength 70 · seed 7 · 1 s · for <@{ADA}>",
+            ],
+            [Action.PAINT, Action.EDIT, Action.DELETE],
+        ),
+    ],
+)
+def test_a_look_at_a_picture_is_told_and_what_can_be_made_of_it(
+    request_: Request, caption: str, lines: list[str], offered: list[Action]
+) -> None:
+    seen = job(
+        request_, status=Status.RENDERED, artifacts=(artifact(caption=caption),), gpu_seconds=1.0
+    )
+    view = messages.finished(seen, ["a.png"])
+    assert text(view).splitlines() == lines
+    assert actions(view) == offered
+
+
+def test_no_button_is_offered_for_a_model_that_is_not_set_up() -> None:
+    models = [ModelKey.CAPTION, ModelKey.SKETCH]
+    seen = job(DescribeRequest(image=DRAWING), artifacts=(artifact(caption="a heart"),))
+    view = messages.finished(seen, ["a.png"], models=models)
+    assert actions(view) == [Action.SKETCH, Action.DELETE]
+
+
+def test_a_description_that_failed_has_no_words_to_edit() -> None:
+    failed = job(DescribeRequest(image=DRAWING), status=Status.FAILED, error_code="render_failed")
+    assert actions(messages.ended(failed)) == [Action.AGAIN, Action.DELETE]
 
 
 @pytest.mark.parametrize(
@@ -119,8 +194,7 @@ def test_discord_counts_down_to_what_is_expected() -> None:
 )
 def test_again_is_offered_where_it_may_help(code: str, again: bool) -> None:
     failed = job(LIGHTHOUSE, status=Status.FAILED, error_code=code, error_sentence="No.")
-    offered = [i.action for i in messages.ended(failed).walk_children() if isinstance(i, JobButton)]
-    assert offered == [Action.AGAIN] * again + [Action.EDIT, Action.DELETE]
+    assert actions(messages.ended(failed)) == [Action.AGAIN] * again + [Action.EDIT, Action.DELETE]
 
 
 def test_the_reason_of_a_failure_formats_nothing() -> None:
@@ -129,22 +203,35 @@ def test_the_reason_of_a_failure_formats_nothing() -> None:
     assert r"\*\*x\*\* # y" in text(messages.ended(failed))
 
 
+def test_a_failure_is_told_in_the_language_of_who_asked() -> None:
+    error = Withheld("This job was cancelled.")
+    fields = {"status": Status.FAILED, "error_sentence": error.sentence}
+    asked = job(LIGHTHOUSE, "de", error_text=error.text, **fields)
+    shown = text(messages.ended(asked)).splitlines()[:2]
+    assert shown == ["**Das hat nicht geklappt**", "Dieser Auftrag wurde abgebrochen."]
+    of_an_earlier_version = job(LIGHTHOUSE, "de", **fields)
+    shown = text(messages.ended(of_an_earlier_version)).splitlines()[:2]
+    assert shown == ["**Das hat nicht geklappt**", "This job was cancelled."]
+
+
 def _worst_cases() -> list[ui.LayoutView]:
     requests: list[Request] = [
         SketchRequest(drawing=DRAWING, prompt=WORST, style=WORST, lora=LONGEST, seed=MAX_SEED),
         ImagineRequest(prompt=WORST, negative=WORST, count=4, lora=LONGEST, seed=MAX_SEED),
         AnimateRequest(prompt=WORST, seed=MAX_SEED),
+        SketchRequest(drawing=DRAWING, prompt=WORST, style=WORST, review=True, seed=MAX_SEED),
+        DescribeRequest(image=DRAWING),
     ]
     views = []
-    for request in requests:
-        done = job(
-            request, status=Status.RENDERED, artifacts=(artifact(caption=WORST),), gpu_seconds=9e4
-        )
-        failed = job(request, status=Status.FAILED, error_sentence=WORST)
+    for request, locale in product(requests, languages()):
+        made = (artifact(caption=WORST),)
+        done = job(request, locale, status=Status.RENDERED, artifacts=made, gpu_seconds=9e4)
+        failed = job(request, locale, status=Status.FAILED, error_sentence=WORST)
         running = Progress(Phase.PAINTING, 200, 200)
         views += [
-            messages.waiting(job(request), 10**6),
-            messages.running(job(request), running),
+            messages.waiting(job(request, locale), 10**6),
+            messages.running(job(request, locale), running),
+            messages.withheld(done),
             messages.finished(done, [f"{n}.png" for n in range(4)]),
             messages.ended(failed),
         ]

@@ -136,8 +136,8 @@ def desk(shop: Shop, env: simcord.Env) -> Desk:
 async def test_the_member_is_told_the_place_at_once(desk: Desk) -> None:
     first, second, third = [await desk.ask(p) for p in ("one", "two", "three")]
     assert "next in line" in first.text
-    assert "2nd in line" in second.text
-    assert "3rd in line" in third.text
+    assert "place 2 in line" in second.text
+    assert "place 3 in line" in third.text
     assert [m.buttons for m in (first, second, third)] == [["Cancel"]] * 3
 
 
@@ -206,12 +206,12 @@ async def test_nothing_new_makes_no_edit(desk: Desk) -> None:
 
 async def test_those_who_wait_learn_that_the_queue_has_moved(desk: Desk) -> None:
     messages = [await desk.ask(str(n)) for n in range(3)]
-    assert "3rd in line" in messages[2].text
+    assert "place 3 in line" in messages[2].text
     await desk.start_next()
     await desk.clock.pass_(SWEEP + PAUSES[0])
     assert "Starting" in messages[0].text
     assert "next in line" in messages[1].text
-    assert "2nd in line" in messages[2].text
+    assert "place 2 in line" in messages[2].text
 
 
 async def test_twenty_watched_jobs_stay_below_an_edit_a_second(desk: Desk) -> None:
@@ -233,8 +233,8 @@ async def test_far_back_in_line_no_move_is_shown(desk: Desk) -> None:
     messages = [await desk.ask(str(n)) for n in range(NEAR + 3)]
     await desk.start_next()
     await desk.clock.pass_(60)
-    assert f"{NEAR}th in line" in messages[NEAR].text
-    assert f"{NEAR + 3}th in line" in messages[NEAR + 2].text
+    assert f"place {NEAR} in line" in messages[NEAR].text
+    assert f"place {NEAR + 3} in line" in messages[NEAR + 2].text
 
 
 async def test_after_its_release_a_message_is_left_alone(desk: Desk) -> None:

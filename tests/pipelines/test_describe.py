@@ -1,0 +1,104 @@
+"""What pictures and drawings are said to show, by the demo's captioner."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from demo.sample import draw_sample
+from pipelines.catalog import Catalog
+from pipelines.contract.artifact import Artifact
+from pipelines.contract.context import RunContext
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import DescribeRequest, Request, SketchRequest
+from pipelines.describe import describe, load, subject_of
+from pipelines.loading import Loader
+from pipelines.runner import Runner
+from tests.pipelines.sheets import heart
+
+CPU = Loader(torch.device("cpu"))
+
+
+@pytest.fixture(scope="module")
+def runner(catalog: Catalog) -> Runner:
+    return Runner(catalog, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("drawings") / "heart.png"
+    draw_sample().save(path)
+    return path
+
+
+def run(runner: Runner, request: Request) -> Artifact:
+    ((artifact,),) = runner.run([request], RunContext())
+    return artifact
+
+
+def test_a_drawn_heart_is_described_as_one(runner: Runner, drawing: Path) -> None:
+    described = run(runner, DescribeRequest(image=drawing))
+    assert "heart" in str(described.facts["caption"])
+    assert described.data == drawing.read_bytes()
+
+
+def test_a_review_says_what_would_be_painted_and_paints_nothing(
+    runner: Runner, drawing: Path
+) -> None:
+    reviewed = run(runner, SketchRequest(drawing=drawing, prompt="in gold", review=True, seed=1))
+    painted = run(runner, SketchRequest(drawing=drawing, prompt="in gold", seed=1))
+    assert reviewed.facts["caption"] == painted.facts["caption"]
+    assert reviewed.data == drawing.read_bytes() != painted.data
+
+
+def test_a_review_refuses_what_could_not_be_painted(runner: Runner, tmp_path: Path) -> None:
+    blank = tmp_path / "blank.png"
+    Image.new("RGB", (200, 200), "white").save(blank)
+    with pytest.raises(BadInput, match="blank"):
+        run(runner, SketchRequest(drawing=blank, review=True, seed=1))
+    assert run(runner, DescribeRequest(image=blank)).data == blank.read_bytes()
+
+
+def test_a_transparent_picture_is_seen_on_white(runner: Runner, tmp_path: Path) -> None:
+    captions = []
+    for name, paper in (("none.png", (255, 255, 255, 0)), ("white.png", (255, 255, 255, 255))):
+        picture = Image.new("RGBA", (256, 256), paper)
+        picture.alpha_composite(Image.new("RGBA", (90, 90), "red"), (80, 80))
+        picture.save(tmp_path / name)
+        captions.append(run(runner, DescribeRequest(image=tmp_path / name)).facts["caption"])
+    assert captions[0] == captions[1]
+
+
+@pytest.mark.parametrize(
+    ("caption", "subject"),
+    [
+        ("a cat", "a cat"),
+        ("a drawing of a cat", "a cat"),
+        ("a black and white drawing of a cat on a white background", "a cat"),
+        ("there is a drawing of a house with a tree on it", "a house with a tree on it"),
+        ("a close up of a drawing of a dog", "a dog"),
+        ("a child's drawing of a drawing of two people", "two people"),
+        (
+            "a heart drawn in pencil on a piece of paper",
+            "a heart drawn in pencil on a piece of paper",
+        ),
+        ("a pencil sketch of a boat on white paper", "a boat"),
+        ("a man holding a picture of a dog", "a man holding a picture of a dog"),
+        ("a cat on a white background and a dog", "a cat on a white background and a dog"),
+        ("Cartoon Illustration of a robot", "a robot"),
+        ("a drawing", "a drawing"),
+        ("", ""),
+    ],
+)
+def test_words_about_the_drawing_as_such_are_left_out(caption: str, subject: str) -> None:
+    assert subject_of(caption) == subject
+
+
+def test_the_caption_has_at_most_so_many_words(catalog: Catalog) -> None:
+    assert catalog.caption is not None
+    captioner = load(catalog.caption, CPU)
+    for most in (4, 9):
+        caption = describe(captioner, heart().convert("RGB"), most)
+        assert 0 < len(caption.split()) <= most
+        assert "[" not in caption
