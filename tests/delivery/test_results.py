@@ -2,9 +2,11 @@
 
 import discord
 import pytest
+import simcord
 from simcord.actors import MemberActor
 
 from bot.app import App
+from bot.config import Config, DiscordConfig
 from bot.jobs.job import Status
 from tests.delivery.test_delivery import FINAL, PICTURE, begin, finish
 from tests.ui.channel import Channel, Shown, whispered
@@ -53,6 +55,26 @@ async def test_it_waits_for_its_owner_and_is_shown_where_they_want(
     assert len(elsewhere.shown()) == 1
     mine = await listed(elsewhere, ada)
     assert mine.text.startswith("Nothing waits for you")
+
+
+class TestInDirectMessages:
+    @pytest.fixture
+    def config(self, config: Config) -> Config:
+        reach = DiscordConfig(install="servers-and-members")
+        return config.model_copy(update={"discord": reach})
+
+    async def test_a_member_is_served_there(
+        self, env: simcord.Env, ada: MemberActor, ends: Ends
+    ) -> None:
+        await ada.user.slash("imagine", prompt="a lighthouse", seed=7)
+        job = await ends.next()
+        assert (job.status, job.origin["guild_id"]) == (Status.DELIVERED, None)
+        [message] = ada.user.dm_channel.history()
+        shown = Shown(env, message)
+        assert shown.buttons == FINAL
+        assert await shown.files() == [PICTURE]
+        await ada.user.click(message, label="Delete")
+        assert ada.user.dm_channel.history() == []
 
 
 @pytest.mark.parametrize(("by_server", "may_post"), [(False, False), (True, True)])

@@ -200,3 +200,12 @@ def test_without_room_for_the_classifier_nothing_is_shown(
     [watcher], made = watched(runner, STAR)
     assert made
     assert watcher.shown == []
+
+
+def test_memory_that_runs_out_later_is_still_the_painters(catalog: Catalog, models: Path) -> None:
+    """A look at a preview on the way is not what a step down is to save on."""
+    held = guarded(catalog, models)._models
+    with held.use(ModelKey.IMAGINE):
+        with held.use(ModelKey.SAFETY):
+            pass
+        assert held._latest is ModelKey.IMAGINE
