@@ -216,8 +216,8 @@ def test_what_cannot_serve_is_said_and_the_next_job_is_as_ever(
     plain, ink = (made(runner, asked("imagine", drawing, name)) for name in (None, "ink"))
     for name, says in (
         ("half", "“half” cannot be read"),
-        ("text", "'text' cannot be read"),
-        ("other", r"'other' does not fit this model.*replace other\.safetensors"),
+        ("text", "“text” cannot be read"),
+        ("other", r"“other” does not fit this model.*replace other\.safetensors"),
     ):
         with pytest.raises(ModelUnavailable, match=says):
             made(runner, asked("imagine", drawing, name))
