@@ -185,7 +185,8 @@ class ProgressBoard:
             await self._sleep(self._first)
         while watch.is_stale:
             if not self._is_new(watch):
-                await self._sleep(max(watch.due - self._now(), self._budget.wait()))
+                await self._sleep(watch.due - self._now())
+                await self._sleep(self._budget.wait())  # not before: it is for an edit made then
                 if not watch.is_stale:
                     return
             watch.shown = watch.state
