@@ -1,6 +1,11 @@
-"""Who may do what to a job."""
+"""Who may do what, and to which jobs. Pure."""
+
+from collections.abc import Collection, Iterable
 
 from bot.errors import NotAllowed
+from bot.jobs.settings import Settings
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import Request, pictures
 from pipelines.contract.text import Text
 
 
@@ -11,3 +16,52 @@ def require_owner(owner: int, user: int, *, moderates: bool, refusal: Text) -> N
     """
     if user != owner and not moderates:
         raise NotAllowed(refusal)
+
+
+def require_allowed(settings: Settings, request: Request, roles: Collection[int]) -> None:
+    """Let those with `roles` ask for `request` where `settings` hold.
+
+    Raises NotAllowed where it is not for them, BadInput where another choice would do.
+    """
+    if settings.roles and settings.roles.isdisjoint(roles):
+        raise NotAllowed(
+            "Here I work only for members with {roles}. The administrators of this server decide "
+            "who has that role.",
+            roles=" / ".join(f"<@&{role}>" for role in sorted(settings.roles)),
+        )
+    if request.kind in settings.commands_off:
+        raise NotAllowed(
+            "/{command} is switched off here. Try it in another channel, or ask an administrator "
+            "of this server.",
+            command=request.kind.value,
+        )
+    style, aspect = getattr(request, "style", None), getattr(request, "aspect", None)
+    if style and settings.styles and style not in settings.styles:
+        raise BadInput(
+            "The style “{style}” is not offered here. Choose one of: {styles}.",
+            style=style,
+            styles=", ".join(sorted(settings.styles)),
+        )
+    if aspect and settings.aspects and aspect not in settings.aspects:
+        raise BadInput(
+            "The shape {aspect} is not offered here. Choose one of: {aspects}.",
+            aspect=str(aspect),
+            aspects=", ".join(sorted(settings.aspects)),
+        )
+    if (count := pictures(request)) > settings.pictures:
+        raise BadInput(
+            "Here one may ask for at most {most} at a time, not {count}.",
+            most=settings.pictures,
+            count=count,
+        )
+
+
+def offered(names: Iterable[str], allowed: Collection[str]) -> list[str]:
+    """Of `names`, those that are `allowed`; all, where nothing is said about that."""
+    return [name for name in names if not allowed or name in allowed]
+
+
+def require_administrator(*, administrates: bool) -> None:
+    """Let administrators change the rules of their server. Raises NotAllowed for everyone else."""
+    if not administrates:
+        raise NotAllowed("Only administrators of this server can change its rules.")

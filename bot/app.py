@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
 from typing import Self
@@ -16,10 +17,13 @@ from bot.jobs.deliveries import Deliveries
 from bot.jobs.events import Events
 from bot.jobs.executor import Executor
 from bot.jobs.files import FileStore
+from bot.jobs.job import Job
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
+from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store
+from bot.jobs.usage import DAY
 from bot.jobs.worker import Worker
 from bot.measure import batches_file
 from bot.metrics import Metrics
@@ -30,8 +34,6 @@ from bot.words import WordRules
 from pipelines.contract.runner import RunnerLike
 
 log = logging.getLogger(__name__)
-
-DAY = 86_400.0
 
 
 class App:
@@ -52,9 +54,7 @@ class App:
         self.executors = executors
         self.files = FileStore(config.storage.folder / "files")
         self.client = AtelierClient(queue, self.files, store, config)
-        self.board = ProgressBoard(
-            self.client.roads, queue, events, previews=lambda job: config.discord.previews
-        )
+        self.board = ProgressBoard(self.client.roads, queue, events, previews=self._shows_previews)
         delivery = Delivery(self.client.roads, self.board, queue, self.files, config.moderation)
         self.deliveries = Deliveries(store, delivery.deliver, events)
         self.worker = Worker(queue, store, self.files, executors, events)
@@ -81,8 +81,12 @@ class App:
                 cards=len(executors),
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
+            settings = SettingsBook(store, _defaults(config))
+            await settings.read()
             words = WordRules(read_words(config.moderation))
-            queue = JobQueue(store, policy, config.models, events, limits, words=words)
+            queue = JobQueue(
+                store, policy, config.models, events, limits, settings=settings, words=words
+            )
             app = cls(config, store, queue, events, executors)
             await queue.restore()
             app._serve_metrics()
@@ -134,20 +138,39 @@ class App:
         self._metrics.stop()
         await self.store.close()
 
+    def _shows_previews(self, job: Job) -> bool:
+        """Whether the bot's owner and the server of a job have nothing against it."""
+        settings = self.queue.settings.of(job.server, job.channel)
+        return self.config.discord.previews and settings.previews
+
     def _serve_metrics(self) -> None:
         if self.config.metrics.port is not None:
             self._metrics.serve(self.config.metrics.host, self.config.metrics.port)
 
     async def _sweep_daily(self) -> None:
-        """Forget ended jobs and their files after `storage.keep_days`."""
+        """Forget ended jobs and their files, after the days that hold where they were asked for."""
         while True:
-            before = time.time() - self.config.storage.keep_days * DAY
-            jobs = await self.store.forget_before(before)
+            jobs = await self._forget_old_jobs()
             # An hour of mercy for files whose job is just being written.
             files = await self.files.sweep(await self.store.named_files(), older_than=3600)
             if jobs or files:
                 log.info("forgot %d old jobs and %d files", jobs, files)
             await asyncio.sleep(DAY)
+
+    async def _forget_old_jobs(self) -> int:
+        """How many there were."""
+        places = defaultdict[int, list[tuple[int | None, int]]](list)
+        for place in await self.store.places():
+            places[self.queue.settings.of(*place).keep_days].append(place)
+        now = time.time()
+        return sum(
+            [await self.store.forget_before(now - d * DAY, *where) for d, where in places.items()]
+        )
+
+
+def _defaults(config: Config) -> Settings:
+    """What holds in a server whose administrators have set nothing."""
+    return Settings(waiting=config.limits.waiting_per_member, keep_days=config.storage.keep_days)
 
 
 def _executors(config: Config) -> list[Executor]:

@@ -13,6 +13,7 @@ from discord import app_commands
 from discord.utils import MISSING
 
 from bot.commands.animate import animate
+from bot.commands.config import config_
 from bot.commands.describe import describe
 from bot.commands.imagine import imagine
 from bot.commands.info import info
@@ -23,6 +24,7 @@ from bot.commands.queue import queue_
 from bot.commands.results import results
 from bot.commands.sketch import sketch
 from bot.commands.translator import CommandTranslator
+from bot.commands.usage import usage
 from bot.config import Config
 from bot.errors import Refused, StartupError, TokenRefused
 from bot.jobs.files import FileStore
@@ -33,6 +35,8 @@ from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.editing import FORM_ID, take_form
 from bot.ui.roads import Roads
+from bot.ui.rule_board import RULES_ID, RuleControl, take_rules
+from bot.ui.rule_forms import RULES_FORM_ID
 from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
@@ -80,7 +84,9 @@ class AtelierClient(discord.Client):
             info(intake),
             queue_(queue),
             results(queue),
-            privacy(queue, config.storage),
+            privacy(queue),
+            usage(queue),
+            config_(queue),
             *menus(intake, queue),
         ]
         for entry in entries:
@@ -88,7 +94,7 @@ class AtelierClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton)
+        self.add_dynamic_items(JobButton, RuleControl)
         await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
@@ -119,13 +125,18 @@ class AtelierClient(discord.Client):
         match interaction.type:
             case discord.InteractionType.modal_submit:
                 async with answering(interaction):
-                    if form := FORM_ID.fullmatch(custom_id):
-                        await take_form(interaction, self.queue, form["job_id"])
-                    else:
-                        raise Refused(OUTDATED)
-            case discord.InteractionType.component if CUSTOM_ID.fullmatch(custom_id) is None:
+                    await self._take_form(interaction, custom_id)
+            case discord.InteractionType.component if not _is_ours(custom_id):
                 async with answering(interaction):
                     raise Refused(OUTDATED)
+
+    async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
+        if form := FORM_ID.fullmatch(custom_id):
+            await take_form(interaction, self.queue, form["job_id"])
+        elif form := RULES_FORM_ID.fullmatch(custom_id):
+            await take_rules(interaction, self.queue, int(form["channel"]))
+        else:
+            raise Refused(OUTDATED)
 
     async def log_in(self, token: str) -> None:
         """Log in, however long Discord or the network is away. Raises TokenRefused."""
@@ -167,6 +178,11 @@ class AtelierClient(discord.Client):
         """Close what a broken `connect` left open, its heartbeat above all."""
         if self.ws is not None:
             await self.ws.close(code=4000)
+
+
+def _is_ours(custom_id: str) -> bool:
+    """Whether a DynamicItem answers it."""
+    return any(template.fullmatch(custom_id) for template in (CUSTOM_ID, RULES_ID))
 
 
 async def _on_command_error(

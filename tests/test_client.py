@@ -75,7 +75,10 @@ async def test_the_owner_decides_who_may_add_it(
     queue = JobQueue(store, Policy(patience=0.0), catalog, Events(), limits)
     config = Config(models=catalog, discord=DiscordConfig(install=install))
     client = AtelierClient(queue, FileStore(tmp_path), store, config)
+    await store.close()
     told = [command.to_dict(client.tree) for command in client.tree.get_commands()]
+    ruling = [each for each in told if each["name"] == "config"]
+    assert [(each["contexts"], each["integration_types"]) for each in ruling] == [([0], [0])]
+    told = [each for each in told if each["name"] not in ("config", "usage")]  # of a server
     assert {tuple(each["contexts"]) for each in told} == {tuple(contexts)}
     assert {tuple(each["integration_types"]) for each in told} == {tuple(types)}
-    await store.close()

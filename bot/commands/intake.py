@@ -11,6 +11,7 @@ import discord
 from bot.config import LimitsConfig
 from bot.jobs.files import FileStore
 from bot.jobs.queue import JobQueue
+from bot.ui.asking import check, submit
 from bot.ui.origin import acknowledge
 from pipelines import media
 from pipelines.contract.errors import BadInput
@@ -43,12 +44,13 @@ class Intake:
         given = {field: picture for field, picture in pictures.items() if picture is not None}
         for picture in given.values():
             self.check_size(picture)
+        check(interaction, self._queue, request)
         origin = await acknowledge(interaction)
         paths: dict[str, Any] = {
             field: await self._take_in(picture) for field, picture in given.items()
         }
         complete = replace(request, **paths) if paths else request
-        await self._queue.submit(complete, owner=interaction.user.id, origin=origin.to_json())
+        await submit(interaction, self._queue, origin, complete)
 
     def check_size(self, picture: discord.Attachment) -> None:
         """Raise BadInput for a file that is too large to be looked at."""

@@ -11,10 +11,10 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.config import StorageConfig
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.languages import language
+from bot.ui.origin import settings_of
 from pipelines.contract.text import Counted, Text
 
 SHOW, EXPORT, DELETE = "show", "export", "delete"
@@ -25,7 +25,7 @@ ACTIONS = {
 }
 
 
-def privacy(queue: JobQueue, storage: StorageConfig) -> app_commands.Command[Any, ..., None]:
+def privacy(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(
@@ -47,7 +47,8 @@ def privacy(queue: JobQueue, storage: StorageConfig) -> app_commands.Command[Any
             return
         jobs = await queue.of(owner)
         if action == SHOW:
-            told = "\n".join(map(say, _kept(jobs, storage.keep_days)))
+            days = settings_of(interaction).keep_days
+            told = "\n".join(map(say, _kept(jobs, days)))
             await interaction.followup.send(told, ephemeral=True)
             return
         text = _copy(jobs, interaction.filesize_limit)

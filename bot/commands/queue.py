@@ -65,7 +65,10 @@ def _waiting(queue: JobQueue, jobs: Sequence[Job], in_all: int) -> Iterator[Text
 
 def _named(job: Job) -> Text:
     """A job without its words, which are its member's own until it is shown."""
-    return Text("{command} for {member}", command=f"`/{job.kind}`", member=f"<@{job.owner}>")
+    named = {"command": f"`/{job.kind}`", "member": f"<@{job.owner}>"}
+    if job.relaxed:
+        return Text("{command} for {member}, whose share of today is used up", **named)
+    return Text("{command} for {member}", **named)
 
 
 def _why(used: float) -> Text:

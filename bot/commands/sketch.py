@@ -6,6 +6,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
+from bot.access import offered
 from bot.commands.intake import Intake
 from bot.commands.options import (
     LORA_HELP,
@@ -17,6 +18,7 @@ from bot.commands.options import (
     complete_lora,
     fitting,
 )
+from bot.ui.origin import settings_of
 from pipelines.catalog import Catalog, ModelKey, no_style
 from pipelines.contract.requests import SketchRequest, seed_or_new
 
@@ -61,7 +63,7 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
 
     @command.autocomplete("style")
     async def complete(interaction: discord.Interaction, typed: str) -> Choices:
-        return fitting(styles, typed)
+        return fitting(offered(styles, settings_of(interaction).styles), typed)
 
     complete_lora(command, catalog.loras, ModelKey.SKETCH)
     return command

@@ -93,6 +93,7 @@ def decode_job(row: Row, folder: Path) -> Job:
         artifacts=decode_artifacts(row["artifacts"], folder),
         error_text=decode_text(row["error_text"]),
         told=bool(row["told"]),
+        relaxed=bool(row["relaxed"]),
     )
 
 
@@ -110,7 +111,7 @@ COLUMNS = ("kind", *(f.name for f in dataclasses.fields(Job)))
 _PLAIN = tuple(
     f.name
     for f in dataclasses.fields(Job)
-    if f.name not in ("request", "origin", "status", "artifacts", "error_text", "told")
+    if f.name not in ("request", "origin", "status", "artifacts", "error_text", "told", "relaxed")
 )
 
 

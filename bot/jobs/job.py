@@ -48,14 +48,27 @@ class StoredArtifact:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What the rules of a server look at: where somebody asks, and with which roles.
+
+    `channel` is, in a thread, the one that the thread is in.
+    """
+
+    server: int | None = None
+    channel: int = 0
+    roles: frozenset[int] = frozenset()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """One row of the store. Times are Unix seconds.
 
     `attempt` counts leases and is the fence: only the holder of the latest attempt may finish
     the job. `crashes` counts the leases that ended with the executor's death. `told` says
     whether the owner has been shown the end of this job, whichever end it was. `origin` is
-    JSON-shaped and opaque to the queue: where the answer goes. `error_text` is `error_sentence`
-    as it can be said in other languages; rows of earlier versions lack it.
+    JSON-shaped and opaque to the queue: where the answer goes. `server` and `channel` are those
+    whose settings hold for it. A `relaxed` job waits behind those that are not. `error_text` is
+    `error_sentence` as it can be said in other languages; rows of earlier versions lack it.
     """
 
     id: str
@@ -65,6 +78,9 @@ class Job:
     weight: float = 1.0
     cost: float = 1.0
     parent: str | None = None
+    server: int | None = None
+    channel: int = 0
+    relaxed: bool = False
     status: Status = Status.QUEUED
     attempt: int = 0
     crashes: int = 0

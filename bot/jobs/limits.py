@@ -11,12 +11,14 @@ from pipelines.contract.text import Counted, Text
 class Limits:
     """How many jobs may be queued or running at once, of one member and in all.
 
-    `cards` is how many run at a time: waiting is so much shorter.
+    `cards` is how many run at a time: waiting is so much shorter. What a member asks for who has
+    used `daily_seconds` of the GPU within a day waits behind the others'.
     """
 
     waiting_per_member: int
     waiting_in_all: int
     cards: int = 1
+    daily_seconds: float | None = None
 
 
 @dataclass(slots=True)

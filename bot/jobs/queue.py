@@ -4,10 +4,11 @@ The store is the truth; the policy holds the same waiting jobs in memory, in the
 """
 
 import asyncio
+import heapq
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bot.errors import NoSuchJob, StorageFailed, TooLate
@@ -21,17 +22,20 @@ from bot.jobs.events import (
     JobWanted,
     QueueMoved,
 )
-from bot.jobs.job import Job, Status, new_job_id
+from bot.jobs.job import Job, Standing, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Models, Policy
 from bot.jobs.progress import Look
-from bot.jobs.store import Store
+from bot.jobs.settings import Settings, SettingsBook
+from bot.jobs.store import Store, Used
+from bot.jobs.usage import DAY
 from bot.tasks import Tasks
 from bot.words import WordRules
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.requests import Request, may_share, pictures
 
+_NOWHERE = Standing()
 _AHEAD = 16  # jobs that a run is told of
 
 
@@ -55,7 +59,7 @@ class Run:
 class JobQueue:
     """Submit, cancel and look up jobs; lease the one whose turn it is.
 
-    `restore` is awaited once, before anything is leased.
+    `restore` is awaited once, before anything is leased. `settings` say what servers allow.
     """
 
     def __init__(
@@ -66,6 +70,7 @@ class JobQueue:
         events: Events,
         limits: Limits,
         *,
+        settings: SettingsBook | None = None,
         words: WordRules | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -74,11 +79,14 @@ class JobQueue:
         self._catalog = catalog
         self._events = events
         self._limits = limits
+        defaults = Settings(waiting=limits.waiting_per_member)
+        self.settings = settings or SettingsBook(store, defaults)
         self._words = words or WordRules()
         self._now = now
         self._costs = Costs(catalog)
         self._runs: dict[str, Run] = {}
         self._waiting: dict[str, Request] = {}
+        self._relaxed: list[tuple[float, str]] = []  # a heap of those behind, by when they came
         self._work = asyncio.Event()
         self._tasks = Tasks()
 
@@ -90,29 +98,33 @@ class JobQueue:
         *,
         owner: int,
         origin: Mapping[str, Any],
-        weight: float = 1.0,
+        standing: Standing = _NOWHERE,
         parent: str | None = None,
         job_id: str | None = None,
     ) -> Job:
         """Queue a request. The job is durable when this returns.
 
+        What may be asked for at all where its owner stands is for the caller to see to.
         Raises BadInput where no model for it is set up, Refused for its words, Repeated for a
         `job_id` that is known already, QueueFull, StorageFailed.
         """
+        settings = self.settings.of(standing.server, standing.channel)
         job = Job(
             id=job_id or new_job_id(),
             owner=owner,
             request=request,
             origin=origin,
-            weight=weight,
+            weight=settings.weight(standing.roles),
             cost=self._costs.estimate(request),
             parent=parent,
+            server=standing.server,
+            channel=standing.channel,
             queued_at=self._now(),
         )
         try:
             self.check_models(request)
             self._words.check(request)
-            await self._store.enqueue(job, self._limits)
+            job = await self._store.enqueue(job, self._limits_of(settings))
         except asyncio.CancelledError:
             self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")
             raise
@@ -155,6 +167,10 @@ class JobQueue:
             raise TooLate("This job has not ended yet. Cancel it first.")
         return job
 
+    def styles(self) -> list[str]:
+        """The names of the looks that are set up."""
+        return list(self._catalog.styles)
+
     def models(self) -> frozenset[ModelKey]:
         """The models that are set up."""
         return frozenset(key for key in ModelKey if getattr(self._catalog, key) is not None)
@@ -190,6 +206,14 @@ class JobQueue:
     async def usage(self, owner: int) -> float:
         """The GPU-seconds that a member used lately, as they count for their turn."""
         return (await self._store.usage()).get(owner, 0.0)
+
+    async def share_used(self, owner: int, server: int | None) -> float:
+        """The GPU-seconds charged to a member's share of the day in a server."""
+        return await self._store.share_used(owner, server)
+
+    async def used_in(self, server: int | None, owner: int | None = None) -> list[Used]:
+        """What the members of a server were charged within a day, or one of them; most first."""
+        return await self._store.used_in(server, owner)
 
     async def of(self, owner: int) -> list[Job]:
         """All jobs of a member that are still known, oldest first."""
@@ -263,6 +287,7 @@ class JobQueue:
         `free` says for each card that could take it what is resident there, `busy` for each of the
         others.
         """
+        await self._bring_forward()
         while True:
             self._work.clear()
             now = asyncio.get_running_loop().time()
@@ -308,7 +333,7 @@ class JobQueue:
         """The GPU is done with a run, which took `gpu_seconds`: correct what was charged for it."""
         job = run.job
         self._runs.pop(job.id, None)
-        self._policy.charge(job.owner, job.weight, gpu_seconds - job.cost)
+        self._policy.charge(job.owner, job.weight, gpu_seconds - job.cost, behind=job.relaxed)
 
     def give_back(self, run: Run, job: Job) -> None:
         """A run never began, and its job waits again: nothing is charged for it."""
@@ -322,10 +347,30 @@ class JobQueue:
 
     # -- inside -----------------------------------------------------------------------------
 
+    def _limits_of(self, settings: Settings) -> Limits:
+        """The limits where `settings` hold."""
+        return replace(
+            self._limits,
+            waiting_per_member=settings.waiting,
+            daily_seconds=settings.daily_seconds,
+        )
+
+    async def _bring_forward(self) -> None:
+        """Let those wait in front who have waited behind for a day."""
+        while self._relaxed and self._relaxed[0][0] <= self._now() - DAY:
+            job_id = self._relaxed[0][1]
+            if await self._store.bring_forward(job_id) is not None:
+                self._policy.forward(job_id)
+            heapq.heappop(self._relaxed)
+
     def _admit(self, job: Job) -> None:
         """Let a stored job wait its turn."""
         models = self._models(job)
-        self._policy.add(job.id, job.owner, job.weight, job.cost, models, job.queued_at)
+        self._policy.add(
+            job.id, job.owner, job.weight, job.cost, models, job.queued_at, behind=job.relaxed
+        )
+        if job.relaxed:
+            heapq.heappush(self._relaxed, (job.queued_at, job.id))
         self._waiting[job.id] = job.request
         self._work.set()
         self._events.publish(JobQueued(job))
@@ -352,7 +397,7 @@ class JobQueue:
             return None
         coming = [self._waiting[each] for each in self._policy.first(_AHEAD)]
         run = self._runs[job_id] = Run(job, self._models(job), coming)
-        self._policy.charge(job.owner, job.weight, job.cost)
+        self._policy.charge(job.owner, job.weight, job.cost, behind=job.relaxed)
         self._events.publish(JobStarted(job))
         self._events.publish(QueueMoved())
         return run

@@ -16,7 +16,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -27,7 +27,7 @@ from bot.jobs import codec
 from bot.jobs.database import open_database
 from bot.jobs.job import Job, Status, StoredArtifact
 from bot.jobs.limits import Crowd, Limits
-from bot.jobs.usage import HALF_LIFE, decayed
+from bot.jobs.usage import CHARGED, DAY, HALF_LIFE, decayed
 from bot.tasks import Tasks
 from pipelines.contract.errors import AtelierError
 from pipelines.contract.requests import REQUEST_TYPES
@@ -46,9 +46,24 @@ class _Arrival:
     limits: Limits
     written: asyncio.Future[None]
 
+    def settle(self, used: float) -> None:
+        """Let it wait behind, where its owner has `used` their share of the day."""
+        share = self.limits.daily_seconds
+        self.row["relaxed"] = share is not None and used >= share
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a member was charged for jobs of one kind, and how many they were."""
+
+    owner: int
+    kind: str
+    jobs: int
+    seconds: float
+
 
 class Store:
-    """Jobs and notes. Methods may be called from any task; each is one transaction."""
+    """Jobs, settings and notes. Methods may be called from any task; each is one transaction."""
 
     def __init__(
         self, connection: aiosqlite.Connection, files_folder: Path, now: Callable[[], float]
@@ -78,18 +93,21 @@ class Store:
 
     # -- into the store ---------------------------------------------------------------------
 
-    async def enqueue(self, job: Job, limits: Limits) -> None:
+    async def enqueue(self, job: Job, limits: Limits) -> Job:
         """Write a queued job; it is durable when this returns. Raises QueueFull, StorageFailed.
 
         Calls that arrive together share one commit, and each is held against the limits in
-        turn. Raises Repeated for a job whose id is known already, and leaves it as it is. Where
-        the caller is cancelled, the job may have been written or not.
+        turn: the answer says whether the job is relaxed. Raises Repeated for a job whose id is
+        known already, and leaves it as it is. Where the caller is cancelled, the job may have been
+        written or not.
         """
         written = asyncio.get_running_loop().create_future()
-        self._arrivals.append(_Arrival(codec.encode_job(job, self._folder), limits, written))
+        arrival = _Arrival(codec.encode_job(job, self._folder), limits, written)
+        self._arrivals.append(arrival)
         if len(self._arrivals) == 1:
             self._tasks.start(self._write_arrivals(), name="store: write arrivals")
         await written
+        return replace(job, relaxed=arrival.row["relaxed"])
 
     async def _write_arrivals(self) -> None:
         """Write all who have arrived by the time the connection is free, in one transaction."""
@@ -114,6 +132,7 @@ class Store:
         """Insert those whom the limits allow. Returns the refusal, or None, for each."""
         async with self._transaction():
             crowd, known = await self._crowd(), await self._known(group)
+            shares: dict[tuple[int, int | None], float] = {}
             refusals: list[Refused | None] = []
             for arrival in group:
                 owner, job_id = arrival.row["owner"], arrival.row["id"]
@@ -122,11 +141,25 @@ class Store:
                 if refusal is None:
                     crowd.add(owner, 1, arrival.row["cost"])
                     known.add(job_id)
+                    await self._settle(arrival, shares)
             rows = [a.row for a, refusal in zip(group, refusals, strict=True) if refusal is None]
             inserted = await self._connection.executemany(_INSERT, rows)
             # As long as somebody holds it open, a closed connection would keep the file's lock.
             await inserted.close()
         return refusals
+
+    async def _settle(self, arrival: _Arrival, shares: dict[tuple[int, int | None], float]) -> None:
+        """Charge a newcomer to its owner's share. `shares` are those of the same transaction."""
+        if arrival.limits.daily_seconds is None:
+            return
+        owner, server = whose = (arrival.row["owner"], arrival.row["server"])
+        if whose not in shares:
+            values = {"owner": owner, "server": server, "since": self._now() - DAY}
+            rows = await self._connection.execute_fetchall(_SHARE, values)
+            shares[whose] = next(iter(rows))[0]
+        arrival.settle(shares[whose])
+        if not arrival.row["relaxed"]:
+            shares[whose] += arrival.row["cost"]
 
     async def _known(self, group: Sequence[_Arrival]) -> set[str]:
         """The ids of those that are in the store already."""
@@ -174,6 +207,12 @@ class Store:
         if not job.status.is_live:
             return None
         return await self._finish(job, Status.CANCELLED, gpu_seconds, since=job.status)
+
+    async def bring_forward(self, job_id: str) -> Job | None:
+        """Let a queued job wait behind nobody; None where it does not wait behind."""
+        return await self._change(
+            "relaxed = 0", "id = :id AND status = 'queued' AND relaxed", id=job_id
+        )
 
     async def put_back(self, job: Job) -> Job | None:
         """Running → queued, through no fault of the job: no crash is counted."""
@@ -292,19 +331,30 @@ class Store:
         )
 
     async def usage(self) -> dict[int, float]:
-        """The GPU-seconds that each owner was charged; those of a day ago count half.
+        """The GPU-seconds that each owner has used in their turn; those of a day ago count half.
 
-        The rows are the ledger: from its lease on a job is charged its estimate, and from its
-        end on what it really used.
+        The rows are the ledger: from its lease on a job counts by its estimate, and from its
+        end on by what it really used. Relaxed ones do not: they took nobody's turn.
         """
         now, used = self._now(), defaultdict[int, float](float)
         for owner, seconds, at in await self._select(
             "SELECT owner, iif(ended_at IS NULL, cost, gpu_seconds), coalesce(ended_at, :now)"
-            " FROM jobs WHERE status = 'running' OR ended_at > :horizon",
+            " FROM jobs WHERE NOT relaxed AND (status = 'running' OR ended_at > :horizon)",
             horizon=now - 20 * HALF_LIFE,
         ):
             used[owner] += decayed(seconds, now - at)
         return dict(used)
+
+    async def share_used(self, owner: int, server: int | None) -> float:
+        """The GPU-seconds charged to a member's share of the day in a server."""
+        since = self._now() - DAY
+        rows = await self._select(_SHARE, owner=owner, server=server, since=since)
+        return float(rows[0][0])
+
+    async def used_in(self, server: int | None, owner: int | None = None) -> list[Used]:
+        """What the members of a server were charged within a day, or one of them; most first."""
+        rows = await self._select(_USED, server=server, owner=owner, since=self._now() - DAY)
+        return [Used(*row) for row in rows]
 
     # -- housekeeping -----------------------------------------------------------------------
 
@@ -320,18 +370,40 @@ class Store:
         # They can be tens of thousands: too many to make on the loop.
         return await asyncio.to_thread(lambda: {self._folder / name for (name,) in rows})
 
-    async def forget_before(self, time: float) -> int:
-        """Delete the jobs whose owners were told and that ended before `time`. How many."""
+    async def forget_before(self, time: float, *places: tuple[int | None, int]) -> int:
+        """Delete the jobs whose owners were told and that ended before `time`. How many.
+
+        With `places`, servers and channels of theirs, only those that were asked for there.
+        """
         rows = await self._select(
-            "DELETE FROM jobs WHERE ended_at < :time AND told RETURNING id", time=time
+            "DELETE FROM jobs WHERE ended_at < :time AND told AND (:all OR EXISTS ("
+            "SELECT 1 FROM json_each(:places) WHERE server IS value ->> 0 AND channel = value ->> 1"
+            ")) RETURNING id",
+            time=time,
+            all=not places,
+            places=json.dumps(places),
         )
         return len(rows)
 
-    async def forget_owner(self, owner: int) -> int:
-        """Delete the jobs of a member that have ended, whether they were told or not. How many."""
+    async def places(self) -> list[tuple[int | None, int]]:
+        """Every server and channel of which a job is known that has ended."""
         rows = await self._select(
-            f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} RETURNING id", owner=owner
+            "SELECT DISTINCT server, channel FROM jobs WHERE ended_at IS NOT NULL"
         )
+        return [(server, channel) for server, channel in rows]
+
+    async def forget_owner(self, owner: int) -> int:
+        """Delete the jobs of a member that have ended, whether they were told or not. How many.
+
+        What they took today stays charged to their owner's share.
+        """
+        values = {"owner": owner, "since": self._now() - DAY}
+        async with self._turn:
+            with _storage_errors():
+                async with self._transaction():
+                    for sql in (_FORGET_SPENT, _KEEP_SPENT):
+                        await (await self._connection.execute(sql, values)).close()
+                    rows = list(await self._connection.execute_fetchall(_FORGET_OWNER, values))
         return len(rows)
 
     async def get_note(self, key: str) -> str | None:
@@ -347,6 +419,22 @@ class Store:
             key=key,
             value=value,
         )
+
+    async def settings(self) -> list[tuple[tuple[int, int], str]]:
+        """What was set, by server and channel, as JSON."""
+        rows = await self._select("SELECT server, channel, said FROM settings")
+        return [((server, channel), said) for server, channel, said in rows]
+
+    async def set_settings(self, server: int, channel: int, said: str | None) -> None:
+        """Set what holds in a channel; None: nothing of its own."""
+        if said is None:
+            change = "DELETE FROM settings WHERE server = :server AND channel = :channel"
+        else:
+            change = (
+                "INSERT INTO settings VALUES (:server, :channel, :said)"
+                " ON CONFLICT (server, channel) DO UPDATE SET said = :said"
+            )
+        await self._select(f"{change} RETURNING server", server=server, channel=channel, said=said)
 
     # -- SQL --------------------------------------------------------------------------------
 
@@ -452,6 +540,28 @@ _QUARANTINED = Text(
 )
 _LIVE = "status IN ('queued', 'running')"
 _UNDELIVERED = "status = 'rendered' AND told AND artifacts <> '[]'"
+_CHARGED = (
+    "CASE WHEN ended_at IS NULL THEN cost"
+    f" WHEN error_code IS NULL OR error_code IN {CHARGED} THEN gpu_seconds ELSE 0 END"
+)
+_TODAY = "(ended_at IS NULL OR ended_at > :since)"
+_SHARE = (
+    f"SELECT total(seconds) FROM (SELECT {_CHARGED} AS seconds FROM jobs"
+    f" WHERE owner = :owner AND server IS :server AND NOT relaxed AND {_TODAY}"
+    " UNION ALL SELECT seconds FROM spent"
+    " WHERE owner = :owner AND server IS :server AND ended_at > :since)"
+)
+_FORGET_SPENT = "DELETE FROM spent WHERE ended_at <= :since"
+_KEEP_SPENT = (
+    f"INSERT INTO spent SELECT owner, server, ended_at, {_CHARGED} FROM jobs"
+    " WHERE owner = :owner AND NOT relaxed AND ended_at > :since"
+)
+_FORGET_OWNER = f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} RETURNING id"
+_USED = (
+    f"SELECT owner, kind, count(*), total({_CHARGED}) AS seconds FROM jobs"
+    f" WHERE server IS :server AND (:owner IS NULL OR owner = :owner) AND {_TODAY}"
+    " GROUP BY owner, kind ORDER BY seconds DESC"
+)
 _INSERT = (
     f"INSERT INTO jobs ({', '.join(codec.COLUMNS)})"
     f" VALUES ({', '.join(f':{c}' for c in codec.COLUMNS)})"

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Protocol, Self, cast
+from typing import Any, Self, cast
 
 import discord
 from discord import ui
@@ -16,7 +16,7 @@ from bot.languages import ENGLISH, Language, language
 from bot.ui.answers import answering
 from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
-from bot.ui.origin import acknowledge
+from bot.ui.origin import HasQueue, acknowledge
 from pipelines.contract.requests import (
     AnimateRequest,
     DescribeRequest,
@@ -43,12 +43,6 @@ class Action(StrEnum):
     DELETE = "delete"
     CANCEL = "cancel"
     SHOW = "show"
-
-
-class HasQueue(Protocol):
-    """What the buttons need of the client that hears them."""
-
-    queue: JobQueue
 
 
 LABELS = {

@@ -15,6 +15,7 @@ from discord import ui
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.languages import language
+from bot.ui.asking import check
 from bot.ui.following import next_request, submit_child
 from bot.ui.origin import acknowledge
 from pipelines.contract.errors import BadInput
@@ -44,9 +45,11 @@ NUMBERS = {
 async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job) -> None:
     """Show the form, filled in as the job was asked for, or with what it leads to.
 
-    Raises BadInput where that could not be made.
+    Raises BadInput where that could not be made, NotAllowed where it is not for that member.
     """
-    queue.check_models(next_request(job))
+    request = next_request(job)
+    queue.check_models(request)
+    check(interaction, queue, request)
     reader = language(str(interaction.locale))
     # Two forms of one job can be open at a time: discord.py keeps one for each custom_id.
     form = ui.Modal(

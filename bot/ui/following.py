@@ -6,6 +6,7 @@ import discord
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.ui.asking import submit
 from bot.ui.origin import Origin
 from pipelines.contract.requests import (
     DescribeRequest,
@@ -38,11 +39,5 @@ async def submit_child(
     *,
     job_id: str | None = None,
 ) -> None:
-    """Queue `request`; its answer goes to `origin`. Raises what JobQueue.submit raises."""
-    await queue.submit(
-        request,
-        owner=interaction.user.id,
-        origin=origin.to_json(),
-        parent=parent.id,
-        job_id=job_id,
-    )
+    """Queue `request`; its answer goes to `origin`. Raises what `submit` raises."""
+    await submit(interaction, queue, origin, request, parent=parent.id, job_id=job_id)

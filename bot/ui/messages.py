@@ -41,6 +41,10 @@ PHASES = {
 }
 # The same request would end the same way.
 HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
+BEHIND = Text(
+    "You have used your share of the graphics card for today, so this waits behind others: it "
+    "begins when nobody else needs the card."
+)
 ENDED = (Action.EDIT, Action.DELETE)
 PICTURES = (Action.AGAIN, Action.VARY, Action.EDIT, Action.ANIMATE, Action.DELETE)
 DESCRIBED = (Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE)
@@ -62,7 +66,10 @@ def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.Layo
     headline = [Text("**Waiting**"), _place(place)]
     if begins is not None:
         headline.append(Text("begins {when}", when=countdown(begins)))
-    return _message(GREY, _joined(job, headline), job, [Action.CANCEL])
+    text = _joined(job, headline)
+    if job.relaxed:
+        text += f"\n-# {_reader(job).say(BEHIND)}"
+    return _message(GREY, text, job, [Action.CANCEL])
 
 
 def running(job: Job, progress: Progress | None, ends: float | None = None) -> ui.LayoutView:

@@ -3,9 +3,19 @@
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Self
+from typing import Any, Protocol, Self, cast
 
 import discord
+
+from bot.jobs.job import Standing
+from bot.jobs.queue import JobQueue
+from bot.jobs.settings import Settings
+
+
+class HasQueue(Protocol):
+    """What is needed of the client that hears an interaction."""
+
+    queue: JobQueue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,8 +24,9 @@ class Origin:
 
     `token` is the interaction's, good for 15 minutes from `token_made_at` (Unix seconds), and
     empty for a message that the bot posted by itself. `filesize_limit` is in bytes.
-    `age_restricted` is what the channel was when it was asked in. `may_post` is false where a
-    member brought the bot along to a place that it is not in: there the token is the only way.
+    `age_restricted` is what the channel was when it was asked in. `locale` is the language of what
+    everyone sees: the member's, or the one that was set for the channel. `may_post` is false where
+    a member brought the bot along to a place that it is not in: there the token is the only way.
     """
 
     application_id: int
@@ -63,7 +74,7 @@ async def acknowledge(interaction: discord.Interaction) -> Origin:
         guild_id=interaction.guild_id,
         user_id=interaction.user.id,
         filesize_limit=interaction.filesize_limit,
-        locale=str(interaction.locale),
+        locale=settings_of(interaction).language or str(interaction.locale),
         age_restricted=_is_age_restricted(interaction.channel),
         may_post=not _is_brought_along(interaction),
     )
@@ -73,6 +84,24 @@ def _is_brought_along(interaction: discord.Interaction) -> bool:
     """Whether a member's own installation is all by which the bot is here, but for its own DMs."""
     by_member = interaction.is_user_integration() and not interaction.is_guild_integration()
     return by_member and not interaction.context.dm_channel
+
+
+def standing_of(interaction: discord.Interaction) -> Standing:
+    """Where a member asks, and with which roles, as Discord says in this very interaction."""
+    channel = interaction.channel
+    parent = channel.parent_id if isinstance(channel, discord.Thread) else None
+    return Standing(
+        server=interaction.guild_id,
+        channel=parent or interaction.channel_id or 0,
+        roles=frozenset(role.id for role in getattr(interaction.user, "roles", ())),
+    )
+
+
+def settings_of(interaction: discord.Interaction) -> Settings:
+    """What holds where a member asks."""
+    standing = standing_of(interaction)
+    queue = cast(HasQueue, interaction.client).queue
+    return queue.settings.of(standing.server, standing.channel)
 
 
 def _is_age_restricted(channel: object) -> bool:

@@ -7,6 +7,7 @@ import torch
 from benchmarks import gpu, progress, residency
 from benchmarks._full_size import build
 from benchmarks._report import report
+from benchmarks.fairness import simulate
 from benchmarks.policy import seconds_per_decision
 from benchmarks.store import enqueues_per_second
 from pipelines.placement import USUAL
@@ -29,6 +30,12 @@ async def test_the_progress_benchmark_runs(monkeypatch: pytest.MonkeyPatch) -> N
     assert watched.after_the_end() == 0
     assert 0.0 < watched.longest_wait() < 30.0
     assert watched.lags
+
+
+def test_the_fairness_benchmark_reaches_its_goal_in_a_day() -> None:
+    day = simulate(86_400.0, members=8, few=3, many=100)  # on a virtual clock
+    assert day.error < 0.05
+    assert 0.5 < day.longest <= 1.0
 
 
 def test_the_residency_benchmark_reaches_its_goal() -> None:

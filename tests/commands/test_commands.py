@@ -237,8 +237,9 @@ def test_the_commands_are_what_discord_allows(app: App) -> None:
     menus = {"Sketch this", "Animate this", "Describe this", "Show settings"}
     assert all(every[name]["contexts"] == [0] for name in menus)
     commands = {name: command for name, command in every.items() if name not in menus}
-    names = {"sketch", "imagine", "animate", "describe", "info", "results", "queue", "privacy"}
-    assert set(commands) == names
+    paint = {"sketch", "imagine", "animate", "describe"}
+    assert set(commands) == paint | {"info", "results", "queue", "usage", "privacy", "config"}
+    assert commands["config"]["default_member_permissions"] == 8  # administrators
     for command in commands.values():
         assert command["contexts"] == [0]  # servers
         assert len(json.dumps(command)) < 8000

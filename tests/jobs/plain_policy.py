@@ -19,7 +19,7 @@ class PlainJob:
 
 
 @dataclass
-class PlainPolicy:
+class PlainTurns:
     patience: float
     jobs: dict[str, PlainJob] = field(default_factory=dict)
     turns: dict[int, float] = field(default_factory=dict)
@@ -83,3 +83,47 @@ class PlainPolicy:
         if chosen is not fairest and fairest.id not in {job_id for _, job_id in self.passed}:
             self.passed.append((now, fairest.id))
         return chosen.id
+
+
+class PlainPolicy:
+    """Two lanes: whoever waits behind runs when nobody waits in front."""
+
+    def __init__(self, patience: float) -> None:
+        self.front, self.behind = PlainTurns(patience), PlainTurns(patience)
+
+    @property
+    def jobs(self) -> dict[str, PlainJob]:
+        return self.front.jobs | self.behind.jobs
+
+    def lane(self, behind: bool) -> PlainTurns:
+        return self.behind if behind else self.front
+
+    def add(
+        self,
+        job_id: str,
+        owner: int,
+        weight: float,
+        cost: float,
+        models: Models,
+        queued_at: float,
+        *,
+        behind: bool = False,
+    ) -> None:
+        self.lane(behind).add(job_id, owner, weight, cost, models, queued_at)
+
+    def remove(self, job_id: str) -> None:
+        self.front.remove(job_id)
+        self.behind.remove(job_id)
+
+    def forward(self, job_id: str) -> None:
+        if (job := self.behind.jobs.pop(job_id, None)) is not None:
+            self.front.add(job.id, job.owner, job.weight, job.cost, job.models, job.queued_at)
+
+    def charge(self, owner: int, weight: float, seconds: float, *, behind: bool = False) -> None:
+        self.lane(behind).charge(owner, weight, seconds)
+
+    def pick(
+        self, *, free: Sequence[Models], busy: Sequence[Models] = (), now: float
+    ) -> str | None:
+        lane = self.front if self.front.jobs else self.behind
+        return lane.pick(free=free, busy=busy, now=now)

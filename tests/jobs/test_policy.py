@@ -49,9 +49,14 @@ def _run_next_on(
     job_id = policy.pick(free=free, busy=busy, now=now)
     if job_id is not None:
         owner, cost = jobs[job_id]
+        behind = _is_behind(policy, job_id)
         policy.remove(job_id)
-        policy.charge(owner, _weight(owner), cost)
+        policy.charge(owner, _weight(owner), cost, behind=behind)
     return job_id
+
+
+def _is_behind(policy: Policy | PlainPolicy, job_id: str) -> bool:
+    return job_id in (policy._added if isinstance(policy, Policy) else policy.behind.jobs)
 
 
 class PolicyMachine(RuleBasedStateMachine):
@@ -69,14 +74,23 @@ class PolicyMachine(RuleBasedStateMachine):
     @rule(
         jobs=st.lists(st.tuples(owners, costs, models), min_size=1, max_size=5),
         late=st.sampled_from([0.0, 0.0, 0.0, 7.0]),
+        behind=st.sampled_from([False, False, True]),
     )
-    def add(self, jobs: list[tuple[int, float, frozenset[str]]], late: float) -> None:
+    def add(self, jobs: list[tuple[int, float, frozenset[str]]], late: float, behind: bool) -> None:
         """`late`: jobs that were queued earlier than they come, as those that are put back."""
         for owner, cost, models in jobs:
             job_id = str(next(self.ids))
             self.jobs[job_id] = (owner, cost)
+            at = self.now - late
             for policy in (self.policy, self.plain):
-                policy.add(job_id, owner, _weight(owner), cost, models, self.now - late)
+                policy.add(job_id, owner, _weight(owner), cost, models, at, behind=behind)
+
+    @precondition(lambda self: self.plain.behind.jobs)
+    @rule(data=st.data())
+    def forward(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(sorted(self.plain.behind.jobs)))
+        for policy in (self.policy, self.plain):
+            policy.forward(job_id)
 
     @precondition(lambda self: self.plain.jobs)
     @rule(data=st.data())
@@ -95,13 +109,14 @@ class PolicyMachine(RuleBasedStateMachine):
         occupied = min(occupied, len(self.cards) - 1)
         busy, free = self.cards[:occupied], self.cards[occupied:]
         for _ in range(runs):
+            behind = set(self.plain.behind.jobs)
             chosen = _run_next_on(self.policy, self.jobs, free, busy, self.now)
             assert chosen == _run_next_on(self.plain, self.jobs, free, busy, self.now)
             if chosen is not None:
                 owner, cost = self.jobs[chosen]
                 self.now += cost
                 for policy in (self.policy, self.plain):
-                    policy.charge(owner, _weight(owner), error)
+                    policy.charge(owner, _weight(owner), error, behind=chosen in behind)
 
     @rule(cards=cards)
     def load(self, cards: list[frozenset[str]]) -> None:
@@ -228,6 +243,20 @@ def _seconds(policy: Policy, jobs: dict[str, tuple[int, float]], runs: int) -> d
         owner, cost = jobs[_run_next(policy, jobs) or ""]
         seconds[owner] += cost
     return seconds
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), cards=st.integers(1, 3))
+def test_what_waits_behind_changes_nothing_in_front(seed: int, cards: int) -> None:
+    alone, crowded = (Bench(seed, patience=40.0, members=4, cards=cards) for _ in range(2))
+    for i in range(200):
+        crowded.policy.add(f"behind {i}", i % 5, 1.0, 5.0, MODELS[i % 4], 0.0, behind=True)
+    for _ in range(100):
+        alone.turn()
+        crowded.turn()
+    assert crowded.done == alone.done
+    assert crowded.policy.place("behind 0") is not None
+    assert len(crowded.policy) == len(alone.policy) + 200
 
 
 @pytest.fixture
@@ -381,11 +410,35 @@ def test_places_stay_right_in_a_long_queue_of_small_changes(seed: int) -> None:
             assert sum(place is not None for place in places.values()) == len(bench.policy)
 
 
+def test_who_waits_behind_runs_when_nobody_waits_in_front(policy: Policy) -> None:
+    policy.add("behind", 1, 1.0, 10.0, IMAGINE, 0.0, behind=True)
+    jobs = {"behind": (1, 10.0)} | _fill(policy, 3, 2, since=9.0)
+    assert policy.first(3) == ["3-9-0", "3-9-1", "behind"]
+    assert policy.place("behind") == 3
+    assert [_run_next(policy, jobs) for _ in range(4)] == ["3-9-0", "3-9-1", "behind", None]
+
+
+def test_what_ran_behind_is_held_against_nobody_in_front(policy: Policy) -> None:
+    policy.add("behind", 1, 1.0, 1000.0, IMAGINE, 0.0, behind=True)
+    assert _run_next(policy, {"behind": (1, 1000.0)}) == "behind"
+    jobs = _fill(policy, 1, 50) | _fill(policy, 3, 50)
+    assert _seconds(policy, jobs, 40) == {1: 200.0, 3: 200.0}
+
+
+def test_whoever_is_let_forward_takes_their_turn(policy: Policy) -> None:
+    policy.add("behind", 1, 1.0, 10.0, IMAGINE, 0.0, behind=True)
+    jobs = {"behind": (1, 10.0)} | _fill(policy, 3, 2, since=9.0)
+    policy.forward("behind")
+    policy.forward("nobody")
+    assert policy.place("behind") == 1
+    assert [_run_next(policy, jobs) for _ in range(4)] == ["behind", "3-9-0", "3-9-1", None]
+
+
 def test_memory_does_not_grow_with_what_has_passed(policy: Policy) -> None:
     jobs = _fill(policy, 1, 2)
     for _ in range(5000):
         policy.charge(1, 1.0, 1.0)
-    assert sum(map(len, policy._heads.values())) < 200
+    assert sum(map(len, policy._front._heads.values())) < 200
     assert _run_next(policy, jobs) == "1-0-0"
 
 

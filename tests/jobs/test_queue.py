@@ -2,15 +2,17 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.errors import NoSuchJob, QueueFull, StorageFailed, TooLate
 from bot.jobs.events import JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
-from bot.jobs.job import Status
+from bot.jobs.job import Standing, Status
 from bot.jobs.limits import Limits
 from bot.jobs.queue import Run
 from bot.jobs.store import Store
+from bot.jobs.usage import DAY
 from pipelines.catalog import CaptionModel, Catalog, ImagineModel
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest
@@ -49,6 +51,57 @@ async def test_a_request_without_its_models_is_refused_with_a_remedy(studio: Mak
         await s.queue.submit(sketch, owner=1, origin={})
     assert s.seen == [JobRefused(1, "bad_input")]
     assert await s.store.waiting() == []
+
+
+async def test_the_settings_where_somebody_stands_hold(studio: MakeStudio) -> None:
+    s = studio()
+    await s.queue.settings.change(7, 1, waiting=1)
+    await s.queue.settings.change(7, role_weights={5: 3.0, 6: 2.0})
+    stands = Standing(server=7, channel=1, roles=frozenset({5, 6}))
+    job = await s.queue.submit(a_request(), owner=1, origin={}, standing=stands)
+    assert (job.weight, job.server, job.channel, job.relaxed) == (3.0, 7, 1, False)
+    with pytest.raises(QueueFull, match="1 job waiting"):
+        await s.queue.submit(a_request(), owner=1, origin={}, standing=stands)
+    elsewhere = replace(stands, channel=2, roles=frozenset({6}))
+    assert (await s.queue.submit(a_request(), owner=1, origin={}, standing=elsewhere)).weight == 2.0
+
+
+async def test_who_has_used_their_share_waits_behind_for_a_day_at_most(
+    studio: MakeStudio, clock: Clock
+) -> None:
+    s = studio(clock=clock)
+    await s.queue.settings.change(7, daily_seconds=1.0)
+    stands = Standing(server=7)
+    first, behind = [
+        await s.queue.submit(a_request(), owner=1, origin={}, standing=stands) for _ in range(2)
+    ]
+    other = [await s.submit(owner=2) for _ in range(3)]
+    assert [s.queue.place(job.id) for job in (first, *other, behind)] == [1, 2, 3, 4, 5]
+    assert (await _lease(s)).job == replace(first, **_started(clock))
+    clock.now += DAY
+    await _lease(s)
+    assert [s.queue.place(job.id) for job in (other[1], behind, other[2])] == [1, 2, 3]
+    await _lease(s)
+    run = await _lease(s)
+    assert run.job.id == behind.id and not run.job.relaxed
+
+
+async def test_who_waits_behind_still_does_after_a_restart(
+    studio: MakeStudio, clock: Clock
+) -> None:
+    s = studio(clock=clock)
+    await s.queue.settings.change(7, daily_seconds=1.0)
+    for _ in range(2):
+        await s.queue.submit(a_request(), owner=1, origin={}, standing=Standing(server=7))
+    other = await s.submit(owner=2)
+    later = studio(clock=clock)
+    await later.queue.restore()
+    assert [job.relaxed for job in await later.queue.first(3)] == [False, False, True]
+    assert later.queue.place(other.id) in (1, 2)
+
+
+def _started(clock: Clock) -> dict[str, Any]:
+    return {"status": Status.RUNNING, "attempt": 1, "started_at": clock.now}
 
 
 async def test_a_review_is_refused_where_nothing_could_be_painted_after_it(

@@ -2,16 +2,18 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bot.errors import QueueFull, Repeated, StorageFailed, Undeliverable, Unforeseen
 from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
-from bot.jobs.store import Store
-from bot.jobs.usage import HALF_LIFE
-from pipelines.contract.errors import OutOfMemory, RenderFailed
+from bot.jobs.store import Store, Used
+from bot.jobs.usage import DAY, HALF_LIFE
+from pipelines.contract.errors import AtelierError, BadInput, OutOfMemory, RenderFailed, Withheld
 from pipelines.contract.requests import AnimateRequest, SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
 
@@ -50,13 +52,13 @@ class TestEnqueue:
             *(store.enqueue(job, limits) for job in jobs), return_exceptions=True
         )
         assert [type(a) for a in answers] == [
-            *[type(None)] * 2,
+            *[Job] * 2,
             QueueFull,  # the third of member 1
-            *[type(None)] * 3,
+            *[Job] * 3,
             QueueFull,  # the sixth in all
         ]
         assert {j.id for j in await store.waiting()} == {
-            job.id for job, answer in zip(jobs, answers, strict=True) if answer is None
+            job.id for job, answer in zip(jobs, answers, strict=True) if answer == job
         }
 
     async def test_running_jobs_count_and_ended_ones_do_not(self, store: Store) -> None:
@@ -81,7 +83,7 @@ class TestEnqueue:
         answers = await asyncio.gather(
             *(store.enqueue(job, ROOMY) for job in jobs), return_exceptions=True
         )
-        assert [type(answer) for answer in answers] == [type(None), Repeated, Repeated]
+        assert [type(answer) for answer in answers] == [Job, Repeated, Repeated]
         assert [job.owner for job in await store.waiting()] == [0]
 
     async def test_a_job_that_cannot_be_written_fails_alone(self, store: Store) -> None:
@@ -89,7 +91,7 @@ class TestEnqueue:
         answers = await asyncio.gather(
             store.enqueue(good, ROOMY), store.enqueue(bad, ROOMY), return_exceptions=True
         )
-        assert answers[0] is None
+        assert answers[0] == good
         assert isinstance(answers[1], TypeError)
 
     async def test_a_cancelled_caller_leaves_the_others_alone(self, store: Store) -> None:
@@ -99,7 +101,7 @@ class TestEnqueue:
         tasks[0].cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
         assert isinstance(answers[0], asyncio.CancelledError)
-        assert answers[1:] == [None] * 4
+        assert answers[1:] == jobs[1:]
         assert {j.id for j in await store.waiting()} >= {j.id for j in jobs[1:]}
 
 
@@ -273,7 +275,94 @@ class TestUsage:
         assert await store.usage() == {1: 4.0}
 
 
+SHARE = replace(ROOMY, daily_seconds=25.0)
+
+
+class TestShare:
+    """A share of 25 s a day, in jobs that are estimated at 10 s."""
+
+    async def _ask(self, store: Store, n: int = 1, **changes: object) -> list[bool]:
+        """Which of `n` jobs that are asked for at once wait behind."""
+        fields: dict[str, Any] = {"cost": 10.0, "server": 7, **changes}
+        jobs = [a_job(**fields) for _ in range(n)]
+        written = await asyncio.gather(*(store.enqueue(job, SHARE) for job in jobs))
+        assert [await store.get(job.id) for job in jobs] == written
+        return [job.relaxed for job in written]
+
+    async def test_what_goes_over_the_share_waits_behind(self, store: Store) -> None:
+        assert await self._ask(store, 5) == [False, False, False, True, True]
+        assert await self._ask(store) == [True]
+        assert await store.share_used(1, 7) == 30.0, "what waits behind is not charged"
+        assert await self._ask(store, owner=2) == [False]
+        assert await self._ask(store, server=8) == [False]
+
+    async def test_what_was_really_used_is_charged_for_a_day(
+        self, store: Store, clock: Clock
+    ) -> None:
+        job = await _leased(store, cost=10.0, server=7)
+        assert await store.rendered(job, (), 26.0) is not None
+        assert await self._ask(store) == [True]
+        clock.now += DAY
+        assert await self._ask(store) == [False]
+
+    @pytest.mark.parametrize(
+        ("error", "charged"),
+        [
+            (Unforeseen(), False),
+            (OutOfMemory("Too large."), False),
+            (RenderFailed("It broke."), False),
+            (BadInput("Not so."), True),
+            (Withheld("Not here."), True),
+        ],
+    )
+    async def test_a_failure_of_ours_is_refunded(
+        self, store: Store, error: AtelierError, charged: bool
+    ) -> None:
+        job = await _leased(store, cost=10.0, server=7)
+        assert await store.failed(job, error, gpu_seconds=26.0) is not None
+        assert await self._ask(store) == [charged]
+        assert await store.share_used(1, 7) == (26.0 if charged else 10.0)
+
+    async def test_a_cancelled_job_is_charged_what_it_used(self, store: Store) -> None:
+        job = await _leased(store, cost=10.0, server=7)
+        assert await store.cancelled(job, 4.0) is not None
+        assert await store.share_used(1, 7) == 4.0
+
+    async def test_usage_is_told_by_member_and_kind(self, store: Store) -> None:
+        for owner, seconds in ((1, 5.0), (2, 9.0), (1, 3.0)):
+            job = await _leased(store, owner, server=7)
+            assert await store.rendered(job, (), seconds) is not None
+        await _leased(store, 3, server=8)
+        assert await store.used_in(7) == [Used(2, "imagine", 1, 9.0), Used(1, "imagine", 2, 8.0)]
+        assert await store.used_in(7, 2) == [Used(2, "imagine", 1, 9.0)]
+
+    async def test_deleting_ones_jobs_gives_no_new_share(self, store: Store, clock: Clock) -> None:
+        job = await _leased(store, cost=10.0, server=7)
+        assert await store.rendered(job, (), 26.0) is not None
+        assert await store.forget_owner(1) == 1
+        assert await self._ask(store) == [True]
+        clock.now += DAY
+        assert await self._ask(store) == [False]
+
+    async def test_a_job_is_brought_forward_once(self, store: Store) -> None:
+        *_, job = [await store.enqueue(a_job(cost=25.0), SHARE) for _ in range(2)]
+        assert job.relaxed
+        assert await store.bring_forward(job.id) == replace(job, relaxed=False)
+        assert await store.bring_forward(job.id) is None
+
+
 class TestHousekeeping:
+    async def test_a_channel_may_forget_sooner(self, store: Store, clock: Clock) -> None:
+        for server, channel in ((7, 1), (7, 2), (None, 1)):
+            job = await _leased(store, server=server, channel=channel)
+            ended = await store.failed(job, Unforeseen())
+            assert ended is not None
+            await store.told(ended)
+        assert sorted(await store.places(), key=str) == [(7, 1), (7, 2), (None, 1)]
+        assert await store.forget_before(clock.now + 1, (7, 2), (8, 1), (None, 2)) == 1
+        assert sorted(await store.places(), key=str) == [(7, 1), (None, 1)]
+        assert await store.forget_before(clock.now + 1, (None, 1)) == 1
+
     async def test_every_file_that_a_job_needs_is_named(
         self, store: Store, files_folder: Path
     ) -> None:

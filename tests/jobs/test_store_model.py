@@ -86,7 +86,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.clock.now += 1
         jobs = [a_job(owner, queued_at=self.clock.now + i) for i, owner in enumerate(newcomers)]
 
-        async def all_at_once() -> list[BaseException | None]:
+        async def all_at_once() -> list[BaseException | Job]:
             return await asyncio.gather(
                 *(self.store.enqueue(job, LIMITS) for job in jobs), return_exceptions=True
             )
@@ -94,7 +94,7 @@ class StoreMachine(RuleBasedStateMachine):
         for job, answer in zip(jobs, self.runner.run(all_at_once()), strict=True):
             own = sum(j.owner == job.owner for j in self.live())
             if own < LIMITS.waiting_per_member and len(self.live()) < LIMITS.waiting_in_all:
-                assert answer is None
+                assert answer == job
                 self.known[job.id] = job
             else:
                 assert isinstance(answer, QueueFull)

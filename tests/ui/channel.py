@@ -26,6 +26,7 @@ from bot.client import AtelierClient
 
 PATIENCE = 2.0  # seconds
 TEXT, GALLERY, CONTAINER, BUTTON = 10, 12, 17, 2  # Discord's numbers for components
+SELECTS = (3, 5, 6, 7, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,11 @@ class Shown:
     def custom_ids(self) -> list[str]:
         """What its buttons send when they are pressed."""
         return [c["custom_id"] for c in self._components if c["type"] == BUTTON]
+
+    @property
+    def selects(self) -> list[str]:
+        """The custom_ids of its select menus."""
+        return [c["custom_id"] for c in self._components if c["type"] in SELECTS]
 
     @property
     def job_id(self) -> str:

@@ -1,0 +1,170 @@
+"""The rules that the administrators of a server set, for all of it and for single channels.
+
+Only what was set is stored: a channel follows its server, a server the bot's defaults. What holds
+is kept in memory, so that asking costs nothing, and a change holds as soon as the disk has it.
+"""
+
+import asyncio
+import json
+import logging
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.jobs.store import Store
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import MAX_COUNT
+
+log = logging.getLogger(__name__)
+
+SERVER = 0  # in the place of a channel: the server's own rules
+SERVER_ONLY = frozenset({"role_weights", "log_channel"})
+"""What a server has once: a channel cannot have it otherwise."""
+NEVER_MORE = ("waiting", "keep_days")
+"""Where the owner of the bot says how much a server may have at most."""
+
+Weight = Annotated[float, Field(ge=0.1, le=100)]
+
+
+class Settings(BaseModel):
+    """What holds in a channel. Empty sets stand for no restriction."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    commands_off: frozenset[str] = frozenset()
+    """Kinds of requests that are refused. Those of later versions are not among them."""
+    roles: frozenset[int] = frozenset()
+    """Who may use the bot: whoever has one of them."""
+    styles: frozenset[str] = frozenset()
+    """Those that may be chosen."""
+    aspects: frozenset[str] = frozenset()
+    """Shapes of pictures that may be chosen."""
+    pictures: Annotated[int, Field(ge=1, le=MAX_COUNT)] = MAX_COUNT
+    """The most that one request may ask for."""
+    daily_seconds: Annotated[float, Field(ge=1)] | None = None
+    """GPU-seconds that a member may use in 24 hours before what they ask waits behind others."""
+    waiting: Annotated[int, Field(ge=1)] = 5
+    """Jobs that a member may have waiting or running."""
+    role_weights: Mapping[int, Weight] = Field(default_factory=dict)
+    """How large a share of the GPU members with a role get; 1 for everyone else."""
+    previews: bool = True
+    """Whether a running job shows what it has so far."""
+    language: str | None = None
+    """A tag as `bot.languages` has them, for everyone; else each member's own."""
+    keep_days: Annotated[int, Field(ge=1)] = 30
+    """How long drawings and results are kept after their job has ended."""
+    log_channel: int | None = None
+    """Where moderators read what happened."""
+
+    def weight(self, roles: Collection[int]) -> float:
+        """The share of a member with `roles`: the largest that one of them gives."""
+        return max((w for role, w in self.role_weights.items() if role in roles), default=1.0)
+
+
+class SettingsBook:
+    """What holds in every server and channel. `read` is awaited once, before it is asked."""
+
+    def __init__(self, store: Store, defaults: Settings | None = None) -> None:
+        self.defaults = defaults or Settings()
+        self._store = store
+        self._said: dict[tuple[int, int], dict[str, Any]] = {}
+        self._holds: dict[tuple[int, int], Settings] = {}
+        self._changing = asyncio.Lock()
+
+    async def read(self) -> None:
+        """Take up what was set in earlier runs."""
+        self._said = {place: json.loads(said) for place, said in await self._store.settings()}
+        for server in {server for server, _ in self._said}:
+            self._reckon(server)
+
+    def of(self, server: int | None, channel: int = SERVER) -> Settings:
+        """What holds in a channel, or in a server as a whole; outside of servers, the defaults."""
+        if server is None:
+            return self.defaults
+        holds = self._holds
+        return holds.get((server, channel)) or holds.get((server, SERVER)) or self.defaults
+
+    def own(self, server: int, channel: int = SERVER) -> frozenset[str]:
+        """The names of what was set just there."""
+        return frozenset(self._said.get((server, channel), ())) & Settings.model_fields.keys()
+
+    def channels(self, server: int) -> list[int]:
+        """The channels of a server that have rules of their own."""
+        return sorted(c for s, c in self._said if s == server and c != SERVER)
+
+    def servers(self) -> list[int]:
+        """The servers that have rules of their own, or whose channels do."""
+        return sorted({server for server, _ in self._said})
+
+    async def change(self, server: int, channel: int = SERVER, /, **values: Any) -> Settings:
+        """Set `values` there. What would hold there anyway is not kept as an own rule.
+
+        Returns what holds then, at once and for everybody. Raises BadInput, StorageFailed.
+        """
+        async with self._changing:
+            said = dict(self._said.get((server, channel), {}))
+            base = self.defaults if channel == SERVER else self.of(server)
+            for name, value in values.items():
+                checked = self._checked(name, value, channel)
+                if checked == getattr(base, name):
+                    said.pop(name, None)
+                else:
+                    said[name] = _plain(name, checked)
+            await self._write(server, channel, said)
+        return self.of(server, channel)
+
+    async def clear(self, server: int, channel: int = SERVER) -> Settings:
+        """Forget what was set there. Returns what holds then. Raises StorageFailed."""
+        async with self._changing:
+            await self._write(server, channel, {})
+        return self.of(server, channel)
+
+    def _checked(self, name: str, value: object, channel: int) -> object:
+        """The value as Settings has it. Raises BadInput where it may not be set there."""
+        if channel != SERVER and name in SERVER_ONLY:
+            raise BadInput("This holds for the whole server: please set it there.")
+        try:
+            checked = getattr(Settings(**{name: value}), name)
+        except ValidationError:
+            raise BadInput("“{value}” cannot be set here.", value=str(value)[:60]) from None
+        if name in NEVER_MORE and checked > (most := getattr(self.defaults, name)):
+            raise BadInput(
+                "The owner of this bot allows at most {most} here, not {value}.",
+                most=most,
+                value=checked,
+            )
+        return checked
+
+    async def _write(self, server: int, channel: int, said: dict[str, Any]) -> None:
+        await self._store.set_settings(server, channel, json.dumps(said) if said else None)
+        if said:
+            self._said[server, channel] = said
+        else:
+            self._said.pop((server, channel), None)
+        self._reckon(server)
+
+    def _reckon(self, server: int) -> None:
+        """Find out anew what holds in a server and its channels."""
+        whole = self._over(self.defaults, server, SERVER)
+        self._holds = {place: s for place, s in self._holds.items() if place[0] != server}
+        self._holds[server, SERVER] = whole
+        for channel in self.channels(server):
+            self._holds[server, channel] = self._over(whole, server, channel)
+
+    def _over(self, base: Settings, server: int, channel: int) -> Settings:
+        """`base` with what was set there, as far as today's version understands it."""
+        values = {name: getattr(base, name) for name in Settings.model_fields}
+        for name, value in self._said.get((server, channel), {}).items():
+            try:
+                values |= {name: getattr(Settings(**{name: value}), name)} if name in values else {}
+            except ValidationError:
+                log.warning("server %d: %s is set to %r: ignored", server, name, value)
+        for name in NEVER_MORE:
+            values[name] = min(values[name], getattr(self.defaults, name))
+        return Settings(**values)
+
+
+def _plain(name: str, value: object) -> object:
+    """JSON's form of a value."""
+    return Settings(**{name: value}).model_dump(mode="json", include={name})[name]

@@ -1,0 +1,43 @@
+"""Where every request goes through on its way from a member to the queue."""
+
+import discord
+
+from bot.access import require_allowed
+from bot.jobs.job import Job
+from bot.jobs.queue import JobQueue
+from bot.ui.origin import Origin, standing_of
+from pipelines.contract.requests import Request
+
+
+def check(interaction: discord.Interaction, queue: JobQueue, request: Request) -> None:
+    """Hold a request against the rules that hold there for that member now, at once.
+
+    Raises NotAllowed, BadInput.
+    """
+    standing = standing_of(interaction)
+    settings = queue.settings.of(standing.server, standing.channel)
+    require_allowed(settings, request, standing.roles)
+
+
+async def submit(
+    interaction: discord.Interaction,
+    queue: JobQueue,
+    origin: Origin,
+    request: Request,
+    *,
+    parent: str | None = None,
+    job_id: str | None = None,
+) -> Job:
+    """Queue `request` for whoever asks; its answer goes to `origin`.
+
+    Raises what `check` and JobQueue.submit raise.
+    """
+    check(interaction, queue, request)
+    return await queue.submit(
+        request,
+        owner=interaction.user.id,
+        origin=origin.to_json(),
+        standing=standing_of(interaction),
+        parent=parent,
+        job_id=job_id,
+    )
