@@ -2,11 +2,13 @@
 
 from collections.abc import Collection, Iterable
 
-from bot.errors import NotAllowed
+from bot.errors import NotAllowed, TooNew
 from bot.jobs.settings import Settings
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Request, pictures
 from pipelines.contract.text import Text
+
+DAY = 86_400
 
 
 def require_owner(owner: int, user: int, *, moderates: bool, refusal: Text) -> None:
@@ -65,3 +67,21 @@ def require_administrator(*, administrates: bool) -> None:
     """Let administrators change the rules of their server. Raises NotAllowed for everyone else."""
     if not administrates:
         raise NotAllowed("Only administrators of this server can change its rules.")
+
+
+def require_moderator(*, moderates: bool) -> None:
+    """Let moderators go on. Raises NotAllowed with a sentence for everyone else."""
+    if not moderates:
+        raise NotAllowed(
+            "Only moderators can do this: members who may manage messages or time out others here."
+        )
+
+
+def require_age(since: float, days: int, *, now: float) -> None:
+    """Let a member go on who has been there `since` (Unix time) for `days`. Raises TooNew."""
+    until = since + days * DAY
+    if now < until:
+        raise TooNew(
+            "This bot is for those who have been here for some time. You can use it {when}.",
+            when=f"<t:{round(until)}:R>",
+        )

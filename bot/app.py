@@ -29,6 +29,7 @@ from bot.measure import batches_file
 from bot.metrics import Metrics
 from bot.startup import StartWatch
 from bot.tasks import Tasks
+from bot.ui.logchannel import LogChannel
 from bot.ui.progress import ProgressBoard
 from bot.words import WordRules
 from pipelines.contract.runner import RunnerLike
@@ -56,6 +57,9 @@ class App:
         self.client = AtelierClient(queue, self.files, store, config)
         self.board = ProgressBoard(self.client.roads, queue, events, previews=self._shows_previews)
         delivery = Delivery(self.client.roads, self.board, queue, self.files, config.moderation)
+        self.log_channel = LogChannel(
+            self.client.desk, queue, self.client.roads, events, config.moderation
+        )
         self.deliveries = Deliveries(store, delivery.deliver, events)
         self.worker = Worker(queue, store, self.files, executors, events)
         self._metrics = Metrics(events)
@@ -88,6 +92,7 @@ class App:
                 store, policy, config.models, events, limits, settings=settings, words=words
             )
             app = cls(config, store, queue, events, executors)
+            await queue.moderation.read()
             await queue.restore()
             app._serve_metrics()
         except BaseException:
@@ -101,6 +106,7 @@ class App:
             self._tasks.start(executor.start(), name="executor start")
         self.worker.start()
         self.deliveries.start()
+        self.log_channel.start()
         self._tasks.start(self._sweep_daily(), name="sweep")
 
     async def serve(self, token: str) -> None:
@@ -132,6 +138,7 @@ class App:
         await self.worker.stop()
         await self.deliveries.stop()
         await self.board.stop()
+        await self.log_channel.stop()
         await self.client.close()
         await asyncio.gather(*(executor.stop() for executor in self.executors))
         await self._watch.stop()
@@ -148,7 +155,7 @@ class App:
             self._metrics.serve(self.config.metrics.host, self.config.metrics.port)
 
     async def _sweep_daily(self) -> None:
-        """Forget ended jobs and their files, after the days that hold where they were asked for."""
+        """Forget ended jobs, their files and reports, after the days that hold where they were."""
         while True:
             jobs = await self._forget_old_jobs()
             # An hour of mercy for files whose job is just being written.
@@ -163,6 +170,9 @@ class App:
         for place in await self.store.places():
             places[self.queue.settings.of(*place).keep_days].append(place)
         now = time.time()
+        for server in await self.queue.moderation.servers():
+            days = self.queue.settings.of(server).keep_days
+            await self.queue.moderation.forget_before(now - days * DAY, server)
         return sum(
             [await self.store.forget_before(now - d * DAY, *where) for d, where in places.items()]
         )

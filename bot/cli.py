@@ -1,4 +1,4 @@
-"""The command line: run, doctor, fetch, measure, sync, render.
+"""The command line: run, doctor, fetch, measure, styles, sync, render.
 
 What a command needs is imported when it runs, so that `--help` and `run` are quick. Every error
 of our own becomes one line on stderr and exit code 2, or 1 where a render failed.
@@ -131,6 +131,23 @@ def measure(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
 
 @cli.command()
+def styles(
+    drawing: Annotated[
+        Path | None, typer.Argument(help="What each is painted of, instead of a star.")
+    ] = None,
+    prompt: Annotated[str, typer.Option(help="What the drawing is to become.")] = "",
+    anew: Annotated[bool, typer.Option("--anew", help="Also those that are there.")] = False,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Paint the previews of the styles, as far as they are not there."""
+    from bot.styles import paint_previews
+
+    settings = load_config(config)
+    with _of_a_render(settings):
+        paint_previews(settings, out, drawing, prompt, anew=anew)
+
+
+@cli.command()
 def sync(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Register the slash commands with Discord, even if they have not changed."""
     settings = load_config(config)
@@ -221,16 +238,23 @@ def describe(
 
 
 def _render(request: Request, config: Config, output: Path | None = None) -> None:
-    """Render with one line for an error: exit code 1, or 130 where a person pressed Ctrl-C."""
-    from bot.device import require_device
     from bot.render import output_file, render
 
-    _quiet()
     # Where there is no chance, there is nothing new to be saved.
     file = None if request.seed is None else output_file(request.kind, request.seed, output)
+    with _of_a_render(config):
+        render(request, config, file, out)
+
+
+@contextmanager
+def _of_a_render(config: Config) -> Iterator[None]:
+    """Say an error in one line: exit code 1, or 130 where a person pressed Ctrl-C."""
+    from bot.device import require_device
+
+    _quiet()
     require_device(config.gpu.devices[0])
     try:
-        render(request, config, file, out)
+        yield
     except StartupError:
         raise
     except AtelierError as error:

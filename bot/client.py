@@ -15,14 +15,17 @@ from discord.utils import MISSING
 from bot.commands.animate import animate
 from bot.commands.config import config_
 from bot.commands.describe import describe
+from bot.commands.history import history
 from bot.commands.imagine import imagine
 from bot.commands.info import info
 from bot.commands.intake import Intake
 from bot.commands.menus import menus
+from bot.commands.moderate import moderate
 from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
 from bot.commands.results import results
 from bot.commands.sketch import sketch
+from bot.commands.styles import styles
 from bot.commands.translator import CommandTranslator
 from bot.commands.usage import usage
 from bot.config import Config
@@ -33,16 +36,24 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
 from bot.ui.answers import answer_error, answering
 from bot.ui.buttons import CUSTOM_ID, JobButton
+from bot.ui.desk import REASON_ID, Desk
 from bot.ui.editing import FORM_ID, take_form
+from bot.ui.history import HISTORY_ID, HistoryButton
+from bot.ui.presses import Presses, shown_ids
+from bot.ui.proposals import PROPOSAL_ID, ProposalButton
+from bot.ui.reports import REPORT_ID, ReportButton
 from bot.ui.roads import Roads
 from bot.ui.rule_board import RULES_ID, RuleControl, take_rules
 from bot.ui.rule_forms import RULES_FORM_ID
+from bot.ui.styles import PAGE_ID, PageButton
 from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
+IDS = (CUSTOM_ID, REPORT_ID, RULES_ID, PROPOSAL_ID, PAGE_ID, HISTORY_ID)  # of our buttons
 OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
+GONE = Text("This button is no longer there: the message has changed meanwhile.")
 STEADY = 60.0  # seconds after which a connection that breaks had been a good one
 
 
@@ -63,6 +74,8 @@ class AtelierClient(discord.Client):
             max_messages=None,
         )
         self.queue = queue
+        self.styles = config.models.styles
+        self.presses = Presses()
         self.roads = Roads(self)
         members = config.discord.install == "servers-and-members"
         self.tree = app_commands.CommandTree(  # what holds for every command that says no other
@@ -73,6 +86,7 @@ class AtelierClient(discord.Client):
             allowed_installs=app_commands.AppInstallationType(guild=True, user=members),
         )
         self.tree.error(_on_command_error)
+        self.desk = Desk(queue, files, self.roads)
         self._translator = CommandTranslator()
         self._store = store
         intake = Intake(queue, files, config.limits)
@@ -80,21 +94,26 @@ class AtelierClient(discord.Client):
             sketch(intake, config.models),
             imagine(intake, config.models),
             animate(intake),
+            styles(config.models),
             describe(intake),
-            info(intake),
+            info(intake, told=config.models.metadata),
+            history(queue),
             queue_(queue),
             results(queue),
             privacy(queue),
             usage(queue),
             config_(queue),
-            *menus(intake, queue),
+            moderate(self.desk, queue.moderation),
+            *menus(intake, queue, self.desk),
         ]
         for entry in entries:
             self.tree.add_command(entry)
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(JobButton, RuleControl)
+        self.add_dynamic_items(
+            JobButton, ReportButton, RuleControl, ProposalButton, PageButton, HistoryButton
+        )
         await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
@@ -126,13 +145,15 @@ class AtelierClient(discord.Client):
             case discord.InteractionType.modal_submit:
                 async with answering(interaction):
                     await self._take_form(interaction, custom_id)
-            case discord.InteractionType.component if not _is_ours(custom_id):
+            case discord.InteractionType.component:
                 async with answering(interaction):
-                    raise Refused(OUTDATED)
+                    _check_shown(interaction.message, custom_id)
 
     async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
         if form := FORM_ID.fullmatch(custom_id):
             await take_form(interaction, self.queue, form["job_id"])
+        elif form := REASON_ID.fullmatch(custom_id):
+            await self.desk.take_form(interaction, form["job_id"])
         elif form := RULES_FORM_ID.fullmatch(custom_id):
             await take_rules(interaction, self.queue, int(form["channel"]))
         else:
@@ -180,9 +201,12 @@ class AtelierClient(discord.Client):
             await self.ws.close(code=4000)
 
 
-def _is_ours(custom_id: str) -> bool:
-    """Whether a DynamicItem answers it."""
-    return any(template.fullmatch(custom_id) for template in (CUSTOM_ID, RULES_ID))
+def _check_shown(message: discord.Message | None, custom_id: str) -> None:
+    """Raise Refused for a button that discord.py takes to none of ours."""
+    if not any(each.fullmatch(custom_id) for each in IDS):
+        raise Refused(OUTDATED)
+    if message is not None and custom_id not in shown_ids(message):
+        raise Refused(GONE)
 
 
 async def _on_command_error(

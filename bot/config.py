@@ -48,6 +48,8 @@ class LimitsConfig(_Table):
 
     waiting_per_member: Annotated[int, Field(ge=1)] = 5
     waiting_in_all: Annotated[int, Field(ge=1)] = 200
+    permutations: Annotated[int, Field(ge=1, le=50)] = 16
+    """How many prompts the braces of one may stand for."""
     upload_mib: Annotated[float, Field(gt=0, le=500)] = 25.0
     upload_megapixels: Annotated[float, Field(gt=0, le=200)] = 50.0
 
@@ -107,6 +109,10 @@ class ModerationConfig(_Table):
     """What becomes of a result in which models.safety finds something."""
     sensitive_for_adults: Sensitive = "spoiler"
     """The same in channels that are age-restricted."""
+
+    def for_sensitive(self, *, adults: bool) -> Sensitive:
+        """What becomes of it in a channel, which is for adults only or not."""
+        return self.sensitive_for_adults if adults else self.sensitive
 
 
 class MetricsConfig(_Table):

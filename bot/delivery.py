@@ -104,8 +104,7 @@ class Delivery:
 
     def _for_sensitive(self, origin: Origin) -> Sensitive:
         """What is done with something sensitive in that channel."""
-        adults = self._moderation.sensitive_for_adults
-        return adults if origin.age_restricted else self._moderation.sensitive
+        return self._moderation.for_sensitive(adults=origin.age_restricted)
 
     async def _show_result(self, job: Job, origin: Origin) -> None:
         """Deliver in a size that Discord takes, smaller each time it says no."""
@@ -113,12 +112,17 @@ class Delivery:
             _Result(_safe_name(a.name), a.media_type, await self._files.read(a.path))
             for a in job.artifacts
         ]
+        single = len(results)
+        if single > 1:
+            results.append(await asyncio.to_thread(_grid, job, results))
         limit = self._roads.filesize_limit(origin)
         while True:
             uploads = await asyncio.to_thread(_fit, results, limit)
+            names = [upload.name for upload in uploads]
             view = messages.finished(
                 job,
-                [upload.name for upload in uploads],
+                names[:single],
+                beside=names[single:],
                 spoiler=_is_sensitive(job) and self._for_sensitive(origin) == "spoiler",
                 models=self._queue.models(),
             )
@@ -196,6 +200,12 @@ def _verdict(error: discord.HTTPException) -> _Verdict:
     if error.status == 401 and error.code != TOKEN_INVALID:
         return _Verdict.LATER  # the bot's own token was changed; its owner will notice
     return _Verdict.CLOSED
+
+
+def _grid(job: Job, results: Sequence[_Result]) -> _Result:
+    """Several pictures as one. It can be made again from them, and so is not kept."""
+    data = media.join([result.data for result in results])
+    return _Result(f"grid-{job.request.seed}.jpg", MediaType.JPEG, data)
 
 
 def _fit(results: Sequence[_Result], limit: int) -> list[Upload]:

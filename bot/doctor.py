@@ -68,8 +68,9 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield from check_models(config.models, Hub(config.gpu.models_folder))
     yield from check_plans(config.models, config.gpu)
     yield from check_loras(config.models)
+    yield from check_previews(config.models)
     yield from check_presets(config.models)
-    yield from check_previews(config)
+    yield from check_decoders(config)
     yield from check_last_start(config.storage)
 
 
@@ -239,6 +240,17 @@ def check_loras(catalog: Catalog) -> Iterator[Finding]:
             )
 
 
+def check_previews(catalog: Catalog) -> Iterator[Finding]:
+    """Styles that members would choose without having seen them."""
+    unseen = [n for n, s in catalog.styles.items() if s.preview and not s.preview.is_file()]
+    if unseen:
+        yield Finding(
+            Level.WARNING,
+            "styles",
+            f"no preview yet of {', '.join(unseen)}; `python -m bot styles` paints what is missing",
+        )
+
+
 def check_presets(catalog: Catalog) -> Iterator[Finding]:
     """Which models run in few steps, and what that means."""
     for key, model in ((ModelKey.SKETCH, catalog.sketch), (ModelKey.IMAGINE, catalog.imagine)):
@@ -256,7 +268,7 @@ def check_presets(catalog: Catalog) -> Iterator[Finding]:
         )
 
 
-def check_previews(config: Config) -> Iterator[Finding]:
+def check_decoders(config: Config) -> Iterator[Finding]:
     """Which models show a picture while they paint it."""
     models = config.models
     for key, model in ((ModelKey.SKETCH, models.sketch), (ModelKey.IMAGINE, models.imagine)):

@@ -11,6 +11,9 @@ AtelierError
 ├── Refused                 a person asked for what they cannot have now; nothing was run
 │   ├── QueueFull           too many jobs wait; says when to come back
 │   ├── NotAllowed          the job is somebody else's
+│   ├── WordNotAllowed      a prompt, or what was read in a drawing, holds an unwanted word
+│   ├── Banned              the server's moderators have banned the member from the bot
+│   ├── TooNew              the member has not been there for long enough
 │   ├── NoSuchJob           it was deleted or never was
 │   ├── Repeated            what happens once was asked for before
 │   └── TooLate             it has already ended
@@ -92,6 +95,28 @@ class NotAllowed(Refused):
     """The job belongs to somebody else."""
 
     code = "not_allowed"
+
+
+class WordNotAllowed(Refused):
+    """A prompt, or what was read in a drawing, breaks a rule; `rule` says which."""
+
+    code = "word"
+
+    def __init__(self, text: Text, rule: str) -> None:
+        super().__init__(text)
+        self.rule = rule
+
+
+class Banned(Refused):
+    """The moderators of the server have banned the member from the bot."""
+
+    code = "banned"
+
+
+class TooNew(Refused):
+    """The member has not been in the server, or on Discord, for long enough."""
+
+    code = "too_new"
 
 
 class NoSuchJob(Refused):

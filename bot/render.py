@@ -86,19 +86,31 @@ def render(request: Request, config: Config, output: Path | None, console: Conso
     Raises what `Runner.run` raises, Cancelled after Ctrl-C among it.
     """
     begun = time.perf_counter()
+    with painter(config, console) as paint:
+        artifact = paint(request)
+    if output is not None:
+        _save(artifact, output)
+    _report(artifact, output, time.perf_counter() - begun, console)
+
+
+@contextmanager
+def painter(config: Config, console: Console) -> Iterator[Callable[[Request], Artifact]]:
+    """The Runner on the first device, for as long as the context lasts; yields what runs it."""
     with console.status("starting", spinner="dots"):
         from pipelines.runner import Runner
 
         gpu = config.gpu
         runner = Runner(config.models, gpu.devices[0], gpu.vram_gib, gpu.models_folder)
-    try:
+
+    def paint(request: Request) -> Artifact:
         with _bar(console) as show, _cancelled_by_ctrl_c() as cancel:
             ((artifact, *_),) = runner.run([request], RunContext(show, cancel))
+        return artifact
+
+    try:
+        yield paint
     finally:
         runner.close()
-    if output is not None:
-        _save(artifact, output)
-    _report(artifact, output, time.perf_counter() - begun, console)
 
 
 def _save(artifact: Artifact, output: Path) -> None:

@@ -10,8 +10,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from bot.errors import Refused
+from bot.errors import WordNotAllowed
 from pipelines.contract.requests import Request
+from pipelines.contract.text import Text
 
 _LOOKALIKES = str.maketrans(
     {
@@ -42,13 +43,28 @@ class WordRules:
         self._rules = [(rule, _pattern(rule)) for rule in cleaned if _plain(rule)]
 
     def check(self, request: Request) -> None:
-        """Raise Refused, naming the rule, where the prompts of a request break one."""
+        """Raise WordNotAllowed where the prompts of a request break a rule."""
         for words in (request.prompt, *(getattr(request, n, "") for n in ("caption", "negative"))):
             if (rule := self.broken(words)) is not None:
-                raise Refused(
-                    "“{words}” is not allowed in prompts here. Please say it without.",
-                    words=rule.rstrip("*"),
+                raise WordNotAllowed(
+                    Text(
+                        "“{words}” is not allowed in prompts here. Please say it without.",
+                        words=rule.rstrip("*"),
+                    ),
+                    rule,
                 )
+
+    def check_seen(self, caption: str) -> None:
+        """Raise WordNotAllowed where what a model saw in a picture breaks one. On any thread."""
+        if (rule := self.broken(caption)) is not None:
+            raise WordNotAllowed(
+                Text(
+                    "In this picture I see “{words}”, which is not allowed here, so nothing was "
+                    "made of it. If that is wrong, please say yourself what it shows.",
+                    words=rule.rstrip("*"),
+                ),
+                rule,
+            )
 
     def broken(self, text: str) -> str | None:
         """The first rule that a text breaks, else None."""

@@ -52,7 +52,7 @@ def render(
         "model": model.name,
     }
     video = Artifact(
-        encode=partial(encode_mp4, frames, model.fps, facts),
+        encode=partial(encode_mp4, frames, model.fps),
         media_type=MediaType.MP4,
         name=f"animate-{request.seed}.mp4",
         width=size[0],

@@ -227,14 +227,25 @@ class AnimateModel(Checkpoint):
 
 
 class Style(_Table):
-    """A look that /sketch offers. `frame` holds `{prompt}` once; `lora` is of `loras/sketch`."""
+    """A look that /sketch offers. `frame` holds `{prompt}` once; `lora` is of `loras/sketch`.
 
+    `description` and `preview`, a picture, are for members who choose.
+    """
+
+    description: Annotated[str, Field(max_length=200)] = ""
+    preview: Path | None = None
     frame: Annotated[
         str,
         Field(pattern=r"^[^{}]*\{prompt\}[^{}]*$", description="a text that holds {prompt} once"),
     ] = "{prompt}"
     negative: str = ""
     lora: MaybeLora = None
+
+    def anchored(self, folder: Path) -> "Style":
+        """This style with its preview absolute, taken from `folder` if it is relative."""
+        if self.preview is None:
+            return self
+        return self.model_copy(update={"preview": folder / self.preview.expanduser()})
 
 
 def no_style(name: str, styles: Iterable[str]) -> BadInput:
@@ -276,6 +287,8 @@ class Catalog(_Table):
     loras: Path | None = None
     """A folder with the LoRAs that members choose by name (`pipelines.loras`)."""
     acceleration: Acceleration = Acceleration()
+    metadata: bool = True
+    """Whether a file says inside how it was made. For whom, it never says."""
 
     def needs(self, request: Request) -> tuple[ModelKey, ...]:
         """The models that a request uses, in the order it uses them."""
@@ -303,6 +316,7 @@ class Catalog(_Table):
         update: dict[str, object] = {key: _anchored(getattr(self, key), folder) for key in ModelKey}
         if self.loras is not None:
             update["loras"] = folder / self.loras.expanduser()
+        update["styles"] = {name: style.anchored(folder) for name, style in self.styles.items()}
         return self.model_copy(update=update)
 
     def hurried(self) -> "Catalog":

@@ -28,17 +28,18 @@ from pipelines.safety import vet_upload
 def render(
     request: DescribeRequest, captions: CaptionModel, models: Models, context: RunContext
 ) -> tuple[Artifact, ...]:
-    """The picture as it is, and what it shows."""
+    """The picture as it is, and what it shows. Raises what `context.allow` raises of that."""
     picture = open_picture(request.image)
     vet_upload(models, context, picture)
     caption = Looks(captions, models, context).at_picture(request.image, picture)
+    context.allow(caption)
     return (described(request.image, picture, caption, captions),)
 
 
 def described(file: Path, picture: Image.Image, caption: str, captions: CaptionModel) -> Artifact:
     """The picture in `file`, unchanged, with its caption."""
     return Artifact(
-        encode=file.read_bytes,
+        encode=lambda _: file.read_bytes(),
         media_type=MediaType.PNG,
         name="described.png",
         width=picture.width,

@@ -294,7 +294,7 @@ def _artifact(
         facts["variations"] = " ".join(map(str, request.variations))
     facts |= {"steps": model.steps, "model": model.name}
     return Artifact(
-        encode=partial(encode_png, image, facts),
+        encode=partial(encode_png, image),
         media_type=MediaType.PNG,
         name=f"imagine-{seed}.png",
         width=image.width,

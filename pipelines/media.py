@@ -115,6 +115,39 @@ def convert(data: bytes, media_type: MediaType) -> bytes:
     return _lossy(image, media_type, 95, exif)
 
 
+def join(pictures: Sequence[bytes]) -> bytes:
+    """Pictures of one size side by side, as one JPEG, counted from the top left.
+
+    Four are two by two. What they say of themselves is inside, the values that differ in a row.
+    """
+    images = [on_white(_opened(data)[0]) for data in pictures]
+    width, height = images[0].size
+    columns = 2 if len(images) == 4 else len(images) if width <= height else 1
+    gap = max(2, min(width, height) // 64)
+    rows = math.ceil(len(images) / columns)
+    size = columns * (width + gap) - gap, rows * (height + gap) - gap
+    grid = Image.new("RGB", size, "white")
+    for number, image in enumerate(images):
+        row, column = divmod(number, columns)
+        grid.paste(image, (column * (width + gap), row * (height + gap)))
+    told = [read_facts(data) for data in pictures]
+    facts = {key: ", ".join(dict.fromkeys(f.get(key, "") for f in told)) for key in told[0]}
+    return _lossy(grid, MediaType.JPEG, 92, _as_exif(facts))
+
+
+def thumbnail(data: bytes, side: int = 256) -> bytes:
+    """A picture as a small WebP of at most `side` pixels a side, which says nothing of itself.
+
+    Raises BadInput where it cannot be read.
+    """
+    try:
+        image, _ = _opened(data)
+    except Exception as error:  # a damaged file makes decoders raise anything
+        raise BadInput("This picture cannot be read.") from error
+    image.thumbnail((side, side), Image.Resampling.LANCZOS)
+    return _lossy(image, MediaType.WEBP, 80, b"")
+
+
 def shrink(data: bytes, media_type: MediaType, limit: int) -> tuple[bytes, MediaType]:
     """`data`, or the best version of it that has at most `limit` bytes, and what type that is.
 
@@ -327,8 +360,12 @@ def _facts_as_exif(image: Image.Image) -> bytes:
     text = getattr(image, "text", None)
     if not text:
         return bytes(image.info.get("exif", b""))
+    return _as_exif(text)
+
+
+def _as_exif(facts: Mapping[str, str]) -> bytes:
     exif = Image.Exif()
-    comment = json.dumps(dict(text), ensure_ascii=False)
+    comment = json.dumps(dict(facts), ensure_ascii=False)
     exif.get_ifd(_EXIF_IFD)[_USER_COMMENT] = _UNICODE + comment.encode("utf-16-be")
     return exif.tobytes()
 

@@ -12,6 +12,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -96,10 +97,12 @@ class Runner:
         After any of them the runner is as usable as before.
         """
         if len(requests) > 1 and self._catalog.imagine and may_share(requests):
-            return self._run_together(requests, context, self._catalog.imagine)
-        return tuple(
-            self._run_one(request, context.of(number)) for number, request in enumerate(requests)
-        )
+            made = self._run_together(requests, context, self._catalog.imagine)
+        else:
+            made = tuple(self._run_one(each, context.of(n)) for n, each in enumerate(requests))
+        if self._catalog.metadata:
+            return made
+        return tuple(tuple(replace(each, telling=False) for each in one) for one in made)
 
     def _run_together(
         self, requests: Sequence[Request], context: RunContext, model: ImagineModel

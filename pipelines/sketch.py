@@ -51,7 +51,7 @@ def render(
 ) -> tuple[Artifact, ...]:
     """One picture of what the drawing shows; for a review the drawing itself, and its caption.
 
-    Raises BadInput for a blank drawing.
+    Raises BadInput for a blank drawing, and what `context.allow` raises of its caption.
     """
     style = _style(request.style, styles)  # refused before anything is loaded
     lora = models.lora(ModelKey.SKETCH, request.lora or style.lora)
@@ -60,6 +60,7 @@ def render(
     drawing = read_drawing(picture)
     looks = Looks(captions, models, context)
     caption = request.caption or looks.at_drawing(request.drawing, drawing)
+    context.allow(caption)
     if request.review:
         return (described(request.drawing, picture, caption, captions),)
     asker = _Asker(looks, model, styles, models, context)
@@ -155,7 +156,7 @@ def _artifact(
     if request.variations:
         facts["variations"] = " ".join(map(str, request.variations))
     return Artifact(
-        encode=partial(encode_png, image, facts),
+        encode=partial(encode_png, image),
         media_type=MediaType.PNG,
         name=f"sketch-{request.seed}.png",
         width=image.width,

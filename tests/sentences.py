@@ -27,7 +27,18 @@ from tests.integration.apps import light_config, light_executor
 from tests.loopback.runner import Studio
 
 ROOT = Path(__file__).parents[1]
-TERMINAL = {"account", "cli", "config", "device", "doctor", "fetch", "measure", "render", "startup"}
+TERMINAL = {
+    "account",
+    "cli",
+    "config",
+    "device",
+    "doctor",
+    "fetch",
+    "measure",
+    "render",
+    "startup",
+    "styles",
+}
 """Modules of `bot` that talk to the owner only, in English."""
 HEADER = """\
 # Atelier in {name}.

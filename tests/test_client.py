@@ -18,6 +18,8 @@ from pipelines.catalog import Catalog
 from tests.integration.apps import light_catalog
 from tests.ui.channel import connected
 
+OF_A_SERVER = ("config", "moderate", "usage", "Report")
+
 
 def make_client(store: Store, folder: Path, catalog: Catalog) -> AtelierClient:
     limits = Limits(waiting_per_member=1, waiting_in_all=1)
@@ -77,8 +79,8 @@ async def test_the_owner_decides_who_may_add_it(
     client = AtelierClient(queue, FileStore(tmp_path), store, config)
     await store.close()
     told = [command.to_dict(client.tree) for command in client.tree.get_commands()]
-    ruling = [each for each in told if each["name"] == "config"]
-    assert [(each["contexts"], each["integration_types"]) for each in ruling] == [([0], [0])]
-    told = [each for each in told if each["name"] not in ("config", "usage")]  # of a server
+    ruling = [each for each in told if each["name"] in ("config", "moderate")]
+    assert [(each["contexts"], each["integration_types"]) for each in ruling] == [([0], [0])] * 2
+    told = [each for each in told if each["name"] not in OF_A_SERVER]
     assert {tuple(each["contexts"]) for each in told} == {tuple(contexts)}
     assert {tuple(each["integration_types"]) for each in told} == {tuple(types)}

@@ -34,9 +34,14 @@ UNTOLD = Text(
     "here took the words out, as most sites and phones do when they share a picture."
 )
 
+UNTOLD_HERE = Text(
+    "This file does not say how it was made: the owner of this bot does not want its files to. A "
+    "right click on the message that they came in, and Show settings, still says it."
+)
 
-def info(intake: Intake) -> app_commands.Command[Any, ..., None]:
-    """The command."""
+
+def info(intake: Intake, *, told: bool = True) -> app_commands.Command[Any, ..., None]:
+    """The command. `told` says whether the files of this bot say how they were made."""
 
     @app_commands.command(name="info", description="See how a picture or video of mine was made")
     @app_commands.describe(file="A picture or video that I made, as a file")
@@ -44,9 +49,9 @@ def info(intake: Intake) -> app_commands.Command[Any, ..., None]:
         intake.check_size(file)
         await interaction.response.defer(thinking=True, ephemeral=True)
         facts = await asyncio.to_thread(read_facts, await download(file))
-        await interaction.followup.send(
-            in_words(facts, language(str(interaction.locale))), ephemeral=True
-        )
+        reader = language(str(interaction.locale))
+        text = in_words(facts, reader) if facts or told else reader.say(UNTOLD_HERE)
+        await interaction.followup.send(text, ephemeral=True)
 
     return command
 

@@ -1,6 +1,7 @@
 """The steps that all commands share: acknowledge, take pictures in, submit."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,18 @@ import discord
 from bot.config import LimitsConfig
 from bot.jobs.files import FileStore
 from bot.jobs.queue import JobQueue
+from bot.permutations import permutations
 from bot.ui.asking import check, submit
-from bot.ui.origin import acknowledge
+from bot.ui.origin import acknowledge, settings_of
+from bot.ui.proposals import ask
 from pipelines import media
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import Request
+from pipelines.contract.requests import DescribeRequest, Request
 
 PICTURES_AT_ONCE = 4  # each may take some 200 MB while it is decoded
 DOWNLOAD_SECONDS = 60.0
 MIB = 2**20
+FOLLOWUPS_ALONE = 5  # messages that Discord lets an app send where only a member has installed it
 
 
 class Intake:
@@ -40,17 +44,35 @@ class Intake:
         """Submit `request`, its fields `pictures` replaced by the files that were uploaded.
 
         What can be refused at once is refused before the acknowledgement, and thus in private.
+        Where its prompt stands for several, the member is asked first.
         """
         given = {field: picture for field, picture in pictures.items() if picture is not None}
         for picture in given.values():
             self.check_size(picture)
         check(interaction, self._queue, request)
+        requests = self._meant(interaction, request)
+        if len(requests) > 1:
+            await interaction.response.defer(thinking=True, ephemeral=True)
+            paths = await self._take_all_in(given)
+            requests = [replace(each, **paths) for each in requests]
+            await ask(interaction, self._queue, requests)
+            return
         origin = await acknowledge(interaction)
-        paths: dict[str, Any] = {
-            field: await self._take_in(picture) for field, picture in given.items()
-        }
-        complete = replace(request, **paths) if paths else request
-        await submit(interaction, self._queue, origin, complete)
+        paths = await self._take_all_in(given)
+        await submit(interaction, self._queue, origin, replace(requests[0], **paths))
+
+    def _meant(self, interaction: discord.Interaction, request: Request) -> list[Request]:
+        """What a request stands for by its prompt: itself, or several. Raises BadInput."""
+        if isinstance(request, DescribeRequest):
+            return [request]
+        prompts = permutations(request.prompt, self._most(interaction))
+        return [replace(request, prompt=prompt) for prompt in prompts]
+
+    def _most(self, interaction: discord.Interaction) -> int:
+        """How many prompts one may stand for."""
+        most = min(self._limits.permutations, settings_of(interaction).waiting)
+        alone = interaction.is_user_integration() and not interaction.is_guild_integration()
+        return min(most, FOLLOWUPS_ALONE) if alone else most
 
     def check_size(self, picture: discord.Attachment) -> None:
         """Raise BadInput for a file that is too large to be looked at."""
@@ -60,6 +82,10 @@ class Intake:
                 size=round(picture.size / MIB, 1),
                 most=self._limits.upload_mib,
             )
+
+    async def _take_all_in(self, given: Mapping[str, discord.Attachment]) -> dict[str, Any]:
+        """The files of uploads, by the fields that they are given for."""
+        return {field: await self._take_in(picture) for field, picture in given.items()}
 
     async def _take_in(self, picture: discord.Attachment) -> Path:
         """Download, vet and store a picture. Its address at Discord expires, the file does not."""

@@ -1,7 +1,7 @@
-"""What a right click on a message offers: Sketch, Animate and Describe this, Show settings."""
+"""What a right click on a message offers: Sketch, Animate, Describe this, Show settings, Report."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.ui.buttons import CUSTOM_ID
+from bot.ui.desk import Desk
+from bot.ui.presses import shown_ids
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
     AnimateRequest,
@@ -30,9 +32,9 @@ Menu = app_commands.ContextMenu
 NO_PICTURE = Text("There is no picture in this message that I could use.")
 
 
-def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
-    """The entries; Discord takes five in all."""
-    finder = _Finder(queue)
+def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
+    """The entries: as many as Discord takes."""
+    finder = Finder(queue)
 
     async def begin(
         interaction: discord.Interaction,
@@ -70,15 +72,23 @@ def menus(intake: Intake, queue: JobQueue) -> list[Menu]:
             in_words(told, language(str(interaction.locale))), ephemeral=True
         )
 
+    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+    async def report(interaction: discord.Interaction, message: discord.Message) -> None:
+        job = await finder.job(message)
+        if job is None:
+            raise BadInput("This can report what I made, and there is nothing of mine in it.")
+        await desk.open_form(interaction, job)
+
     return [
         Menu(name="Sketch this", callback=sketch_this),
         Menu(name="Animate this", callback=animate_this),
         Menu(name="Describe this", callback=describe_this),
         Menu(name="Show settings", callback=show_settings),
+        Menu(name="Report", callback=report),
     ]
 
 
-class _Finder:
+class Finder:
     """What is in a message: a job of ours, or a picture that somebody sent."""
 
     def __init__(self, queue: JobQueue) -> None:
@@ -86,7 +96,7 @@ class _Finder:
 
     async def job(self, message: discord.Message) -> Job | None:
         """The job that a message of ours is about. Raises NoSuchJob where it is forgotten."""
-        ours = [match["job_id"] for i in _ids(message.components) if (match := CUSTOM_ID.match(i))]
+        ours = [match["job_id"] for i in shown_ids(message) if (match := CUSTOM_ID.match(i))]
         return await self._queue.get(ours[0]) if ours else None
 
     async def picture(self, message: discord.Message) -> Path | discord.Attachment:
@@ -99,11 +109,3 @@ class _Finder:
             if (attachment.content_type or "").startswith("image/"):
                 return attachment
         raise BadInput(NO_PICTURE)
-
-
-def _ids(components: list[Any]) -> Iterator[str]:
-    """The custom_ids of a message's buttons, wherever they are in it."""
-    for component in components:
-        if custom_id := getattr(component, "custom_id", None):
-            yield str(custom_id)
-        yield from _ids(getattr(component, "children", []))

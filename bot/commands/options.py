@@ -1,7 +1,7 @@
 """Options that more than one command has."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ from discord import app_commands
 
 from pipelines import loras
 from pipelines.catalog import ModelKey
-from pipelines.contract.requests import MAX_PROMPT, MAX_SEED
+from pipelines.contract.requests import MAX_NAME, MAX_PROMPT, MAX_SEED
 
 Prompt = app_commands.Range[str, 1, MAX_PROMPT]
 Seed = app_commands.Range[int, 0, MAX_SEED]
@@ -21,10 +21,18 @@ LORA_HELP = "A style that was taught to the model, by its name"
 MAX_CHOICES = 25  # that Discord shows
 
 
-def fitting(names: Iterable[str], typed: str) -> Choices:
-    """Of `names`, those that hold what was typed so far."""
-    found = [name for name in names if typed.casefold() in name.casefold()]
-    return [app_commands.Choice(name=name, value=name) for name in found[:MAX_CHOICES]]
+def fitting(labels: Mapping[str, str], typed: str) -> Choices:
+    """The choices, by value, whose labels hold what was typed so far."""
+    found = [(v, label) for v, label in labels.items() if typed.casefold() in label.casefold()]
+    return [
+        app_commands.Choice(name=shortened(label), value=value)
+        for value, label in found[:MAX_CHOICES]
+    ]
+
+
+def shortened(text: str, room: int = MAX_NAME) -> str:
+    """`text` in at most `room` characters, by default as many as Discord shows of a choice."""
+    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def complete_lora(
@@ -34,7 +42,8 @@ def complete_lora(
 
     @command.autocomplete("lora")
     async def complete(interaction: discord.Interaction, typed: str) -> Choices:
-        return fitting(await asyncio.to_thread(loras.names, folder, key), typed)
+        names = await asyncio.to_thread(loras.names, folder, key)
+        return fitting({name: name for name in names}, typed)
 
 
 async def check_lora(folder: Path | None, key: ModelKey, name: str | None) -> None:

@@ -13,6 +13,7 @@ from discord import app_commands
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
+from bot.jobs.report import Ban, Report
 from bot.languages import language
 from bot.ui.origin import settings_of
 from pipelines.contract.text import Counted, Text
@@ -41,17 +42,20 @@ def privacy(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
         owner = interaction.user.id
         if action == DELETE:
             gone, live = await queue.forget_owner(owner)
-            await interaction.followup.send(
-                " ".join(map(say, _deleted(gone, live))), ephemeral=True
-            )
+            reports = await queue.moderation.forget_reporter(owner)
+            bans = queue.moderation.bans_of(owner)
+            told = [*_deleted(gone, live), *_deleted_beside(reports, bans)]
+            await interaction.followup.send(" ".join(map(say, told)), ephemeral=True)
             return
         jobs = await queue.of(owner)
+        reported = await queue.moderation.reports_by(owner)
+        bans = queue.moderation.bans_of(owner)
         if action == SHOW:
             days = settings_of(interaction).keep_days
-            told = "\n".join(map(say, _kept(jobs, days)))
-            await interaction.followup.send(told, ephemeral=True)
+            told = [*_kept(jobs, days), *_kept_beside(reported, bans)]
+            await interaction.followup.send("\n".join(map(say, told)), ephemeral=True)
             return
-        text = _copy(jobs, interaction.filesize_limit)
+        text = _copy(jobs, reported, bans, interaction.filesize_limit)
         file = discord.File(io.BytesIO(text.encode()), "what-is-kept-of-me.json")
         await interaction.followup.send(say("This is all of it."), file=file, ephemeral=True)
 
@@ -103,12 +107,56 @@ def _deleted(gone: int, live: int) -> Iterator[Text]:
         )
 
 
-def _copy(jobs: Sequence[Job], limit: int) -> str:
+def _kept_beside(reported: Sequence[Report], bans: Sequence[Ban]) -> Iterator[Text]:
+    """What there is beside requests."""
+    if reported:
+        yield Counted(
+            "Of what you reported to moderators I keep {n} report, with your reason.",
+            "Of what you reported to moderators I keep {n} reports, with your reasons.",
+            len(reported),
+        )
+    if bans:
+        yield Counted(
+            "In {n} server I keep that its moderators have banned you from me.",
+            "In {n} servers I keep that their moderators have banned you from me.",
+            len(bans),
+        )
+
+
+def _deleted_beside(reports: int, bans: Sequence[Ban]) -> Iterator[Text]:
+    if reports:
+        yield Counted(
+            "Deleted too: {n} report of yours.", "Deleted too: {n} reports of yours.", reports
+        )
+    if bans:
+        yield Text("That you are banned is kept: otherwise it would not hold.")
+
+
+def _copy(jobs: Sequence[Job], reported: Sequence[Report], bans: Sequence[Ban], limit: int) -> str:
     """All that is known, as JSON; the oldest left out as far as they do not fit."""
-    told = [_told(job) for job in jobs]
+    told = {
+        "requests": [_told(job) for job in jobs],
+        "reports": [_told_report(report) for report in reported],
+        "bans": [
+            {"server": ban.server, "since": _iso(ban.made_at), "reason": ban.reason} for ban in bans
+        ],
+    }
     while len((text := json.dumps(told, ensure_ascii=False, indent=1)).encode()) > limit:
-        told = told[len(told) // 2 :]
+        longest = max(told, key=lambda key: len(told[key]))
+        told[longest] = told[longest][(len(told[longest]) + 1) // 2 :]
     return text
+
+
+def _told_report(report: Report) -> dict[str, Any]:
+    """A report as its reporter may know it: not who decided about it."""
+    return {
+        "request": report.job,
+        "server": report.server,
+        "channel": report.channel,
+        "reason": report.reason,
+        "at": _iso(report.made_at),
+        "decision": report.decision,
+    }
 
 
 def _told(job: Job) -> dict[str, Any]:

@@ -63,7 +63,9 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
 
     @command.autocomplete("style")
     async def complete(interaction: discord.Interaction, typed: str) -> Choices:
-        return fitting(offered(styles, settings_of(interaction).styles), typed)
+        names = offered(styles, settings_of(interaction).styles)
+        labels = {n: f"{n} – {d}" if (d := styles[n].description) else n for n in names}
+        return fitting(labels, typed)
 
     complete_lora(command, catalog.loras, ModelKey.SKETCH)
     return command

@@ -1,10 +1,12 @@
 """What happens to jobs, told to whoever listens: progress, metrics and later the web page."""
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from bot.jobs.job import Job
+from bot.jobs.report import Ban, Report
 from pipelines.contract.context import Progress
 
 log = logging.getLogger(__name__)
@@ -19,10 +21,12 @@ class JobQueued:
 
 @dataclass(frozen=True, slots=True)
 class JobRefused:
-    """The limits turned a request away: no job was made."""
+    """A request was turned away: no job was made. `rule` is the one that its words break."""
 
     owner: int
     code: str
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,28 @@ class JobWanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """A member has reported a job, and it is in the store."""
+
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
+class MemberBanned:
+    """A member may no longer use the bot in a server."""
+
+    ban: Ban
+
+
+@dataclass(frozen=True, slots=True)
+class MemberUnbanned:
+    """A member may use the bot again, as `moderator` decided."""
+
+    ban: Ban
+    moderator: int
+
+
+@dataclass(frozen=True, slots=True)
 class FirstResult:
     """The first job since the start was rendered; whoever waited for it did for `seconds`."""
 
@@ -81,6 +107,9 @@ Event = (
     | JobEnded
     | JobTold
     | JobWanted
+    | Reported
+    | MemberBanned
+    | MemberUnbanned
     | FirstResult
     | QueueMoved
 )

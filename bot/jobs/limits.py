@@ -35,9 +35,17 @@ class Crowd:
         self.count += jobs
         self.seconds += seconds
 
-    def refusal(self, owner: int, limits: Limits) -> QueueFull | None:
-        """Why one job more of `owner` cannot be taken, or None when it can."""
+    def refusal(self, owner: int, limits: Limits, jobs: int = 1) -> QueueFull | None:
+        """Why `jobs` more of `owner` cannot be taken together, or None when they can."""
         own = self.jobs.get(owner, 0)
+        room = min(limits.waiting_per_member - own, limits.waiting_in_all - self.count)
+        if jobs > room > 0:
+            return QueueFull(
+                "That would be {jobs} jobs, and there is room for {room} more of yours now. Please "
+                "ask for fewer, or come back later.",
+                jobs=jobs,
+                room=room,
+            )
         if own >= limits.waiting_per_member:
             # Members take turns, so one of theirs ends about once in a round of everybody.
             again = about(self._pause(limits) * len(self.jobs))

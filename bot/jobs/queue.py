@@ -7,11 +7,12 @@ import asyncio
 import heapq
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from bot.errors import NoSuchJob, StorageFailed, TooLate
+from bot.errors import NoSuchJob, StorageFailed, TooLate, WordNotAllowed
 from bot.jobs.costs import Costs
 from bot.jobs.events import (
     Events,
@@ -22,8 +23,9 @@ from bot.jobs.events import (
     JobWanted,
     QueueMoved,
 )
-from bot.jobs.job import Job, Standing, Status, new_job_id
+from bot.jobs.job import Job, Proposal, Standing, Status, new_job_id
 from bot.jobs.limits import Limits
+from bot.jobs.moderation import Moderation
 from bot.jobs.policy import Models, Policy
 from bot.jobs.progress import Look
 from bot.jobs.settings import Settings, SettingsBook
@@ -71,6 +73,7 @@ class JobQueue:
         limits: Limits,
         *,
         settings: SettingsBook | None = None,
+        moderation: Moderation | None = None,
         words: WordRules | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -81,6 +84,7 @@ class JobQueue:
         self._limits = limits
         defaults = Settings(waiting=limits.waiting_per_member)
         self.settings = settings or SettingsBook(store, defaults)
+        self.moderation = moderation or Moderation(store, events)
         self._words = words or WordRules()
         self._now = now
         self._costs = Costs(catalog)
@@ -109,30 +113,74 @@ class JobQueue:
         `job_id` that is known already, QueueFull, StorageFailed.
         """
         settings = self.settings.of(standing.server, standing.channel)
-        job = Job(
-            id=job_id or new_job_id(),
-            owner=owner,
-            request=request,
-            origin=origin,
-            weight=settings.weight(standing.roles),
-            cost=self._costs.estimate(request),
-            parent=parent,
-            server=standing.server,
-            channel=standing.channel,
-            queued_at=self._now(),
-        )
-        try:
-            self.check_models(request)
-            self._words.check(request)
-            job = await self._store.enqueue(job, self._limits_of(settings))
-        except asyncio.CancelledError:
-            self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")
-            raise
-        except AtelierError as error:
-            self._events.publish(JobRefused(owner, error.code))
-            raise
-        self._admit(job)
+        made = self._job(request, owner, origin, standing, parent, job_id)
+        [job] = await self._enqueue([made], self._limits_of(settings))
         return job
+
+    async def propose(
+        self,
+        requests: Sequence[Request],
+        *,
+        owner: int,
+        origin: Mapping[str, Any],
+        standing: Standing = _NOWHERE,
+    ) -> Proposal:
+        """Keep requests of one kind until their member says Go. Nothing is charged for it.
+
+        `origin` is where it is asked. Raises what `submit` would raise for any of them, or for so
+        many.
+        """
+        with self._refusals(owner, origin):
+            await self._check(requests, owner, standing)
+        proposal = Proposal(
+            id=new_job_id(), owner=owner, requests=tuple(requests), made_at=self._now()
+        )
+        await self._store.propose(proposal)
+        return proposal
+
+    async def take_proposal(self, proposal_id: str, owner: int) -> Proposal:
+        """What a member was asked about, once. Raises TooLate."""
+        proposal = await self._store.take_proposal(proposal_id, owner)
+        if proposal is None:
+            raise TooLate(
+                "This has been answered already, or it was too long ago. Nothing more was queued."
+            )
+        return proposal
+
+    async def check_proposal(
+        self, proposal: Proposal, origin: Mapping[str, Any], *, standing: Standing = _NOWHERE
+    ) -> None:
+        """Raise what `accept` would raise now."""
+        with self._refusals(proposal.owner, origin):
+            await self._check(proposal.requests, proposal.owner, standing)
+
+    async def put_back(self, proposal: Proposal) -> None:
+        """Let a proposal wait again that was taken."""
+        await self._store.propose(proposal)
+
+    async def accept(
+        self,
+        proposal: Proposal,
+        origins: Sequence[Mapping[str, Any]],
+        *,
+        standing: Standing = _NOWHERE,
+    ) -> list[Job]:
+        """Queue all requests of a proposal, or none; their answers go to `origins`.
+
+        Raises what `submit` raises.
+        """
+        settings = self.settings.of(standing.server, standing.channel)
+        jobs = [
+            self._job(request, proposal.owner, origin, standing)
+            for request, origin in zip(proposal.requests, origins, strict=True)
+        ]
+        return await self._enqueue(jobs, self._limits_of(settings))
+
+    def expect(self, requests: Sequence[Request]) -> float | None:
+        """The seconds that requests should take together, as learnt; None where nothing was."""
+        each = [self._costs.expect(request) for request in requests]
+        known = [seconds for seconds in each if seconds is not None]
+        return sum(known) / self._limits.cards if len(known) == len(each) else None
 
     async def cancel(self, job_id: str) -> Job:
         """Cancel a waiting job at once, or have a running one stop at its next step.
@@ -218,6 +266,15 @@ class JobQueue:
     async def of(self, owner: int) -> list[Job]:
         """All jobs of a member that are still known, oldest first."""
         return await self._store.of(owner)
+
+    async def last(self, owner: int, count: int) -> list[Job]:
+        """A member's last jobs, newest first."""
+        return await self._store.last(owner, count)
+
+    async def ancestry(self, jobs: Sequence[Job], generations: int) -> dict[str, Job]:
+        """What jobs came of, so many generations back, by id; what is forgotten is not there."""
+        found = await self._store.ancestry([job.id for job in jobs], generations)
+        return {job.id: job for job in found}
 
     async def forget_owner(self, owner: int) -> tuple[int, int]:
         """Forget a member's jobs that have ended. How many there were, and how many are left."""
@@ -335,6 +392,10 @@ class JobQueue:
         self._runs.pop(job.id, None)
         self._policy.charge(job.owner, job.weight, gpu_seconds - job.cost, behind=job.relaxed)
 
+    def check_seen(self, caption: str) -> None:
+        """Raise WordNotAllowed where what a model saw in a picture breaks a rule. On any thread."""
+        self._words.check_seen(caption)
+
     def give_back(self, run: Run, job: Job) -> None:
         """A run never began, and its job waits again: nothing is charged for it."""
         self.leave(run, 0.0)
@@ -346,6 +407,66 @@ class JobQueue:
             self._costs.learn(job.request, job.gpu_seconds)
 
     # -- inside -----------------------------------------------------------------------------
+
+    def _job(
+        self,
+        request: Request,
+        owner: int,
+        origin: Mapping[str, Any],
+        standing: Standing,
+        parent: str | None = None,
+        job_id: str | None = None,
+    ) -> Job:
+        settings = self.settings.of(standing.server, standing.channel)
+        return Job(
+            id=job_id or new_job_id(),
+            owner=owner,
+            request=request,
+            origin=origin,
+            weight=settings.weight(standing.roles),
+            cost=self._costs.estimate(request),
+            parent=parent,
+            server=standing.server,
+            channel=standing.channel,
+            queued_at=self._now(),
+        )
+
+    async def _enqueue(self, jobs: Sequence[Job], limits: Limits) -> list[Job]:
+        """Write jobs of one member, all or none, and let them wait their turn."""
+        try:
+            with self._refusals(jobs[0].owner, jobs[0].origin):
+                self._vet(job.request for job in jobs)
+                written = await self._store.enqueue_all(jobs, limits)
+        except asyncio.CancelledError:
+            for job in jobs:
+                self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")
+            raise
+        for job in written:
+            self._admit(job)
+        return written
+
+    async def _check(self, requests: Sequence[Request], owner: int, standing: Standing) -> None:
+        """Raise what would be raised if requests were queued now."""
+        self._vet(requests)
+        limits = self._limits_of(self.settings.of(standing.server, standing.channel))
+        if (refusal := await self._store.refusal(owner, len(requests), limits)) is not None:
+            raise refusal
+
+    def _vet(self, requests: Iterable[Request]) -> None:
+        """Raise BadInput where no model for a request is set up, Refused for its words."""
+        for request in requests:
+            self.check_models(request)
+            self._words.check(request)
+
+    @contextmanager
+    def _refusals(self, owner: int, origin: Mapping[str, Any]) -> Iterator[None]:
+        """Tell the listeners where a member is turned away."""
+        try:
+            yield
+        except AtelierError as error:
+            rule = error.rule if isinstance(error, WordNotAllowed) else ""
+            self._events.publish(JobRefused(owner, error.code, origin, rule))
+            raise
 
     def _limits_of(self, settings: Settings) -> Limits:
         """The limits where `settings` hold."""

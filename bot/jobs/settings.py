@@ -54,6 +54,8 @@ class Settings(BaseModel):
     """A tag as `bot.languages` has them, for everyone; else each member's own."""
     keep_days: Annotated[int, Field(ge=1)] = 30
     """How long drawings and results are kept after their job has ended."""
+    minimum_age_days: Annotated[int, Field(ge=0, le=3650)] = 0
+    """How long somebody must have been in the server before they may ask for anything."""
     log_channel: int | None = None
     """Where moderators read what happened."""
 

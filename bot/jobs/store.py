@@ -17,15 +17,16 @@ from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
 import aiosqlite
 
-from bot.errors import Refused, Repeated, StorageFailed
+from bot.errors import QueueFull, Refused, Repeated, StorageFailed
 from bot.jobs import codec
 from bot.jobs.database import open_database
-from bot.jobs.job import Job, Status, StoredArtifact
+from bot.jobs.job import PROPOSAL_LIFE, Job, Proposal, Status, StoredArtifact
 from bot.jobs.limits import Crowd, Limits
 from bot.jobs.usage import CHARGED, DAY, HALF_LIFE, decayed
 from bot.tasks import Tasks
@@ -40,16 +41,22 @@ MAX_CRASHES = 3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Arrival:
-    """A job on its way into the store, and who waits for it."""
+    """Jobs of one owner on their way into the store together, and who waits for them."""
 
-    row: dict[str, Any]
+    rows: Sequence[dict[str, Any]]
     limits: Limits
     written: asyncio.Future[None]
 
-    def settle(self, used: float) -> None:
-        """Let it wait behind, where its owner has `used` their share of the day."""
+    def settle(self, used: float) -> float:
+        """Let wait behind what goes beyond their owner's share, of which they have `used` some.
+
+        Returns what they have used then.
+        """
         share = self.limits.daily_seconds
-        self.row["relaxed"] = share is not None and used >= share
+        for row in self.rows:
+            row["relaxed"] = share is not None and used >= share
+            used += 0.0 if row["relaxed"] else row["cost"]
+        return used
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,20 +101,25 @@ class Store:
     # -- into the store ---------------------------------------------------------------------
 
     async def enqueue(self, job: Job, limits: Limits) -> Job:
-        """Write a queued job; it is durable when this returns. Raises QueueFull, StorageFailed.
+        """Write a queued job, as `enqueue_all` does."""
+        [written] = await self.enqueue_all([job], limits)
+        return written
+
+    async def enqueue_all(self, jobs: Sequence[Job], limits: Limits) -> list[Job]:
+        """Write queued jobs of one owner, all or none; they are durable when this returns.
 
         Calls that arrive together share one commit, and each is held against the limits in
-        turn: the answer says whether the job is relaxed. Raises Repeated for a job whose id is
-        known already, and leaves it as it is. Where the caller is cancelled, the job may have been
+        turn: the answer says which jobs are relaxed. Raises QueueFull, StorageFailed, and Repeated
+        for a job whose id is known already. Where the caller is cancelled, the jobs may have been
         written or not.
         """
         written = asyncio.get_running_loop().create_future()
-        arrival = _Arrival(codec.encode_job(job, self._folder), limits, written)
-        self._arrivals.append(arrival)
+        rows = [codec.encode_job(job, self._folder) for job in jobs]
+        self._arrivals.append(_Arrival(rows, limits, written))
         if len(self._arrivals) == 1:
             self._tasks.start(self._write_arrivals(), name="store: write arrivals")
         await written
-        return replace(job, relaxed=arrival.row["relaxed"])
+        return [replace(job, relaxed=row["relaxed"]) for job, row in zip(jobs, rows, strict=True)]
 
     async def _write_arrivals(self) -> None:
         """Write all who have arrived by the time the connection is free, in one transaction."""
@@ -135,14 +147,16 @@ class Store:
             shares: dict[tuple[int, int | None], float] = {}
             refusals: list[Refused | None] = []
             for arrival in group:
-                owner, job_id = arrival.row["owner"], arrival.row["id"]
-                refusal = _repeated() if job_id in known else crowd.refusal(owner, arrival.limits)
-                refusals.append(refusal)
+                owner, jobs = arrival.rows[0]["owner"], len(arrival.rows)
+                ids = {row["id"] for row in arrival.rows}
+                full = crowd.refusal(owner, arrival.limits, jobs)
+                refusals.append(refusal := _repeated() if ids & known else full)
                 if refusal is None:
-                    crowd.add(owner, 1, arrival.row["cost"])
-                    known.add(job_id)
+                    crowd.add(owner, jobs, sum(row["cost"] for row in arrival.rows))
+                    known |= ids
                     await self._settle(arrival, shares)
-            rows = [a.row for a, refusal in zip(group, refusals, strict=True) if refusal is None]
+            taken = [a.rows for a, refusal in zip(group, refusals, strict=True) if refusal is None]
+            rows = list(chain.from_iterable(taken))
             inserted = await self._connection.executemany(_INSERT, rows)
             # As long as somebody holds it open, a closed connection would keep the file's lock.
             await inserted.close()
@@ -152,22 +166,27 @@ class Store:
         """Charge a newcomer to its owner's share. `shares` are those of the same transaction."""
         if arrival.limits.daily_seconds is None:
             return
-        owner, server = whose = (arrival.row["owner"], arrival.row["server"])
+        owner, server = whose = (arrival.rows[0]["owner"], arrival.rows[0]["server"])
         if whose not in shares:
             values = {"owner": owner, "server": server, "since": self._now() - DAY}
             rows = await self._connection.execute_fetchall(_SHARE, values)
             shares[whose] = next(iter(rows))[0]
-        arrival.settle(shares[whose])
-        if not arrival.row["relaxed"]:
-            shares[whose] += arrival.row["cost"]
+        shares[whose] = arrival.settle(shares[whose])
 
     async def _known(self, group: Sequence[_Arrival]) -> set[str]:
         """The ids of those that are in the store already."""
-        ids = json.dumps([arrival.row["id"] for arrival in group])
+        ids = json.dumps([row["id"] for arrival in group for row in arrival.rows])
         rows = await self._connection.execute_fetchall(
             "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?))", (ids,)
         )
         return {row[0] for row in rows}
+
+    async def refusal(self, owner: int, jobs: int, limits: Limits) -> QueueFull | None:
+        """Why so many jobs more of `owner` could not be written now, or None."""
+        async with self._turn:
+            with _storage_errors():
+                crowd = await self._crowd()
+        return crowd.refusal(owner, limits, jobs)
 
     async def _crowd(self) -> Crowd:
         crowd = Crowd()
@@ -176,6 +195,30 @@ class Store:
         ):
             crowd.add(owner, jobs, seconds)
         return crowd
+
+    # -- what waits for its member's word ---------------------------------------------------
+
+    async def propose(self, proposal: Proposal) -> None:
+        """Keep a proposal until it is taken. Those that have expired are forgotten."""
+        await self._forget_proposals()
+        await self._select(
+            "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at)",
+            **codec.encode_proposal(proposal, self._folder),
+        )
+
+    async def _forget_proposals(self) -> None:
+        await self._select("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
+
+    async def take_proposal(self, proposal_id: str, owner: int) -> Proposal | None:
+        """Take a member's proposal out; None where it was taken before, or has expired."""
+        rows = await self._select(
+            "DELETE FROM proposals WHERE id = :id AND owner = :owner"
+            " AND made_at >= :now - :life RETURNING *",
+            id=proposal_id,
+            owner=owner,
+            life=PROPOSAL_LIFE,
+        )
+        return codec.decode_proposal(dict(rows[0]), self._folder) if rows else None
 
     # -- a job's life -----------------------------------------------------------------------
 
@@ -302,6 +345,27 @@ class Store:
             "SELECT * FROM jobs WHERE owner = :owner ORDER BY queued_at, rowid", owner=owner
         )
 
+    async def last(self, owner: int, count: int) -> list[Job]:
+        """A member's last jobs, newest first."""
+        return await self._fetch(
+            "SELECT * FROM jobs WHERE owner = :owner ORDER BY queued_at DESC, rowid DESC"
+            " LIMIT :count",
+            owner=owner,
+            count=count,
+        )
+
+    async def ancestry(self, job_ids: Sequence[str], generations: int) -> list[Job]:
+        """Jobs and what they came of, so many generations back, in no order."""
+        return await self._fetch(
+            "WITH RECURSIVE line (id, generation) AS ("
+            " SELECT value, 0 FROM json_each(:ids) UNION"
+            " SELECT parent, generation + 1 FROM line JOIN jobs USING (id)"
+            " WHERE parent IS NOT NULL AND generation < :generations"
+            ") SELECT * FROM jobs WHERE id IN (SELECT id FROM line)",
+            ids=json.dumps(list(job_ids)),
+            generations=generations,
+        )
+
     async def waiting(self) -> list[Job]:
         """Queued jobs, oldest first."""
         return await self._fetch(
@@ -374,7 +438,9 @@ class Store:
         """Delete the jobs whose owners were told and that ended before `time`. How many.
 
         With `places`, servers and channels of theirs, only those that were asked for there.
+        Proposals that have expired go too.
         """
+        await self._forget_proposals()
         rows = await self._select(
             "DELETE FROM jobs WHERE ended_at < :time AND told AND (:all OR EXISTS ("
             "SELECT 1 FROM json_each(:places) WHERE server IS value ->> 0 AND channel = value ->> 1"
@@ -397,6 +463,7 @@ class Store:
 
         What they took today stays charged to their owner's share.
         """
+        await self._select("DELETE FROM proposals WHERE owner = :owner", owner=owner)
         values = {"owner": owner, "since": self._now() - DAY}
         async with self._turn:
             with _storage_errors():
@@ -437,6 +504,10 @@ class Store:
         await self._select(f"{change} RETURNING server", server=server, channel=channel, said=said)
 
     # -- SQL --------------------------------------------------------------------------------
+
+    async def run(self, sql: str, **values: object) -> list[sqlite3.Row]:
+        """One statement of a neighbour that keeps tables of its own here. Raises StorageFailed."""
+        return await self._select(sql, **values)
 
     async def _finish(
         self,

@@ -176,7 +176,9 @@ class Worker:
         requests = [run.job.request for run in runs]
         cancel = runs[0].cancel if len(runs) == 1 else _AllOf([run.cancel for run in runs])
         try:
-            context = RunContext(report, cancel, runs[-1].coming, meters)
+            context = RunContext(
+                report, cancel, runs[-1].coming, self._queue.check_seen, viewers=meters
+            )
             outcomes = await executor.run(requests, context)
         except AtelierError as error:
             outcomes = [error] * len(runs)

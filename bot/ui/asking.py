@@ -1,8 +1,10 @@
 """Where every request goes through on its way from a member to the queue."""
 
+import time
+
 import discord
 
-from bot.access import require_allowed
+from bot.access import require_age, require_allowed
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.origin import Origin, standing_of
@@ -12,10 +14,12 @@ from pipelines.contract.requests import Request
 def check(interaction: discord.Interaction, queue: JobQueue, request: Request) -> None:
     """Hold a request against the rules that hold there for that member now, at once.
 
-    Raises NotAllowed, BadInput.
+    Raises Banned, TooNew, NotAllowed, BadInput.
     """
     standing = standing_of(interaction)
     settings = queue.settings.of(standing.server, standing.channel)
+    queue.moderation.check(standing.server, interaction.user.id)
+    require_age(_since(interaction.user), settings.minimum_age_days, now=time.time())
     require_allowed(settings, request, standing.roles)
 
 
@@ -41,3 +45,9 @@ async def submit(
         parent=parent,
         job_id=job_id,
     )
+
+
+def _since(user: discord.User | discord.Member) -> float:
+    """Since when somebody is in the server, or outside of servers on Discord; Unix time."""
+    joined = user.joined_at if isinstance(user, discord.Member) else None
+    return (joined or user.created_at).timestamp()

@@ -3,7 +3,7 @@
 import re
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import discord
 from discord import ui
@@ -17,6 +17,7 @@ from bot.ui.answers import answering
 from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
 from bot.ui.origin import HasQueue, acknowledge
+from bot.ui.presses import Presses
 from pipelines.contract.requests import (
     AnimateRequest,
     DescribeRequest,
@@ -45,6 +46,12 @@ class Action(StrEnum):
     SHOW = "show"
 
 
+class HasPresses(Protocol):
+    """What the buttons need of the client that hears them, beside its queue."""
+
+    presses: Presses
+
+
 LABELS = {
     Action.AGAIN: Text("Again"),
     Action.VARY: Text("Vary"),
@@ -57,6 +64,8 @@ LABELS = {
     Action.CANCEL: Text("Cancel"),
     Action.SHOW: Text("Show here"),
 }
+MAKING = (Action.AGAIN, Action.VARY, Action.SKETCH, Action.ANIMATE)
+"""What would make something twice if it were pressed twice."""
 NOT_YOURS = {
     Action.PAINT: Text("Only the member who asked for this, or a moderator, can have it painted."),
     Action.CANCEL: Text("Only the member who asked for this, or a moderator, can cancel it."),
@@ -102,7 +111,11 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
     async def callback(self, interaction: discord.Interaction) -> None:
         """Do what the label says; discord.py calls this."""
         queue = cast(HasQueue, interaction.client).queue
+        presses = cast(HasPresses, interaction.client).presses
         async with answering(interaction):
+            if self.action in MAKING and presses.is_double(interaction, self.item.custom_id or ""):
+                await interaction.response.defer()
+                return
             match self.action:
                 case Action.AGAIN:
                     await _again(interaction, queue, self.job_id)

@@ -109,22 +109,22 @@ def _line(
 async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
     """Queue what was sent off, for whoever sent it."""
     job = await queue.get(job_id)
-    written = _written(cast(dict[str, Any], interaction.data)["components"])
+    filled = written(cast(dict[str, Any], interaction.data)["components"])
     try:
-        changes = _changes(written)
+        changes = _changes(filled)
         asked = next_request(job)
         seed = changes.pop("seed", asked.seed)
         kept = asked if seed == asked.seed else anew(asked, seed)
         request = replace(kept, **changes)
     except BadInput as error:
-        words = _returned(written)
+        words = _returned(filled)
         raise BadInput("{error}{words}", error=error.text, words=words) from error
     origin = await acknowledge(interaction)
     await submit_child(interaction, queue, origin, job, request)
 
 
-def _written(components: list[dict[str, Any]]) -> dict[str, str]:
-    """What was written, by field."""
+def written(components: list[dict[str, Any]]) -> dict[str, str]:
+    """What was written into a form, by field."""
     inner = (label.get("component", {}) for label in components)
     return {each["custom_id"]: str(each.get("value", "")) for each in inner if each}
 

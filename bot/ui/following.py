@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import discord
 
+from bot.errors import NoSuchJob
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.asking import submit
@@ -15,6 +16,7 @@ from pipelines.contract.requests import (
     SketchRequest,
     new_seed,
 )
+from pipelines.contract.text import Text
 
 
 def next_request(job: Job) -> Request:
@@ -39,5 +41,10 @@ async def submit_child(
     *,
     job_id: str | None = None,
 ) -> None:
-    """Queue `request`; its answer goes to `origin`. Raises what `submit` raises."""
+    """Queue `request`; its answer goes to `origin`.
+
+    Raises NoSuchJob for a parent of another server, and what `submit` raises.
+    """
+    if parent.server != interaction.guild_id:
+        raise NoSuchJob(Text("This was not made in this server."))
     await submit(interaction, queue, origin, request, parent=parent.id, job_id=job_id)

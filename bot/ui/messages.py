@@ -40,7 +40,7 @@ PHASES = {
     Phase.ENCODING: Text("**Saving**"),
 }
 # The same request would end the same way.
-HOPELESS = frozenset({"bad_input", "too_large", "withheld"})
+HOPELESS = frozenset({"bad_input", "too_large", "withheld", "word"})
 BEHIND = Text(
     "You have used your share of the graphics card for today, so this waits behind others: it "
     "begins when nobody else needs the card."
@@ -87,26 +87,27 @@ def running(job: Job, progress: Progress | None, ends: float | None = None) -> u
     text = _joined(job, headline)
     if progress.of:
         text += f"\n{bar(progress.step, progress.of)}"
-    gallery = None
+    shown = []
     if progress.preview:
         alt = _reader(job).say("What it is so far")
         item = discord.MediaGalleryItem(f"attachment://{PREVIEW}", description=alt)
-        gallery = ui.MediaGallery[ui.LayoutView](item)
-    return _message(AMBER, text, job, [Action.CANCEL], gallery=gallery)
+        shown.append(ui.MediaGallery[ui.LayoutView](item))
+    return _message(AMBER, text, job, [Action.CANCEL], shown=shown)
 
 
 def finished(
     job: Job,
     names: Sequence[str],
     *,
+    beside: Sequence[str] = (),
     spoiler: bool = False,
     models: Collection[ModelKey] = tuple(ModelKey),
 ) -> ui.LayoutView:
     """The result: the files `names` of the same message in a gallery, and what was asked.
 
-    Where that was only a look at a picture: the picture and what it shows. With `spoiler` it is
-    veiled until somebody clicks on it. `models` are those that are set up: without them there are
-    no buttons for what they do.
+    Where that was only a look at a picture: the picture and what it shows. The files `beside` are
+    there to be saved. With `spoiler` all is veiled until somebody clicks on it. `models` are those
+    that are set up: without them there are no buttons for what they do.
     """
     alt = (job.request.prompt or job.caption or _reader(job).say(_alt(job.request)))[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
@@ -117,7 +118,8 @@ def finished(
     )
     colour, headline, actions = _ending(job)
     offered = [action for action in actions if NEEDS.get(action) in (None, *models)]
-    return _message(colour, headline, job, offered, gallery=gallery)
+    files = [ui.File[ui.LayoutView](f"attachment://{n}", spoiler=spoiler) for n in beside]
+    return _message(colour, headline, job, offered, shown=(gallery, *files))
 
 
 def _ending(job: Job) -> tuple[discord.Colour, str | None, Sequence[Action]]:
@@ -209,12 +211,12 @@ def _message(
     job: Job,
     actions: Sequence[Action],
     *,
-    gallery: ui.MediaGallery[ui.LayoutView] | None = None,
+    shown: Sequence[ui.MediaGallery[ui.LayoutView] | ui.File[ui.LayoutView]] = (),
 ) -> ui.LayoutView:
-    """Every message of a job: a headline, a gallery, what was asked, and the buttons."""
+    """Every message of a job: a headline, what it shows, what was asked, and the buttons."""
     container = ui.Container[ui.LayoutView](accent_colour=colour)
-    if gallery is not None:
-        container.add_item(gallery)
+    for item in shown:
+        container.add_item(item)
     if headline is not None:
         container.add_item(ui.TextDisplay(headline)).add_item(ui.Separator())
     container.add_item(ui.TextDisplay(_asked(job)))

@@ -65,6 +65,11 @@ async def acknowledge(interaction: discord.Interaction) -> Origin:
     message_id = callback.message_id if callback else None
     if message_id is None:
         message_id = (await interaction.original_response()).id
+    return origin_of(interaction, message_id, made_at)
+
+
+def origin_of(interaction: discord.Interaction, message_id: int, made_at: float) -> Origin:
+    """Where an answer goes that is a message of this interaction, which came at `made_at`."""
     return Origin(
         application_id=interaction.application_id,
         token=interaction.token,

@@ -96,6 +96,31 @@ class Roads:
         )
         return message.id
 
+    async def post(
+        self, channel_id: int, said: str | ui.LayoutView, uploads: Sequence[Upload] = ()
+    ) -> int:
+        """Post a message that is about no job of its own, pinging nobody. Returns its id."""
+        channel = await self._place(channel_id)
+        files = [upload.open() for upload in uploads]
+        if isinstance(said, str):
+            return (await channel.send(said, suppress_embeds=True)).id
+        return (await channel.send(view=said, files=files)).id
+
+    async def change(
+        self,
+        channel_id: int,
+        message_id: int,
+        view: ui.LayoutView,
+        uploads: Sequence[Upload] = (),
+    ) -> None:
+        """Change a message that `post` has posted; of its files only `uploads` stay."""
+        message = (await self._place(channel_id)).get_partial_message(message_id)
+        await message.edit(view=view, attachments=[upload.open() for upload in uploads])
+
+    async def delete(self, channel_id: int, message_id: int) -> None:
+        """Delete a message of the bot's."""
+        await (await self._place(channel_id)).get_partial_message(message_id).delete()
+
     async def whisper(self, origin: Origin, sentence: str) -> None:
         """Tell only the member, under the command they gave."""
         webhook = await self._webhook(origin)
@@ -114,5 +139,10 @@ class Roads:
         return webhook
 
     async def _channel(self, origin: Origin) -> discord.PartialMessageable:
+        return await self._place(origin.channel_id, origin.guild_id)
+
+    async def _place(
+        self, channel_id: int, guild_id: int | None = None
+    ) -> discord.PartialMessageable:
         await self._logged_in.wait()
-        return self._client.get_partial_messageable(origin.channel_id, guild_id=origin.guild_id)
+        return self._client.get_partial_messageable(channel_id, guild_id=guild_id)

@@ -74,6 +74,13 @@ def _labels(group: Group, settings: Settings, styles: Iterable[str], say: Say) -
             on = [kind for kind in Kind if kind not in settings.commands_off]
             yield _several(say("Commands that may be used"), "commands", Kind, on, say("None"))
             yield _roles(say("Only for members with"), "roles", settings.roles, say("Everyone"))
+            yield _line(
+                say("Days in this server before that"),
+                "minimum_age_days",
+                str(settings.minimum_age_days or ""),
+                say("Who is newer is told from when. Empty: at once"),
+                required=False,
+            )
         case Group.CHOICES:
             yield from _looks(settings, styles, say)
         case Group.SHARES:
@@ -154,6 +161,8 @@ def _changes(filled: Filled, settings: Settings) -> dict[str, Any]:
                 changes[field] = _number(values[0], least=1) if values[0].strip() else None
             case "pictures" | "waiting" | "keep_days":
                 changes[field] = _whole(values[0])
+            case "minimum_age_days":
+                changes[field] = _whole(values[0]) if values[0].strip() else 0
             case "weighted":
                 weight = _number(filled["weight"][0], least=0.1, most=100)
                 changed = {int(role): weight for role in values}

@@ -18,7 +18,7 @@ Rule = tuple[Collection[str], Text]
 def in_words(settings: Settings) -> Iterator[Rule]:
     """What holds, line by line."""
     yield ("commands_off",), _commands(settings)
-    yield ("roles",), _members(settings.roles)
+    yield ("roles", "minimum_age_days"), _members(settings)
     yield ("styles",), _styles(settings.styles)
     yield ("aspects", "pictures"), _shapes(settings)
     yield ("daily_seconds",), _share(settings.daily_seconds)
@@ -63,10 +63,19 @@ def _commands(settings: Settings) -> Text:
     return Text("**Commands** {on}; switched off: {off}", on=on, off=off)
 
 
-def _members(roles: Collection[int]) -> Text:
-    if not roles:
-        return Text("**Members** everyone")
-    return Text("**Members** with {roles}", roles=listed([f"<@&{role}>" for role in sorted(roles)]))
+def _members(settings: Settings) -> Text:
+    who = Text("**Members** everyone")
+    if settings.roles:
+        roles = listed([f"<@&{role}>" for role in sorted(settings.roles)])
+        who = Text("**Members** with {roles}", roles=roles)
+    if not settings.minimum_age_days:
+        return who
+    return Counted(
+        "{who}, after {n} day in this server",
+        "{who}, after {n} days in this server",
+        settings.minimum_age_days,
+        who=who,
+    )
 
 
 def _styles(styles: Collection[str]) -> Text:

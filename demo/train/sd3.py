@@ -16,7 +16,7 @@ BATCH = 20
 T5_TOKENS = 32  # of the prompt, that T5 reads: `text_tokens` in demo/config.toml
 DROPPED = 0.1  # of prompts: guidance compares with the empty prompt
 PAIRED = 0.6  # of pictures have two figures, which are harder to learn
-RECIPE = Recipe(steps=7000, rate=1e-3)
+RECIPE = Recipe(steps=6000, rate=1e-3)
 HEADS, HEAD, LAYERS = 4, 36, 5
 PATCH = 1  # latent pixels: coarser ones make quicker steps, and need far more of them
 PLACES = 32  # a side, from the middle of which a picture takes as many as it has patches

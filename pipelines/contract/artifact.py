@@ -1,6 +1,6 @@
 """What a run leaves: a file to be, never a tensor."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -32,22 +32,23 @@ class Artifact:
     So the GPU's thread need not wait for it: `data` may be read on any one thread, and takes a
     moment. `width` and `height` are pixels. `facts` say how it was made, in the words a member may
     read: `prompt`, `seed`, and where they apply `caption`, `negative`, `style`, `lora`,
-    `preset`, `strength`, `motion`, `variations`, `steps`, `model`. `sensitive` is what
-    the classifier says.
+    `preset`, `strength`, `motion`, `variations`, `steps`, `model`. They are written into the file
+    too, unless it is not `telling`. `sensitive` is what the classifier says.
     """
 
-    encode: Callable[[], bytes] = field(repr=False)
+    encode: Callable[[Mapping[str, str | int | float]], bytes] = field(repr=False)
     media_type: MediaType
     name: str
     width: int
     height: int
     facts: dict[str, str | int | float] = field(default_factory=dict)
     sensitive: bool = False
+    telling: bool = True
 
     @cached_property
     def data(self) -> bytes:
         """The file."""
-        return self.encode()
+        return self.encode(self.facts if self.telling else {})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Artifact) and self._contents() == other._contents()

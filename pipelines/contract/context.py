@@ -49,18 +49,27 @@ def _nobody(progress: Progress) -> None:
     """Listens to no progress."""
 
 
+def _everything(text: str) -> None:
+    """Allows all words."""
+
+
 @dataclass(frozen=True, slots=True)
 class RunContext:
     """Given to a run by its executor. `on_progress` is called on the GPU thread: be quick there.
 
     `coming` are requests that wait behind this run, the next one first. What of them can be done on
-    the way is done, so that it need not be moved in again for each. `viewers` are one for each
-    request of the run, or none at all.
+    the way is done, so that it need not be moved in again for each.
+
+    `allow` is given the words that a model read in a picture, before anything is made of them, and
+    raises an AtelierError where they are not allowed. It is called on the GPU thread too.
+
+    `viewers` are one for each request of the run, or none at all.
     """
 
     on_progress: Callable[[Progress], None] = _nobody
     cancel: threading.Event = field(default_factory=threading.Event)
     coming: Sequence[Request] = ()
+    allow: Callable[[str], None] = _everything
     viewers: Sequence[Viewer] = ()
 
     def of(self, number: int) -> Self:

@@ -10,6 +10,7 @@ from bot.config import Config, DiscordConfig, GpuConfig, StorageConfig
 from bot.doctor import (
     Finding,
     Level,
+    check_decoders,
     check_device,
     check_devices,
     check_encoder,
@@ -124,6 +125,14 @@ def test_the_loras_and_what_lies_beside_them(tmp_path: Path) -> None:
     assert gone.level is Level.PROBLEM
     assert "no LoRA 'gone'; correct models.styles.faded.lora" in gone.text
     assert list(check_loras(Catalog())) == []
+
+
+def test_styles_that_nobody_has_seen(tmp_path: Path) -> None:
+    (tmp_path / "ink.webp").touch()
+    files = {"ink": tmp_path / "ink.webp", "oil": tmp_path / "oil.webp", "clay": None}
+    styles = {name: Style(preview=file) for name, file in files.items()}
+    [finding] = check_previews(Catalog(styles=styles))
+    assert finding.level is Level.WARNING and finding.text.startswith("no preview yet of oil; ")
 
 
 def test_presets_are_said(tmp_path: Path) -> None:
@@ -246,7 +255,7 @@ def test_whether_pictures_are_seen_to_come(models: Path) -> None:
             {"source": f"{models}/sd3", "preview": {"source": f"{models}/{preview}"}}
         )
         config = Config(models=Catalog(imagine=model), discord=DiscordConfig(previews=previews))
-        (finding,) = check_previews(config)
+        (finding,) = check_decoders(config)
         return finding
 
     assert found("sd3-preview") == Finding(Level.FINE, "imagine preview", "shown while it paints")

@@ -177,6 +177,20 @@ def test_a_device_that_is_not_here(tmp_path: Path) -> None:
     assert "no such device" in ended.complaint
 
 
+def test_styles_are_painted_where_they_are_not_yet(here: Path) -> None:
+    ended = CliRunner().invoke(cli, ["styles"])
+    assert ended.exit_code == 2
+    assert 'Add a line such as preview = "styles/ink.webp"' in ended.stderr
+    with Path("config.toml").open("a") as config:
+        config.write('preview = "looks/ink.webp"\n')
+    for said in (str(here / "looks" / "ink.webp"), "is there already"):
+        ended = CliRunner().invoke(cli, ["styles"])
+        assert ended.exit_code == 0, ended.output
+        assert said in ended.stdout
+    with Image.open("looks/ink.webp") as picture:
+        assert picture.size == (256, 256) and len(picture.getexif()) == 0
+
+
 def test_ctrl_c_cancels_between_two_steps(here: Path, models: Path) -> None:
     (here / "config.toml").write_text(CONFIG.format(models=models, steps=200))
     screen, terminal = pty.openpty()

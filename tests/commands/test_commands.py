@@ -19,7 +19,7 @@ from pipelines.contract.requests import (
     ImagineRequest,
     SketchRequest,
 )
-from pipelines.media import open_picture
+from pipelines.media import open_picture, read_facts
 from tests.loopback.runner import paint
 from tests.ui.channel import Channel, Shown, drawing, whispered
 from tests.ui.fixtures import Ends, Moods
@@ -51,6 +51,10 @@ async def test_imagine_ends_in_the_pictures_and_what_was_asked(
     assert result.response is not None and result.response.id == message.message.id
     assert await message.files() == [artifact.data for artifact in paint(request)]
     assert message.alt_texts == ["a lighthouse", "a lighthouse"]
+    [(name, grid)] = (await message.beside()).items()
+    assert name == "grid-7.jpg"
+    assert Image.open(io.BytesIO(grid)).size == (130, 64)
+    assert read_facts(grid) == {"prompt": "a lighthouse", "seed": "7, 8"}
     assert words(message) == [
         "a lighthouse",
         "-# without: people",
@@ -234,11 +238,12 @@ async def test_the_member_watches_it_come_into_being(
 
 def test_the_commands_are_what_discord_allows(app: App) -> None:
     every = {c.name: c.to_dict(app.client.tree) for c in app.client.tree.get_commands()}
-    menus = {"Sketch this", "Animate this", "Describe this", "Show settings"}
+    menus = {"Sketch this", "Animate this", "Describe this", "Show settings", "Report"}
     assert all(every[name]["contexts"] == [0] for name in menus)
     commands = {name: command for name, command in every.items() if name not in menus}
     paint = {"sketch", "imagine", "animate", "describe"}
-    assert set(commands) == paint | {"info", "results", "queue", "usage", "privacy", "config"}
+    shown = {"styles", "history", "info", "results", "queue", "usage", "privacy"}
+    assert set(commands) == paint | shown | {"config", "moderate"}
     assert commands["config"]["default_member_permissions"] == 8  # administrators
     for command in commands.values():
         assert command["contexts"] == [0]  # servers

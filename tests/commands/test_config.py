@@ -345,3 +345,14 @@ async def test_everyones_usage_is_for_moderators(
     head, line = told.splitlines()
     assert "used here by 1 member in the last 24 hours" in head
     assert line.startswith(f"<@{ada.id}> · ") and line.endswith(" · 1 job")
+
+
+async def test_new_members_may_be_asked_to_wait(
+    app: App, channel: Channel, root: MemberActor
+) -> None:
+    shown = await board(channel, root)
+    await change(root, shown, "use", minimum_age_days="7")
+    assert app.queue.settings.of(channel.guild.id).minimum_age_days == 7
+    assert "**Members** everyone, after 7 days in this server" in shown.text
+    await change(root, shown, "use", minimum_age_days="")
+    assert app.queue.settings.of(channel.guild.id).minimum_age_days == 0

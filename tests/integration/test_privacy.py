@@ -27,7 +27,9 @@ async def test_a_member_sees_and_gets_their_own(
     copy = await answered(server, ada, action="export")
     assert copy.original is not None
     [file] = copy.original.files
-    [told] = json.loads(file.data)
+    kept = json.loads(file.data)
+    [told] = kept["requests"]
+    assert not kept["reports"] and not kept["bans"]
     assert [told["id"]] == list(jobs_of(message))
     assert told["request"]["prompt"] == "ein Füchschen"
     assert told["results"][0]["name"] == message.files[0].filename
@@ -58,3 +60,22 @@ async def test_deleted_is_the_members_own_and_what_has_ended(
 async def test_there_may_be_nothing(server: LoopbackDiscord, ada: Member, app: App) -> None:
     assert "**0** of them now." in (await answered(server, ada)).said
     assert "Deleted: 0" in (await answered(server, ada, action="delete")).said
+
+
+async def test_reports_and_bans_are_told_and_only_reports_deleted(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    moderation, me = app.queue.moderation, ada.user.id
+    places = {"server": server.guild_id, "channel": server.channel.id, "message": 1}
+    await moderation.report("0123456789abcdef", reporter=me, owner=2, reason="cruel", **places)
+    await moderation.ban(server.guild_id, me, moderator=3, reason="spam")
+    said = (await answered(server, ada)).said
+    assert "I keep 1 report, with your reason" in said and "have banned you" in said
+    copy = await answered(server, ada, action="export")
+    assert copy.original is not None
+    kept = json.loads(copy.original.files[0].data)
+    assert [report["reason"] for report in kept["reports"]] == ["cruel"]
+    assert [ban["reason"] for ban in kept["bans"]] == ["spam"]
+    said = (await answered(server, ada, action="delete")).said
+    assert "1 report of yours" in said and "That you are banned is kept" in said
+    assert not await moderation.reports_by(me) and moderation.bans_of(me)

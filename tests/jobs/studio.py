@@ -49,7 +49,7 @@ def a_picture(colour: int = 7) -> Artifact:
     file = io.BytesIO()
     Image.new("RGB", (64, 48), (colour % 256, 80, 120)).save(file, "PNG")
     return Artifact(
-        encode=file.getvalue,
+        encode=lambda _: file.getvalue(),
         media_type=MediaType.PNG,
         name="fox.png",
         width=64,

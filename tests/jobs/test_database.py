@@ -55,10 +55,17 @@ async def test_a_new_file_gets_every_migration(path: Path) -> None:
 
 async def test_the_jobs_of_an_earlier_version_are_kept(path: Path) -> None:
     async with open_store(path) as store:
-        await store.enqueue(job := a_job(), ROOMY)
-    with closing(sqlite3.connect(path)) as plain:
-        plain.executescript("ALTER TABLE jobs DROP COLUMN error_text; PRAGMA user_version = 1;")
-    async with open_store(path) as store:
+        await store.enqueue(job := a_job(channel=5), ROOMY)
+    earlier = path.with_name("earlier.sqlite3")
+    with closing(sqlite3.connect(earlier)) as plain:
+        plain.executescript(
+            f"{migrations()[0]}; ATTACH '{path}' AS today;"
+            f" PRAGMA application_id = {APPLICATION_ID}; PRAGMA user_version = 1;"
+        )
+        columns = ", ".join(row[1] for row in plain.execute("PRAGMA main.table_info(jobs)"))
+        plain.execute(f"INSERT INTO jobs ({columns}) SELECT {columns} FROM today.jobs")
+        plain.commit()
+    async with open_store(earlier) as store:
         assert await store.waiting() == [job]
 
 

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from bot.errors import QueueFull, Repeated, StorageFailed, Undeliverable, Unforeseen
-from bot.jobs.job import Job, Status, new_job_id
+from bot.jobs.job import PROPOSAL_LIFE, Job, Proposal, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.store import Store, Used
 from bot.jobs.usage import DAY, HALF_LIFE
 from pipelines.contract.errors import AtelierError, BadInput, OutOfMemory, RenderFailed, Withheld
-from pipelines.contract.requests import AnimateRequest, SketchRequest
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
 
 
@@ -103,6 +103,46 @@ class TestEnqueue:
         assert isinstance(answers[0], asyncio.CancelledError)
         assert answers[1:] == jobs[1:]
         assert {j.id for j in await store.waiting()} >= {j.id for j in jobs[1:]}
+
+    async def test_several_are_enqueued_as_a_whole_or_not_at_all(self, store: Store) -> None:
+        three = Limits(waiting_per_member=3, waiting_in_all=9)
+        pairs = [[a_job(), a_job()] for _ in range(2)]
+        answers = await asyncio.gather(
+            *(store.enqueue_all(pair, three) for pair in pairs), return_exceptions=True
+        )
+        assert answers[0] == pairs[0]
+        assert isinstance(answers[1], QueueFull)
+        assert "would be 2 jobs, and there is room for 1" in answers[1].sentence
+        assert await store.waiting() == pairs[0]
+
+    async def test_of_several_those_beyond_the_share_of_the_day_wait_behind(
+        self, store: Store
+    ) -> None:
+        narrow = Limits(waiting_per_member=9, waiting_in_all=9, daily_seconds=15.0)
+        written = await store.enqueue_all([a_job(cost=10.0) for _ in range(3)], narrow)
+        assert [job.relaxed for job in written] == [False, False, True]
+
+
+class TestProposals:
+    async def test_it_is_taken_once_by_its_owner_with_its_files_where_they_are_now(
+        self, store: Store, files_folder: Path
+    ) -> None:
+        request = SketchRequest(drawing=files_folder / "house.png", prompt="a house", seed=1)
+        wanted = Proposal(id="1", owner=1, requests=(request, request), made_at=START)
+        await store.propose(wanted)
+        assert await store.take_proposal("1", owner=2) is None
+        answers = await asyncio.gather(*(store.take_proposal("1", owner=1) for _ in range(3)))
+        assert [a for a in answers if a is not None] == [wanted]
+
+    async def test_it_does_not_stay(self, store: Store, clock: Clock) -> None:
+        request = ImagineRequest(prompt="a fox", seed=1)
+        for name in ("old", "mine"):
+            await store.propose(Proposal(id=name, owner=1, requests=(request,), made_at=clock.now))
+            clock.now += PROPOSAL_LIFE - 1
+        clock.now += 2
+        assert await store.take_proposal("old", owner=1) is None
+        await store.forget_owner(1)
+        assert await store.take_proposal("mine", owner=1) is None
 
 
 class TestLife:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tests.loopback.server import LoopbackDiscord
 
 COMMAND, COMPONENT, SUBMIT = 2, 3, 5
-ATTACHMENT = 11
+USER, ATTACHMENT = 6, 11
 TYPES: dict[int, type | tuple[type, ...]] = {3: str, 4: int, 5: bool, 10: (int, float)}
 BUTTON = 2
 
@@ -45,16 +45,16 @@ class Member:
     async def slash(
         self, command: str, /, channel: Channel | None = None, **options: Any
     ) -> Interaction:
-        """Type a command. An option is a string, a number, a bool or an Upload."""
+        """Type a command. An option is a string, a number, a bool, a Member or an Upload."""
         spec = self._discord.state.commands[command]
         channel = channel or self._discord.channel
-        resolved: dict[str, Json] = {}
+        resolved: dict[str, Json] = {"attachments": {}, "users": {}, "members": {}}
         given = [self._option(spec, channel, name, options[name], resolved) for name in options]
         missing = [o["name"] for o in spec.get("options", ()) if o.get("required")]
         assert set(missing) <= set(options), f"/{command} needs {missing}"
         data: Json = {"id": spec["id"], "name": command, "type": 1, "options": given}
-        if resolved:
-            data["resolved"] = {"attachments": resolved}
+        if any(resolved.values()):
+            data["resolved"] = resolved
         return await self._send(COMMAND, channel, data)
 
     def post(self, *uploads: Upload) -> Message:
@@ -101,8 +101,14 @@ class Member:
                 channel.id, value.filename, value.data, value.claimed
             )
             self.uploads.append(file)
-            resolved[str(file.id)] = file.payload()
+            resolved["attachments"][str(file.id)] = file.payload()
             return {"name": name, "type": ATTACHMENT, "value": str(file.id)}
+        if option["type"] == USER:
+            assert isinstance(value, Member)
+            key = str(value.user.id)
+            resolved["users"][key] = value.user.payload()
+            resolved["members"][key] = as_member(value.user, value.permissions)
+            return {"name": name, "type": USER, "value": key}
         assert isinstance(value, TYPES[option["type"]]), f"{name}={value!r}"
         if isinstance(value, str):
             assert option.get("min_length", 0) <= len(value) <= option.get("max_length", 6000)

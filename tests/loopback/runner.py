@@ -27,6 +27,8 @@ DEADLY = "deadly"
 """A prompt with this word kills the process that runs it."""
 LARGE = "large"
 """A prompt with this word is painted in 3 MB."""
+CAPTION = "a drawing of noise"
+"""What is seen in every drawing."""
 Facts = dict[str, str | int | float]
 SMALL_SIDE, LARGE_SIDE, FRAMES, FPS = 64, 1024, 6, 7
 
@@ -74,6 +76,8 @@ class LightRunner:
                 context.step(Phase.PAINTING, step, studio.steps)
             time.sleep(studio.step_seconds)
             self._look(request, context)
+            if step == 0 and isinstance(request, SketchRequest):
+                context.allow(request.caption or CAPTION)
             if DEADLY in request.prompt:
                 os.kill(os.getpid(), signal.SIGKILL)
         context.step(Phase.ENCODING)
@@ -111,7 +115,7 @@ def _seen(request: DescribeRequest | SketchRequest) -> Artifact:
 def _still(request: Request, number: int) -> Artifact:
     facts: Facts = {"prompt": request.prompt, "seed": (request.seed or 0) + number}
     if isinstance(request, SketchRequest):
-        facts["caption"] = "a drawing of noise"
+        facts["caption"] = CAPTION
     data = encode_png(_picture(request, number), facts)
     return _artifact(data, MediaType.PNG, request, facts, number)
 
@@ -134,7 +138,7 @@ def _artifact(
     number: int,
 ) -> Artifact:
     return Artifact(
-        encode=lambda: data,
+        encode=lambda _: data,
         media_type=media_type,
         name=f"{request.kind}-{request.seed}-{number}{media_type.suffix}",
         width=_side(request),

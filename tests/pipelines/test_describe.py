@@ -6,6 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
+from bot.errors import WordNotAllowed
+from bot.words import WordRules
 from demo.sample import draw_sample
 from pipelines.catalog import Catalog
 from pipelines.contract.artifact import Artifact
@@ -50,6 +52,14 @@ def test_a_review_says_what_would_be_painted_and_paints_nothing(
     painted = run(runner, SketchRequest(drawing=drawing, prompt="in gold", seed=1))
     assert reviewed.facts["caption"] == painted.facts["caption"]
     assert reviewed.data == drawing.read_bytes() != painted.data
+
+
+def test_what_may_not_be_seen_is_not_said_either(runner: Runner, drawing: Path) -> None:
+    rules = RunContext(allow=WordRules(["heart"]).check_seen)
+    review = SketchRequest(drawing=drawing, review=True, seed=1)
+    for request in (DescribeRequest(image=drawing), review):
+        with pytest.raises(WordNotAllowed, match="“heart”"):
+            runner.run([request], rules)
 
 
 def test_a_review_refuses_what_could_not_be_painted(runner: Runner, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from pipelines.media import (
     convert,
     encode_mp4,
     encode_png,
+    join,
     open_picture,
     read_facts,
     shrink,
@@ -405,3 +406,36 @@ def test_a_video_says_how_it_was_made_also_when_it_was_shrunk() -> None:
     assert len(small) < len(data)
     for each in (data, small):
         assert read_facts(each) == {"prompt": "ein Füchschen, 狐", "seed": "7"}
+
+
+# --- several as one -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "joined"),
+    [
+        (2, (128, 64), (128, 130)),  # what is wide goes below
+        (2, (64, 128), (130, 128)),
+        (3, (64, 64), (196, 64)),
+        (4, (128, 64), (258, 130)),
+    ],
+)
+def test_pictures_are_joined_in_the_order_in_which_they_are_counted(
+    count: int, size: tuple[int, int], joined: tuple[int, int]
+) -> None:
+    colours = [(200, 0, 0), (0, 200, 0), (0, 0, 200), (200, 200, 0)][:count]
+    pictures = [
+        encode_png(Image.new("RGB", size, colour), {"prompt": "a fox", "seed": 7 + i})
+        for i, colour in enumerate(colours)
+    ]
+    grid = join(pictures)
+    with Image.open(io.BytesIO(grid)) as picture:
+        assert (picture.format, picture.size) == ("JPEG", joined)
+        seen = np.asarray(picture).astype(int)
+    columns = round(joined[0] / size[0])
+    for number, colour in enumerate(colours):
+        row, column = divmod(number, columns)
+        middle = seen[int((row + 0.5) * size[1]), int((column + 0.5) * joined[0] / columns)]
+        assert np.abs(middle - colour).max() < 12
+    seeds = ", ".join(str(7 + i) for i in range(count))
+    assert read_facts(grid) == {"prompt": "a fox", "seed": seeds}

@@ -26,6 +26,7 @@ from pipelines.contract.errors import (
     ModelUnavailable,
     OutOfMemory,
     RenderFailed,
+    Withheld,
 )
 from pipelines.contract.requests import (
     MAX_SEED,
@@ -35,6 +36,7 @@ from pipelines.contract.requests import (
     Request,
     SketchRequest,
 )
+from pipelines.media import read_facts
 from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
 from pipelines.runner import Runner
 
@@ -127,6 +129,24 @@ def test_a_prompt_becomes_pictures_of_its_aspect(runner: Runner) -> None:
     assert (first.facts["seed"], second.facts["seed"]) == (MAX_SEED, 0)
     assert first.name != second.name
     assert first.facts["negative"] == "dark"
+
+
+TOLD = {"caption", "prompt", "style", "strength", "motion", "seed", "steps", "model"}
+
+
+@pytest.mark.parametrize("kind", ["sketch", "imagine", "animate by prompt"])
+def test_a_file_says_how_it_was_made_unless_its_owner_minds_and_never_for_whom(
+    kind: str, runner: Runner, requests: dict[str, Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = run(runner, requests[kind])
+    told = read_facts(file.data)
+    assert told["seed"] == str(requests[kind].seed) and set(told) <= TOLD
+    silent = runner._catalog.model_copy(update={"metadata": False})
+    monkeypatch.setattr(runner, "_catalog", silent)
+    (other,) = run(runner, requests[kind])
+    assert read_facts(other.data) == {}
+    assert requests[kind].prompt.encode() not in other.data
+    assert other.facts == file.facts
 
 
 @pytest.mark.parametrize("kind", ["animate", "animate by prompt"])
@@ -494,6 +514,25 @@ def test_a_caption_that_is_given_is_not_asked_for(runner: Runner, drawing: Path)
     (artifact,) = run(runner, request, RunContext(note))
     assert artifact.facts["caption"] == "a star"
     assert Phase.CAPTIONING not in phases
+
+
+@pytest.mark.parametrize("caption", ["", "a star"])
+def test_what_is_not_allowed_to_be_seen_in_a_drawing_is_not_painted(
+    runner: Runner, drawing: Path, caption: str
+) -> None:
+    seen: list[str] = []
+    phases: set[Phase] = set()
+
+    def refuse(words: str) -> None:
+        seen.append(words)
+        raise Withheld("Not this.")
+
+    request = SketchRequest(drawing=drawing, caption=caption, seed=1)
+    context = RunContext(lambda progress: phases.add(progress.phase), allow=refuse)
+    with pytest.raises(Withheld):
+        run(runner, request, context)
+    assert len(seen) == 1 and seen[0] and (not caption or seen == [caption])
+    assert Phase.PAINTING not in phases
 
 
 def test_a_model_that_is_warmed_up_has_run_once(

@@ -25,7 +25,8 @@ from simcord.results import InteractionResult
 from bot.client import AtelierClient
 
 PATIENCE = 2.0  # seconds
-TEXT, GALLERY, CONTAINER, BUTTON = 10, 12, 17, 2  # Discord's numbers for components
+SECTION, TEXT, FILE = 9, 10, 13  # Discord's numbers for components
+GALLERY, CONTAINER, BUTTON = 12, 17, 2
 SELECTS = (3, 5, 6, 7, 8)
 
 
@@ -122,6 +123,22 @@ class Shown:
             await self.env.bot.http.get_from_cdn(item["media"]["url"]) for item in self._gallery
         ]
 
+    async def beside(self) -> dict[str, bytes]:
+        """What is there to be saved and not shown, by its name."""
+        shown = [c["file"]["url"] for c in self._components if c["type"] == FILE]
+        return {
+            url.partition("?")[0].rsplit("/", 1)[1]: await self.env.bot.http.get_from_cdn(url)
+            for url in shown
+        }
+
+    async def thumbnails(self) -> list[bytes]:
+        """The small pictures beside its words."""
+        return [
+            await self.env.bot.http.get_from_cdn(c["accessory"]["media"]["url"])
+            for c in self._components
+            if c["type"] == SECTION
+        ]
+
     @property
     def _gallery(self) -> list[dict[str, Any]]:
         return [i for c in self._components if c["type"] == GALLERY for i in c["items"]]
@@ -130,10 +147,9 @@ class Shown:
 def whispered(result: InteractionResult) -> str:
     """The sentence that the member alone got for an answer; nothing public may be left of it."""
     assert result.acknowledged
-    if result.ephemeral:
-        assert result.response is not None
+    if result.response is not None:
+        assert result.ephemeral
         return result.response.content
-    assert result.response is None
     [followup] = result.followups
     assert followup.ephemeral
     return followup.content

@@ -1,0 +1,69 @@
+"""/history: what a member asked for lately, and what it came of."""
+
+import re
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.commands.menus import Finder
+from bot.commands.options import Choices, fitting
+from bot.jobs.job import Job
+from bot.jobs.queue import JobQueue
+from bot.ui.history import Reader, last_ones, line_of
+from bot.ui.roads import UNREACHABLE
+from pipelines.contract.errors import BadInput
+from pipelines.contract.text import Text
+
+LINK = re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/channels/[0-9@me]+/(\d+)/(\d+)")
+OFFERED = 25
+UNREADABLE = Text("I cannot read that message. It may have been deleted, or be none of mine.")
+
+
+def history(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
+    """The command."""
+    finder = Finder(queue)
+
+    @app_commands.command(name="history", description="See what you made, and what it came of")
+    @app_commands.describe(
+        of="One of your requests, or the link to a message of mine here. Left out: your last ones"
+    )
+    async def command(interaction: discord.Interaction, of: str | None = None) -> None:
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        reader = Reader.of(interaction)
+        if of is None:
+            view = await last_ones(reader, queue)
+        else:
+            view = await line_of(reader, queue, await _meant(interaction, finder, queue, of))
+        await interaction.followup.send(view=view, ephemeral=True)
+
+    @command.autocomplete("of")
+    async def complete(interaction: discord.Interaction, typed: str) -> Choices:
+        jobs = await queue.last(interaction.user.id, OFFERED)
+        labels = {job.id: f"/{job.kind} {job.request.prompt}".strip() for job in jobs}
+        return fitting(labels, typed)
+
+    return command
+
+
+async def _meant(interaction: discord.Interaction, finder: Finder, queue: JobQueue, of: str) -> Job:
+    """The job that somebody chose, or whose message they gave the link to. Raises BadInput."""
+    if re.fullmatch("[0-9a-f]{16}", of):
+        return await queue.get(of)
+    link = LINK.search(of)
+    if link is None:
+        raise BadInput(
+            "Please choose one of your requests from the list, or paste the link to one of my "
+            "messages: a right click on it, then Copy Message Link."
+        )
+    channel, message = int(link[1]), int(link[2])
+    if channel != interaction.channel_id:
+        raise BadInput("That message is in another channel. Please ask there.")
+    try:
+        found = await interaction.client.get_partial_messageable(channel).fetch_message(message)
+    except UNREACHABLE as error:
+        raise BadInput(UNREADABLE) from error
+    job = await finder.job(found)
+    if job is None:
+        raise BadInput(UNREADABLE)
+    return job

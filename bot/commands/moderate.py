@@ -1,0 +1,129 @@
+"""/moderate: who may not use the bot here, and what was reported."""
+
+from typing import Any
+
+import discord
+from discord import app_commands
+
+from bot.access import require_moderator
+from bot.jobs.moderation import Moderation
+from bot.jobs.report import Ban
+from bot.languages import Language, language
+from bot.ui.desk import Desk, hint, moderates
+from bot.ui.text import countdown, plain
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import clean_text
+from pipelines.contract.text import Counted
+
+BAN, UNBAN, BANS, REPORTS = "ban", "unban", "bans", "reports"
+ACTIONS = {
+    BAN: "Ban a member from the bot",
+    UNBAN: "Let a member use the bot again",
+    BANS: "Show who is banned",
+    REPORTS: "Show the oldest open report",
+}
+IN_ALL = 1800  # characters; Discord takes 2000
+MAX_REASON = 300
+
+
+def moderate(desk: Desk, moderation: Moderation) -> app_commands.Command[Any, ..., None]:
+    """The command."""
+
+    @app_commands.command(name="moderate", description="Ban members from the bot, review reports")
+    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+    @app_commands.allowed_installs(guilds=True, users=False)
+    @app_commands.default_permissions(manage_messages=True)
+    @app_commands.describe(
+        action="What to do",
+        member="Whom to ban, or no longer to ban",
+        reason="Why, for the other moderators",
+    )
+    @app_commands.choices(
+        action=[app_commands.Choice(name=name, value=value) for value, name in ACTIONS.items()]
+    )
+    async def command(
+        interaction: discord.Interaction,
+        action: str,
+        member: discord.User | None = None,
+        reason: app_commands.Range[str, 0, MAX_REASON] = "",
+    ) -> None:
+        require_moderator(moderates=moderates(interaction))
+        if action in (BAN, UNBAN) and member is None:
+            raise BadInput("Please say whom: give a member too.")
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        server, moderator = interaction.guild_id or 0, interaction.user.id
+        speaks = language(str(interaction.locale))
+        if action == REPORTS:
+            await _show_report(interaction, desk, moderation, speaks)
+            return
+        if action == BAN and member is not None:
+            count = await desk.ban(server, member.id, moderator, clean_text(reason, "reason"))
+            text = _banned(member.id, count, speaks)
+        elif action == UNBAN and member is not None:
+            done = await moderation.unban(server, member.id, moderator=moderator)
+            text = _unbanned(member.id, speaks, done=done)
+        else:
+            text = _listed(moderation.bans(server), speaks)
+        await interaction.followup.send(text, ephemeral=True)
+
+    return command
+
+
+async def _show_report(
+    interaction: discord.Interaction, desk: Desk, moderation: Moderation, speaks: Language
+) -> None:
+    server = interaction.guild_id or 0
+    reports = await moderation.open_reports(server)
+    unset = desk.log_channel(server) is None
+    if not reports:
+        text = speaks.say("No report is open.") + ("\n-# " + hint(speaks) if unset else "")
+        await interaction.followup.send(text, ephemeral=True)
+        return
+    view, uploads = await desk.show(reports[0].job)
+    files = [upload.open() for upload in uploads]
+    await interaction.followup.send(view=view, files=files, ephemeral=True)
+    left = len({report.job for report in reports}) - 1
+    words = [speaks.say(Counted("One more is open.", "{n} more are open.", left))] if left else []
+    words += [hint(speaks)] if unset else []
+    if words:
+        await interaction.followup.send("\n".join(f"-# {each}" for each in words), ephemeral=True)
+
+
+def _banned(member: int, cancelled: int | None, speaks: Language) -> str:
+    who = f"<@{member}>"
+    if cancelled is None:
+        return speaks.say("{member} is banned from this bot already.", member=who)
+    text = speaks.say("{member} can no longer use this bot here.", member=who)
+    if cancelled:
+        what = Counted(
+            "One of their jobs, which waited or ran, was cancelled.",
+            "{n} of their jobs, which waited or ran, were cancelled.",
+            cancelled,
+        )
+        text += " " + speaks.say(what)
+    return text
+
+
+def _unbanned(member: int, speaks: Language, *, done: bool) -> str:
+    if not done:
+        return speaks.say("{member} was not banned from this bot here.", member=f"<@{member}>")
+    return speaks.say("{member} can use this bot again.", member=f"<@{member}>")
+
+
+def _listed(bans: list[Ban], speaks: Language) -> str:
+    """Who is banned, the latest first."""
+    if not bans:
+        return speaks.say("Nobody is banned from this bot here.")
+    text = speaks.say("**Banned from this bot here**")
+    for shown, ban in enumerate(reversed(bans)):
+        line = speaks.say(
+            "<@{member}> by <@{moderator}> {when}: {reason}",
+            member=ban.member,
+            moderator=ban.moderator,
+            when=countdown(ban.made_at),
+            reason=plain(ban.reason, MAX_REASON) or speaks.say("no reason given"),
+        )
+        if len(text) + len(line) > IN_ALL:
+            return text + "\n" + speaks.say("… and {n} more", n=len(bans) - shown)
+        text += f"\n{line}"
+    return text

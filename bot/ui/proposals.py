@@ -1,0 +1,159 @@
+"""A prompt that stands for several is asked about first: how many, which, how long; Go or Cancel.
+
+The buttons hold the proposal's id, and the proposal is a row of the store: both survive a restart.
+Each of its jobs has a message of its own, which comes of the click on Go.
+"""
+
+import re
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from enum import StrEnum
+from typing import Any, Protocol, Self, cast
+
+import discord
+from discord import ui
+
+from bot.jobs.job import Proposal
+from bot.jobs.queue import JobQueue
+from bot.languages import language
+from bot.ui.answers import answering
+from bot.ui.asking import check
+from bot.ui.origin import origin_of, standing_of
+from bot.ui.roads import UNREACHABLE
+from bot.ui.text import countdown, plain, seconds
+from pipelines.contract.requests import Request
+from pipelines.contract.text import Counted, Text
+
+SHOWN = 6  # of the prompts
+ROOM = 200  # characters of markdown for each
+PROPOSAL_ID = re.compile(r"atelier:(?P<answer>go|drop):(?P<proposal_id>[0-9a-f]{16})")
+
+
+class Answer(StrEnum):
+    """What a member may say."""
+
+    GO = "go"
+    DROP = "drop"
+
+
+LABELS = {Answer.GO: Text("Go"), Answer.DROP: Text("Cancel")}
+
+
+class HasQueue(Protocol):
+    """What the buttons need of the client that hears them."""
+
+    queue: JobQueue
+
+
+async def ask(
+    interaction: discord.Interaction, queue: JobQueue, requests: Sequence[Request]
+) -> None:
+    """Ask a member whether all of `requests` are meant.
+
+    Raises what `check` and JobQueue.propose raise.
+    """
+    for request in requests:
+        check(interaction, queue, request)
+    standing = standing_of(interaction)
+    origin = origin_of(interaction, 0, time.time()).to_json()
+    proposal = await queue.propose(
+        requests, owner=interaction.user.id, origin=origin, standing=standing
+    )
+    view = asking(proposal, queue.expect(requests), str(interaction.locale))
+    await interaction.followup.send(view=view, ephemeral=True)
+
+
+def asking(proposal: Proposal, expected: float | None, locale: str) -> ui.LayoutView:
+    """The question. `expected` are the seconds that all of it should take."""
+    say = language(locale).say
+    requests = proposal.requests
+    lines = [say("Your prompt stands for **{n}**. Shall I make all of them?", n=len(requests))]
+    lines += [f"{i}. {plain(r.prompt, ROOM)}" for i, r in enumerate(requests[:SHOWN], start=1)]
+    if len(requests) > SHOWN:
+        more = len(requests) - SHOWN
+        lines.append(say(Counted("… and {n} more", "… and {n} more", more)))
+    notes = [say("all with seed {seed}", seed=requests[0].seed)]
+    if expected is not None:
+        notes.append(say("they should take {time} together", time=seconds(expected)))
+    notes.append(say("this question ends {when}", when=countdown(proposal.ends_at)))
+    lines.append("-# " + " · ".join(notes))
+    buttons = [ProposalButton(answer, proposal.id, locale) for answer in Answer]
+    return _message("\n".join(lines), *buttons)
+
+
+class ProposalButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PROPOSAL_ID):
+    """Go, or Cancel."""
+
+    def __init__(self, answer: Answer, proposal_id: str, locale: str = "") -> None:
+        primary, other = discord.ButtonStyle.primary, discord.ButtonStyle.secondary
+        super().__init__(
+            ui.Button(
+                label=language(locale).say(LABELS[answer]),
+                style=primary if answer is Answer.GO else other,
+                custom_id=f"atelier:{answer}:{proposal_id}",
+            )
+        )
+        self.answer = answer
+        self.proposal_id = proposal_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: discord.Interaction, item: ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed; discord.py calls this."""
+        return cls(Answer(match["answer"]), match["proposal_id"])
+
+    async def callback(self, interaction: discord.Interaction) -> None:
+        """Queue all, or nothing; discord.py calls this."""
+        queue = cast(HasQueue, interaction.client).queue
+        async with answering(interaction):
+            made_at = time.time()
+            await interaction.response.defer()
+            proposal = await queue.take_proposal(self.proposal_id, interaction.user.id)
+            say = language(str(interaction.locale)).say
+            text = say("Nothing was queued.")
+            if self.answer is Answer.GO:
+                await _queue_all(interaction, queue, proposal, made_at)
+                text = say("**Queued**, each in a message of its own.")
+            await interaction.edit_original_response(view=_message(text))
+
+
+async def _queue_all(
+    interaction: discord.Interaction, queue: JobQueue, proposal: Proposal, made_at: float
+) -> None:
+    """A job and a message for each request; where that cannot be, neither, and the question stays.
+
+    The messages are the interaction's, which need no permission of the bot's.
+    """
+    posted: list[discord.WebhookMessage] = []
+    try:
+        for request in proposal.requests:
+            check(interaction, queue, request)
+        standing = standing_of(interaction)
+        here = origin_of(interaction, 0, made_at).to_json()
+        await queue.check_proposal(proposal, here, standing=standing)
+        for request in proposal.requests:
+            message = await interaction.followup.send(view=_coming(request), wait=True)
+            posted.append(message)
+        origins = [origin_of(interaction, message.id, made_at) for message in posted]
+        await queue.accept(proposal, [o.to_json() for o in origins], standing=standing)
+    except Exception:
+        await queue.put_back(proposal)
+        with suppress(*UNREACHABLE):
+            for message in posted:
+                await message.delete()
+        raise
+
+
+def _coming(request: Request) -> ui.LayoutView:
+    """What a job's message shows until the progress board does."""
+    return _message(plain(request.prompt, ROOM) or "…")
+
+
+def _message(text: str, *buttons: ProposalButton) -> ui.LayoutView:
+    view = ui.LayoutView(timeout=None)
+    view.add_item(ui.TextDisplay(text))
+    if buttons:
+        view.add_item(ui.ActionRow(*buttons))
+    return view

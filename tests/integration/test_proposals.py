@@ -1,0 +1,121 @@
+"""Braces in a prompt: all of it is queued, once, or nothing."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bot.app import App
+from bot.config import Config, LimitsConfig
+from tests.integration.apps import light_config, serving
+from tests.integration.shown import end_of, is_final
+from tests.loopback import Interaction, LoopbackDiscord, Member, Message
+from tests.loopback.runner import Studio
+
+PROMPT = "a {red, blue} star"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return light_config(tmp_path, LimitsConfig(waiting_per_member=2))
+
+
+async def asked(server: LoopbackDiscord, member: Member) -> Message:
+    """The question, once it is there."""
+    used = await member.slash("imagine", prompt=PROMPT, seed=7)
+    await server.wait_for(lambda: used.said)
+    assert used.original is not None and used.original.ephemeral
+    return used.original
+
+
+def answer(question: Message, which: str) -> str:
+    return next(i for i in question.custom_ids if i.startswith(f"atelier:{which}:"))
+
+
+async def said(server: LoopbackDiscord, used: Interaction) -> str:
+    await server.wait_for(lambda: used.said)
+    return used.said
+
+
+async def test_go_pressed_often_and_after_a_restart_queues_once(
+    server: LoopbackDiscord, ada: Member, config: Config, studio: Studio
+) -> None:
+    async with serving(server, config, studio):
+        question = await asked(server, ada)
+    await server.wait_for(lambda: not server.gateway.connected)
+    async with serving(server, config, studio):
+        go = answer(question, "go")
+        stranger = await server.member("bob").press(question, go)
+        assert "answered already" in await said(server, stranger)
+        clicks = await asyncio.gather(*(ada.press(question, go) for _ in range(4)))
+        public = [m for c in clicks for m in c.followups if not m.ephemeral]
+        await server.wait_for(
+            lambda: sum(is_final(m) for c in clicks for m in c.followups if not m.ephemeral) == 2
+        )
+        public = [m for c in clicks for m in c.followups if not m.ephemeral]
+        assert [m.text.splitlines()[0] for m in public] == ["a red star", "a blue star"]
+        assert [len(m.files) for m in public] == [1, 1]
+        assert sorted(run.prompt for run in studio.runs) == ["a blue star", "a red star"]
+        assert sum("answered already" in c.said for c in clicks) == 3
+        await server.wait_for(lambda: not question.custom_ids)
+
+
+async def test_cancel_leaves_nothing(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    question = await asked(server, ada)
+    dropped, went = [await ada.click(question, answer(question, which)) for which in ("drop", "go")]
+    assert "answered already" in await said(server, went)
+    await server.wait_for(lambda: question.text == "Nothing was queued.")
+    assert not dropped.followups
+    assert not studio.runs and not await app.queue.of(ada.user.id)
+
+
+async def test_without_room_nothing_is_queued_and_the_question_stays(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    question = await asked(server, ada)
+    studio.gate.clear()
+    other = await ada.slash("imagine", prompt="a harbour")
+    await server.wait_for(lambda: studio.runs)
+    refused = await ada.click(question, answer(question, "go"))
+    assert "there is room for 1 more of yours" in await said(server, refused)
+    again = await ada.slash("imagine", prompt=PROMPT)
+    await server.wait_for(lambda: again.followups)
+    assert "there is room for 1 more of yours" in again.said
+    assert [m.ephemeral for m in refused.followups] == [True]
+    studio.gate.set()
+    await end_of(server, other)
+    went = await ada.click(question, answer(question, "go"))
+    await server.wait_for(lambda: sum(map(is_final, went.followups)) == 2)
+    assert len(await app.queue.of(ada.user.id)) == 3
+
+
+@pytest.mark.parametrize(
+    ("prompt", "sentence"),
+    [
+        ("a {red star", "a { without its }"),
+        ("{1, 2, 3} stars", "more than 2 prompts"),
+        ("{, }", "the prompt is empty"),
+    ],
+)
+async def test_braces_that_cannot_be_are_refused_in_private(
+    server: LoopbackDiscord, ada: Member, app: App, prompt: str, sentence: str
+) -> None:
+    used = await ada.slash("imagine", prompt=prompt)
+    assert sentence in await said(server, used)
+    assert used.original is not None and used.original.ephemeral
+
+
+async def test_what_was_forbidden_meanwhile_is_not_queued(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    question = await asked(server, ada)
+    await app.queue.settings.change(server.guild_id, commands_off={"imagine"})
+    refused = await ada.click(question, answer(question, "go"))
+    assert "switched off here" in await said(server, refused)
+    assert all(message.ephemeral for message in refused.followups)
+    await app.queue.settings.clear(server.guild_id)
+    went = await ada.click(question, answer(question, "go"))
+    await server.wait_for(lambda: sum(map(is_final, went.followups)) == 2)
+    assert len(studio.runs) == 2

@@ -1,0 +1,107 @@
+"""/history: what was asked for, and what it came of."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from simcord.actors import MemberActor
+from simcord.results import InteractionResult
+
+from bot.app import App
+from bot.ui.history import BRIEFLY, relation
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request
+from tests.jobs.samples import a_job
+from tests.ui.channel import Channel, Shown, whispered
+from tests.ui.fixtures import Ends
+
+FOX = ImagineRequest(prompt="a fox", seed=1)
+
+
+@pytest.mark.parametrize(
+    ("child", "words"),
+    [
+        (replace(FOX, seed=9), "again of {parent}"),
+        (replace(FOX, variations=(5,)), "varied from {parent}"),
+        (replace(FOX, prompt="an owl"), "edited from {parent}"),
+        (AnimateRequest(image=Path("fox.png"), seed=1), "animated from {parent}"),
+    ],
+)
+def test_what_a_job_is_to_its_parent(child: Request, words: str) -> None:
+    assert str(relation(a_job(request=child), a_job(request=FOX), "{parent}")) == words
+
+
+def seen(channel: Channel, result: InteractionResult) -> Shown:
+    """The answer, which the member alone sees."""
+    assert result.response is not None and result.response.ephemeral
+    return Shown(channel.env, result.response.message)
+
+
+def linked(message: Shown) -> str:
+    place = message.message
+    assert place.guild is not None
+    return f"https://discord.com/channels/{place.guild.id}/{place.channel.id}/{place.id}"
+
+
+async def test_a_member_walks_back_to_where_it_began(
+    app: App, channel: Channel, ada: MemberActor, bob: MemberActor, ends: Ends
+) -> None:
+    await ada.slash(channel.handle, "imagine", prompt="a *fox*", seed=7)
+    first = (await ends.next()).id
+    for label in ("Vary", "Animate"):
+        await bob.click(channel.shown()[-1].message, label=label)
+        await ends.next()
+    fox, varied, video = channel.shown()
+    listed = seen(channel, await bob.slash(channel.handle, "history"))
+    lines = listed.text.splitlines()
+    assert lines[1].startswith(f"1. `/animate` [without words]({linked(video)}) · <t:")
+    asked = rf"`/imagine` [a \*fox\*]({linked(varied)})"
+    origin = rf"`/imagine` [a \*fox\*]({linked(fox)})"
+    assert lines[2] == f"-# animated from {asked}, varied from {origin}"
+    assert lines[3].startswith(f"2. {asked}") and lines[4] == f"-# varied from {origin}"
+    assert listed.buttons == ["1", "2"]
+    await bob.click(listed.message, label="1")
+    lines = listed.text.splitlines()
+    assert lines[2:] == [f"↑ animated from {asked}", f"↑ varied from {origin}"]
+    await bob.click(listed.message, label="Up")
+    assert listed.text.splitlines()[2:] == [f"↑ varied from {origin}"]
+    await bob.click(listed.message, label="Up")
+    assert "by itself" in listed.text and listed.buttons == ["My last requests"]
+    await ada.click(fox.message, label="Delete")
+    await bob.click(listed.message, label="My last requests")
+    assert r"varied from `/imagine` a \*fox\* · deleted" in listed.text
+    assert await app.store.get(first) is not None
+    await app.queue.forget_owner(ada.id)
+    gone = seen(channel, await bob.slash(channel.handle, "history", of=linked(varied)))
+    assert gone.text.splitlines()[-1].startswith("↑ made from something that was deleted")
+
+
+async def test_words_are_not_carried_from_one_channel_to_another(
+    app: App, channel: Channel, ada: MemberActor, bob: MemberActor, ends: Ends
+) -> None:
+    await ada.slash(channel.handle, "imagine", prompt="a secret")
+    secret = await ends.next()
+    elsewhere = channel.guild.create_text_channel("elsewhere")
+    refused = await bob.slash(elsewhere, "history", of=secret.id)
+    assert "not made in this channel" in whispered(refused)
+    [message] = channel.shown()
+    refused = await bob.slash(elsewhere, "history", of=linked(message))
+    assert "Please ask there." in whispered(refused)
+    assert "paste the link" in whispered(await bob.slash(elsewhere, "history", of="a secret"))
+    own = seen(channel, await ada.slash(elsewhere, "history", of=secret.id))
+    assert "a secret" in own.text
+    assert seen(channel, await bob.slash(elsewhere, "history")).text.startswith("You have not")
+    [choice] = await ada.autocomplete(elsewhere, "history", "of", "SECRET")
+    assert choice == {"name": "/imagine a secret", "value": secret.id}
+
+
+async def test_a_long_line_is_cut_short_and_said_to_be(
+    app: App, channel: Channel, ada: MemberActor, ends: Ends
+) -> None:
+    await ada.slash(channel.handle, "imagine", prompt="a fox")
+    for _ in range(BRIEFLY + 1):
+        await ends.next()
+        await ada.click(channel.shown()[-1].message, label="Again")
+    await ends.next()
+    shown = seen(channel, await ada.slash(channel.handle, "history"))
+    line = shown.text.splitlines()[2]
+    assert line.count("again of") == BRIEFLY and line.endswith(", …")

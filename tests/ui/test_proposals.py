@@ -1,0 +1,52 @@
+"""What a member is asked about a prompt that stands for several."""
+
+import re
+from dataclasses import replace
+
+from discord import ui
+from simcord.actors import MemberActor
+
+from bot.jobs.job import Proposal
+from bot.ui.proposals import SHOWN, asking
+from pipelines.contract.requests import MAX_PROMPT, ImagineRequest, SketchRequest
+from tests.ui.channel import Channel, Shown, drawing
+from tests.ui.fixtures import Ends, Moods
+
+
+async def test_a_drawing_becomes_what_each_of_the_prompts_says(
+    channel: Channel, ada: MemberActor, studio: Moods, ends: Ends
+) -> None:
+    result = await ada.slash(
+        channel.handle,
+        "sketch",
+        drawing=("house.png", drawing()),
+        prompt="a {red, blue} house",
+        seed=7,
+    )
+    assert result.response is not None and result.response.ephemeral
+    question = Shown(channel.env, result.response.message)
+    assert channel.shown() == [] and studio.runs == []
+    assert question.text.splitlines()[1:3] == ["1. a red house", "2. a blue house"]
+    assert re.search(r"all with seed 7 · this question ends <t:\d+:R>", question.text)
+    assert question.buttons == ["Go", "Cancel"]
+    await ada.click(question.message, label="Go")
+    requests = [(await ends.next()).request for _ in range(2)]  # whichever is told first
+    assert {request.seed for request in requests} == {7}
+    blue, red = sorted(requests, key=lambda request: request.prompt)
+    assert isinstance(red, SketchRequest) and blue == replace(red, prompt="a blue house")
+    assert [(m.text.splitlines()[0], len(await m.files())) for m in channel.shown()] == [
+        ("a red house", 1),
+        ("a blue house", 1),
+    ]
+    assert question.buttons == []
+
+
+def test_the_question_fits_whatever_is_asked() -> None:
+    worst = ImagineRequest(prompt="*" * MAX_PROMPT, seed=7)
+    proposal = Proposal(id="0" * 16, owner=1, requests=(worst,) * 50, made_at=0.0)
+    texts = [
+        i for i in asking(proposal, 9e4, "de").walk_children() if isinstance(i, ui.TextDisplay)
+    ]
+    [text] = texts
+    assert len(text.content) <= 2000
+    assert f"… und {50 - SHOWN} weitere\n" in text.content and "1500 min" in text.content
