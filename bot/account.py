@@ -72,6 +72,12 @@ def invitation(application_id: int) -> str:
     return discord.utils.oauth_url(application_id, permissions=NEEDED)
 
 
+def members_link(application_id: int) -> str:
+    """The link by which members add the bot to their own account."""
+    scopes = ("applications.commands",)
+    return discord.utils.oauth_url(application_id, scopes=scopes) + "&integration_type=1"
+
+
 def _missing(granted: int) -> list[str]:
     """Names of the needed permissions that `granted` lacks; an administrator lacks none."""
     permissions = discord.Permissions(granted)

@@ -17,6 +17,7 @@ from bot.jobs.deliveries import Deliveries
 from bot.jobs.events import Events
 from bot.jobs.executor import Executor
 from bot.jobs.files import FileStore
+from bot.jobs.job import Job
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
@@ -54,7 +55,7 @@ class App:
         self.executors = executors
         self.files = FileStore(config.storage.folder / "files")
         self.client = AtelierClient(queue, self.files, store, config)
-        self.board = ProgressBoard(self.client.roads, queue, events)
+        self.board = ProgressBoard(self.client.roads, queue, events, previews=self._shows_previews)
         delivery = Delivery(self.client.roads, self.board, queue, self.files, config.moderation)
         self.log_channel = LogChannel(
             self.client.desk, queue, self.client.roads, events, config.moderation
@@ -143,6 +144,11 @@ class App:
         await self._watch.stop()
         self._metrics.stop()
         await self.store.close()
+
+    def _shows_previews(self, job: Job) -> bool:
+        """Whether the bot's owner and the server of a job have nothing against it."""
+        settings = self.queue.settings.of(job.server, job.channel)
+        return self.config.discord.previews and settings.previews
 
     def _serve_metrics(self) -> None:
         if self.config.metrics.port is not None:

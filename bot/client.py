@@ -23,6 +23,7 @@ from bot.commands.menus import menus
 from bot.commands.moderate import moderate
 from bot.commands.privacy import privacy
 from bot.commands.queue import queue_
+from bot.commands.results import results
 from bot.commands.sketch import sketch
 from bot.commands.styles import styles
 from bot.commands.translator import CommandTranslator
@@ -77,7 +78,14 @@ class AtelierClient(discord.Client):
         self.styles = config.models.styles
         self.presses = Presses()
         self.roads = Roads(self)
-        self.tree = app_commands.CommandTree(self)
+        members = config.discord.install == "servers-and-members"
+        self.tree = app_commands.CommandTree(  # what holds for every command that says no other
+            self,
+            allowed_contexts=app_commands.AppCommandContext(
+                guild=True, dm_channel=members, private_channel=members
+            ),
+            allowed_installs=app_commands.AppInstallationType(guild=True, user=members),
+        )
         self.tree.error(_on_command_error)
         self.desk = Desk(queue, files, self.roads)
         self._translator = CommandTranslator()
@@ -93,6 +101,7 @@ class AtelierClient(discord.Client):
             info(intake, told=config.models.metadata),
             history(queue),
             queue_(queue),
+            results(queue),
             privacy(queue),
             usage(queue),
             config_(queue),

@@ -28,6 +28,10 @@ class DiscordConfig(_Table):
 
     token_file: Path | None = None
     """Read when the environment variable ATELIER_TOKEN is empty."""
+    install: Literal["servers", "servers-and-members"] = "servers"
+    """Who may add the bot: servers, or also members to their own account, for direct messages."""
+    previews: bool = True
+    """Whether members see a picture while it is painted, where a model has a `preview`."""
 
 
 class StorageConfig(_Table):

@@ -154,6 +154,8 @@ class Delivery:
     def _roads_for(self, job: Job, origin: Origin) -> Iterator[Road]:
         if self._roads.token_lives(origin):
             yield self._roads.edit_by_token
+        if not origin.may_post:
+            return
         yield self._roads.edit_as_bot
         if job.status is not Status.CANCELLED:  # where its message is gone, so is the matter
             yield partial(self._post_anew, job)
@@ -169,6 +171,10 @@ class Delivery:
     ) -> Undeliverable:
         """Tell the member once, privately, if even that is possible."""
         why = _why(job, origin, refusal)
+        if job.status is Status.RENDERED:
+            why = Text(
+                "{why} It is kept for you: type `/results` wherever you want it shown.", why=why
+            )
         sentence = language(origin.locale).say(why)
         ways = [self._roads.write_to]
         if self._roads.token_lives(origin):
@@ -237,7 +243,9 @@ def _failed(job: Job, error: AtelierError) -> Job:
 
 def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> Text:
     """What the member can do about a channel that takes no answer."""
-    if refusal is not None and refusal.status == 404:
+    if not origin.may_post:
+        why = Text("Discord lets me answer there for 15 minutes only.")
+    elif refusal is not None and refusal.status == 404:
         why = Text("Discord says that the channel is gone.")
     elif refusal is not None and refusal.status == 403:
         why = _not_allowed(job)

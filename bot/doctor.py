@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot.account import Account, ask_discord, invitation
+from bot.account import Account, ask_discord, invitation, members_link
 from bot.config import Config, GpuConfig, StorageConfig, load_config, read_token
 from bot.device import require_device
 from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
@@ -24,8 +24,13 @@ from bot.fetch import Hub, check_disk, free_bytes, is_here
 from bot.startup import FirstWait
 from pipelines import loras
 from pipelines.catalog import Catalog, ModelKey
-from pipelines.checkpoints import weigh
-from pipelines.contract.errors import AtelierError, DeviceMissing, ModelUnavailable
+from pipelines.checkpoints import check_preview, weigh
+from pipelines.contract.errors import (
+    AtelierError,
+    DeviceMissing,
+    ModelMissing,
+    ModelUnavailable,
+)
 from pipelines.media import encode_mp4
 from pipelines.placement import GIB, Card, Plan, plan_model, unmet
 from pipelines.presets import PRESETS
@@ -65,6 +70,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield from check_loras(config.models)
     yield from check_previews(config.models)
     yield from check_presets(config.models)
+    yield from check_decoders(config)
     yield from check_last_start(config.storage)
 
 
@@ -80,6 +86,9 @@ def check_account(config: Config) -> Iterator[Finding]:
     else:
         yield Finding(Level.FINE, "token", f"Discord knows it as {account.name}")
         yield from check_servers(account)
+        if config.discord.install == "servers-and-members":
+            link = members_link(account.application_id)
+            yield Finding(Level.FINE, "members", f"may add it to their accounts: {link}")
 
 
 def check_servers(account: Account) -> Iterator[Finding]:
@@ -257,6 +266,24 @@ def check_presets(catalog: Catalog) -> Iterator[Finding]:
             f"{model.preset}: {model.steps} steps, {guidance}; pictures differ from the model's own"
             + (f"; it was made for {meant} steps" if model.steps != meant else ""),
         )
+
+
+def check_decoders(config: Config) -> Iterator[Finding]:
+    """Which models show a picture while they paint it."""
+    models = config.models
+    for key, model in ((ModelKey.SKETCH, models.sketch), (ModelKey.IMAGINE, models.imagine)):
+        if model is None or model.preview is None:
+            continue
+        subject = f"{key} preview"
+        try:
+            check_preview(key, model, config.gpu.models_folder)
+        except ModelMissing:
+            continue  # which check_models has said
+        except ModelUnavailable as error:
+            yield Finding(Level.WARNING, subject, f"{error.sentence} Until then there are none.")
+            continue
+        off = "" if config.discord.previews else "; off: discord.previews"
+        yield Finding(Level.FINE, subject, f"shown while it paints{off}")
 
 
 def check_plans(catalog: Catalog, gpu: GpuConfig) -> Iterator[Finding]:

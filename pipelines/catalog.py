@@ -56,6 +56,10 @@ class ModelKey(StrEnum):
     UPSCALE = "upscale"
 
 
+PREVIEW = "preview"
+"""The part of a model without which it paints as well, and only shows nothing meanwhile."""
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -77,7 +81,7 @@ class Checkpoint(_Table):
 
     def parts(self) -> Iterator[tuple[str, "Checkpoint"]]:
         """The checkpoints that replace or add to parts of this one, by their keys."""
-        for part in ("vae", "conditioner", "preset_lora"):
+        for part in ("vae", "conditioner", "preset_lora", PREVIEW):
             if (inner := getattr(self, part, None)) is not None:
                 yield part, inner
 
@@ -149,6 +153,8 @@ class SketchModel(Checkpoint):
     dtype: Dtype = "float16"
     vae: Checkpoint | None = None
     conditioner: Conditioner | None = None
+    preview: Checkpoint | None = None
+    """An AutoencoderTiny of SDXL's latents, which shows a picture while it is painted."""
     preset: SketchPreset | None = None
     """For fewer steps. It decides the sampler, and what of the rest is not given."""
     preset_lora: LoraFile | None = None
@@ -183,6 +189,8 @@ class ImagineModel(Checkpoint):
     """Stable Diffusion 3.5."""
 
     dtype: Dtype = "bfloat16"
+    preview: Checkpoint | None = None
+    """An AutoencoderTiny of SD3's latents, which shows a picture while it is painted."""
     preset: ImaginePreset | None = None
     """For fewer steps. It decides what of the rest is not given, the source among it."""
     precision: Literal["auto", "full", "fp8", "nf4"] = "auto"

@@ -16,6 +16,7 @@ from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from pipelines.catalog import (
+    PREVIEW,
     AnimateModel,
     CaptionModel,
     Checkpoint,
@@ -162,11 +163,46 @@ def weigh(
         place = f"{key}.{part}" if part else str(key)
         try:
             found = count_parameters(place, checkpoint, models_folder)
-        except ModelMissing:
-            return None
+        except ModelUnavailable as error:
+            if part == PREVIEW:
+                continue  # the model does without it
+            if isinstance(error, ModelMissing):
+                return None
+            raise
         counts |= {part: sum(found.values())} if part else found
     size = 4 if getattr(model, "dtype", "") == "float32" else 2
     return {part: size * count for part, count in counts.items()}
+
+
+def check_preview(
+    key: ModelKey, model: SketchModel | ImagineModel, models_folder: Path | None = None
+) -> None:
+    """Raise ModelUnavailable where a model's preview does not decode what it paints in."""
+    preview = model.preview
+    if preview is None:
+        return
+    place = f"{key}.{PREVIEW}"
+    decodes = _setting(locate(place, preview, models_folder) / "config.json", "latent_channels")
+    folder = locate(key, model, models_folder) / _DENOISERS[type(model)]
+    paints = _setting(folder / "config.json", "in_channels")
+    if decodes != paints:
+        raise _Source(place, preview).unusable(
+            Text(
+                "decodes latents of {decodes} channels, and {model} paints in {paints}.",
+                decodes=decodes or 0,
+                model=f"models.{key}",
+                paints=paints or 0,
+            )
+        )
+
+
+def _setting(file: Path, name: str) -> int | None:
+    """The number that a file of settings has for one of them, if it can be read."""
+    try:
+        number: int | None = json.loads(file.read_text(encoding="utf-8")).get(name)
+        return number
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def count_parameters(
@@ -272,6 +308,7 @@ _FAMILIES: dict[type[Checkpoint], str] = {
     ImagineModel: "StableDiffusion3",
     AnimateModel: "StableVideoDiffusion",
 }
+_DENOISERS: dict[type[Checkpoint], str] = {SketchModel: "unet", ImagineModel: "transformer"}
 _LIBRARIES = {"diffusers", "transformers"}
 _TEXTS = (".json", ".txt", ".model")  # settings, vocabularies, sentencepiece models
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")

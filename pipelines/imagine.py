@@ -12,7 +12,7 @@ from PIL import Image
 from pipelines import noise
 from pipelines.catalog import ImagineModel, ModelKey, dimensions
 from pipelines.contract.artifact import Artifact, MediaType
-from pipelines.contract.context import Phase, RunContext
+from pipelines.contract.context import Phase, RunContext, Viewer
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, seed_after
 from pipelines.device import dtype_on
 from pipelines.loading import Loader
@@ -20,6 +20,7 @@ from pipelines.loras import Lora
 from pipelines.media import encode_png
 from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
 from pipelines.placement import TEXT, Precision
+from pipelines.previews import Previews
 from pipelines.safety import are_sensitive
 from pipelines.steps import Steps
 
@@ -125,6 +126,8 @@ def render_together(
         for batch in batches:
             words = _side_by_side([told[request] for request, _ in batch])
             seeds = [seed for _, seed in batch]
+            viewers = _viewers([request for request, _ in batch], requests, context)
+            steps.previews = Previews(models, ModelKey.IMAGINE, pipeline, viewers)
             images += _paint_some(
                 pipeline, model, words, size, seeds, steps, requests[0].variations
             )
@@ -135,6 +138,17 @@ def render_together(
         for image, (request, seed), is_sensitive in zip(images, wanted, sensitive, strict=True)
     )
     return tuple(tuple(islice(made, request.count)) for request in requests)
+
+
+def _viewers(
+    batch: Sequence[ImagineRequest], requests: Sequence[ImagineRequest], context: RunContext
+) -> list[Viewer | None]:
+    """Who looks at each picture of a batch: of a request's, at the first."""
+    viewers: list[Viewer | None] = [None] * len(batch)
+    for request, viewer in zip(requests, context.viewers, strict=False):
+        if request in batch:
+            viewers[batch.index(request)] = viewer
+    return viewers
 
 
 def _seeds(request: ImagineRequest) -> list[int]:
@@ -189,7 +203,8 @@ def paint(
         lambda: _coming(context, model, models.device),
     )
     with models.use(ModelKey.IMAGINE, context, lora=lora) as pipeline, torch.inference_mode():
-        steps = Steps(context, Phase.PAINTING, model.steps * len(seeds))
+        previews = Previews(models, ModelKey.IMAGINE, pipeline, context.viewers)
+        steps = Steps(context, Phase.PAINTING, model.steps * len(seeds), previews=previews)
         return [
             _paint_some(pipeline, model, told, size, [seed], steps, variations)[0] for seed in seeds
         ]

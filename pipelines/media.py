@@ -35,6 +35,7 @@ FORMATS = (
 )
 MAX_SIDE = 2048
 MIN_SIDE = 8
+PREVIEW_SIDE = 256
 MAX_ASPECT = 20
 
 
@@ -68,6 +69,13 @@ def encode_png(image: Image.Image, facts: Facts) -> bytes:
     for key, value in facts.items():
         text.add_text(key, str(value))
     return _png(image, text)
+
+
+def encode_preview(image: Image.Image) -> bytes:
+    """A picture that is not done, as a JPEG of a few kB."""
+    small = image.copy()
+    small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    return _lossy(small, MediaType.JPEG, 80, b"")
 
 
 def encode_mp4(frames: Sequence[Image.Image], fps: int, facts: Facts) -> bytes:

@@ -17,8 +17,8 @@ import torch
 
 from pipelines.acceleration import accelerate, attention
 from pipelines.adapting import Adapters
-from pipelines.catalog import Catalog, ModelKey, Network, SafetyModel
-from pipelines.checkpoints import weigh
+from pipelines.catalog import PREVIEW, Catalog, ModelKey, Network, SafetyModel
+from pipelines.checkpoints import check_preview, weigh
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import ModelUnavailable
 from pipelines.fitting import divide, fit_to, modules_of, stream
@@ -60,6 +60,8 @@ class _Group:
     pipeline: Any
     weights: Weights
     """But those that are streamed, which come and go by their own hooks."""
+    decoder: Any = None
+    """Of its previews, beside the painter."""
 
 
 class Models:
@@ -111,7 +113,7 @@ class Models:
         There is room for a batch of so many, if there can be: see `most`.
         Reports Phase.LOADING where they were not there. Raises ModelUnavailable.
         """
-        self._latest = key
+        before, self._latest = self._latest, key
         context = context or RunContext()
         kernel = attention(self._catalog.acceleration)
         with (
@@ -120,6 +122,12 @@ class Models:
             kernel,
         ):
             yield held.pipeline
+        if before is not None and self._residency.in_use(_name(before, PAINTER)):
+            self._latest = before  # this was on the way, as for a preview
+
+    def decoder(self, key: ModelKey) -> Any:
+        """What makes previews of a model, while its painter is used; None where nothing does."""
+        return self._shelf.load(_name(key, PAINTER)).decoder
 
     def _adapted(
         self, pipeline: Any, context: RunContext, lora: Lora | None
@@ -314,9 +322,26 @@ class _Shelf:
             modules = modules_of(whole, group)
             if plan.groups[group].held is Held.STREAMED:
                 modules = stream(modules, device)
-            groups[_name(key, group)] = _Group(pipeline, Weights(modules, device))
+            decoder = self._decoder(key, loader) if group == PAINTER else None
+            weights = Weights([*modules, *([] if decoder is None else [decoder])], device)
+            groups[_name(key, group)] = _Group(pipeline, weights, decoder)
         fit_to(whole, plan)
         return groups
+
+    def _decoder(self, key: ModelKey, loader: Loader) -> Any:
+        """The tiny decoder of a model's latents. Where it cannot serve, the model does without."""
+        model = getattr(self._catalog, key)
+        if (preview := getattr(model, PREVIEW, None)) is None:
+            return None
+        from diffusers import AutoencoderTiny
+
+        try:
+            check_preview(key, model, loader.models_folder)
+            tiny = loader.load(AutoencoderTiny, f"{key}.{PREVIEW}", preview, model.dtype)
+        except ModelUnavailable as error:
+            log.warning("%s Until then nothing is shown while it paints.", error.sentence)
+            return None
+        return tiny.eval()
 
     def move_in(self, name: str, group: _Group) -> None:
         group.weights.move_in()

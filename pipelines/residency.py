@@ -99,6 +99,10 @@ class Residency(Generic[M]):
         """Keys of the models on the GPU."""
         return frozenset(self._resident)
 
+    def in_use(self, key: str) -> bool:
+        """Whether a model is being used."""
+        return key in self._resident and self._resident[key].users > 0
+
     def fits(self, key: str) -> bool:
         """Whether a model is on the GPU, or could be without another leaving."""
         return key in self._resident or self._taken() + self._peak(key) <= self._budget

@@ -100,7 +100,7 @@ class Runner:
         if len(requests) > 1 and self._catalog.imagine and may_share(requests):
             made = self._run_together(requests, context, self._catalog.imagine)
         else:
-            made = tuple(self._run_one(request, context) for request in requests)
+            made = tuple(self._run_one(each, context.of(n)) for n, each in enumerate(requests))
         if self._catalog.metadata:
             return made
         return tuple(tuple(replace(each, telling=False) for each in one) for one in made)

@@ -36,6 +36,7 @@ from pipelines.media import encode_png, open_picture
 from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
 from pipelines.placement import TEXT
 from pipelines.presets import PRESETS, Preset
+from pipelines.previews import Previews
 from pipelines.safety import are_sensitive, vet_upload
 from pipelines.steps import Steps
 
@@ -74,6 +75,7 @@ def render(
             strength=request.strength,
             seed=request.seed,
             variations=request.variations,
+            previews=Previews(models, ModelKey.SKETCH, pipeline, context.viewers),
         )
     context.step(Phase.ENCODING)
     (sensitive,) = are_sensitive(models, context, [image])
@@ -269,10 +271,11 @@ def paint(
     strength: int,
     seed: int,
     variations: Sequence[int] = (),
+    previews: Previews | None = None,
 ) -> Image.Image:
     """A picture in the shape of `lines` (L, white on black), which steer it by `strength`."""
     width, height = fit(lines.width, lines.height, size=model.size)
-    steps = Steps(context, Phase.PAINTING, model.steps)
+    steps = Steps(context, Phase.PAINTING, model.steps, previews=previews)
     steering = _steering(pipeline, model.conditioner, lines, (width, height), strength)
     with torch.inference_mode():
         image: Image.Image = pipeline(

@@ -33,6 +33,7 @@ EXPLAINED_ABOVE = {
     "lora",
     "preset",
     "preset_lora",
+    "preview",
 }
 TABLES: dict[str, type[BaseModel]] = {
     **{
@@ -72,7 +73,9 @@ def test_it_loads_and_names_every_model() -> None:
         "sketch",
         "sketch.vae",
         "sketch.conditioner",
+        "sketch.preview",
         "imagine",
+        "imagine.preview",
         "animate",
         "upscale",
     ]

@@ -15,7 +15,6 @@ def animate(intake: Intake) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(name="animate", description="Make a short video from a picture or words")
-    @app_commands.guild_only()
     @app_commands.describe(
         image="The picture to set in motion: PNG, JPEG, WebP or GIF. Or give a prompt instead",
         prompt="What to paint and then set in motion. Or give a picture instead",

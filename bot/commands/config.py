@@ -14,7 +14,8 @@ def config_(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(name="config", description="See and change the rules of this server")
-    @app_commands.guild_only()
+    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+    @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.default_permissions(administrator=True)
     @app_commands.describe(channel="The channel whose rules to look at. Left out: the whole server")
     async def command(

@@ -14,7 +14,6 @@ def describe(intake: Intake) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(name="describe", description="Say in words what a picture shows")
-    @app_commands.guild_only()
     @app_commands.describe(image="Any picture: PNG, JPEG, WebP or GIF")
     async def command(interaction: discord.Interaction, image: discord.Attachment) -> None:
         await intake.submit(interaction, DescribeRequest(image=Path(image.filename)), image=image)

@@ -25,7 +25,6 @@ def history(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     finder = Finder(queue)
 
     @app_commands.command(name="history", description="See what you made, and what it came of")
-    @app_commands.guild_only()
     @app_commands.describe(
         of="One of your requests, or the link to a message of mine here. Left out: your last ones"
     )

@@ -30,7 +30,6 @@ def imagine(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., 
     """The command, offering the LoRAs of `catalog`."""
 
     @app_commands.command(name="imagine", description="Paint a picture from words")
-    @app_commands.guild_only()
     @app_commands.describe(
         prompt="What to paint",
         negative="What to keep out of the picture",

@@ -46,7 +46,6 @@ def info(intake: Intake, *, told: bool = True) -> app_commands.Command[Any, ...,
     """The command. `told` says whether the files of this bot say how they were made."""
 
     @app_commands.command(name="info", description="See how a picture or video of mine was made")
-    @app_commands.guild_only()
     @app_commands.describe(file="A picture or video that I made, as a file")
     async def command(interaction: discord.Interaction, file: discord.Attachment) -> None:
         intake.check_size(file)

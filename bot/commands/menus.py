@@ -48,19 +48,15 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
         path = found if isinstance(found, Path) else Path(found.filename)
         await intake.submit(interaction, make(**{field: path}), **uploaded)
 
-    @app_commands.guild_only()
     async def sketch_this(interaction: discord.Interaction, message: discord.Message) -> None:
         await begin(interaction, message, "drawing", partial(SketchRequest, seed=new_seed()))
 
-    @app_commands.guild_only()
     async def animate_this(interaction: discord.Interaction, message: discord.Message) -> None:
         await begin(interaction, message, "image", partial(AnimateRequest, seed=new_seed()))
 
-    @app_commands.guild_only()
     async def describe_this(interaction: discord.Interaction, message: discord.Message) -> None:
         await begin(interaction, message, "image", DescribeRequest)
 
-    @app_commands.guild_only()
     async def show_settings(interaction: discord.Interaction, message: discord.Message) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         job = await finder.job(message)
@@ -76,7 +72,7 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
             in_words(told, language(str(interaction.locale))), ephemeral=True
         )
 
-    @app_commands.guild_only()
+    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     async def report(interaction: discord.Interaction, message: discord.Message) -> None:
         job = await finder.job(message)
         if job is None:

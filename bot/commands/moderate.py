@@ -30,7 +30,8 @@ def moderate(desk: Desk, moderation: Moderation) -> app_commands.Command[Any, ..
     """The command."""
 
     @app_commands.command(name="moderate", description="Ban members from the bot, review reports")
-    @app_commands.guild_only()
+    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+    @app_commands.allowed_installs(guilds=True, users=False)
     @app_commands.default_permissions(manage_messages=True)
     @app_commands.describe(
         action="What to do",

@@ -32,7 +32,6 @@ def privacy(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     @app_commands.command(
         name="privacy", description="See, copy or delete what this bot keeps of you"
     )
-    @app_commands.guild_only()
     @app_commands.describe(action="What to do. Usually: show what is kept")
     @app_commands.choices(
         action=[app_commands.Choice(name=name, value=value) for value, name in ACTIONS.items()]

@@ -19,7 +19,6 @@ def queue_(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(name="queue", description="See what runs, what waits, and in which order")
-    @app_commands.guild_only()
     async def command(interaction: discord.Interaction) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         lines = [

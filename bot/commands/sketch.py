@@ -28,7 +28,6 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
     styles = catalog.styles
 
     @app_commands.command(name="sketch", description="Turn a drawing into a picture")
-    @app_commands.guild_only()
     @app_commands.describe(
         drawing="A drawing or a photo of one: PNG, JPEG, WebP or GIF",
         prompt="What it should become, in your words. Left out: what the bot sees in it",

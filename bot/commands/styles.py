@@ -13,7 +13,6 @@ def styles(catalog: Catalog) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(name="styles", description="See the styles that /sketch offers")
-    @app_commands.guild_only()
     async def command(interaction: discord.Interaction) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         view, files = await page(interaction, catalog.styles, 1)

@@ -25,7 +25,7 @@ def usage(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(name="usage", description="See how much of the GPU was used in 24 hours")
-    @app_commands.guild_only()
+    @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     @app_commands.describe(whose="Whose. Usually: mine")
     @app_commands.choices(
         whose=[app_commands.Choice(name=name, value=value) for value, name in WHOSE.items()]

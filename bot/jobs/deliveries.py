@@ -5,7 +5,7 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from bot.errors import StorageFailed, Undeliverable
-from bot.jobs.events import Event, Events, JobEnded, JobTold
+from bot.jobs.events import Event, Events, JobEnded, JobTold, JobWanted
 from bot.jobs.job import Job
 from bot.jobs.pauses import growing
 from bot.jobs.store import Store
@@ -54,7 +54,7 @@ class Deliveries:
         await self._tasks.stop()
 
     def _on_event(self, event: Event) -> None:
-        if isinstance(event, JobEnded) and self._running:
+        if isinstance(event, JobEnded | JobWanted) and self._running:
             self._begin(event.job)
 
     async def _catch_up(self) -> None:

@@ -59,6 +59,13 @@ class JobTold:
 
 
 @dataclass(frozen=True, slots=True)
+class JobWanted:
+    """Its owner, who could not be shown the result, wants it in another place."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
 class Reported:
     """A member has reported a job, and it is in the store."""
 
@@ -99,6 +106,7 @@ Event = (
     | JobProgressed
     | JobEnded
     | JobTold
+    | JobWanted
     | Reported
     | MemberBanned
     | MemberUnbanned

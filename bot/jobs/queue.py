@@ -14,11 +14,20 @@ from typing import Any
 
 from bot.errors import NoSuchJob, StorageFailed, TooLate, WordNotAllowed
 from bot.jobs.costs import Costs
-from bot.jobs.events import Events, JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
+from bot.jobs.events import (
+    Events,
+    JobEnded,
+    JobQueued,
+    JobRefused,
+    JobStarted,
+    JobWanted,
+    QueueMoved,
+)
 from bot.jobs.job import Job, Proposal, Standing, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.moderation import Moderation
 from bot.jobs.policy import Models, Policy
+from bot.jobs.progress import Look
 from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store, Used
 from bot.jobs.usage import DAY
@@ -38,7 +47,7 @@ class Run:
 
     `unwanted` says that a person cancelled it, rather than the bot's own end. `coming` are the
     requests that waited behind it when it was leased, the next one first. `models` are the keys of
-    those that it needs.
+    those that it needs. `look` is when somebody will look at it next.
     """
 
     job: Job
@@ -46,6 +55,7 @@ class Run:
     coming: Sequence[Request] = ()
     cancel: threading.Event = field(default_factory=threading.Event)
     unwanted: bool = False
+    look: Look = field(default_factory=Look)
 
 
 class JobQueue:
@@ -231,6 +241,11 @@ class JobQueue:
         """The jobs on the GPU, the one that has been there longest first."""
         return [run.job for run in self._runs.values()]
 
+    def expect_look(self, job_id: str, at: float) -> None:
+        """Somebody will look at a job's preview at `at`, by the monotonic clock, if it runs."""
+        if run := self._runs.get(job_id):
+            run.look.expect(at)
+
     async def first(self, count: int) -> list[Job]:
         """The jobs in the first `count` places, the next one first."""
         jobs = [await self._store.get(each) for each in self._policy.first(count)]
@@ -265,6 +280,17 @@ class JobQueue:
         """Forget a member's jobs that have ended. How many there were, and how many are left."""
         gone = await self._store.forget_owner(owner)
         return gone, len(await self._store.of(owner))
+
+    async def undelivered(self, owner: int) -> list[Job]:
+        """A member's results that could not be shown and are kept, newest first."""
+        return await self._store.undelivered(owner)
+
+    async def hand_over(self, job_id: str, origin: Mapping[str, Any]) -> None:
+        """Have a result that could not be shown be shown at `origin`. Raises TooLate."""
+        job = await self._store.untell(job_id, origin)
+        if job is None:
+            raise TooLate("This result has been shown already, or it is no longer kept.")
+        self._events.publish(JobWanted(job))
 
     async def set_origin(self, job_id: str, origin: Mapping[str, Any]) -> None:
         """Change where a job's answer goes."""

@@ -316,6 +316,15 @@ class Store:
             "artifacts = '[]', told = 1", f"id = :id AND NOT {_LIVE}", id=job_id
         )
 
+    async def untell(self, job_id: str, origin: Mapping[str, Any]) -> Job | None:
+        """Have a result that could not be shown be shown at `origin`; None if none is kept."""
+        return await self._change(
+            "told = 0, error_code = NULL, error_sentence = NULL, origin = :origin",
+            f"id = :id AND {_UNDELIVERED}",
+            id=job_id,
+            origin=json.dumps(dict(origin)),
+        )
+
     async def set_origin(self, job_id: str, origin: Mapping[str, Any]) -> None:
         """Change where the answer goes."""
         await self._fetch(
@@ -367,6 +376,14 @@ class Store:
         """Jobs that have ended without their owners knowing, oldest end first."""
         return await self._fetch(
             "SELECT * FROM jobs WHERE ended_at IS NOT NULL AND NOT told ORDER BY ended_at, rowid"
+        )
+
+    async def undelivered(self, owner: int) -> list[Job]:
+        """A member's results that could not be shown and are kept, newest first."""
+        return await self._fetch(
+            f"SELECT * FROM jobs WHERE owner = :owner AND {_UNDELIVERED}"
+            " ORDER BY ended_at DESC, rowid DESC",
+            owner=owner,
         )
 
     async def recent(self, count: int) -> list[Job]:
@@ -593,6 +610,7 @@ _QUARANTINED = Text(
     times=MAX_CRASHES,
 )
 _LIVE = "status IN ('queued', 'running')"
+_UNDELIVERED = "status = 'rendered' AND told AND artifacts <> '[]'"
 _CHARGED = (
     "CASE WHEN ended_at IS NULL THEN cost"
     f" WHEN error_code IS NULL OR error_code IN {CHARGED} THEN gpu_seconds ELSE 0 END"

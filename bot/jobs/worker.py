@@ -166,7 +166,7 @@ class Worker:
         """Each job's artifacts, or why there are none; and its share of the GPU-seconds."""
         if self._stopping.is_set():
             return [(Cancelled(), 0.0) for _ in runs]
-        meters = [Meter(partial(self._publish_progress, run)) for run in runs]
+        meters = [Meter(partial(self._publish_progress, run), run.look) for run in runs]
 
         def report(progress: Progress) -> None:
             for meter in meters:
@@ -176,7 +176,9 @@ class Worker:
         requests = [run.job.request for run in runs]
         cancel = runs[0].cancel if len(runs) == 1 else _AllOf([run.cancel for run in runs])
         try:
-            context = RunContext(report, cancel, runs[-1].coming, self._queue.check_seen)
+            context = RunContext(
+                report, cancel, runs[-1].coming, self._queue.check_seen, viewers=meters
+            )
             outcomes = await executor.run(requests, context)
         except AtelierError as error:
             outcomes = [error] * len(runs)

@@ -9,7 +9,7 @@ import discord
 from discord import ui
 
 from bot.access import require_owner
-from bot.errors import NoSuchJob, Refused
+from bot.errors import NoSuchJob, NotAllowed, Refused
 from bot.jobs.job import Status, StoredArtifact, only_child_id
 from bot.jobs.queue import JobQueue
 from bot.languages import ENGLISH, Language, language
@@ -46,6 +46,7 @@ class Action(StrEnum):
     PAINT = "paint"
     DELETE = "delete"
     CANCEL = "cancel"
+    SHOW = "show"
 
 
 class HasPresses(Protocol):
@@ -65,6 +66,7 @@ LABELS = {
     Action.PAINT: Text("Go"),
     Action.DELETE: Text("Delete"),
     Action.CANCEL: Text("Cancel"),
+    Action.SHOW: Text("Show here"),
 }
 MAKING = (Action.AGAIN, Action.VARY, Action.UPSCALE, Action.SKETCH, Action.ANIMATE)
 """What would make something twice if it were pressed twice."""
@@ -141,6 +143,8 @@ class JobButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=CUSTOM_ID):
                     await _delete(interaction, queue, self.job_id)
                 case Action.CANCEL:
                     await _cancel(interaction, queue, self.job_id)
+                case Action.SHOW:
+                    await _show(interaction, queue, self.job_id)
 
 
 async def _again(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
@@ -272,6 +276,15 @@ async def _cancel(interaction: discord.Interaction, queue: JobQueue, job_id: str
         await interaction.followup.send(
             say("It will stop after the step it is on."), ephemeral=True
         )
+
+
+async def _show(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
+    """Post a result that could not be shown before, for everyone here. Its owner alone may."""
+    job = await queue.get(job_id)
+    if interaction.user.id != job.owner:
+        raise NotAllowed("Only the member who asked for this can have it shown.")
+    origin = await acknowledge(interaction)
+    await queue.hand_over(job_id, origin.to_json())
 
 
 async def _delete(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:

@@ -33,6 +33,7 @@ GREY, AMBER, GREEN, RED = (discord.Colour(c) for c in (0x80848E, 0xF0B232, 0x3BA
 # Markdown characters for what people typed; all of them together stay far below Discord's 4000.
 PROMPT_ROOM, NEGATIVE_ROOM, CAPTION_ROOM = 1200, 500, 300
 ALT_TEXT = 256
+PREVIEW = "preview.jpg"
 
 PHASES = {
     Phase.LOADING: Text("**Loading the models**"),
@@ -86,7 +87,10 @@ def waiting(job: Job, place: int | None, begins: float | None = None) -> ui.Layo
 
 
 def running(job: Job, progress: Progress | None, ends: float | None = None) -> ui.LayoutView:
-    """A job on the GPU. `ends` is when it should be done, as Unix time."""
+    """A job on the GPU. `ends` is when it should be done, as Unix time.
+
+    Where there is a preview, it is the file PREVIEW of the same message.
+    """
     if progress is None:
         return _message(AMBER, _joined(job, [Text("**Starting**")]), job, [Action.CANCEL])
     headline = [PHASES[progress.phase]]
@@ -97,7 +101,12 @@ def running(job: Job, progress: Progress | None, ends: float | None = None) -> u
     text = _joined(job, headline)
     if progress.of:
         text += f"\n{bar(progress.step, progress.of)}"
-    return _message(AMBER, text, job, [Action.CANCEL])
+    shown = []
+    if progress.preview:
+        alt = _reader(job).say("What it is so far")
+        item = discord.MediaGalleryItem(f"attachment://{PREVIEW}", description=alt)
+        shown.append(ui.MediaGallery[ui.LayoutView](item))
+    return _message(AMBER, text, job, [Action.CANCEL], shown=shown)
 
 
 def finished(
@@ -222,7 +231,7 @@ def _message(
     *,
     shown: Sequence[ui.MediaGallery[ui.LayoutView] | ui.File[ui.LayoutView]] = (),
 ) -> ui.LayoutView:
-    """Every message of a job: a headline or a result, what was asked, and the buttons."""
+    """Every message of a job: a headline, what it shows, what was asked, and the buttons."""
     container = ui.Container[ui.LayoutView](accent_colour=colour)
     for item in shown:
         container.add_item(item)

@@ -25,7 +25,8 @@ class Origin:
     `token` is the interaction's, good for 15 minutes from `token_made_at` (Unix seconds), and
     empty for a message that the bot posted by itself. `filesize_limit` is in bytes.
     `age_restricted` is what the channel was when it was asked in. `locale` is the language of what
-    everyone sees: the member's, or the one that was set for the channel.
+    everyone sees: the member's, or the one that was set for the channel. `may_post` is false where
+    a member brought the bot along to a place that it is not in: there the token is the only way.
     """
 
     application_id: int
@@ -38,6 +39,7 @@ class Origin:
     filesize_limit: int
     locale: str
     age_restricted: bool = False
+    may_post: bool = True
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -79,7 +81,14 @@ def origin_of(interaction: discord.Interaction, message_id: int, made_at: float)
         filesize_limit=interaction.filesize_limit,
         locale=settings_of(interaction).language or str(interaction.locale),
         age_restricted=_is_age_restricted(interaction.channel),
+        may_post=not _is_brought_along(interaction),
     )
+
+
+def _is_brought_along(interaction: discord.Interaction) -> bool:
+    """Whether a member's own installation is all by which the bot is here, but for its own DMs."""
+    by_member = interaction.is_user_integration() and not interaction.is_guild_integration()
+    return by_member and not interaction.context.dm_channel
 
 
 def standing_of(interaction: discord.Interaction) -> Standing:

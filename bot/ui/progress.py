@@ -24,7 +24,7 @@ from bot.jobs.queue import JobQueue
 from bot.tasks import Tasks
 from bot.ui import messages
 from bot.ui.origin import Origin
-from bot.ui.roads import UNREACHABLE, Roads
+from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines.contract.context import Progress
 
 log = logging.getLogger(__name__)
@@ -69,12 +69,20 @@ class _Watch:
             return messages.running(self.job, self.progress, queue.ends(self.job))
         return messages.waiting(self.job, self.place, queue.begins(self.job.id))
 
+    def uploads(self) -> list[Upload]:
+        """What the message shows beside its words."""
+        preview = self.progress and self.progress.preview
+        if self.job.status is not Status.RUNNING or not preview:
+            return []
+        return [Upload(messages.PREVIEW, preview)]
+
 
 class ProgressBoard:
     """Listens to job events and edits the waiting messages; starts nothing until an event comes.
 
     Of each job only the latest state is shown, at a pace that slows down whether the edits
-    succeed or fail. Where Discord refuses one for good, no more are made for that job.
+    succeed or fail. Where Discord refuses one for good, no more are made for that job. `previews`
+    says of which jobs a preview is shown.
     """
 
     def __init__(
@@ -86,8 +94,10 @@ class ProgressBoard:
         now: Callable[[], float] = time.monotonic,
         sleep: Sleep = asyncio.sleep,
         first: float = FIRST,
+        previews: Callable[[Job], bool] = lambda job: True,
     ) -> None:
         self._first = first
+        self._previews = previews
         self._roads = roads
         self._queue = queue
         self._now = now
@@ -175,18 +185,22 @@ class ProgressBoard:
             await self._sleep(self._first)
         while watch.is_stale:
             if not self._is_new(watch):
-                await self._sleep(max(watch.due - self._now(), self._budget.wait()))
+                await self._sleep(watch.due - self._now())
+                await self._sleep(self._budget.wait())  # not before: it is for an edit made then
                 if not watch.is_stale:
                     return
             watch.shown = watch.state
             await self._edit(watch)
             watch.due = self._now() + PAUSES[min(watch.edits, len(PAUSES) - 1)]
             watch.edits += 1
+            if not watch.closed and self._previews(watch.job):
+                self._queue.expect_look(watch.job.id, watch.due)
 
     async def _edit(self, watch: _Watch) -> None:
         watch.editing = True
         try:
-            await self._roads.edit(watch.origin, watch.render(self._queue))
+            view, uploads = watch.render(self._queue), watch.uploads()
+            await self._roads.edit(watch.origin, view, uploads)
         except UNREACHABLE as error:
             log.info("job %s: a progress edit failed: %s", watch.job.id, error)
             watch.shown = None  # by the next one, if there is to be a next one

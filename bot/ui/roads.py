@@ -54,12 +54,17 @@ class Roads:
         guild = self._client.get_guild(origin.guild_id) if origin.guild_id else None
         return min(origin.filesize_limit, guild.filesize_limit) if guild else origin.filesize_limit
 
-    async def edit(self, origin: Origin, view: ui.LayoutView) -> None:
-        """Change the message by the token while that lives, else as the bot."""
+    async def edit(
+        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload] = ()
+    ) -> None:
+        """Change the message by the token while that lives, else as the bot.
+
+        Here as below, files that were there before and are not among `uploads` are gone.
+        """
         if self.token_lives(origin):
-            await self.edit_by_token(origin, view)
+            await self.edit_by_token(origin, view, uploads)
         else:
-            await self.edit_as_bot(origin, view)
+            await self.edit_as_bot(origin, view, uploads)
 
     async def edit_by_token(
         self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload] = ()

@@ -2,8 +2,9 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Protocol, Self
 
 from pipelines.contract.errors import Cancelled
 from pipelines.contract.requests import Request
@@ -22,11 +23,27 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """`step` of `of` denoising steps are done in `phase`; both are 0 where a phase has no steps."""
+    """`step` of `of` denoising steps are done in `phase`; both are 0 where a phase has no steps.
+
+    `preview` is what it looks like so far, as a small JPEG, where that is known.
+    """
 
     phase: Phase
     step: int = 0
     of: int = 0
+    preview: bytes | None = field(default=None, repr=False)
+
+
+class Viewer(Protocol):
+    """Who would see how one request of a run comes on. Called on the GPU thread: be quick there."""
+
+    def wants(self) -> bool:
+        """Whether a preview made now would be looked at."""
+        ...
+
+    def show(self, preview: bytes | None) -> None:
+        """Take a preview for the next report; None takes the last one back."""
+        ...
 
 
 def _nobody(progress: Progress) -> None:
@@ -46,12 +63,19 @@ class RunContext:
 
     `allow` is given the words that a model read in a picture, before anything is made of them, and
     raises an AtelierError where they are not allowed. It is called on the GPU thread too.
+
+    `viewers` are one for each request of the run, or none at all.
     """
 
     on_progress: Callable[[Progress], None] = _nobody
     cancel: threading.Event = field(default_factory=threading.Event)
     coming: Sequence[Request] = ()
     allow: Callable[[str], None] = _everything
+    viewers: Sequence[Viewer] = ()
+
+    def of(self, number: int) -> Self:
+        """The same for one request of the run alone, of which the first is 0."""
+        return replace(self, viewers=self.viewers[number : number + 1])
 
     def step(self, phase: Phase, step: int = 0, of: int = 0) -> None:
         """Report progress, or raise Cancelled if a person wants the run to stop."""

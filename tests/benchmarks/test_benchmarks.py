@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, residency
+from benchmarks import gpu, progress, residency
 from benchmarks._full_size import build
 from benchmarks._report import report
 from benchmarks.fairness import simulate
@@ -20,6 +20,16 @@ def test_the_policy_benchmark_runs(places: bool) -> None:
 
 async def test_the_store_benchmark_runs(tmp_path: Path) -> None:
     assert await enqueues_per_second(tmp_path, jobs=40, at_once=20) > 0.0
+
+
+async def test_the_progress_benchmark_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.ui.progress.PAUSES", (0.1,))
+    watched = await progress.watch(jobs=2, steps=10, step_seconds=0.05)
+    assert 0 < watched.in_a_minute() <= progress.BUDGET
+    assert watched.previews() > 0
+    assert watched.after_the_end() == 0
+    assert 0.0 < watched.longest_wait() < 30.0
+    assert watched.lags
 
 
 def test_the_fairness_benchmark_reaches_its_goal_in_a_day() -> None:

@@ -7,7 +7,7 @@ import discord
 import pytest
 from aiohttp import web
 
-from bot.account import NEEDED, ask_discord, invitation
+from bot.account import NEEDED, ask_discord, invitation, members_link
 from bot.errors import DiscordUnreachable, TokenRefused
 from tests.loopback import LoopbackDiscord, point_discord_at
 
@@ -100,3 +100,12 @@ def test_the_invitation_asks_for_what_is_needed_and_no_more() -> None:
         "attach_files",
         "read_message_history",
     } & {name for name, _ in permissions}
+
+
+def test_members_are_given_a_link_of_their_own() -> None:
+    query = parse_qs(urlsplit(members_link(88)).query)
+    assert query == {
+        "client_id": ["88"],
+        "scope": ["applications.commands"],
+        "integration_type": ["1"],
+    }

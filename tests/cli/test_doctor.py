@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from bot.account import Account
-from bot.config import GpuConfig, StorageConfig
+from bot.config import Config, DiscordConfig, GpuConfig, StorageConfig
 from bot.doctor import (
     Finding,
     Level,
+    check_decoders,
     check_device,
     check_devices,
     check_encoder,
@@ -246,3 +247,19 @@ def test_an_old_card_and_a_missing_package_are_named() -> None:
     found = plans(Card("cuda", 10 * GIB, 48 * GIB, (8, 6)), four_bits)
     assert found["imagine fits"].level is Level.PROBLEM
     assert "bitsandbytes" in found["imagine fits"].text
+
+
+def test_whether_pictures_are_seen_to_come(models: Path) -> None:
+    def found(preview: str, *, previews: bool = True) -> Finding:
+        model = ImagineModel.model_validate(
+            {"source": f"{models}/sd3", "preview": {"source": f"{models}/{preview}"}}
+        )
+        config = Config(models=Catalog(imagine=model), discord=DiscordConfig(previews=previews))
+        (finding,) = check_decoders(config)
+        return finding
+
+    assert found("sd3-preview") == Finding(Level.FINE, "imagine preview", "shown while it paints")
+    assert found("sd3-preview", previews=False).text.endswith("off: discord.previews")
+    wrong = found("sdxl-preview")
+    assert wrong.level is Level.WARNING
+    assert "decodes latents of 4 channels, and models.imagine paints in 16" in wrong.text

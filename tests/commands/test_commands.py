@@ -256,7 +256,7 @@ def test_the_commands_are_what_discord_allows(app: App) -> None:
     assert all(every[name]["contexts"] == [0] for name in menus)
     commands = {name: command for name, command in every.items() if name not in menus}
     paint = {"sketch", "imagine", "animate", "upscale", "describe"}
-    shown = {"styles", "history", "info", "queue", "usage", "privacy"}
+    shown = {"styles", "history", "info", "results", "queue", "usage", "privacy"}
     assert set(commands) == paint | shown | {"config", "moderate"}
     assert commands["config"]["default_member_permissions"] == 8  # administrators
     for command in commands.values():

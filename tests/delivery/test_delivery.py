@@ -15,6 +15,7 @@ from bot.delivery import Delivery
 from bot.errors import Undeliverable
 from bot.jobs.events import JobEnded, JobStarted
 from bot.jobs.job import Job, Status
+from bot.ui import progress
 from pipelines.contract.errors import OutOfMemory
 from pipelines.contract.requests import ImagineRequest
 from tests.integration.apps import Heard
@@ -132,6 +133,24 @@ async def test_a_crash_after_a_new_message_does_not_post_a_second(
     assert len(channel.shown()) == 1
 
 
+async def test_a_preview_gives_way_to_the_result(
+    channel: Channel,
+    app: App,
+    ada: MemberActor,
+    ends: Ends,
+    studio: Moods,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(progress, "PAUSES", (0.01,))
+    running = await begin(app, channel, ada, studio)
+    await channel.until(lambda: running.alt_texts == ["What it is so far"])
+    [preview] = await running.files()
+    assert Image.open(io.BytesIO(preview)).format == "JPEG"
+    await finish(studio, ends)
+    assert await running.files() == [PICTURE]
+    assert running.attachments == 1
+
+
 # -- what is not for every channel ------------------------------------------------------------
 
 
@@ -198,7 +217,8 @@ async def test_where_it_may_not_write_the_member_is_told_once_and_the_result_kep
     assert whisper.content == (
         f"Your `/imagine` has ended, but I could not show it in <#{channel.handle.id}>: I am not "
         "allowed to. Ask a moderator to give me View Channel, Send Messages and Attach Files "
-        "there; the same request with seed 7 gives the same result."
+        "there; the same request with seed 7 gives the same result. It is kept for you: type "
+        "`/results` wherever you want it shown."
     )
 
 
@@ -210,6 +230,19 @@ async def test_when_the_token_is_dead_as_well_the_member_is_told_in_person(
     await finish(studio, ends)
     [direct] = ada.user.dm_channel.history()
     assert "I am not allowed to" in direct.content
+
+
+async def test_where_a_member_brought_it_along_it_does_not_try_to_post(
+    app: App, channel: Channel, running: Shown, ada: MemberActor, ends: Ends, studio: Moods
+) -> None:
+    job = await app.queue.get(running.job_id)
+    await app.queue.set_origin(job.id, {**job.origin, "may_post": False})
+    await channel.env.advance_time(16 * 60)
+    assert (await finish(studio, ends)).error_code == "undeliverable"
+    [direct] = ada.user.dm_channel.history()
+    assert "for 15 minutes only. It is kept for you: type `/results`" in direct.content
+    here = f"/channels/{channel.handle.id}/messages"
+    assert not [r for r in channel.env.http_requests if here in r.path and r.method != "GET"]
 
 
 async def test_when_nobody_can_be_reached_it_is_given_up(

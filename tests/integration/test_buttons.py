@@ -227,3 +227,27 @@ async def test_what_is_no_longer_kept_cannot_be_set_in_motion(
     used = await ada.press(message, button(message, "animate"))
     await server.wait_for(lambda: used.said)
     assert "no longer kept" in used.said
+
+
+async def test_what_could_not_be_shown_is_shown_to_nobody_but_its_owner_and_once(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard, studio: Studio
+) -> None:
+    studio.gate.clear()
+    message = await wait_of(server, await ada.slash("imagine", prompt=PROMPT))
+    [job_id] = jobs_of(message)
+    job = await app.queue.get(job_id)
+    await app.queue.set_origin(job_id, {**job.origin, "token": "", "may_post": False})
+    studio.gate.set()
+    assert (await heard.of(JobTold)).job.error_code == "undeliverable"
+
+    listed = await ada.slash("results")
+    await server.wait_for(lambda: listed.original and listed.original.custom_ids)
+    assert listed.original is not None and listed.original.ephemeral
+    show = button(listed.original, "show")
+    refused = await server.member("bob").press(listed.original, show)
+    await server.wait_for(lambda: refused.said)
+    assert "Only the member who asked" in refused.said
+    clicks = await asyncio.gather(*(ada.press(listed.original, show) for _ in range(3)))
+    await server.wait_for(lambda: sum("shown already" in c.said for c in clicks) == 2)
+    [shown] = [c for c in clicks if "shown already" not in c.said]
+    assert (await end_of(server, shown)).files

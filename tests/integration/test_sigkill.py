@@ -20,6 +20,7 @@ from PIL import Image
 from bot.jobs.files import FileStore
 from bot.jobs.job import Status
 from bot.jobs.store import Store
+from bot.ui.messages import PREVIEW
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from tests.integration.processes import BotProcess
 from tests.integration.shown import (
@@ -201,7 +202,7 @@ async def _check_store(folder: Path, told: list[Asked]) -> Counter[str]:
 
 def _summary(crowd: Crowd, told: list[Asked], ends: Counter[str]) -> str:
     messages = [a.message for a in told if a.message is not None]
-    twice = sum(sum(bool(v.files) for v in m.versions) > 1 for m in messages)
+    twice = sum(sum(bool(set(v.files) - {PREVIEW}) for v in m.versions) > 1 for m in messages)
     return (
         f"sigkill: {KILLS} kills, {len(crowd.asked)} commands, {len(told)} acknowledged as queued: "
         f"{ends[Status.DELIVERED]} results intact, {ends[Status.CANCELLED]} cancelled by their "

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bot.jobs.progress import Meter
+from bot.jobs.progress import LEAD, Look, Meter
 from pipelines.contract.context import Phase, Progress
 
 
@@ -54,6 +54,33 @@ def seconds(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     clock = [0.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     return clock
+
+
+async def test_a_preview_is_wanted_shortly_before_somebody_looks(seconds: list[float]) -> None:
+    look = Look()
+    meter = Meter(lambda _: None, look)
+    assert not meter.wants()
+    look.expect(50.0)
+    seconds[0] = 50.0 - LEAD - 0.1
+    assert not meter.wants()
+    seconds[0] = 50.0 - LEAD
+    assert meter.wants()
+    meter.show(b"half a picture")
+    seconds[0] = 60.0
+    assert not meter.wants()  # until it is said when the next look is
+    look.expect(62.0)
+    seconds[0] = 61.5
+    assert meter.wants()
+
+
+async def test_a_preview_goes_with_every_report_until_it_is_taken_back() -> None:
+    heard: list[Progress] = []
+    meter = Meter(heard.append)
+    for step, preview in enumerate([None, b"one", b"two", None]):
+        meter.show(preview)
+        meter.report(Progress(Phase.PAINTING, step, 4))
+        await asyncio.sleep(0)
+    assert [progress.preview for progress in heard] == [None, b"one", b"two", None]
 
 
 async def test_waiting_and_loading_are_not_counted(seconds: list[float]) -> None:

@@ -184,6 +184,31 @@ class TestLife:
         assert told is not None
         assert told.status is Status.FAILED
 
+    async def test_what_could_not_be_shown_waits_for_its_owner(
+        self, store: Store, tmp_path: Path
+    ) -> None:
+        gone = Undeliverable("The channel is gone.")
+        results: list[Job] = []
+        for _ in range(2):
+            leased = await _leased(store)
+            rendered = await store.rendered(leased, (an_artifact(tmp_path / "files"),), 1.0)
+            assert rendered is not None
+            assert await store.undelivered(1) == list(reversed(results))  # not yet given up
+            told = await store.told(rendered, gone)
+            assert told is not None
+            results.append(told)
+        await store.told(await _ended(store), gone)  # which made nothing
+        assert await store.undelivered(1) == list(reversed(results))
+        assert await store.undelivered(2) == []
+        anew = await store.untell(results[0].id, {"channel": 7})
+        assert anew is not None
+        assert (anew.told, anew.error_code, anew.origin) == (False, None, {"channel": 7})
+        assert await store.untold() == [anew]
+        assert await store.untell(results[0].id, {"channel": 8}) is None
+        await store.told(anew)
+        await store.erase(results[1].id)
+        assert await store.undelivered(1) == []
+
     async def test_what_cannot_be_delivered_stays_rendered(self, store: Store) -> None:
         told = await store.told(await _ended(store), Undeliverable("The channel is gone."))
         assert told is not None

@@ -2,9 +2,9 @@
 
 Prints `{"base": …, "token": …}`, then reads a command from each line of its input,
 `{"command": "imagine", "options": {"prompt": "x", "image": "file.png"}}`, and prints
-`{"sent": …, "acknowledged": …, "shown": …, "files": […]}` when the bot has shown its end: sizes of
-the files in bytes, times of the monotonic clock, which all processes of a machine share. Ends with
-its input.
+`{"sent": …, "acknowledged": …, "shown": …, "files": […], "edits": […]}` when the bot has shown its
+end: sizes of the files in bytes, times of the monotonic clock, which all processes of a machine
+share, and of all edits the Unix times with the names of their files. Ends with its input.
 """
 
 import asyncio
@@ -44,6 +44,7 @@ async def _type(
             "acknowledged": used.acknowledged,
             "shown": monotonic(),
             "files": [len(f.data) for m in used.messages for f in m.files],
+            "edits": [(v.at, v.files) for m in used.messages for v in m.versions],
         }
     )
 

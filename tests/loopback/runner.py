@@ -22,7 +22,7 @@ from pipelines.contract.requests import (
     UpscaleRequest,
 )
 from pipelines.contract.runner import Artifacts
-from pipelines.media import encode_mp4, encode_png, open_picture, read_facts
+from pipelines.media import encode_mp4, encode_png, encode_preview, open_picture, read_facts
 
 DEADLY = "deadly"
 """A prompt with this word kills the process that runs it."""
@@ -54,7 +54,7 @@ class LightRunner:
         self._studio = studio or Studio()
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
-        return tuple([self._run(request, context) for request in requests])
+        return tuple([self._run(each, context.of(n)) for n, each in enumerate(requests)])
 
     def preload(self) -> bool:
         return False
@@ -73,14 +73,23 @@ class LightRunner:
         for step in range(studio.steps):
             context.step(Phase.PAINTING, step, studio.steps)
             while not studio.gate.wait(0.005):
+                self._look(request, context)
                 context.step(Phase.PAINTING, step, studio.steps)
             time.sleep(studio.step_seconds)
+            self._look(request, context)
             if step == 0 and isinstance(request, SketchRequest):
                 context.allow(request.caption or CAPTION)
             if DEADLY in request.prompt:
                 os.kill(os.getpid(), signal.SIGKILL)
         context.step(Phase.ENCODING)
         return paint(request)
+
+    @staticmethod
+    def _look(request: Request, context: RunContext) -> None:
+        """Make a preview, where one is wanted."""
+        for viewer in context.viewers:
+            if viewer.wants():
+                viewer.show(encode_preview(_picture(request, 0)))
 
 
 def paint(request: Request) -> Artifacts:

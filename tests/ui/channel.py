@@ -107,6 +107,12 @@ class Shown:
         return [item.get("description") for item in self._gallery]
 
     @property
+    def attachments(self) -> int:
+        """How many files it has, whether it shows them or not."""
+        stored = self.env.backend.get_message(self.message.channel.id, self.message.id)
+        return len(stored.attachments)
+
+    @property
     def veiled(self) -> bool:
         """Whether what it shows has to be clicked on to be seen."""
         return any(item.get("spoiler") for item in self._gallery)

@@ -5,7 +5,7 @@ The real queue, client and board; time is passed by hand, and the requests to Di
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from bot.client import AtelierClient
 from bot.config import Config
 from bot.jobs.events import Events, JobEnded, JobProgressed
 from bot.jobs.files import FileStore
-from bot.jobs.job import Job
+from bot.jobs.job import Job, Status
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
@@ -92,8 +92,8 @@ class Desk:
         await self.clock.pass_(seconds)
         return self.channel.edits() - before
 
-    def step(self, job: Job, step: int, of: int = 1000) -> None:
-        self.events.publish(JobProgressed(job, Progress(Phase.PAINTING, step, of)))
+    def step(self, job: Job, step: int, of: int = 1000, preview: bytes | None = None) -> None:
+        self.events.publish(JobProgressed(job, Progress(Phase.PAINTING, step, of, preview)))
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,35 @@ async def test_the_latest_state_wins(desk: Desk) -> None:
     assert await desk.edits_in(PAUSES[0]) == 1
     assert "Painting" in message.text
     assert "step 30 of 30" in message.text
+
+
+async def test_a_preview_is_shown_and_goes_with_the_next_state(desk: Desk) -> None:
+    message = await desk.ask()
+    job = await desk.start_next()
+    desk.step(job, 5, preview=b"half a picture")
+    await desk.clock.pass_(PAUSES[0])
+    assert await message.files() == [b"half a picture"]
+    assert message.alt_texts == ["What it is so far"]
+    desk.step(job, 6, preview=b"more of it")
+    await desk.clock.pass_(PAUSES[1] + PAUSES[2])
+    assert await message.files() == [b"more of it"]
+    desk.queue.give_back(desk.queue._runs[job.id], replace(job, status=Status.QUEUED))
+    await desk.clock.pass_(PAUSES[-1])
+    assert message.attachments == 0
+
+
+async def test_previews_are_asked_for_where_they_are_wanted(desk: Desk) -> None:
+    await desk.ask()
+    job = await desk.start_next()
+    run = desk.queue._runs[job.id]
+    assert not run.look.is_near()
+    await desk.clock.pass_(PAUSES[0])
+    assert run.look.is_near()  # by this clock, long ago
+    desk.board._previews = lambda job: False
+    run.look.is_provided_for()
+    desk.step(job, 5)
+    await desk.clock.pass_(PAUSES[1])
+    assert not run.look.is_near()
 
 
 async def test_nothing_new_makes_no_edit(desk: Desk) -> None:

@@ -1,0 +1,211 @@
+"""What is shown of a picture while it is painted: small, for whom it is, and nothing of the result
+changes by it."""
+
+import io
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from demo.sample import draw_sample
+from pipelines.catalog import Catalog, Checkpoint, ModelKey, SafetyModel
+from pipelines.checkpoints import check_preview, weigh
+from pipelines.contract.context import RunContext
+from pipelines.contract.errors import ModelMissing, ModelUnavailable
+from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.contract.runner import Artifacts
+from pipelines.runner import Runner
+
+SIDE = 128
+STAR = ImagineRequest(prompt="a red star on a blue background", seed=1)
+
+
+class Watcher:
+    """Wants the first `most` previews that it is offered, and keeps them."""
+
+    def __init__(self, most: int = 100) -> None:
+        self.most = most
+        self.shown: list[bytes | None] = []
+
+    def wants(self) -> bool:
+        return len(self.shown) < self.most
+
+    def show(self, preview: bytes | None) -> None:
+        self.shown.append(preview)
+
+    def pictures(self) -> "list[np.typing.NDArray[np.float64]]":
+        files = [io.BytesIO(preview) for preview in self.shown if preview is not None]
+        return [np.asarray(Image.open(file), dtype=np.float64) for file in files]
+
+
+def with_previews(catalog: Catalog, models: Path, **sources: str) -> Catalog:
+    """The catalogue with tiny decoders, and small; `sources` has another folder for a model's."""
+    usual = {"sketch": "sdxl-preview", "imagine": "sd3-preview"} | sources
+    return catalog.model_copy(
+        update={
+            key: getattr(catalog, key).model_copy(
+                update={"preview": Checkpoint(source=str(models / folder)), "size": SIDE}
+            )
+            for key, folder in usual.items()
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def runner(catalog: Catalog, models: Path) -> Runner:
+    return Runner(with_previews(catalog, models), device="cpu")
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("drawings") / "heart.png"
+    draw_sample(256).save(path)
+    return path
+
+
+def watched(runner: Runner, *requests: Request) -> tuple[list[Watcher], tuple[Artifacts, ...]]:
+    watchers = [Watcher() for _ in requests]
+    return watchers, runner.run(requests, RunContext(viewers=watchers))
+
+
+@pytest.mark.parametrize("kind", ["sketch", "imagine"])
+def test_a_picture_is_seen_to_come_and_is_the_same(
+    runner: Runner, drawing: Path, kind: str
+) -> None:
+    request = (
+        SketchRequest(drawing=drawing, caption="a heart", seed=1) if kind == "sketch" else STAR
+    )
+    [watcher], shown = watched(runner, request)
+    assert shown == runner.run([request], RunContext())
+    assert len(watcher.shown) == 3  # of four steps; after the first there is only noise
+    assert all(len(preview or b"") < 20_000 for preview in watcher.shown)
+    [[result]] = shown
+    final = np.asarray(Image.open(io.BytesIO(result.data)), dtype=np.float64)
+    distances = [np.abs(picture - final).mean() for picture in watcher.pictures()]
+    assert watcher.pictures()[0].shape == (SIDE, SIDE, 3)
+    assert distances[-1] < 12  # of 255: nearly the picture itself
+    assert distances[-1] <= distances[0]
+
+
+def test_none_is_made_that_nobody_wants(runner: Runner) -> None:
+    one = Watcher(most=1)
+    runner.run([STAR], RunContext(viewers=[one]))
+    assert len(one.shown) == 1
+
+
+def test_each_of_a_batch_sees_its_own(runner: Runner) -> None:
+    circles = ImagineRequest(prompt="a green circle", seed=2, count=2)
+    together, _ = watched(runner, STAR, circles)
+    for watcher, request in zip(together, (STAR, circles), strict=True):
+        [alone], _ = watched(runner, request)
+        mine, theirs = watcher.pictures()[-1], alone.pictures()[2]  # its first picture's last
+        assert np.abs(mine - theirs).max() <= 16
+
+
+def test_those_that_run_one_by_one_see_their_own_too(runner: Runner, drawing: Path) -> None:
+    heart = SketchRequest(drawing=drawing, caption="a heart", seed=1)
+    (star, drawn), _ = watched(runner, STAR, heart)
+    [alone], _ = watched(runner, heart)
+    assert drawn.shown == alone.shown != star.shown
+
+
+def test_the_painting_before_a_video_is_seen(runner: Runner) -> None:
+    [watcher], _ = watched(runner, AnimateRequest(prompt="a red star", seed=1))
+    assert len(watcher.shown) == 3
+
+
+# -- where it cannot be ----------------------------------------------------------------------
+
+
+def test_a_decoder_of_other_latents_is_said_and_done_without(
+    catalog: Catalog, models: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = with_previews(catalog, models, imagine="sdxl-preview")
+    assert wrong.imagine is not None
+    with pytest.raises(ModelUnavailable) as raised:
+        check_preview(ModelKey.IMAGINE, wrong.imagine)
+    assert raised.value.sentence == (
+        f"models.imagine.preview: {models}/sdxl-preview decodes latents of 4 channels, and "
+        "models.imagine paints in 16. Correct models.imagine.preview.source."
+    )
+    with caplog.at_level(logging.WARNING):
+        [watcher], made = watched(Runner(wrong, device="cpu"), STAR)
+    assert made
+    assert watcher.shown == []
+    assert raised.value.sentence in caplog.text
+
+
+def test_a_decoder_that_is_not_there_changes_nothing_else(catalog: Catalog, models: Path) -> None:
+    gone = with_previews(catalog, models, imagine="gone")
+    assert gone.imagine is not None
+    with pytest.raises(ModelMissing, match=r"models\.imagine\.preview"):
+        check_preview(ModelKey.IMAGINE, gone.imagine)
+    assert catalog.imagine is not None
+    assert weigh(ModelKey.IMAGINE, gone.imagine) == weigh(ModelKey.IMAGINE, catalog.imagine)
+    [watcher], made = watched(Runner(gone, device="cpu"), STAR)
+    assert made
+    assert watcher.shown == []
+
+
+def test_a_decoder_is_weighed_with_its_painter(catalog: Catalog, models: Path) -> None:
+    model = with_previews(catalog, models).imagine
+    assert model is not None
+    weights = weigh(ModelKey.IMAGINE, model)
+    assert weights is not None
+    assert 0 < weights["preview"] < 1_000_000
+
+
+def test_a_preview_that_fails_fails_alone(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(preview: bytes | None) -> None:
+        raise RuntimeError("the decoder is out of order")
+
+    watcher = Watcher()
+    monkeypatch.setattr(watcher, "show", fail)
+    assert runner.run([STAR], RunContext(viewers=[watcher]))
+    assert caplog.text.count("previews do not work") == 1
+
+
+# -- what must not be seen -------------------------------------------------------------------
+
+
+def guarded(catalog: Catalog, models: Path, **settings: object) -> Runner:
+    safety = SafetyModel.model_validate({"source": f"{models}/classifier", **settings})
+    update = {"safety": safety}
+    return Runner(with_previews(catalog, models).model_copy(update=update), device="cpu")
+
+
+def test_what_the_classifier_finds_is_not_shown(catalog: Catalog, models: Path) -> None:
+    """With the classes the other way round all that is harmless is unwanted."""
+    [watcher], _ = watched(guarded(catalog, models, labels=["normal"]), STAR)
+    assert watcher.shown == [None]  # the first is taken back, and no other is made
+
+
+def test_what_is_harmless_is_shown(catalog: Catalog, models: Path) -> None:
+    [watcher], _ = watched(guarded(catalog, models), STAR)
+    assert watcher.shown
+    assert None not in watcher.shown
+
+
+def test_without_room_for_the_classifier_nothing_is_shown(
+    catalog: Catalog, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = guarded(catalog, models)
+    residency = runner._models._residency
+    room = residency._sizes["imagine.painter"] + residency._working["imagine.painter"]
+    monkeypatch.setattr(residency, "_budget", room)
+    [watcher], made = watched(runner, STAR)
+    assert made
+    assert watcher.shown == []
+
+
+def test_memory_that_runs_out_later_is_still_the_painters(catalog: Catalog, models: Path) -> None:
+    """A look at a preview on the way is not what a step down is to save on."""
+    held = guarded(catalog, models)._models
+    with held.use(ModelKey.IMAGINE):
+        with held.use(ModelKey.SAFETY):
+            pass
+        assert held._latest is ModelKey.IMAGINE
