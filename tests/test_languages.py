@@ -197,3 +197,13 @@ def _characters(part: dict[str, Any]) -> int:
         for field in ("name", "description", "value")
     )
     return sum(longest)
+
+
+def test_no_language_lends_its_sentences_to_another() -> None:
+    """Short words may be the same in two languages, a whole sentence is a slip of the pen."""
+    said: dict[str, str] = {}
+    for tag in OTHERS:
+        for message in read(tag):
+            for sentence in _said(message):
+                if message.id and len(sentence) > 30 and sentence not in _english(message):
+                    assert said.setdefault(sentence, tag) == tag, sentence

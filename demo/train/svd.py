@@ -32,7 +32,7 @@ DROPPED = 0.1  # of first frames, so that guidance has something to compare
 FPS = 7
 NOISE = 0.02  # that the pipeline adds to the first frame
 SIGMA_MEAN, SIGMA_SPREAD = 0.5, 1.6  # of the logarithm of the noise: latents are small here
-RECIPE = Recipe(steps=800, rate=6e-4)
+RECIPE = Recipe(steps=1800, rate=6e-4)
 VAE_WIDTHS = (64, 32, 64, 64, 64)
 """It normalises in 32 groups whatever its width, so the first and last stage, where colours go in
 and come out, have two channels to a group: see demo.train.vae.GROUPS."""

@@ -35,7 +35,14 @@ async def test_a_german_and_an_english_member_wait_and_see_their_pictures(
     studio.gate.set()
     message = await end_of(server, german)
     assert f"Seed 7 · {_seconds(message, ',')} s · für <@{ada.user.id}>" in message.text
-    assert labels(message) == ["Nochmal", "Variieren", "Ändern …", "Animieren", "Löschen"]
+    assert labels(message) == [
+        "Nochmal",
+        "Variieren",
+        "Vergrößern",
+        "Ändern …",
+        "Animieren",
+        "Löschen",
+    ]
     message = await end_of(server, english)
     assert f"seed 7 · {_seconds(message, '.')} s · for <@{bob.user.id}>" in message.text
     assert labels(message)[0] == "Again"
