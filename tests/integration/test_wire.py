@@ -68,16 +68,15 @@ async def test_a_command_travels_the_whole_way(
     [request] = studio.runs
     assert isinstance(request, kind)
     painted = [a.data for a in paint(request)]
-    assert [f.data for f in message.files][: len(painted)] == painted
-    assert [f.filename for f in message.files][len(painted) :] == (
-        ["grid-7.jpg"] if len(painted) > 1 else []
-    )
+    singles, beside = message.files[: len(painted)], message.files[len(painted) :]
+    assert [f.data for f in singles] == painted
+    assert [f.filename for f in beside] == (["grid-7.jpg"] if len(painted) > 1 else [])
     assert message is only_message(server)
     assert not message.loading
     job = (await heard.of(JobTold)).job
     assert jobs_of(message) == {job.id}
     assert job.status is Status.DELIVERED
-    assert [await app.files.read(a.path) for a in job.artifacts] == [f.data for f in message.files]
+    assert [await app.files.read(a.path) for a in job.artifacts] == [f.data for f in singles]
 
 
 async def test_it_is_acknowledged_before_the_drawing_is_fetched_and_its_link_may_die(
