@@ -1,7 +1,10 @@
 """How many GPU-seconds a request will take: a guess at first, then what was seen. Pure."""
 
+from collections import deque
+from statistics import median
+
 from pipelines.catalog import Catalog, ModelKey
-from pipelines.contract.requests import Request, pictures
+from pipelines.contract.requests import ImagineRequest, Request, UpscaleRequest, pictures
 
 _GUESSES = {
     ModelKey.CAPTION: 1.0,
@@ -12,33 +15,58 @@ _GUESSES = {
 }
 """Seconds for one run of each model on a card of the class that they are made for."""
 
-_WEIGHT_OF_NEWEST = 0.2
+_LATEST = 9  # measurements of which the median is taken: half of them can be odd
 _LEAST = 0.01  # seconds: nothing is free, or it would never move its owner's turn
+
+_Models = tuple[ModelKey, ...]
+_Alike = tuple[_Models, object]
+"""The models that requests use, and the size of what they make as far as members choose it."""
 
 
 class Costs:
-    """A running mean of the GPU-seconds per picture, for each set of models that requests use."""
+    """The median of the latest GPU-seconds per picture, for requests that are alike."""
 
     def __init__(self, catalog: Catalog) -> None:
         self._catalog = catalog
-        self._means: dict[tuple[ModelKey, ...], float] = {}
+        self._seen: dict[_Alike, deque[float]] = {}
+        self._medians: dict[_Alike, float] = {}
+        self._any_size: dict[_Models, float] = {}
 
     def estimate(self, request: Request) -> float:
         """GPU-seconds that `request` will take, loading aside."""
-        models = self._catalog.needs(request)
-        mean = self._means.get(models)
-        if mean is None:
-            mean = sum(_GUESSES[key] for key in models)
-        return mean * pictures(request)
+        seen = self.expect(request)
+        if seen is not None:
+            return seen
+        return sum(_GUESSES[key] for key in self._catalog.needs(request)) * pictures(request)
 
     def expect(self, request: Request) -> float | None:
-        """GPU-seconds that requests like `request` took, None where there were none yet."""
-        known = self._catalog.needs(request) in self._means
-        return self.estimate(request) if known else None
+        """GPU-seconds that requests like `request` took, None where there were none yet.
 
-    def learn(self, request: Request, gpu_seconds: float) -> None:
-        """Take into account that `request` took `gpu_seconds`."""
-        models = self._catalog.needs(request)
-        seen = max(gpu_seconds / pictures(request), _LEAST)
-        mean = self._means.setdefault(models, seen)
-        self._means[models] = mean + _WEIGHT_OF_NEWEST * (seen - mean)
+        Of another size, where there were none of this one.
+        """
+        alike = self._alike(request)
+        each = self._medians.get(alike, self._any_size.get(alike[0]))
+        return None if each is None else each * pictures(request)
+
+    def learn(self, request: Request, gpu_seconds: float, steps: object = None) -> None:
+        """Take into account that `request` took `gpu_seconds`, in so many steps where it has any.
+
+        What took other steps than are configured now says nothing any more.
+        """
+        if steps not in (None, self._steps(request)):
+            return
+        alike = self._alike(request)
+        seen = self._seen.setdefault(alike, deque(maxlen=_LATEST))
+        seen.append(max(gpu_seconds / pictures(request), _LEAST))
+        self._medians[alike] = self._any_size[alike[0]] = median(seen)
+
+    def _alike(self, request: Request) -> _Alike:
+        size: object = None
+        if isinstance(request, ImagineRequest):
+            size = request.aspect
+        elif isinstance(request, UpscaleRequest):
+            size = request.scale
+        return self._catalog.needs(request), size
+
+    def _steps(self, request: Request) -> object:
+        return getattr(getattr(self._catalog, request.kind, None), "steps", None)

@@ -404,7 +404,7 @@ class JobQueue:
     def learn(self, job: Job) -> None:
         """Estimate the costs of later jobs by this one, if it was rendered."""
         if job.status in (Status.RENDERED, Status.DELIVERED):
-            self._costs.learn(job.request, job.gpu_seconds)
+            self._costs.learn(job.request, job.gpu_seconds, job.facts.get("steps"))
 
     # -- inside -----------------------------------------------------------------------------
 

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bot.jobs.costs import Costs
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, SketchRequest
+from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, SketchRequest
 from tests.jobs.samples import CATALOG
 
 ONE = ImagineRequest(prompt="a fox", seed=1)
@@ -30,12 +31,27 @@ def test_the_first_measurement_replaces_the_guess(costs: Costs) -> None:
 
 
 def test_the_estimate_follows_a_change_and_shrugs_off_one_odd_job(costs: Costs) -> None:
-    costs.learn(ONE, 10.0)
-    costs.learn(ONE, 20.0)
-    assert costs.estimate(ONE) == pytest.approx(12.0)
-    for _ in range(30):
+    for seconds in (10.0, 10.0, 90.0):
+        costs.learn(ONE, seconds)
+    assert costs.estimate(ONE) == 10.0
+    for _ in range(9):
         costs.learn(ONE, 20.0)
-    assert costs.estimate(ONE) == pytest.approx(20.0, rel=0.01)
+    assert costs.estimate(ONE) == 20.0
+
+
+def test_each_size_has_a_measure_of_its_own_and_lends_it_where_there_is_none(costs: Costs) -> None:
+    wide, tall = (replace(ONE, aspect=aspect) for aspect in (Aspect.WIDE, Aspect.TALL))
+    costs.learn(ONE, 10.0)
+    costs.learn(wide, 14.0)
+    assert (costs.expect(ONE), costs.expect(wide), costs.expect(tall)) == (10.0, 14.0, 14.0)
+
+
+def test_what_took_other_steps_than_are_configured_now_is_not_learnt_from(costs: Costs) -> None:
+    assert CATALOG.imagine is not None
+    costs.learn(ONE, 10.0, CATALOG.imagine.steps + 1)
+    assert costs.expect(ONE) is None
+    costs.learn(ONE, 10.0, CATALOG.imagine.steps)
+    assert costs.expect(ONE) == 10.0
 
 
 def test_nothing_is_free(costs: Costs) -> None:

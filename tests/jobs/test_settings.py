@@ -51,6 +51,7 @@ CHANGES: dict[str, Any] = {
     "previews": False,
     "language": "de",
     "keep_days": 7,
+    "minimum_age_days": 30,
     "log_channel": 2**60,
 }
 
