@@ -77,11 +77,11 @@ _BEFORE = ("", "", "", "a picture of ", "an image of ", "please draw ", "i want 
 def prompt(scene: Scene, rng: random.Random) -> str:
     """What a person may type, or what /sketch makes of a word and a caption, for `scene`."""
     kind = rng.random()
-    if kind < 0.72:
+    if kind < 0.68:
         text = sentence(scene, rng)
         if scene.look is Look.FLAT:
             text = rng.choice(_BEFORE) + text
-    elif kind < 0.88:
+    elif kind < 0.84:
         text = f"{_wish(scene, rng)}, {caption(scene)}"
     else:
         return fragment(scene, rng)
@@ -191,7 +191,7 @@ def _name(figure: Figure, rng: random.Random) -> str:
     said = []
     if figure.size in _SIZES:
         said.append(rng.choice(_SIZES[figure.size]))
-    if rng.random() < 0.95:
+    if rng.random() < 0.88:
         said.append(figure.colour)
     said.append(figure.shape)
     article = _article(said[0]) if rng.random() < 0.85 else rng.choice(("", "the"))
