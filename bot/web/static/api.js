@@ -1,0 +1,113 @@
+// The HTTP API, as the page uses it.
+
+import { say, tag } from "./words.js";
+
+export const ENDED = new Set(["delivered", "failed", "cancelled", "quarantined"]);
+
+const PAUSES = [500, 1000, 2000, 4000, 8000]; // milliseconds before asking again after trouble
+const TOKEN = "atelier.token";
+
+/** What went wrong, as a sentence to show. `code` is the API's, `status` 0 without an answer. */
+export class Problem extends Error {
+  constructor(sentence, { status = 0, code = "" } = {}) {
+    super(sentence);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+let bearer = sessionStorage.getItem(TOKEN) ?? localStorage.getItem(TOKEN);
+
+/** Ask as the holder of a token from now on; `keep` it beyond this tab. */
+export function identify(token, keep = false) {
+  bearer = token;
+  sessionStorage.setItem(TOKEN, token);
+  if (keep) localStorage.setItem(TOKEN, token);
+  else localStorage.removeItem(TOKEN);
+}
+
+/** Ask as the holder of a drawing link; nothing of it is kept. */
+export function identifyByLink(link) {
+  bearer = link;
+}
+
+/** Whether files can be shown by their address alone. */
+export const isOpen = () => !bearer;
+
+/** One request. Raises Problem unless it succeeds. */
+export async function ask(path, { headers = {}, ...options } = {}) {
+  const identity = bearer ? { Authorization: `Bearer ${bearer}` } : {};
+  let answer;
+  try {
+    answer = await fetch(path, {
+      ...options,
+      headers: { "Accept-Language": tag, ...identity, ...headers },
+    });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem(say("The studio does not answer. Is it still running?"));
+  }
+  if (answer.ok) return answer;
+  const told = await answer.json().catch(() => ({}));
+  const sentence = told.detail || told.title;
+  throw new Problem(sentence || say("The studio answered with an error: {status}.", answer), {
+    status: answer.status,
+    code: told.code,
+  });
+}
+
+export const askJson = async (path, options) => (await ask(path, options)).json();
+
+/** Follow a job from now to its end: every state of it, as it comes. Survives a lost connection. */
+export async function* follow(id, signal) {
+  const path = `/v1/jobs/${encodeURIComponent(id)}`;
+  for (let lost = 0; ; lost++) {
+    try {
+      for await (const job of events(path, signal)) {
+        lost = 0;
+        yield job;
+        if (ENDED.has(job.state)) return;
+      }
+    } catch (error) {
+      const passes = error instanceof Problem && (error.status === 0 || error.status >= 500);
+      if (!passes && !(error instanceof TypeError)) throw error;
+    }
+    await pause(PAUSES[Math.min(lost, PAUSES.length - 1)], signal);
+  }
+}
+
+/** The jobs in one stream of server-sent events. EventSource would send no token. */
+async function* events(path, signal) {
+  const answer = await ask(path, { signal, headers: { Accept: "text/event-stream" } });
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const parts = (rest + value).replaceAll("\r", "").split("\n\n");
+    rest = parts.pop();
+    for (const part of parts) {
+      const data = part.split("\n").filter((line) => line.startsWith("data:"));
+      if (data.length) yield JSON.parse(data.map((line) => line.slice(5)).join("\n"));
+    }
+  }
+}
+
+function pause(duration, signal) {
+  return new Promise((resolve, reject) => {
+    setTimeout(resolve, duration);
+    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+  });
+}
+
+const addresses = new Map();
+
+/** An address at which the page can show a file of the API's, token or not. */
+export async function shown(path) {
+  if (isOpen()) return path;
+  if (!addresses.has(path)) addresses.set(path, URL.createObjectURL(await bytes(path)));
+  return addresses.get(path);
+}
+
+/** A file of the API's. */
+export const bytes = async (path) => (await ask(path)).blob();

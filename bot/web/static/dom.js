@@ -1,0 +1,56 @@
+// Small things that every part of the page needs to touch the document.
+
+export const find = (selector, within = document) => within.querySelector(selector);
+export const findAll = (selector, within = document) => [...within.querySelectorAll(selector)];
+
+/** A new element: attributes, then children. Functions are listeners, `true` an empty attribute. */
+export function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") element.addEventListener(name.replace(/^on/, ""), value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children.filter((child) => child != null));
+  return element;
+}
+
+/** One of the page's icons. Labels beside it say what it means. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const use = document.createElementNS("http://www.w3.org/2000/svg", "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
+  return svg;
+}
+
+/** Let a screen reader say something. */
+export function announce(text) {
+  find("#announcer").textContent = text;
+}
+
+let hiding = 0;
+
+/** Say something for a while at the foot of the page, with a way to take it back. */
+export function toast(text, label = "", act = null) {
+  const box = find("#toast");
+  const button = find("button", box);
+  find("span", box).textContent = text;
+  button.hidden = !act;
+  button.textContent = label;
+  button.onclick = () => {
+    box.hidden = true;
+    act();
+  };
+  box.hidden = false;
+  clearTimeout(hiding);
+  hiding = setTimeout(() => (box.hidden = true), 8000);
+}
+
+/** Whether keys that are pressed now are text. */
+export function isTyping(target) {
+  return target.matches?.("textarea, select, input:not([type=radio], [type=checkbox], [type=range])");
+}
+
+export const isCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

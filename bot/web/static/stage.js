@@ -1,0 +1,227 @@
+// Where a job is followed: its place, its progress, a preview, and what came of it.
+
+import { ENDED, ask, follow, shown } from "./api.js";
+import { announce, find, findAll, make } from "./dom.js";
+import { actions, described, media, view } from "./results.js";
+import { say, seconds } from "./words.js";
+
+const IDLE = () => ({
+  sketch: ["imagine", say("Your picture appears here")],
+  imagine: ["imagine", say("Your pictures appear here")],
+  animate: ["animate", say("Your video appears here")],
+});
+
+const PHASES = () => ({
+  loading: say("Loading the models"),
+  captioning: say("Looking at the picture"),
+  painting: say("Painting"),
+  animating: say("Animating"),
+  upscaling: say("Enlarging"),
+  encoding: say("Saving"),
+});
+
+export class Stage {
+  /** `ended` is called with every job that ends, `again` when somebody wants to try once more. */
+  constructor(kind, studio, { ended, again }) {
+    Object.assign(this, { kind, studio, ended });
+    this.place = find(`[data-stage=${kind}]`);
+    this.place.append(find("#stage").content.cloneNode(true));
+    const part = (selector) => find(selector, this.place);
+    [this.sheet, this.box, this.status] = [part(".sheet"), part(".shown"), part(".status")];
+    [this.trouble, this.told, this.actions] = [part(".trouble"), part(".told"), part(".actions")];
+    const [symbol, sentence] = IDLE()[kind];
+    find(".idle use", this.sheet).setAttribute("href", `#i-${symbol}`);
+    find(".idle p", this.sheet).textContent = sentence;
+    find(".cancel", this.status).addEventListener("click", () => this._cancel());
+    find("button", this.trouble).addEventListener("click", again);
+  }
+
+  get isBusy() {
+    return ["sending", "waiting", "running"].includes(this.sheet.dataset.state);
+  }
+
+  /** The request is on its way. */
+  send() {
+    this.job = null;
+    this._leave();
+    this.box.replaceChildren();
+    this._say(say("Sending"));
+    this._state("sending");
+  }
+
+  /** It was refused. */
+  reset() {
+    this._state("idle");
+  }
+
+  /** Follow a job to its end. */
+  async watch(job) {
+    this._leave();
+    const { signal } = (this._following = new AbortController());
+    try {
+      this.show(job);
+      if (ENDED.has(job.state)) return;
+      for await (const next of follow(job.id, signal)) this.show(next);
+    } catch (problem) {
+      if (signal.aborted) return;
+      this._fail(problem.message);
+    }
+  }
+
+  _leave() {
+    this._following?.abort();
+    clearInterval(this._ticking);
+    this.actions.replaceChildren();
+    this.told.textContent = "";
+  }
+
+  show(job) {
+    this.job = job;
+    if (job.state === "queued") this._waiting(job);
+    else if (job.state === "running") this._running(job);
+    else if (job.results.length) this._done(job);
+    else if (job.state === "cancelled") this._cancelled();
+    else if (ENDED.has(job.state)) this._fail(job.error?.detail ?? say("That did not work."));
+    if (ENDED.has(job.state)) this.ended(job);
+  }
+
+  // --- the states ----------------------------------------------------------------------------
+
+  _waiting(job) {
+    const place = job.place ? say("place {place}", { place: job.place }) : "";
+    const begins = job.eta && [job.eta, (time) => say("begins in about {time}", { time })];
+    this._say(say("Waiting"), [place, begins]);
+    this._bar(null);
+    this._state("waiting");
+  }
+
+  _running(job) {
+    const { phase, step, steps } = job.progress ?? {};
+    const of = steps ? say("step {step} of {of}", { step, of: steps }) : "";
+    const headline = PHASES()[phase] ?? say("Starting");
+    const done = steps && job.eta && [job.eta, (time) => say("done in about {time}", { time })];
+    this._say(headline, [of, done]);
+    this._bar(steps ? step / steps : null);
+    if (job.preview) this._preview(job.preview);
+    this._state("running");
+  }
+
+  async _preview(path) {
+    if (path === this._previewed) return;
+    this._previewed = path;
+    const image = make("img", { class: "preview", alt: say("What it is so far") });
+    try {
+      image.src = await shown(path);
+      await image.decode();
+    } catch {
+      return; // the next one will do
+    }
+    if (this.sheet.dataset.state === "running") this.box.replaceChildren(image);
+  }
+
+  _done(job) {
+    if (this._shownJob === job.id && this.sheet.dataset.state === "done") return;
+    this._shownJob = job.id;
+    clearInterval(this._ticking);
+    const figures = job.results.map((_, index) => this._figure(job, index));
+    this.box.replaceChildren(...figures);
+    this.box.dataset.count = figures.length;
+    this._choose(job, 0);
+    this._state("done");
+    announce(say("Done: {what}", { what: described(job) }));
+  }
+
+  /** One result: a click shows it large; of several, the first click chooses it. */
+  _figure(job, index) {
+    const shows = media(job, index, { controls: true });
+    if (shows.matches("video")) return shows;
+    const several = job.results.length > 1;
+    const label = several ? say("Picture {n} of {of}", { n: index + 1, of: job.results.length }) : say("Show it large");
+    const figure = make("div", { role: "button", tabindex: "0", class: "result", "aria-label": label }, shows);
+    const act = () => {
+      if (several && this.chosen !== index) this._choose(job, index);
+      else view(job, index, this.studio);
+    };
+    figure.addEventListener("click", act);
+    figure.addEventListener("keydown", (event) => {
+      if (event.target !== figure || !["Enter", " "].includes(event.key)) return;
+      event.preventDefault();
+      act();
+    });
+    return figure;
+  }
+
+  _choose(job, index) {
+    this.chosen = index;
+    const figures = findAll(".result", this.box);
+    if (figures.length > 1) {
+      figures.forEach((figure, at) => figure.setAttribute("aria-pressed", at === index));
+    }
+    const { request } = job;
+    const seed = request.seed == null ? "" : say("seed {seed}", { seed: request.seed + index });
+    const taken = job.caption && say("taken for: {caption}", { caption: job.caption });
+    this.told.textContent = [request.prompt, taken, seed].filter(Boolean).join(" · ");
+    this.actions.replaceChildren(...actions(job, index, this.studio));
+  }
+
+  _cancelled() {
+    this.box.replaceChildren();
+    this._state("idle");
+    announce(say("Cancelled"));
+  }
+
+  _fail(sentence) {
+    clearInterval(this._ticking);
+    this.box.replaceChildren();
+    find("p", this.trouble).textContent = sentence;
+    this._state("failed");
+    announce(sentence);
+  }
+
+  async _cancel() {
+    if (!this.job) return;
+    try {
+      await ask(`/v1/jobs/${this.job.id}`, { method: "DELETE" });
+    } catch (problem) {
+      this._say(problem.message);
+    }
+  }
+
+  // --- how they are shown --------------------------------------------------------------------
+
+  _state(state) {
+    this.sheet.dataset.state = state;
+    this.status.hidden = !this.isBusy;
+    this.trouble.hidden = state !== "failed";
+    find(".idle", this.sheet).hidden = state !== "idle";
+    find(".cancel", this.status).hidden = state === "sending";
+    this.sheet.setAttribute("aria-busy", this.isBusy);
+    this.sheet.dispatchEvent(new CustomEvent("state", { bubbles: true }));
+  }
+
+  /** A headline and what is beside it: words, or a time to which it counts down. */
+  _say(headline, beside = []) {
+    const strong = find("strong", this.status);
+    if (strong.textContent !== headline) announce(headline);
+    strong.textContent = headline;
+    clearInterval(this._ticking);
+    const tick = () => {
+      const parts = beside.filter(Boolean).map((part) => (typeof part === "string" ? part : until(...part)));
+      find(".when", this.status).textContent = parts.filter(Boolean).join(" · ");
+    };
+    tick();
+    if (beside.some(Array.isArray)) this._ticking = setInterval(tick, 1000);
+  }
+
+  _bar(part) {
+    const bar = find("progress", this.status);
+    if (part === null) bar.removeAttribute("value");
+    else bar.value = part;
+  }
+}
+
+/** A countdown to a time in Unix seconds; nothing once it has passed. */
+function until(time, sentence) {
+  const left = Math.round(time - Date.now() / 1000);
+  return left > 0 ? sentence(seconds(left)) : "";
+}

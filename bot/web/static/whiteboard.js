@@ -1,0 +1,147 @@
+// The whiteboard: the paper with its tools, and what keeps it.
+
+import { Board, SHAPES } from "./board.js";
+import { announce, find, isTyping, toast } from "./dom.js";
+import { keepDrawing, keptDrawing } from "./keep.js";
+import { Pen } from "./pen.js";
+import { decoded, onChoice, onDrop } from "./pictures.js";
+import { Toolbox } from "./toolbox.js";
+import { say } from "./words.js";
+
+const REST = 400; // milliseconds without a change, after which the drawing is kept
+
+export class Whiteboard {
+  /** `name` is what the drawing is kept under. */
+  constructor(name) {
+    this.name = name;
+    this.board = new Board(find("#ink"), find("#live"));
+    this.toolbox = new Toolbox();
+    this.pen = new Pen(this.board, find("#paper"), find("#ring"), this.toolbox.inHand);
+    this.board.addEventListener("change", () => this._changed());
+    this._wire();
+  }
+
+  /** Bring back what was drawn before the page was left. */
+  async restore() {
+    const before = await keptDrawing(this.name);
+    if (before && this.board.isEmpty) await this.board.restore(before);
+    this._show();
+  }
+
+  get isEmpty() {
+    return this.board.isEmpty;
+  }
+
+  /** The drawing as a file to send. */
+  picture() {
+    return this.board.picture();
+  }
+
+  /** Lay a picture on the paper. Says so if the file is none. */
+  async lay(blob) {
+    try {
+      await this.board.lay(await decoded(blob));
+      announce(say("The picture is on the paper"));
+    } catch (problem) {
+      toast(problem.message);
+    }
+  }
+
+  /** A fresh sheet in the shape of a picture, with that on it. */
+  async take(blob) {
+    const image = await decoded(blob);
+    const ratio = image.width / image.height;
+    this.board.clear();
+    const shape = ratio > 1.2 ? "wide" : ratio < 0.83 ? "tall" : "square";
+    if (shape !== this.board.shape) this.board.reshape(shape);
+    await this.board.lay(image);
+  }
+
+  /** Let the next visit begin with a fresh sheet; this one still shows the drawing. */
+  async forget() {
+    clearTimeout(this._timer);
+    this._timer = null;
+    await keepDrawing(this.name, undefined);
+  }
+
+  /** Keep the drawing now. */
+  async _keep() {
+    clearTimeout(this._timer);
+    this._timer = null;
+    await keepDrawing(this.name, this.board.kept());
+  }
+
+  _wire() {
+    const { toolbox } = this;
+    find("#undo").addEventListener("click", () => this.undo());
+    find("#redo").addEventListener("click", () => this.redo());
+    find("#clear").addEventListener("click", () => this.clear());
+    find("#shape").addEventListener("click", () => this._reshape());
+    onChoice(find("#import"), find("#import-file"), (file) => this.lay(file));
+    onDrop(find("#paper"), (file) => this.lay(file));
+    addEventListener("pagehide", () => this._timer && this._keep());
+    document.addEventListener("visibilitychange", () => this._timer && this._keep());
+    this._keys = {
+      b: () => toolbox.take("brush"),
+      e: () => toolbox.take("eraser"),
+      "[": () => toolbox.resize(-1),
+      "]": () => toolbox.resize(1),
+    };
+    for (let at = 1; at <= 9; at++) this._keys[at] = () => toolbox.pick(at - 1);
+  }
+
+  undo() {
+    if (this.board.undo()) announce(say("Undone"));
+  }
+
+  redo() {
+    if (this.board.redo()) announce(say("Redone"));
+  }
+
+  clear() {
+    if (this.isEmpty) return;
+    this.board.clear();
+    toast(say("The paper is empty."), say("Undo"), () => this.undo());
+  }
+
+  _reshape() {
+    const shapes = Object.keys(SHAPES);
+    const next = shapes[(shapes.indexOf(this.board.shape) + 1) % shapes.length];
+    this.board.reshape(next);
+    announce({ square: say("Square"), wide: say("Wide"), tall: say("Tall") }[next]);
+  }
+
+  /** A key that was pressed while the whiteboard is on show. Returns whether it meant something. */
+  press(event) {
+    const key = event.key.toLowerCase();
+    if (event.ctrlKey || event.metaKey) {
+      if (isTyping(event.target)) return false;
+      if (key === "z") event.shiftKey ? this.redo() : this.undo();
+      else if (key === "y") this.redo();
+      else return false;
+      return true;
+    }
+    const isFree = event.target === document.body || event.target.closest?.(".easel");
+    if (!isFree || event.altKey || !(key in this._keys)) return false;
+    this._keys[key]();
+    return true;
+  }
+
+  _changed() {
+    this._show();
+    clearTimeout(this._timer);
+    this._timer = setTimeout(() => this._keep(), REST);
+  }
+
+  /** Let the buttons say what can be done. */
+  _show() {
+    const { board } = this;
+    find("#undo").disabled = !board.canUndo;
+    find("#redo").disabled = !board.canRedo;
+    find("#clear").disabled = board.isEmpty;
+    find("#invite").hidden = !board.isEmpty;
+    const [width, height] = SHAPES[board.shape];
+    find("#draw").style.setProperty("--ratio", width / height);
+    find("#draw").dataset.shape = board.shape;
+  }
+}
