@@ -137,7 +137,7 @@ export class SketchDesk extends Desk {
   }
 
   offer(options) {
-    const chips = [{ name: "", label: say("As it comes") }, ...(options.styles ?? [])];
+    const chips = [{ name: "", label: say("No style") }, ...(options.styles ?? [])];
     find("[data-styles]", this.form).append(...chips.map((style) => this._chip(style)));
     super.offer(options);
   }

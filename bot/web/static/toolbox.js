@@ -20,7 +20,7 @@ const COLOURS = () => [
   ["#7b35c9", say("Purple")],
   ["#ef6fb3", say("Pink")],
   ["#8a5630", say("Brown")],
-  ["#f2c79b", say("Skin")],
+  ["#f2c79b", say("Sand")],
 ];
 
 export class Toolbox {
