@@ -13,6 +13,9 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 
 from pipelines.catalog import Catalog
+from tests.browser import browser, demo
+
+__all__ = ["browser", "demo"]  # fixtures
 
 ROOT = Path(__file__).parent.parent
 

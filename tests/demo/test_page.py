@@ -1,59 +1,23 @@
 """The demo's page in a real browser: a person types, uploads, clicks and plays."""
 
 import re
-import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from demo.sample import draw_sample
+from tests.browser import MARKS, PATIENCE, Demo
 
-ROOT = Path(__file__).parents[2]
-PATIENCE = 60_000.0  # milliseconds, for a slow machine; nothing waits longer than it must
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-
-expect.set_options(timeout=PATIENCE)
-
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(
-        CHROMIUM is None,
-        reason="Chromium is not installed: `apt-get install chromium`, then `pytest -m browser`",
-    ),
-]
-
-
-@pytest.fixture(scope="module")
-def url() -> Iterator[str]:
-    with subprocess.Popen(
-        [sys.executable, "-m", "demo", "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as demo:
-        assert demo.stdout is not None
-        address = (re.search(r"http://127\.0\.0\.1:\d+/\S*", line) for line in demo.stdout)
-        yield next(found.group() for found in address if found)
-        demo.terminate()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM,
-            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
-        )
-        yield browser
-        browser.close()
+pytestmark = MARKS
 
 
 @pytest.fixture
-def page(browser: Browser, url: str) -> Iterator[Page]:
+def page(browser: Browser, demo: Demo) -> Iterator[Page]:
     page = browser.new_page(viewport={"width": 1000, "height": 900})
     page.set_default_timeout(PATIENCE)
-    page.goto(url)
+    page.goto(demo.channel)
     expect(results(page).first).to_be_visible()
     yield page
     page.close()

@@ -49,6 +49,7 @@ export class Stroke {
     const last = this._last;
     if (Math.hypot(x - last[0], y - last[1]) >= NEAREST) this._bend([x, y, last[2]]);
     this._append(this._last);
+    this._last = null;
   }
 
   /** Go on in a curve that bends at the last point, as far as the middle of the way to `next`. */
@@ -71,7 +72,7 @@ export class Stroke {
   }
 
   _append(point) {
-    this._points.push(point);
+    this._points.push(point.map(Math.fround)); // as they are kept, so that they look the same then
     const from = this._parts.length * LENGTH;
     if (this._points.length >= from + LENGTH + OVERLAP) {
       this._parts.push(this._outlined(from, from + LENGTH + OVERLAP));

@@ -16,9 +16,10 @@ function database() {
 }
 
 async function transact(mode, act) {
-  const store = (await database()).transaction(DRAWINGS, mode).objectStore(DRAWINGS);
+  const transaction = (await database()).transaction(DRAWINGS, mode);
   return new Promise((resolve, reject) => {
-    const request = act(store);
+    const request = act(transaction.objectStore(DRAWINGS));
+    transaction.commit(); // at once: the page may be on its way out
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });

@@ -1,0 +1,77 @@
+"""The browser's part of `benchmarks.web`: what the page weighs, when it paints, what drawing costs.
+
+**weight** is all that a browser is sent for the page, with the reader's catalogue, uncompressed.
+**first paint** is the browser's own first-contentful-paint, from an empty cache.
+**frame** is the main thread's work from the beginning of a frame to after its paint, while a
+pointer reports `each` times in it: a frame that the machine begins late is not the page's doing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from playwright.sync_api import Browser, Page
+
+WEIGHT_GOAL, PAINT_GOAL, FRAME_GOAL = 150_000, 0.5, 16.0  # bytes, seconds, milliseconds
+EVENTS = 5000
+READY = "html[data-ready]"
+
+_FRAMES = """async ({ events, each }) => {
+  const paper = document.querySelector("#paper");
+  const box = paper.getBoundingClientRect();
+  const at = (n) => {
+    const far = box.width * (0.1 + 0.35 * Math.abs(Math.sin(n / 700)));
+    return {
+      clientX: box.left + box.width / 2 + far * Math.cos(n / 60),
+      clientY: box.top + box.height / 2 + far * Math.sin(n / 60),
+    };
+  };
+  const send = (type, n) => paper.dispatchEvent(new PointerEvent(type, {
+    bubbles: true, pointerId: 1, button: type === "pointermove" ? -1 : 0, buttons: 1, ...at(n),
+  }));
+  const channel = new MessageChannel();
+  const frames = [];
+  let begun = 0;
+  let n = 0;
+  channel.port1.onmessage = () => frames.push(performance.now() - begun);
+  send("pointerdown", 0);
+  await new Promise((done) => {
+    requestAnimationFrame(function frame() {
+      begun = performance.now();
+      for (let i = 0; i < each; i++) send("pointermove", ++n);
+      channel.port2.postMessage(0); // comes after the paint
+      if (n < events) requestAnimationFrame(frame);
+      else done();
+    });
+  });
+  send("pointerup", n);
+  return frames;
+}"""
+
+
+def frames(page: Page, *, events: int = EVENTS, each: int = 20) -> Sequence[float]:
+    """Draw one stroke of `events` pointer events on an open page; the frames' milliseconds."""
+    page.wait_for_selector(READY, state="attached")
+    found: list[float] = page.evaluate(_FRAMES, {"events": events, "each": each})
+    return found
+
+
+def weight_and_paint(browser: Browser, url: str, locale: str = "de") -> tuple[int, float]:
+    """The page's bytes and the seconds to its first paint, in a browser that never saw it."""
+    context = browser.new_context(locale=locale)
+    try:
+        page = context.new_page()
+        sent: list[Any] = []
+        page.on("response", lambda answer: sent.append(answer))
+        page.goto(url)
+        page.wait_for_selector(READY, state="attached")
+        weight = sum(len(answer.body()) for answer in sent if _is_page(answer.url, url))
+        painted: float = page.evaluate(
+            "() => performance.getEntriesByName('first-contentful-paint')[0].startTime"
+        )
+        return weight, painted / 1000
+    finally:
+        context.close()
+
+
+def _is_page(address: str, url: str) -> bool:
+    return "/static/" in address or address.split("#")[0] == url

@@ -1,0 +1,57 @@
+"""A real Chromium, and the demo that it looks at: one demo for all tests."""
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect, sync_playwright
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 60_000.0  # milliseconds, for a slow machine; nothing waits longer than it must
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+expect.set_options(timeout=PATIENCE)
+
+MARKS = [
+    pytest.mark.browser,
+    pytest.mark.skipif(
+        CHROMIUM is None,
+        reason="Chromium is not installed: `apt-get install chromium`, then `pytest -m browser`",
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Demo:
+    """Where the running demo is: its channel, and the studio beside it."""
+
+    channel: str
+    studio: str
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[Demo]:
+    with subprocess.Popen(
+        [sys.executable, "-m", "demo", "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        found = (re.search(r"http://127\.0\.0\.1:\d+/\S*", line) for line in process.stdout)
+        addresses = (each.group() for each in found if each)
+        yield Demo(channel=next(addresses), studio=next(addresses))
+        process.terminate()
+
+
+@pytest.fixture(scope="module")  # no longer: Playwright's event loop is in the way of others
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM,
+            args=["--no-sandbox", "--disable-gpu", "--disable-background-networking"],
+        )
+        yield browser
+        browser.close()
