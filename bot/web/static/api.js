@@ -109,5 +109,13 @@ export async function shown(path) {
   return addresses.get(path);
 }
 
+/** Show a file of the API's that is soon replaced by the next in `image`. */
+export async function glimpse(path, image) {
+  const address = isOpen() ? path : URL.createObjectURL(await bytes(path));
+  image.src = address;
+  await image.decode();
+  if (address !== path) URL.revokeObjectURL(address);
+}
+
 /** A file of the API's. */
 export const bytes = async (path) => (await ask(path)).blob();

@@ -21,6 +21,12 @@ export class Desk {
       this.submit();
     });
     this.form.addEventListener("input", () => this._remember());
+    this.form.addEventListener("keydown", (event) => {
+      const isMeant = event.target.matches("textarea") && !event.shiftKey && !event.isComposing;
+      if (event.key !== "Enter" || !isMeant) return;
+      event.preventDefault(); // a prompt has one line
+      this.submit();
+    });
     this.stage.sheet.addEventListener("state", () => this._busy());
     findAll(".seed", this.form).forEach(rollable);
   }
@@ -32,6 +38,10 @@ export class Desk {
     }
     const loras = (options.loras ?? []).map((name) => make("option", { value: name }, name));
     find("[name=lora]", this.form)?.append(...loras);
+    for (const input of findAll("[type=range]", this.form)) {
+      const { least = input.min, most = input.max, default: usual = input.value } = options[input.name] ?? {};
+      Object.assign(input, { min: least, max: most, value: usual });
+    }
     this._recall(kept(`form.${this.kind}`) ?? {});
     findAll(".range", this.form).forEach(metered);
   }

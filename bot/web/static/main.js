@@ -137,6 +137,7 @@ class Studio {
   ended(job, kind) {
     if (this.link) {
       if (job.results.length) this.whiteboard.forget();
+      else this._banner(say("Nothing was posted. Your drawing is kept: type /sketch again for a new link."));
       return;
     }
     if (this.tab === "gallery") this.gallery?.refresh();

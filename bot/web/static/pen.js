@@ -25,6 +25,9 @@ export class Pen {
     listen("keydown", this._key);
     listen("blur", this._lift);
     listen("contextmenu", (event) => event.preventDefault());
+    // One finger draws and makes no gesture, of which a tap right after would only be the end.
+    const still = (event) => event.touches.length === 1 && event.preventDefault();
+    paper.addEventListener("touchstart", still, { passive: false });
   }
 
   get isDown() {

@@ -1,9 +1,11 @@
 // Where a job is followed: its place, its progress, a preview, and what came of it.
 
-import { ENDED, ask, follow, shown } from "./api.js";
+import { ENDED, ask, follow, glimpse } from "./api.js";
 import { announce, find, findAll, make } from "./dom.js";
 import { actions, described, media, view } from "./results.js";
 import { say, seconds } from "./words.js";
+
+const TITLE = document.title;
 
 const IDLE = () => ({
   sketch: ["imagine", say("Your picture appears here")],
@@ -111,8 +113,7 @@ export class Stage {
     this._previewed = path;
     const image = make("img", { class: "preview", alt: say("What it is so far") });
     try {
-      image.src = await shown(path);
-      await image.decode();
+      await glimpse(path, image);
     } catch {
       return; // the next one will do
     }
@@ -192,6 +193,7 @@ export class Stage {
   _state(state) {
     this.sheet.dataset.state = state;
     this.status.hidden = !this.isBusy;
+    if (!this.isBusy) document.title = TITLE;
     this.trouble.hidden = state !== "failed";
     find(".idle", this.sheet).hidden = state !== "idle";
     find(".cancel", this.status).hidden = state === "sending";
@@ -217,6 +219,7 @@ export class Stage {
     const bar = find("progress", this.status);
     if (part === null) bar.removeAttribute("value");
     else bar.value = part;
+    document.title = part === null ? TITLE : `${Math.round(part * 100)} % · ${TITLE}`;
   }
 }
 
