@@ -1,6 +1,7 @@
 """The page in a real browser: a person draws, types, waits, plays and saves."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -241,7 +242,15 @@ def test_the_page_is_light_and_paints_at_once(browser: Browser, demo: Demo) -> N
 
 def test_no_frame_is_late_while_a_pointer_draws(browser: Browser, demo: Demo) -> None:
     with opened(browser, demo.studio) as page:
-        # A busy machine may take the processor away in a frame; not in the same one thrice.
-        slowest = [max(measured.frames(page, each=40)) for _ in range(3)]
-        assert min(slowest) <= measured.FRAME_GOAL, slowest
+        slowest = min(_slowest(page))
+        assert slowest <= measured.FRAME_GOAL
         assert ink(page) > 10_000
+
+
+def _slowest(page: Page) -> Iterator[float]:
+    """The slowest frame of up to three strokes: a busy machine may take a processor away in one."""
+    for _ in range(3):
+        slowest = max(measured.frames(page, each=40))
+        yield slowest
+        if slowest <= measured.FRAME_GOAL:
+            return

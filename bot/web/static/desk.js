@@ -1,7 +1,7 @@
 // A form with its settings, and the stage on which its jobs are followed.
 
 import { Problem, askJson, shown } from "./api.js";
-import { find, findAll, icon, make } from "./dom.js";
+import { find, findAll, icon, isCalm, make } from "./dom.js";
 import { keep, kept } from "./keep.js";
 import { onChoice, onDrop } from "./pictures.js";
 import { Stage } from "./stage.js";
@@ -75,10 +75,15 @@ export class Desk {
   async follow(job) {
     if (!this.studio.link) keep(`job.${this.kind}`, job.id);
     this.studio.started();
-    if (matchMedia("(max-width: 60rem)").matches) {
-      this.stage.sheet.scrollIntoView({ block: "nearest", behavior: "smooth" });
-    }
+    this._reveal();
     await this.stage.watch(job);
+    this._reveal();
+  }
+
+  /** Where the stage is below the form, bring it into view. */
+  _reveal() {
+    if (!matchMedia("(max-width: 60rem)").matches) return;
+    this.stage.place.scrollIntoView({ block: "nearest", behavior: isCalm() ? "auto" : "smooth" });
   }
 
   /** Post a request: as a form where it has files, else as JSON. */
