@@ -81,7 +81,7 @@ class Bench:
     def models(self, gib: float = inf) -> Models:
         """Ours, on a card of at most `gib`."""
         card = card_of(self.device, None)
-        card = replace(card, budget=min(card.budget, (gib - 1) * GIB))
+        card = replace(card, budget=min(card.budget, (gib - 1) * GIB), ram=inf)
         return Models(
             self.catalog, card, Loader(self.device), {key: self._loading(key) for key in KEYS}
         )
@@ -408,7 +408,7 @@ def main(
         raise SystemExit(
             "There is no CUDA device here. `python -m benchmarks.gpu --tiny` tries it."
         )
-    bench = _tiny() if tiny else _full(torch.device("cuda"))
+    bench = _tiny() if tiny else _full(torch.device("cuda", 0))
     met = [each for part in parts or Part for each in _measured(part, bench)]
     sys.exit(0 if all(met) or tiny else 1)
 
