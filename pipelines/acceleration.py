@@ -29,6 +29,7 @@ _WHOLE = {"UNet2DConditionModel", "UNetSpatioTemporalConditionModel"}
 and norms that are quick only when they are compiled together."""
 _LAUNCHED = {"UNet2DConditionModel"}
 """What has so many small kernels that launching them takes as long as they do."""
+_OF_PICTURES, _OF_VIDEOS = 4, 5  # dimensions of the weights of convolutions
 _SHAPES = 64  # of one block that may be compiled: a UNet has a dozen, and torch's own limit is 8
 _KERNELS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -38,17 +39,23 @@ _KERNELS = {
 }
 
 
-def accelerate(pipeline: Any, settings: Acceleration, plan: Plan, *, roomy: bool = False) -> None:
-    """Prepare the networks of a pipeline that was just loaded. What is compiled is when it runs.
+def accelerate(
+    pipeline: Any, settings: Acceleration, plan: Plan, device: torch.device, *, roomy: bool = False
+) -> None:
+    """Prepare the networks of a pipeline that was just loaded, and will run on `device`.
 
-    `roomy` is for a card that has room for every model and what it computes at the same time.
+    What is compiled is when it runs. `roomy` is for a card that has room for every model and what
+    it computes at the same time.
     """
     denoiser = denoiser_of(pipeline)
+    if device.type == "cpu":
+        for weights in _weights(pipeline, _OF_VIDEOS):  # else PyTorch leaves them to a slow kernel
+            weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)
     if type(denoiser).__name__ == "UNetSpatioTemporalConditionModel":
         _spare_queries(denoiser)
     if not settings.compile or plan.groups[PAINTER].held is not Held.CARD:
         return
-    for weights in _of_convolutions(pipeline):
+    for weights in _weights(pipeline, _OF_PICTURES):  # alone, diffusers' group norms undo it again
         weights.data = weights.data.contiguous(memory_format=torch.channels_last)
     _compile(denoiser, plan)
     if roomy and type(denoiser).__name__ in _LAUNCHED:
@@ -63,15 +70,11 @@ def forget_recordings(pipeline: Any) -> None:
         recorded.forget()
 
 
-def _of_convolutions(pipeline: Any) -> Iterator[nn.Parameter]:
-    """The weights of all convolutions of pictures; those of videos have one dimension more.
-
-    Only what is compiled gains from another order: diffusers' group norms alone would take it apart
-    again.
-    """
+def _weights(pipeline: Any, dimensions: int) -> Iterator[nn.Parameter]:
+    """Those of a pipeline's networks that have so many dimensions."""
     for part in pipeline.components.values():
         if isinstance(part, nn.Module):
-            yield from (weights for weights in part.parameters() if weights.ndim == 4)
+            yield from (weights for weights in part.parameters() if weights.ndim == dimensions)
 
 
 def _compile(denoiser: Any, plan: Plan) -> None:

@@ -315,7 +315,7 @@ class _Shelf:
         whole = self._loads[key](getattr(self._catalog, key), loader)
         if isinstance(getattr(self._catalog, key), Network):
             return {_name(key, PAINTER): _Group(whole, Weights([whole.model], device))}
-        accelerate(whole, self._catalog.acceleration, plan, roomy=self._has_room_for_all())
+        accelerate(whole, self._catalog.acceleration, plan, device, roomy=self._has_room_for_all())
         groups = {}
         for group, pipeline in divide(whole).items():
             pipeline.set_progress_bar_config(disable=True)
