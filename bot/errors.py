@@ -18,6 +18,7 @@ AtelierError
 │   ├── Repeated            what happens once was asked for before
 │   └── TooLate             it has already ended
 ├── Undeliverable           every road to the member is closed; the artifact is kept
+│   └── Lost                what was made can no longer be read; nothing is charged for it
 ├── StorageFailed           the disk refused a write; what was acknowledged before is safe
 ├── FileDamaged             a stored file's hash no longer matches
 └── Unforeseen              a job met an error that is not in the tree; the log has it
@@ -141,6 +142,12 @@ class Undeliverable(AtelierError):
     """Every road to the member is closed, for good. The artifact is kept."""
 
     code = "undeliverable"
+
+
+class Lost(Undeliverable):
+    """What was made can no longer be read, through no doing of its member's."""
+
+    code = "lost"
 
 
 class StorageFailed(AtelierError):

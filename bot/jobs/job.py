@@ -117,12 +117,16 @@ PROPOSAL_LIFE = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """Requests of one kind that become a job each when their member says so."""
+    """Requests of one kind that become a job each when their member says so.
+
+    `parent` is the job that they came of.
+    """
 
     id: str
     owner: int
     requests: tuple[Request, ...]
     made_at: float
+    parent: str | None = None
 
     @property
     def ends_at(self) -> float:

@@ -202,7 +202,7 @@ class Store:
         """Keep a proposal until it is taken. Those that have expired are forgotten."""
         await self._forget_proposals()
         await self._select(
-            "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at)",
+            "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at, :parent)",
             **codec.encode_proposal(proposal, self._folder),
         )
 
@@ -219,6 +219,16 @@ class Store:
             life=PROPOSAL_LIFE,
         )
         return codec.decode_proposal(dict(rows[0]), self._folder) if rows else None
+
+    async def proposals(self, owner: int) -> list[Proposal]:
+        """What waits for a member's word, oldest first."""
+        rows = await self._select(
+            "SELECT * FROM proposals WHERE owner = :owner AND made_at >= :now - :life"
+            " ORDER BY made_at",
+            owner=owner,
+            life=PROPOSAL_LIFE,
+        )
+        return [codec.decode_proposal(dict(row), self._folder) for row in rows]
 
     # -- a job's life -----------------------------------------------------------------------
 

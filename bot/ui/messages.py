@@ -59,7 +59,7 @@ PICTURES = (
     Action.DELETE,
 )
 UPSCALED = (Action.ANIMATE, Action.DELETE)  # the same again would be the same
-DESCRIBED = (Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE)
+DESCRIBED = (Action.IMAGINE, Action.SKETCH, Action.UPSCALE, Action.ANIMATE, Action.DELETE)
 REVIEW = (Action.PAINT, Action.EDIT, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
 NEEDS = {
