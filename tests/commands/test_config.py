@@ -108,9 +108,28 @@ async def test_animate_switched_off_in_one_channel(
     assert [run.kind for run in studio.runs] == [Kind.IMAGINE, Kind.ANIMATE]
 
     await root.click(shown.message, label="All as in the server")
+    assert shown.text.startswith(f"**Forget all that was set for {channel.handle.mention}?**")
+    await root.click(shown.message, label="All as in the server")
     assert "*only here*" not in shown.text
     await ada.slash(channel.handle, "animate", prompt="waves")
     assert (await ends.next()).kind is Kind.ANIMATE
+
+
+async def test_nothing_is_forgotten_before_it_is_asked_about(
+    channel: Channel, root: MemberActor, ada: MemberActor
+) -> None:
+    shown = await board(channel, root)
+    await change(root, shown, "shares", daily_seconds="5", waiting="2")
+    assert shown.buttons == ["Forget all changes"]
+    await root.click(shown.message, label="Forget all changes")
+    assert shown.text.startswith("**Forget all that was set for this server?**")
+    assert shown.buttons == ["Forget all changes", "Cancel"]
+    await root.click(shown.message, label="Cancel")
+    assert "**Waiting** up to 2 jobs of a member" in shown.text
+    await root.click(shown.message, label="Forget all changes")
+    await root.click(shown.message, label="Forget all changes")
+    assert "**Waiting** up to 3 jobs of a member" in shown.text
+    assert shown.buttons == []
 
 
 async def test_a_role_that_was_taken_away(
