@@ -160,8 +160,8 @@ class StorageFailed(AtelierError):
         """What a person may read of an OSError or of SQLite's errors."""
         return cls(
             Text(
-                "The bot's storage refused ({error}). Please try again later; if this stays, "
-                "tell the bot's owner to look at the disk: it may be full.",
+                "The bot's storage failed ({error}). Please try again later; if it happens again, "
+                "ask the bot's owner to look at the disk: it may be full.",
                 error=str(error),
             )
         )
@@ -181,7 +181,7 @@ class Unforeseen(AtelierError):
     def __init__(self) -> None:
         super().__init__(
             Text(
-                "Something went wrong that nobody foresaw. It is in the log now; please try again, "
-                "and tell the bot's owner if it stays."
+                "Something went wrong that nobody foresaw. It is in the log now; please try "
+                "again, and tell the bot's owner if it happens again."
             )
         )

@@ -126,8 +126,8 @@ def _kept_beside(
         )
     if bans:
         yield Counted(
-            "In {n} server I keep that its moderators have banned you from me.",
-            "In {n} servers I keep that their moderators have banned you from me.",
+            "I keep that the moderators of {n} server have banned you from this bot.",
+            "I keep that the moderators of {n} servers have banned you from this bot.",
             len(bans),
         )
 
@@ -138,7 +138,7 @@ def _deleted_beside(reports: int, bans: Sequence[Ban]) -> Iterator[Text]:
             "Deleted too: {n} report of yours.", "Deleted too: {n} reports of yours.", reports
         )
     if bans:
-        yield Text("That you are banned is kept: otherwise it would not hold.")
+        yield Text("That you are banned is kept: otherwise the ban would not hold.")
 
 
 def _copy(

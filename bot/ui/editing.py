@@ -67,7 +67,9 @@ async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job)
 
 
 def _title(job: Job) -> Text:
-    return Text("Edit and paint") if only_looks(job.request) else Text("Edit and paint again")
+    return (
+        Text("Edit, then make it") if only_looks(job.request) else Text("Edit, then make it again")
+    )
 
 
 def _labels(job: Job, say: Say) -> Iterator[ui.Label[ui.Modal]]:

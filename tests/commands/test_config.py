@@ -71,7 +71,7 @@ async def test_it_shows_what_holds(channel: Channel, root: MemberActor) -> None:
         "**Turns** the same for everyone",
         "**Language** of whoever asks",
         "**Previews** shown",
-        "**Kept** 30 days after the end",
+        "**Kept** for 30 days after the end",
         "**Log** none",
     ]
     assert shown.buttons == []
@@ -252,7 +252,7 @@ async def test_turns_by_role_language_and_the_rest(
     await change(root, shown, "weights", weighted=[donor], weight="1")
     assert f"**Turns** <@&{patron.id}> × 3\n" in shown.text
     await change(root, shown, "rest", language=["de"], previews=["hidden"], keep_days="7")
-    assert "**Language** Deutsch\n**Previews** not shown\n**Kept** 7 days" in shown.text
+    assert "**Language** Deutsch\n**Previews** not shown\n**Kept** for 7 days" in shown.text
     await change(root, shown, "log", log_channel=[channel.handle])
     assert f"**Log** in {channel.handle.mention}" in shown.text
     eve = channel.guild.add_member(channel.env.create_user("eve"), roles=[patron, donor])
@@ -359,7 +359,7 @@ async def test_everyones_usage_is_for_moderators(
     await imagine(channel, ada)
     await ends.next()
     refused = await ada.slash(channel.handle, "usage", whose="everyone")
-    assert "is for the moderators of this server to see" in whispered(refused)
+    assert "Only the moderators of this server can see" in whispered(refused)
     told = whispered(await root.slash(channel.handle, "usage", whose="everyone"))
     head, line = told.splitlines()
     assert "used here by 1 member in the last 24 hours" in head
