@@ -53,8 +53,7 @@ async def test_a_message_without_a_picture_is_refused_in_private(
     server: LoopbackDiscord, ada: Member, entry: str, files: list[Upload]
 ) -> None:
     used = await ada.menu(entry, ada.post(*files))
-    await server.wait_for(lambda: used.said)
-    assert used.said == str(NO_PICTURE)
+    await server.wait_for(lambda: used.said == str(NO_PICTURE))
     assert all(each.ephemeral for each in used.messages)
 
 
