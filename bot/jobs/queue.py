@@ -219,7 +219,10 @@ class JobQueue:
         """The job. Raises NoSuchJob."""
         job = await self._store.get(job_id)
         if job is None:
-            raise NoSuchJob("This job is no longer known: it was deleted, or it is too old.")
+            raise NoSuchJob(
+                "This job is no longer known: it was deleted, or it is too old. "
+                "Please ask anew with a command."
+            )
         return job
 
     async def erase(self, job_id: str) -> Job:

@@ -125,15 +125,21 @@ def _line(
 
 
 async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
-    """Queue what was sent off, for whoever sent it; where it stands for several, ask first."""
-    job = await queue.get(job_id)
-    require_made_here(interaction, job)
+    """Queue what was sent off, for whoever sent it, and return its words where it is refused."""
     filled = written(cast(dict[str, Any], interaction.data)["components"])
     try:
-        requests = meant(interaction, queue, _edited(job, filled))
-    except BadInput as error:
+        await _queue_edited(interaction, queue, await queue.get(job_id), filled)
+    except (BadInput, Refused) as error:
         words = _returned(filled)
         raise BadInput("{error}{words}", error=error.text, words=words) from error
+
+
+async def _queue_edited(
+    interaction: discord.Interaction, queue: JobQueue, job: Job, filled: Mapping[str, str]
+) -> None:
+    """Queue what a form makes of a job; where that stands for several, ask first."""
+    require_made_here(interaction, job)
+    requests = meant(interaction, queue, _edited(job, filled))
     if len(requests) > 1:
         await interaction.response.defer(thinking=True, ephemeral=True)
         await ask(interaction, queue, requests, parent=job.id)
