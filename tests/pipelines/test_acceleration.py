@@ -22,7 +22,7 @@ from pipelines.placement import Precision
 from pipelines.runner import Runner
 from pipelines.weights import Weights
 
-NOTHING = Acceleration(compile=False, channels_last=False, attention="auto")
+NOTHING = Acceleration(compile=False, attention="auto")
 KINDS = ("sketch", "imagine", "animate")
 LEVELS = (
     2.0 / 255
@@ -56,9 +56,7 @@ def pixels(artifact: Artifact) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "change", [{"channels_last": True}, {"attention": "math"}, {"attention": "flash"}], ids=str
-)
+@pytest.mark.parametrize("change", [{"attention": "math"}, {"attention": "flash"}], ids=str)
 def test_pictures_stay_the_same(
     kind: str, change: dict[str, object], catalog: Catalog, requests: dict[str, Request]
 ) -> None:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from pipelines import animate, imagine, sketch
-from pipelines.catalog import Acceleration, Catalog, ModelKey
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import ImagineRequest
 from pipelines.fitting import fit_to, modules_of, stream
@@ -56,8 +56,7 @@ def clip(pipeline: Any) -> np.ndarray[Any, Any]:
 def test_the_bot_paints_what_diffusers_paints(catalog: Catalog) -> None:
     model = catalog.imagine
     assert model is not None
-    exact = catalog.model_copy(update={"acceleration": Acceleration(channels_last=False)})
-    (made,) = Runner(exact, device="cpu").run(
+    (made,) = Runner(catalog, device="cpu").run(
         [ImagineRequest(prompt=PROMPT, negative="dark", seed=3)], RunContext()
     )[0]
     stock = loaded(catalog, ModelKey.IMAGINE)(
