@@ -157,12 +157,12 @@ class StorageFailed(AtelierError):
 
     @classmethod
     def because(cls, error: Exception) -> Self:
-        """What a person may read of an OSError or of SQLite's errors."""
+        """What a person may read of an OSError or of SQLite's errors: not where it happened."""
         return cls(
             Text(
                 "The bot's storage failed ({error}). Please try again later; if it happens again, "
                 "ask the bot's owner to look at the disk: it may be full.",
-                error=str(error),
+                error=getattr(error, "strerror", None) or str(error),
             )
         )
 

@@ -110,9 +110,7 @@ class Job:
         return clean_text(str(self.facts.get("caption", ""))[:MAX_PROMPT])
 
 
-PROPOSAL_LIFE = (
-    1800.0  # seconds; less than the mercy of the sweep, which knows nothing of its files
-)
+PROPOSAL_LIFE = 1800.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -433,11 +433,16 @@ class Store:
     # -- housekeeping -----------------------------------------------------------------------
 
     async def named_files(self) -> set[Path]:
-        """Every file that a job needs: what was uploaded and what was rendered."""
+        """Every file that is needed: what was rendered, and what was given to make something of."""
         fields = sorted({f for t in REQUEST_TYPES.values() for f in codec.path_fields(t)})
         parts = ["SELECT value ->> 'path' FROM jobs, json_each(artifacts)"]
         parts += [
             f"SELECT request ->> '{f}' FROM jobs WHERE request ->> '{f}' IS NOT NULL"
+            for f in fields
+        ]
+        parts += [
+            f"SELECT value ->> '{f}' FROM proposals, json_each(requests)"
+            f" WHERE value ->> '{f}' IS NOT NULL"
             for f in fields
         ]
         rows = await self._select(" UNION ".join(parts))

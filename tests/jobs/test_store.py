@@ -130,6 +130,7 @@ class TestProposals:
         request = SketchRequest(drawing=files_folder / "house.png", prompt="a house", seed=1)
         wanted = Proposal(id="1", owner=1, requests=(request, request), made_at=START, parent="0")
         await store.propose(wanted)
+        assert await store.named_files() == {request.drawing}
         assert await store.proposals(1) == [wanted] and not await store.proposals(2)
         assert await store.take_proposal("1", owner=2) is None
         answers = await asyncio.gather(*(store.take_proposal("1", owner=1) for _ in range(3)))
