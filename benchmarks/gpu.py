@@ -6,6 +6,7 @@
 
 Weights are random (`benchmarks._full_size`): neither speed nor memory depends on them. Printed are
 
+- **steps**: one denoising step of each model, stock and ours, and how much of it the card computes;
 - **speed**: stock diffusers and ours in turns, at the same seed and steps; the median of each, the
   ratio, the fraction of the floor (the arithmetic at the card's peak, H100 alone), the peak of
   memory, and the distance of the two pictures beside that of stock to itself with another attention
@@ -26,7 +27,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from math import inf
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +35,7 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks._full_size import build
 from benchmarks._report import report
@@ -42,6 +44,7 @@ from pipelines.catalog import Acceleration, AnimateModel, Catalog, ImagineModel,
 from pipelines.catalog import SketchModel as Sdxl
 from pipelines.contract.context import RunContext
 from pipelines.device import card_of, free_caches
+from pipelines.fitting import denoiser_of
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.models import Models, Question
 from pipelines.placement import GIB, TEXT, Precision
@@ -96,6 +99,7 @@ class Bench:
 
 
 Pixels = NDArray[np.float32]
+T = TypeVar("T")
 
 
 def ours(models: Models, catalog: Catalog, key: ModelKey, seed: int) -> Pixels:
@@ -185,6 +189,45 @@ def _pixels(images: list[Image.Image]) -> Pixels:
 # --- what is measured ---------------------------------------------------------------------------
 
 
+def steps(bench: Bench) -> bool:
+    """The denoisers alone, on what the stock pipelines give them."""
+    print(f"{'':12}{'stock':>11}{'busy':>9}{'ours':>11}{'busy':>9}{'ratio':>8}")
+    for key in KEYS:
+        pipeline, models = bench.load(key, Precision.FULL).to(bench.device), bench.models()
+        given: list[Given] = []
+        stock_net = denoiser_of(pipeline)
+        hook = stock_net.register_forward_pre_hook(
+            lambda net, args, kwargs, given=given: given.append((args, kwargs)), with_kwargs=True
+        )
+        stock(pipeline, bench.catalog.hurried(), key, 7)
+        hook.remove()
+        old, busy = _step(bench, stock_net, given[0])
+        with models.use(key) as prepared:
+            new, less = _step(bench, denoiser_of(prepared), given[0])
+        print(f"{NAMES[key]:12}{old:8.1f} ms{busy:9.1f}{new:8.1f} ms{less:9.1f}{old / new:7.2f}×")
+        models.clear()
+        free_caches(bench.device)
+    return True
+
+
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@torch.inference_mode()
+def _step(bench: Bench, net: Any, given: Given) -> tuple[float, float]:
+    """Milliseconds of a call of many in a row, and those of it in which the card computes."""
+    args, kwargs = given
+    for _ in range(3):  # compiles, and records
+        net(*args, **kwargs)
+    many = 10 if bench.has_goals else 1
+    seconds, _ = _timed(bench, lambda: [net(*args, **kwargs) for _ in range(many)])
+    if not bench.has_goals:
+        return 1000 * seconds / many, 0.0
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        _timed(bench, lambda: net(*args, **kwargs))
+    return 1000 * seconds / many, sum(e.self_device_time_total for e in seen.key_averages()) / 1000
+
+
 def speed(bench: Bench) -> Iterator[bool]:
     """Stock and ours in turns, for each model."""
     print(f"{'':12}{'stock':>9}{'ours':>9}{'ratio':>8}{'of floor':>10}{'peak GiB':>10}  difference")
@@ -227,7 +270,7 @@ def _compare(bench: Bench, key: ModelKey) -> float:
     return old / new
 
 
-def _timed(bench: Bench, run: Callable[[], Pixels]) -> tuple[float, Pixels]:
+def _timed(bench: Bench, run: Callable[[], T]) -> tuple[float, T]:
     bench.wait()
     begun = time.perf_counter()
     made = run()
@@ -285,16 +328,23 @@ def _cap(bench: Bench, gib: float | None) -> Iterator[None]:
 
 
 def _line(bench: Bench, models: Models, key: ModelKey, gib: float | None) -> bool:
-    """Two runs, of which the second has its weights in RAM; the second is told of."""
-    given_up = "; ".join(models.plans[key].given_up) or "nothing"
+    """Two runs, of which the second has its weights in RAM; the second is told of.
+
+    Where memory runs out, once more in less of it, as the bot does.
+    """
     name = f"{f'{gib:.0f} GiB' if gib else 'no cap':8}{NAMES[key]:12}"
     try:
         ours(models, bench.catalog, key, 1)
-        _reset_peak(bench)
-        seconds, made = _timed(bench, lambda: ours(models, bench.catalog, key, 2))
     except torch.OutOfMemoryError as error:
-        print(f"{name}{'out of memory':>8}  given up: {given_up}: {error}")
-        return False
+        print(f"{name}ran out of {models.plans[key].peak / GIB:.1f} GiB: {error}"[:160])
+        models.evict_idle()
+        free_caches(bench.device)
+        if not models.step_down():
+            return False
+        ours(models, bench.catalog, key, 1)
+    _reset_peak(bench)
+    seconds, made = _timed(bench, lambda: ours(models, bench.catalog, key, 2))
+    given_up = "; ".join(models.plans[key].given_up) or "nothing"
     print(f"{name}{seconds:8.1f} s {_peak(bench):6.1f} GiB  given up: {given_up}", flush=True)
     return bool(made.size)
 
@@ -392,6 +442,7 @@ def _tiny() -> Bench:
 class Part(StrEnum):
     """What can be measured by itself."""
 
+    STEPS = "steps"
     SPEED = "speed"
     CARDS = "cards"
     SWAPS = "swaps"
@@ -415,6 +466,8 @@ def main(
 
 def _measured(part: Part, bench: Bench) -> Iterable[bool]:
     match part:
+        case Part.STEPS:
+            return [steps(bench)]
         case Part.SPEED:
             return speed(bench)
         case Part.CARDS:

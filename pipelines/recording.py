@@ -79,7 +79,7 @@ class Recorded:
         return self._recordings[key]
 
     def _record(self, leaves: list[Any], spec: pytree.TreeSpec) -> _Recording:
-        kept = [leaf.clone() if isinstance(leaf, Tensor) else leaf for leaf in leaves]
+        kept = [_copy(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):  # libraries take their workspaces before, not meanwhile
@@ -98,5 +98,11 @@ class Recorded:
 def _like(leaf: Any) -> Hashable:
     """What two arguments have in common that one recording serves."""
     if isinstance(leaf, Tensor):
-        return (tuple(leaf.shape), leaf.dtype, leaf.device)
+        return (tuple(leaf.shape), leaf.dtype, leaf.device, leaf.is_inference())
     return leaf if isinstance(leaf, Hashable) else id(leaf)
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """A copy that was made in the same mode: what is compiled is compiled anew for another."""
+    with torch.inference_mode(tensor.is_inference()):
+        return tensor.clone()
