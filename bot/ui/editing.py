@@ -94,7 +94,7 @@ def _labels(job: Job, say: Say) -> Iterator[ui.Label[ui.Modal]]:
 def _prompt(request: Request, say: Say, *, required: bool = False) -> ui.Label[ui.Modal]:
     """The prompt, its braces written so that they stand for themselves as they did."""
     label = _text(say("Prompt"), "prompt", literal(request.prompt), required=required)
-    braces = Text("Braces stand for one result each: {example}", example=EXAMPLE)
+    braces = Text("Write {example} for one result of each", example=EXAMPLE)
     label.description = say(braces)
     return label
 

@@ -85,7 +85,10 @@ def asking(proposal: Proposal, expected: float | None, locale: str) -> ui.Layout
     """The question. `expected` are the seconds that all of it should take."""
     say = language(locale).say
     requests = proposal.requests
-    lines = [say("Your prompt stands for **{n}**. Shall I make all of them?", n=len(requests))]
+    question = say(
+        "Your prompt stands for **{n} prompts**. Shall I make all of them?", n=len(requests)
+    )
+    lines = [question]
     lines += [f"{i}. {plain(r.prompt, ROOM)}" for i, r in enumerate(requests[:SHOWN], start=1)]
     if len(requests) > SHOWN:
         more = len(requests) - SHOWN
