@@ -84,6 +84,7 @@ class App:
                 waiting_per_member=config.limits.waiting_per_member,
                 waiting_in_all=config.limits.waiting_in_all,
                 cards=len(executors),
+                permutations=config.limits.permutations,
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
             settings = SettingsBook(store, _defaults(config))

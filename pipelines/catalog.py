@@ -271,7 +271,7 @@ def no_style(name: str, styles: Iterable[str]) -> BadInput:
 def offered(names: Iterable[str]) -> Text:
     """What there is to choose from instead."""
     if not (known := list(names)[:_NAMED]):
-        return Text("None has been set up here.")
+        return Text("None has been set up here: please leave it out.")
     return Text("Choose one of: {names}.", names=", ".join(known))
 
 
