@@ -1,16 +1,18 @@
 """What the bot makes of a card: SDXL, SD3.5 Large and Stable Video Diffusion XT at full size.
 
-    python -m benchmarks.gpu            about ten minutes on a card of 80 GB, no network
-    python -m benchmarks.gpu --tiny     the same program on the demo's models, on a CPU
+    python -m benchmarks.gpu                  about ten minutes on a card of 80 GB, no network
+    python -m benchmarks.gpu cards swaps      parts of it
+    python -m benchmarks.gpu --tiny           the same program on the demo's models, on a CPU
 
 Weights are random (`benchmarks._full_size`): neither speed nor memory depends on them. Printed are
 
+- **steps**: one denoising step of each model, stock and ours, and how much of it the card computes;
 - **speed**: stock diffusers and ours in turns, at the same seed and steps; the median of each, the
   ratio, the fraction of the floor (the arithmetic at the card's peak, H100 alone), the peak of
   memory, and the distance of the two pictures beside that of stock to itself with another attention
   kernel;
-- **cards**: the same models under caps of 8, 12, 16 and 24 GiB, each in its own process: what a
-  first run takes, its peak of memory, and what is given up;
+- **cards**: the same models under caps of 8, 12, 16 and 24 GiB, one after the other as jobs would
+  come: what a run of four steps takes, its peak of memory, and what is given up;
 - **swaps**: weights moved in, as a fraction of what a plain pinned copy reaches;
 - **recovery**: a job that runs out of memory, and twenty after it.
 
@@ -18,13 +20,14 @@ How long the GPU has nothing to do between two waiting jobs is measured by bench
 """
 
 import statistics
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from math import inf
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import torch
@@ -32,18 +35,19 @@ import typer
 from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks._full_size import build
 from benchmarks._report import report
-from demo.evaluate import catalog as demo_catalog
 from pipelines import animate, imagine, sketch
 from pipelines.catalog import Acceleration, AnimateModel, Catalog, ImagineModel, ModelKey
 from pipelines.catalog import SketchModel as Sdxl
 from pipelines.contract.context import RunContext
 from pipelines.device import card_of, free_caches
+from pipelines.fitting import denoiser_of
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.models import Models, Question
-from pipelines.placement import GIB, TEXT
+from pipelines.placement import GIB, TEXT, Precision
 from pipelines.runner import LOADERS
 from pipelines.weights import Weights
 
@@ -53,6 +57,7 @@ NAMES = {ModelKey.SKETCH: "SDXL", ModelKey.IMAGINE: "SD3.5 Large", ModelKey.ANIM
 GOALS = {ModelKey.SKETCH: 2.0, ModelKey.IMAGINE: 1.8, ModelKey.ANIMATE: 1.8}  # of stock, on an H100
 FLOORS = {ModelKey.SKETCH: 0.53, ModelKey.IMAGINE: 2.23, ModelKey.ANIMATE: 5.28}  # seconds, H100
 CAPS = (8, 12, 16, 24)  # GiB
+CAPPED_STEPS = 4  # memory does not depend on how many there are
 SWAP_GOAL = 0.85
 FULL = Catalog(
     sketch=Sdxl(source="./sdxl", steps=30),
@@ -68,7 +73,7 @@ class Bench:
 
     catalog: Catalog
     device: torch.device
-    load: Callable[[ModelKey], Any]
+    load: Callable[[ModelKey, Precision], Any]
     rounds: int
 
     @property
@@ -79,13 +84,13 @@ class Bench:
     def models(self, gib: float = inf) -> Models:
         """Ours, on a card of at most `gib`."""
         card = card_of(self.device, None)
-        card = replace(card, budget=min(card.budget, (gib - 1) * GIB))
+        card = replace(card, budget=min(card.budget, (gib - 1) * GIB), ram=inf)
         return Models(
             self.catalog, card, Loader(self.device), {key: self._loading(key) for key in KEYS}
         )
 
     def _loading(self, key: ModelKey) -> Callable[[Any, Loader], Any]:
-        return lambda model, loader: self.load(key)
+        return lambda model, loader: self.load(key, loader.precision)
 
     def wait(self) -> None:
         """Until the device has done what it was given."""
@@ -94,6 +99,7 @@ class Bench:
 
 
 Pixels = NDArray[np.float32]
+T = TypeVar("T")
 
 
 def ours(models: Models, catalog: Catalog, key: ModelKey, seed: int) -> Pixels:
@@ -183,6 +189,45 @@ def _pixels(images: list[Image.Image]) -> Pixels:
 # --- what is measured ---------------------------------------------------------------------------
 
 
+def steps(bench: Bench) -> bool:
+    """The denoisers alone, on what the stock pipelines give them."""
+    print(f"{'':12}{'stock':>11}{'busy':>9}{'ours':>11}{'busy':>9}{'ratio':>8}")
+    for key in KEYS:
+        pipeline, models = bench.load(key, Precision.FULL).to(bench.device), bench.models()
+        given: list[Given] = []
+        stock_net = denoiser_of(pipeline)
+        hook = stock_net.register_forward_pre_hook(
+            lambda net, args, kwargs, given=given: given.append((args, kwargs)), with_kwargs=True
+        )
+        stock(pipeline, bench.catalog.hurried(), key, 7)
+        hook.remove()
+        old, busy = _step(bench, stock_net, given[0])
+        with models.use(key) as prepared:
+            new, less = _step(bench, denoiser_of(prepared), given[0])
+        print(f"{NAMES[key]:12}{old:8.1f} ms{busy:9.1f}{new:8.1f} ms{less:9.1f}{old / new:7.2f}×")
+        models.clear()
+        free_caches(bench.device)
+    return True
+
+
+Given = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+@torch.inference_mode()
+def _step(bench: Bench, net: Any, given: Given) -> tuple[float, float]:
+    """Milliseconds of a call of many in a row, and those of it in which the card computes."""
+    args, kwargs = given
+    for _ in range(3):  # compiles, and records
+        net(*args, **kwargs)
+    many = 10 if bench.has_goals else 1
+    seconds, _ = _timed(bench, lambda: [net(*args, **kwargs) for _ in range(many)])
+    if not bench.has_goals:
+        return 1000 * seconds / many, 0.0
+    with profile(activities=[ProfilerActivity.CUDA]) as seen:
+        _timed(bench, lambda: net(*args, **kwargs))
+    return 1000 * seconds / many, sum(e.self_device_time_total for e in seen.key_averages()) / 1000
+
+
 def speed(bench: Bench) -> Iterator[bool]:
     """Stock and ours in turns, for each model."""
     print(f"{'':12}{'stock':>9}{'ours':>9}{'ratio':>8}{'of floor':>10}{'peak GiB':>10}  difference")
@@ -197,7 +242,7 @@ def speed(bench: Bench) -> Iterator[bool]:
 
 def _compare(bench: Bench, key: ModelKey) -> float:
     """Print a line; return by how much ours is quicker."""
-    models, pipeline = bench.models(), bench.load(key).to(bench.device)
+    models, pipeline = bench.models(), bench.load(key, Precision.FULL).to(bench.device)
     pipeline.set_progress_bar_config(disable=True)
     ways: dict[str, Callable[[], Pixels]] = {
         "stock": lambda: stock(pipeline, bench.catalog, key, 7),
@@ -225,7 +270,7 @@ def _compare(bench: Bench, key: ModelKey) -> float:
     return old / new
 
 
-def _timed(bench: Bench, run: Callable[[], Pixels]) -> tuple[float, Pixels]:
+def _timed(bench: Bench, run: Callable[[], T]) -> tuple[float, T]:
     bench.wait()
     begun = time.perf_counter()
     made = run()
@@ -234,40 +279,79 @@ def _timed(bench: Bench, run: Callable[[], Pixels]) -> tuple[float, Pixels]:
 
 
 def cards(bench: Bench) -> bool:
-    """The same models on smaller cards, each a process of its own."""
+    """The same models on smaller cards."""
     if bench.device.type != "cuda":
         return _on_a_card(bench, None)
-    fine = True
-    for gib in CAPS:
-        command = [sys.executable, "-m", "benchmarks.gpu", f"--cap={gib}"]
-        fine &= subprocess.run(command, check=False).returncode == 0
-    return fine
+    few = {
+        str(key): getattr(bench.catalog, key).model_copy(update={"steps": CAPPED_STEPS})
+        for key in KEYS
+    }
+    few["acceleration"] = Acceleration()
+    hurried = replace(bench, catalog=bench.catalog.model_copy(update=few))
+    done = [_on_a_card(hurried, gib) for gib in CAPS]
+    return all(done)
 
 
 def _on_a_card(bench: Bench, gib: float | None) -> bool:
     """One run of each model, under a cap of `gib`."""
-    if gib is not None:
-        total = torch.cuda.get_device_properties(bench.device).total_memory
-        torch.cuda.set_per_process_memory_fraction(min(1.0, gib * GIB / total), bench.device)
-    models = bench.models(inf if gib is None else gib)
-    done = [_line(bench, models, key, gib) for key in KEYS]
+    load = bench.load
+
+    def uncapped(key: ModelKey, precision: Precision) -> Any:
+        with _cap(bench, None):  # random weights are made on the card, which takes them whole
+            return load(key, precision)
+
+    with _cap(bench, gib):
+        models = replace(bench, load=uncapped).models(inf if gib is None else gib)
+        done = [_line(bench, models, key, gib) for key in KEYS]
+        models.clear()
+    free_caches(bench.device)
     return all(done)
 
 
-def _line(bench: Bench, models: Models, key: ModelKey, gib: float | None) -> bool:
-    _reset_peak(bench)
-    seconds, made = _timed(bench, lambda: ours(models, bench.catalog, key, 1))
-    given_up = "; ".join(models.plans[key].given_up) or "nothing"
-    print(
-        f"{f'{gib:.0f} GiB' if gib else 'no cap':8}{NAMES[key]:12}{seconds:8.1f} s "
-        f"{_peak(bench):6.1f} GiB  given up: {given_up}"
+@contextmanager
+def _cap(bench: Bench, gib: float | None) -> Iterator[None]:
+    """Let this process have no more than `gib` of the card until the block ends."""
+    if bench.device.type != "cuda":
+        yield
+        return
+    total = torch.cuda.get_device_properties(bench.device).total_memory
+    before = torch.cuda.get_per_process_memory_fraction(bench.device)
+    free_caches(bench.device)
+    torch.cuda.set_per_process_memory_fraction(
+        1.0 if gib is None else min(1.0, gib * GIB / total), bench.device
     )
+    try:
+        yield
+    finally:
+        free_caches(bench.device)
+        torch.cuda.set_per_process_memory_fraction(before, bench.device)
+
+
+def _line(bench: Bench, models: Models, key: ModelKey, gib: float | None) -> bool:
+    """Two runs, of which the second has its weights in RAM; the second is told of.
+
+    Where memory runs out, once more in less of it, as the bot does.
+    """
+    name = f"{f'{gib:.0f} GiB' if gib else 'no cap':8}{NAMES[key]:12}"
+    try:
+        ours(models, bench.catalog, key, 1)
+    except torch.OutOfMemoryError as error:
+        print(f"{name}ran out of {models.plans[key].peak / GIB:.1f} GiB: {error}"[:160])
+        models.evict_idle()
+        free_caches(bench.device)
+        if not models.step_down():
+            return False
+        ours(models, bench.catalog, key, 1)
+    _reset_peak(bench)
+    seconds, made = _timed(bench, lambda: ours(models, bench.catalog, key, 2))
+    given_up = "; ".join(models.plans[key].given_up) or "nothing"
+    print(f"{name}{seconds:8.1f} s {_peak(bench):6.1f} GiB  given up: {given_up}", flush=True)
     return bool(made.size)
 
 
 def swaps(bench: Bench) -> bool:
     """How fast weights come in, beside a plain copy of as many pinned bytes."""
-    pipeline = bench.load(ModelKey.SKETCH)
+    pipeline = bench.load(ModelKey.SKETCH, Precision.FULL)
     weights = Weights([pipeline.unet], bench.device, packed=True)
     pinned = bench.device.type == "cuda"
     plain = torch.empty(weights.size, dtype=torch.uint8, pin_memory=pinned)
@@ -328,28 +412,46 @@ def _peak(bench: Bench) -> float:
 
 
 def _full(device: torch.device) -> Bench:
-    def load(key: ModelKey) -> Any:
+    def load(key: ModelKey, precision: Precision) -> Any:
         dtype = torch.bfloat16 if key is ModelKey.IMAGINE else torch.float16
-        return build(key, device, dtype).to("cpu")
+        pipeline = build(key, device, dtype).to("cpu")
+        if precision is Precision.FP8:
+            imagine.keep_in_eight_bits(pipeline.transformer)
+        return pipeline
 
     return Bench(FULL, device, load, rounds=3)
 
 
 def _tiny() -> Bench:
-    models = demo_catalog()
+    from demo.evaluate import catalog  # a card's benchmark needs nothing of the bot
+
+    models = catalog()
     assert models.sketch is not None
     models = models.model_copy(
         update={"sketch": models.sketch.model_copy(update={"conditioner": None})}
     )
     loader = Loader(torch.device("cpu"))
     return Bench(
-        models, loader.device, lambda key: LOADERS[key](getattr(models, key), loader), rounds=1
+        models,
+        loader.device,
+        lambda key, precision: LOADERS[key](getattr(models, key), loader),
+        rounds=1,
     )
 
 
+class Part(StrEnum):
+    """What can be measured by itself."""
+
+    STEPS = "steps"
+    SPEED = "speed"
+    CARDS = "cards"
+    SWAPS = "swaps"
+    RECOVERY = "recovery"
+
+
 def main(
+    parts: Annotated[list[Part] | None, typer.Argument(help="All, if none is named.")] = None,
     tiny: Annotated[bool, typer.Option(help="On the demo's models and a CPU.")] = False,
-    cap: Annotated[float | None, typer.Option(hidden=True)] = None,
 ) -> None:
     """Measure, print, and exit with 1 where a goal is missed."""
     quiet_libraries()
@@ -357,11 +459,23 @@ def main(
         raise SystemExit(
             "There is no CUDA device here. `python -m benchmarks.gpu --tiny` tries it."
         )
-    bench = _tiny() if tiny else _full(torch.device("cuda"))
-    if cap is not None:
-        sys.exit(0 if _on_a_card(bench, cap) else 1)
-    met = [*speed(bench), cards(bench), swaps(bench), recovery(bench)]
+    bench = _tiny() if tiny else _full(torch.device("cuda", 0))
+    met = [each for part in parts or Part for each in _measured(part, bench)]
     sys.exit(0 if all(met) or tiny else 1)
+
+
+def _measured(part: Part, bench: Bench) -> Iterable[bool]:
+    match part:
+        case Part.STEPS:
+            return [steps(bench)]
+        case Part.SPEED:
+            return speed(bench)
+        case Part.CARDS:
+            return [cards(bench)]
+        case Part.SWAPS:
+            return [swaps(bench)]
+        case Part.RECOVERY:
+            return [recovery(bench)]
 
 
 if __name__ == "__main__":

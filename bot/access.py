@@ -52,7 +52,7 @@ def require_allowed(settings: Settings, request: Request, roles: Collection[int]
         )
     if (count := pictures(request)) > settings.pictures:
         raise BadInput(
-            "Here one may ask for at most {most} at a time, not {count}.",
+            "Here you can ask for at most {most} at a time, not {count}.",
             most=settings.pictures,
             count=count,
         )

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import os
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -83,6 +84,7 @@ class App:
                 waiting_per_member=config.limits.waiting_per_member,
                 waiting_in_all=config.limits.waiting_in_all,
                 cards=len(executors),
+                permutations=config.limits.permutations,
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
             settings = SettingsBook(store, _defaults(config))
@@ -199,6 +201,8 @@ def _executors(config: Config) -> list[Executor]:
 def _build_runner(config: Config, number: int) -> RunnerLike:
     compiled = config.storage.folder / "compiled"  # else torch keeps it where a restart clears it
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
+    if sys.platform == "linux":  # a small card cannot spare what lies between allocations
+        os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
     gpu = config.gpu
     if gpu.preload and number == 0:  # what is read for one card is read for all
         from pipelines.reading import read_ahead

@@ -19,7 +19,7 @@ import discord
 from discord import ui
 
 from bot.config import ModerationConfig, Sensitive
-from bot.errors import FileDamaged, Undeliverable
+from bot.errors import FileDamaged, Lost, Undeliverable
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
@@ -97,10 +97,12 @@ class Delivery:
             return
         try:
             await self._show_result(job, origin)
-        except (TooLarge, FileDamaged) as error:
-            view = messages.ended(_failed(job, error))
-            await self._carry(job, origin, view)
+        except TooLarge as error:
+            await self._carry(job, origin, messages.ended(_failed(job, error)))
             raise Undeliverable(error.text) from error
+        except FileDamaged as error:
+            await self._carry(job, origin, messages.ended(_failed(job, error)))
+            raise Lost(error.text) from error
 
     def _for_sensitive(self, origin: Origin) -> Sensitive:
         """What is done with something sensitive in that channel."""

@@ -18,6 +18,7 @@ AtelierError
 │   ├── Repeated            what happens once was asked for before
 │   └── TooLate             it has already ended
 ├── Undeliverable           every road to the member is closed; the artifact is kept
+│   └── Lost                what was made can no longer be read; nothing is charged for it
 ├── StorageFailed           the disk refused a write; what was acknowledged before is safe
 ├── FileDamaged             a stored file's hash no longer matches
 └── Unforeseen              a job met an error that is not in the tree; the log has it
@@ -143,6 +144,12 @@ class Undeliverable(AtelierError):
     code = "undeliverable"
 
 
+class Lost(Undeliverable):
+    """What was made can no longer be read, through no doing of its member's."""
+
+    code = "lost"
+
+
 class StorageFailed(AtelierError):
     """The disk refused to write or to read. What was acknowledged before is safe."""
 
@@ -150,12 +157,12 @@ class StorageFailed(AtelierError):
 
     @classmethod
     def because(cls, error: Exception) -> Self:
-        """What a person may read of an OSError or of SQLite's errors."""
+        """What a person may read of an OSError or of SQLite's errors: not where it happened."""
         return cls(
             Text(
-                "The bot's storage refused ({error}). Please try again later; if this stays, "
-                "tell the bot's owner to look at the disk: it may be full.",
-                error=str(error),
+                "The bot's storage failed ({error}). Please try again later; if it happens again, "
+                "ask the bot's owner to look at the disk: it may be full.",
+                error=getattr(error, "strerror", None) or str(error),
             )
         )
 
@@ -174,7 +181,7 @@ class Unforeseen(AtelierError):
     def __init__(self) -> None:
         super().__init__(
             Text(
-                "Something went wrong that nobody foresaw. It is in the log now; please try again, "
-                "and tell the bot's owner if it stays."
+                "Something went wrong that nobody foresaw. It is in the log now; please try "
+                "again, and tell the bot's owner if it happens again."
             )
         )

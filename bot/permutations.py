@@ -27,6 +27,11 @@ UNCLOSED, UNOPENED = _half("{", "}"), _half("}", "{")
 _TOKEN = re.compile(r"\\[{},]|[{},]|[^\\{},]+|\\")
 
 
+def literal(text: str) -> str:
+    """The prompt that stands for `text` alone, whatever braces it has."""
+    return re.sub(r"[{}]|(?<=\\),", r"\\\g<0>", text)
+
+
 @dataclass(slots=True)
 class _Group:
     """A pair of braces, or all of the prompt: what its alternatives stand for so far."""

@@ -6,12 +6,13 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.catalog import Acceleration
 from pipelines.fitting import denoiser_of
 from pipelines.placement import PAINTER, Held, Plan
+from pipelines.recording import Recorded
 
 _REPEATED = {
     "SD3Transformer2DModel": ["JointTransformerBlock"],
@@ -23,6 +24,13 @@ _REPEATED = {
 }
 """The blocks that make up most of a denoiser, where diffusers does not name them itself. Compiling
 one of a kind serves all of its kind, and takes a fraction of the time that the whole would."""
+_WHOLE = {"UNet2DConditionModel", "UNetSpatioTemporalConditionModel"}
+"""What is compiled as a whole: half of a UNet's time is between its transformers, in convolutions
+and norms that are quick only when they are compiled together."""
+_LAUNCHED = {"UNet2DConditionModel"}
+"""What has so many small kernels that launching them takes as long as they do."""
+_OF_PICTURES, _OF_VIDEOS = 4, 5  # dimensions of the weights of convolutions
+_SHAPES = 64  # of one block that may be compiled: a UNet has a dozen, and torch's own limit is 8
 _KERNELS = {
     "flash": SDPBackend.FLASH_ATTENTION,
     "cudnn": SDPBackend.CUDNN_ATTENTION,
@@ -31,31 +39,98 @@ _KERNELS = {
 }
 
 
-def accelerate(pipeline: Any, settings: Acceleration, plan: Plan) -> None:
-    """Prepare the networks of a pipeline that was just loaded. What is compiled is when it runs."""
-    if settings.channels_last:
-        for weights in _of_convolutions(pipeline):
-            weights.data = weights.data.contiguous(memory_format=torch.channels_last)
-    if settings.compile and plan.groups[PAINTER].held is Held.CARD:
-        _compile_blocks(denoiser_of(pipeline))
-        if not plan.tiled and plan.decode_chunk is None:
-            pipeline.vae.decoder.compile()
+def accelerate(
+    pipeline: Any, settings: Acceleration, plan: Plan, device: torch.device, *, roomy: bool = False
+) -> None:
+    """Prepare the networks of a pipeline that was just loaded, and will run on `device`.
+
+    What is compiled is when it runs. `roomy` is for a card that has room for every model and what
+    it computes at the same time.
+    """
+    denoiser = denoiser_of(pipeline)
+    if device.type == "cpu":
+        for weights in _weights(pipeline, _OF_VIDEOS):  # else PyTorch leaves them to a slow kernel
+            weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)
+    if type(denoiser).__name__ == "UNetSpatioTemporalConditionModel":
+        _spare_queries(denoiser)
+    if not settings.compile or plan.groups[PAINTER].held is not Held.CARD:
+        return
+    for weights in _weights(pipeline, _OF_PICTURES):  # alone, diffusers' group norms undo it again
+        weights.data = weights.data.contiguous(memory_format=torch.channels_last)
+    _compile(denoiser, plan)
+    if roomy and type(denoiser).__name__ in _LAUNCHED:
+        denoiser._compiled_call_impl = Recorded(denoiser._compiled_call_impl)
+    if not plan.tiled and plan.decode_chunk is None:
+        pipeline.vae.decoder.compile()
 
 
-def _of_convolutions(pipeline: Any) -> Iterator[nn.Parameter]:
-    """The weights of all convolutions of pictures; those of videos have one dimension more."""
+def forget_recordings(pipeline: Any) -> None:
+    """Drop what was recorded of a pipeline's denoiser, whose weights are about to leave."""
+    if isinstance(recorded := denoiser_of(pipeline)._compiled_call_impl, Recorded):
+        recorded.forget()
+
+
+def _weights(pipeline: Any, dimensions: int) -> Iterator[nn.Parameter]:
+    """Those of a pipeline's networks that have so many dimensions."""
     for part in pipeline.components.values():
         if isinstance(part, nn.Module):
-            yield from (weights for weights in part.parameters() if weights.ndim == 4)
+            yield from (weights for weights in part.parameters() if weights.ndim == dimensions)
 
 
-def _compile_blocks(denoiser: Any) -> None:
-    """Have the repeated blocks compiled when they are first called; where that fails, they run as
-    they are, and the log says why."""
+def _compile(denoiser: Any, plan: Plan) -> None:
+    """Have a denoiser compiled when it is first called; where that fails, it runs as it is, and
+    the log says why."""
     torch._dynamo.config.suppress_errors = True
-    if blocks := _REPEATED.get(type(denoiser).__name__):
+    torch._dynamo.config.recompile_limit = _SHAPES
+    name = type(denoiser).__name__
+    if name in _WHOLE and not (plan.split_guidance or plan.chunked):
+        denoiser.compile()
+        return
+    if blocks := _REPEATED.get(name):
         denoiser._repeated_blocks = blocks
     denoiser.compile_repeated_blocks()
+
+
+# --- attention to one token ---------------------------------------------------------------------
+
+
+def _spare_queries(unet: Any) -> None:
+    """Let the cross attention of Stable Video Diffusion spare what it makes of its queries."""
+    unet.set_attn_processor(
+        {
+            name: OneToken(processor) if ".attn2." in name else processor
+            for name, processor in unet.attn_processors.items()
+        }
+    )
+
+
+class OneToken:
+    """Attention to one token, which is its value, whoever asks: a softmax over one is 1.
+
+    Where there are several, `other` attends.
+    """
+
+    def __init__(self, other: Any) -> None:
+        self._other = other
+
+    def __call__(
+        self,
+        attn: Any,
+        hidden_states: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+    ) -> Tensor:
+        """n × 1 × width, to be added to n × tokens × width."""
+        if encoder_hidden_states is None or encoder_hidden_states.shape[1] != 1:
+            attended: Tensor = self._other(
+                attn, hidden_states, encoder_hidden_states, attention_mask
+            )
+            return attended
+        value: Tensor = attn.to_out[0](attn.to_v(encoder_hidden_states))
+        return value
+
+
+# --- the kernel ---------------------------------------------------------------------------------
 
 
 @contextmanager

@@ -237,7 +237,8 @@ class AnimateModel(Checkpoint):
     width: Pixels = 1024
     height: Pixels = 576
     noise: Annotated[float, Field(ge=0, le=1)] = 0.02
-    decode_chunk: Annotated[int, Field(ge=1, le=64)] = 4
+    decode_chunk: Annotated[int, Field(ge=1, le=64)] = 5
+    """Frames decoded at a time. One by which `frames` can be divided is compiled only once."""
 
 
 class Style(_Table):
@@ -270,7 +271,7 @@ def no_style(name: str, styles: Iterable[str]) -> BadInput:
 def offered(names: Iterable[str]) -> Text:
     """What there is to choose from instead."""
     if not (known := list(names)[:_NAMED]):
-        return Text("None has been set up here.")
+        return Text("None has been set up here: please leave it out.")
     return Text("Choose one of: {names}.", names=", ".join(known))
 
 
@@ -281,9 +282,7 @@ class Acceleration(_Table):
     """What makes networks quicker without changing what they compute, but for the last bits."""
 
     compile: bool = False
-    """Compile repeated blocks at the first run: minutes once, then from a cache on disk."""
-    channels_last: bool = True
-    """Keep the weights of convolutions as the quicker kernels want them."""
+    """Compile denoisers and decoders at the first run: minutes once, then from a cache on disk."""
     attention: Literal["auto", "flash", "cudnn", "efficient", "math"] = "auto"
     """The attention kernel; `auto` is PyTorch's choice."""
 

@@ -85,9 +85,12 @@ def _picked(values: Any, row: int, rows: int) -> Iterator[Any]:
 
 
 def stream(modules: list[nn.Module], device: torch.device) -> list[nn.Module]:
-    """Let blocks of these networks visit `device` one after the other, the next while one runs.
+    """Let layers of these networks visit `device` one after the other, the next while one computes.
 
-    Returns those that cannot be streamed: an autoencoder is small, and not called as a whole.
+    Layers rather than blocks: diffusers takes as a block what is in a list of the network itself,
+    and so a whole T5, or a quarter of a UNet, at once. Not by `record_stream`: weights would pile
+    up on the card as far as the processor is ahead of it. Returns those that cannot be streamed:
+    an autoencoder is small, and not called as a whole.
     """
     from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
     from diffusers.hooks import apply_group_offloading
@@ -100,9 +103,7 @@ def stream(modules: list[nn.Module], device: torch.device) -> list[nn.Module]:
             module,
             onload_device=device,
             offload_device=torch.device("cpu"),
-            offload_type="block_level",
-            num_blocks_per_group=1,
+            offload_type="leaf_level",
             use_stream=device.type == "cuda",
-            record_stream=device.type == "cuda",
         )
     return whole

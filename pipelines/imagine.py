@@ -35,11 +35,11 @@ def load(model: ImagineModel, loader: Loader) -> Any:
     pipeline = loader.load(StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype, **parts)
     pipeline.vae.enable_slicing()  # decoding several at once would take memory and save no time
     if loader.precision is Precision.FP8:
-        _keep_in_eight_bits(pipeline.transformer)
+        keep_in_eight_bits(pipeline.transformer)
     return pipeline
 
 
-def _keep_in_eight_bits(transformer: Any) -> None:
+def keep_in_eight_bits(transformer: Any) -> None:
     """Keep weights in fp8, of which each is cast when its layer computes.
 
     diffusers' `enable_layerwise_casting` would leave out whatever is called a norm, and with it

@@ -15,7 +15,7 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from pipelines.acceleration import accelerate, attention
+from pipelines.acceleration import accelerate, attention, forget_recordings
 from pipelines.adapting import Adapters
 from pipelines.catalog import PREVIEW, Catalog, ModelKey, Network, SafetyModel
 from pipelines.checkpoints import check_preview, weigh
@@ -315,7 +315,7 @@ class _Shelf:
         whole = self._loads[key](getattr(self._catalog, key), loader)
         if isinstance(getattr(self._catalog, key), Network):
             return {_name(key, PAINTER): _Group(whole, Weights([whole.model], device))}
-        accelerate(whole, self._catalog.acceleration, plan)
+        accelerate(whole, self._catalog.acceleration, plan, device, roomy=self._has_room_for_all())
         groups = {}
         for group, pipeline in divide(whole).items():
             pipeline.set_progress_bar_config(disable=True)
@@ -347,7 +347,16 @@ class _Shelf:
         group.weights.move_in()
 
     def move_out(self, name: str, group: _Group) -> None:
+        if not isinstance(getattr(self._catalog, name.partition(".")[0]), Network):
+            forget_recordings(group.pipeline)
         group.weights.move_out()
+
+    def _has_room_for_all(self) -> bool:
+        """Whether all models, and what each computes, are on the card at once."""
+        plans = self._plans.values()
+        return (
+            sum(group.peak for plan in plans for group in plan.groups.values()) <= self._card.budget
+        )
 
     def drop(self, name: str) -> None:
         self._groups.pop(name, None)

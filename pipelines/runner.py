@@ -21,11 +21,12 @@ from PIL import Image, ImageDraw
 
 from pipelines import animate, describe, imagine, safety, sketch, upscale
 from pipelines.batches import SIZES, Batches
-from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, fit
+from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, dimensions, fit
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import AtelierError, ModelMissing, OutOfMemory, RenderFailed
 from pipelines.contract.requests import (
     AnimateRequest,
+    Aspect,
     DescribeRequest,
     ImagineRequest,
     Kind,
@@ -199,17 +200,24 @@ class Runner:
     def _warm_up(self, key: ModelKey) -> None:
         """Make something in as few steps as there are, before a person waits for it.
 
-        The first run chooses kernels, takes memory and compiles what is to be compiled.
+        The first run chooses kernels, takes memory and compiles what is to be compiled: for one
+        shape. In another it is compiled for all others.
         """
         begun = time.perf_counter()
+        self._try(key, Aspect.SQUARE)
+        if self._catalog.acceleration.compile:
+            self._try(key, Aspect.PORTRAIT)
+        log.info("warmed models.%s up in %.1f s", key, time.perf_counter() - begun)
+
+    def _try(self, key: ModelKey, aspect: Aspect) -> None:
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder) / "warm-up.png"
-            _ring().save(picture)
+            _ring(aspect).save(picture)
             match key:
                 case ModelKey.SKETCH:
                     request: Request = SketchRequest(drawing=picture, prompt="a ring", seed=0)
                 case ModelKey.IMAGINE:
-                    request = ImagineRequest(prompt="a ring", seed=0)
+                    request = ImagineRequest(prompt="a ring", aspect=aspect, seed=0)
                 case ModelKey.ANIMATE:
                     request = AnimateRequest(image=picture, seed=0)
                 case ModelKey.UPSCALE:
@@ -218,7 +226,6 @@ class Runner:
                     return  # which the others run
             if not self._catalog.missing(request):
                 self._render(request, RunContext(), self._catalog.hurried())
-        log.info("warmed models.%s up in %.1f s", key, time.perf_counter() - begun)
 
     def _render(
         self, request: Request, context: RunContext, catalog: Catalog | None = None
@@ -276,9 +283,9 @@ class Runner:
         free_caches(self._device)
 
 
-def _ring() -> Image.Image:
+def _ring(aspect: Aspect) -> Image.Image:
     """Something drawn."""
-    picture = Image.new("RGB", (256, 256), "white")
+    picture = Image.new("RGB", dimensions(aspect, 256), "white")
     ImageDraw.Draw(picture).ellipse((64, 64, 192, 192), outline="black", width=6)
     return picture
 

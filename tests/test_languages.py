@@ -115,7 +115,14 @@ def test_a_translation_has_the_places_marks_and_lines_of_the_english(tag: str) -
 @pytest.mark.parametrize("tag", OTHERS)
 def test_forms_and_buttons_have_room_for_every_language(tag: str) -> None:
     say = language(tag).say
-    names = ("Edit and paint again", "Prompt", "Without", "Strength", "Motion", "Seed")
+    names = (
+        "Edit, then make it again",
+        "Prompt",
+        "What to keep out of the picture",
+        "Strength",
+        "Motion",
+        "Seed",
+    )
     rooms: list[tuple[str | Text, int]] = [(n, 45) for n in (*names, "What the drawing shows")]
     rooms += [(hint, 100) for hint in NUMBERS.values()] + [(each, 80) for each in LABELS.values()]
     for sentence, most in rooms:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.permutations import UNCLOSED, UNOPENED, permutations
+from bot.permutations import UNCLOSED, UNOPENED, literal, permutations
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import clean_text
 from pipelines.contract.text import Text
@@ -74,6 +74,11 @@ def test_any_text_is_read_or_refused(prompt: str) -> None:
 def test_every_alternative_is_there_once_and_in_order(words: list[str], rest: str) -> None:
     meant = permutations(f"{{{','.join(words)}}} {rest}", most=6)
     assert meant == list(dict.fromkeys(clean_text(f"{word} {rest}") for word in words))
+
+
+@given(st.text(alphabet="a{},\\ ", max_size=30))
+def test_a_text_can_stand_for_itself_alone(text: str) -> None:
+    assert permutations(literal(text), most=1) == [clean_text(text)]
 
 
 @given(st.text(alphabet="a{},", max_size=30))

@@ -17,14 +17,19 @@ from pipelines.contract.text import Text
 
 LINK = re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/channels/[0-9@me]+/(\d+)/(\d+)")
 OFFERED = 25
-UNREADABLE = Text("I cannot read that message. It may have been deleted, or be none of mine.")
+UNREADABLE = Text(
+    "I cannot read that message: it was deleted, or it is not one of mine. Choose "
+    "one of your requests from the list instead."
+)
 
 
 def history(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     """The command."""
     finder = Finder(queue)
 
-    @app_commands.command(name="history", description="See what you made, and what it came of")
+    @app_commands.command(
+        name="history", description="See your last requests, and what each was made from"
+    )
     @app_commands.describe(
         of="One of your requests, or the link to a message of mine here. Left out: your last ones"
     )

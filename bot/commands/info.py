@@ -27,8 +27,8 @@ FACTS = {
     "variations": Text("Varied by"),
     "steps": Text("Steps"),
     "model": Text("Model"),
-    "scale": Text("Upscaled, times"),
-    "upscaler": Text("Upscaled by"),
+    "scale": Text("Scale"),
+    "upscaler": Text("Upscaler"),
 }
 """What is shown first, in this order; a file may say more."""
 UNTOLD = Text(

@@ -12,18 +12,16 @@ import discord
 from bot.config import LimitsConfig
 from bot.jobs.files import FileStore
 from bot.jobs.queue import JobQueue
-from bot.permutations import permutations
 from bot.ui.asking import check, submit
-from bot.ui.origin import acknowledge, settings_of
-from bot.ui.proposals import ask
+from bot.ui.origin import acknowledge
+from bot.ui.proposals import ask, meant
 from pipelines import media
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import DescribeRequest, Request, UpscaleRequest
+from pipelines.contract.requests import Request
 
 PICTURES_AT_ONCE = 4  # each may take some 200 MB while it is decoded
 DOWNLOAD_SECONDS = 60.0
 MIB = 2**20
-FOLLOWUPS_ALONE = 5  # messages that Discord lets an app send where only a member has installed it
 
 
 class Intake:
@@ -50,7 +48,7 @@ class Intake:
         for picture in given.values():
             self.check_size(picture)
         check(interaction, self._queue, request)
-        requests = self._meant(interaction, request)
+        requests = meant(interaction, self._queue, request)
         if len(requests) > 1:
             await interaction.response.defer(thinking=True, ephemeral=True)
             paths = await self._take_all_in(given)
@@ -60,19 +58,6 @@ class Intake:
         origin = await acknowledge(interaction)
         paths = await self._take_all_in(given)
         await submit(interaction, self._queue, origin, replace(requests[0], **paths))
-
-    def _meant(self, interaction: discord.Interaction, request: Request) -> list[Request]:
-        """What a request stands for by its prompt: itself, or several. Raises BadInput."""
-        if isinstance(request, DescribeRequest | UpscaleRequest):
-            return [request]
-        prompts = permutations(request.prompt, self._most(interaction))
-        return [replace(request, prompt=prompt) for prompt in prompts]
-
-    def _most(self, interaction: discord.Interaction) -> int:
-        """How many prompts one may stand for."""
-        most = min(self._limits.permutations, settings_of(interaction).waiting)
-        alone = interaction.is_user_integration() and not interaction.is_guild_integration()
-        return min(most, FOLLOWUPS_ALONE) if alone else most
 
     def check_size(self, picture: discord.Attachment) -> None:
         """Raise BadInput for a file that is too large to be looked at."""

@@ -67,6 +67,8 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
             intake.check_size(message.attachments[0])
             data = await download(message.attachments[0])
             facts = await asyncio.to_thread(read_facts, data)
+        else:
+            raise BadInput(NO_PICTURE)
         told = {key: str(value) for key, value in facts.items()}
         await interaction.followup.send(
             in_words(told, language(str(interaction.locale))), ephemeral=True
@@ -76,7 +78,9 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
     async def report(interaction: discord.Interaction, message: discord.Message) -> None:
         job = await finder.job(message)
         if job is None:
-            raise BadInput("This can report what I made, and there is nothing of mine in it.")
+            raise BadInput(
+                "Only what I made can be reported, and there is nothing of mine in this message."
+            )
         await desk.open_form(interaction, job)
 
     return [

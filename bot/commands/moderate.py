@@ -35,7 +35,7 @@ def moderate(desk: Desk, moderation: Moderation) -> app_commands.Command[Any, ..
     @app_commands.default_permissions(manage_messages=True)
     @app_commands.describe(
         action="What to do",
-        member="Whom to ban, or no longer to ban",
+        member="The member to ban, or to let use the bot again",
         reason="Why, for the other moderators",
     )
     @app_commands.choices(
@@ -49,7 +49,7 @@ def moderate(desk: Desk, moderation: Moderation) -> app_commands.Command[Any, ..
     ) -> None:
         require_moderator(moderates=moderates(interaction))
         if action in (BAN, UNBAN) and member is None:
-            raise BadInput("Please say whom: give a member too.")
+            raise BadInput("Please say whom: choose a member as well.")
         await interaction.response.defer(thinking=True, ephemeral=True)
         server, moderator = interaction.guild_id or 0, interaction.user.id
         speaks = language(str(interaction.locale))
@@ -79,7 +79,7 @@ async def _show_report(
         text = speaks.say("No report is open.") + ("\n-# " + hint(speaks) if unset else "")
         await interaction.followup.send(text, ephemeral=True)
         return
-    view, uploads = await desk.show(reports[0].job)
+    view, uploads = await desk.show(reports[0].job, reader=speaks)
     files = [upload.open() for upload in uploads]
     await interaction.followup.send(view=view, files=files, ephemeral=True)
     left = len({report.job for report in reports}) - 1

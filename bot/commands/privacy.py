@@ -11,11 +11,12 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.jobs.job import Job
+from bot.jobs.job import Job, Proposal
 from bot.jobs.queue import JobQueue
 from bot.jobs.report import Ban, Report
 from bot.languages import language
 from bot.ui.origin import settings_of
+from pipelines.contract.requests import Request
 from pipelines.contract.text import Counted, Text
 
 SHOW, EXPORT, DELETE = "show", "export", "delete"
@@ -47,15 +48,15 @@ def privacy(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
             told = [*_deleted(gone, live), *_deleted_beside(reports, bans)]
             await interaction.followup.send(" ".join(map(say, told)), ephemeral=True)
             return
-        jobs = await queue.of(owner)
+        jobs, asked = await queue.of(owner), await queue.proposals(owner)
         reported = await queue.moderation.reports_by(owner)
         bans = queue.moderation.bans_of(owner)
         if action == SHOW:
             days = settings_of(interaction).keep_days
-            told = [*_kept(jobs, days), *_kept_beside(reported, bans)]
+            told = [*_kept(jobs, days), *_kept_beside(asked, reported, bans)]
             await interaction.followup.send("\n".join(map(say, told)), ephemeral=True)
             return
-        text = _copy(jobs, reported, bans, interaction.filesize_limit)
+        text = _copy(jobs, asked, reported, bans, interaction.filesize_limit)
         file = discord.File(io.BytesIO(text.encode()), "what-is-kept-of-me.json")
         await interaction.followup.send(say("This is all of it."), file=file, ephemeral=True)
 
@@ -107,8 +108,16 @@ def _deleted(gone: int, live: int) -> Iterator[Text]:
         )
 
 
-def _kept_beside(reported: Sequence[Report], bans: Sequence[Ban]) -> Iterator[Text]:
+def _kept_beside(
+    asked: Sequence[Proposal], reported: Sequence[Report], bans: Sequence[Ban]
+) -> Iterator[Text]:
     """What there is beside requests."""
+    if asked:
+        yield Counted(
+            "{n} prompt with braces waits for your Go; after half an hour it is deleted.",
+            "{n} prompts with braces wait for your Go; after half an hour they are deleted.",
+            len(asked),
+        )
     if reported:
         yield Counted(
             "Of what you reported to moderators I keep {n} report, with your reason.",
@@ -117,8 +126,8 @@ def _kept_beside(reported: Sequence[Report], bans: Sequence[Ban]) -> Iterator[Te
         )
     if bans:
         yield Counted(
-            "In {n} server I keep that its moderators have banned you from me.",
-            "In {n} servers I keep that their moderators have banned you from me.",
+            "I keep that the moderators of {n} server have banned you from this bot.",
+            "I keep that the moderators of {n} servers have banned you from this bot.",
             len(bans),
         )
 
@@ -129,13 +138,20 @@ def _deleted_beside(reports: int, bans: Sequence[Ban]) -> Iterator[Text]:
             "Deleted too: {n} report of yours.", "Deleted too: {n} reports of yours.", reports
         )
     if bans:
-        yield Text("That you are banned is kept: otherwise it would not hold.")
+        yield Text("That you are banned is kept: otherwise the ban would not hold.")
 
 
-def _copy(jobs: Sequence[Job], reported: Sequence[Report], bans: Sequence[Ban], limit: int) -> str:
+def _copy(
+    jobs: Sequence[Job],
+    asked: Sequence[Proposal],
+    reported: Sequence[Report],
+    bans: Sequence[Ban],
+    limit: int,
+) -> str:
     """All that is known, as JSON; the oldest left out as far as they do not fit."""
     told = {
         "requests": [_told(job) for job in jobs],
+        "questions": [_told_proposal(proposal) for proposal in asked],
         "reports": [_told_report(report) for report in reported],
         "bans": [
             {"server": ban.server, "since": _iso(ban.made_at), "reason": ban.reason} for ban in bans
@@ -159,17 +175,29 @@ def _told_report(report: Report) -> dict[str, Any]:
     }
 
 
-def _told(job: Job) -> dict[str, Any]:
-    asked = {
-        field.name: value.name if isinstance(value, Path) else value
-        for field in dataclasses.fields(job.request)
-        if (value := getattr(job.request, field.name)) not in (None, "", ())
+def _told_proposal(proposal: Proposal) -> dict[str, Any]:
+    """What a prompt stands for that waits for its member's word."""
+    return {
+        "command": f"/{proposal.requests[0].kind}",
+        "requests": [_told_request(request) for request in proposal.requests],
+        "asked": _iso(proposal.made_at),
     }
+
+
+def _told_request(request: Request) -> dict[str, Any]:
+    return {
+        field.name: value.name if isinstance(value, Path) else value
+        for field in dataclasses.fields(request)
+        if (value := getattr(request, field.name)) not in (None, "", ())
+    }
+
+
+def _told(job: Job) -> dict[str, Any]:
     times = {"asked": job.queued_at, "began": job.started_at, "ended": job.ended_at}
     return {
         "id": job.id,
         "command": f"/{job.kind}",
-        "request": asked,
+        "request": _told_request(job.request),
         **{name: _iso(at) for name, at in times.items() if at is not None},
         "status": job.status,
         "gpu_seconds": job.gpu_seconds,

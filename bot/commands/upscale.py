@@ -14,7 +14,6 @@ def upscale(intake: Intake) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(name="upscale", description="Make a picture larger, with sharp edges")
-    @app_commands.guild_only()
     @app_commands.describe(
         image="The picture: PNG, JPEG, WebP or GIF",
         scale="How many times as wide and as high. Usually 2",

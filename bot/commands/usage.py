@@ -26,7 +26,7 @@ def usage(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
 
     @app_commands.command(name="usage", description="See how much of the GPU was used in 24 hours")
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
-    @app_commands.describe(whose="Whose. Usually: mine")
+    @app_commands.describe(whose="Whose use to show. Usually: mine")
     @app_commands.choices(
         whose=[app_commands.Choice(name=name, value=value) for value, name in WHOSE.items()]
     )
@@ -50,7 +50,7 @@ def usage(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
 def _require_moderator(interaction: discord.Interaction) -> None:
     granted = interaction.permissions
     if not (granted.manage_messages or granted.manage_guild):
-        raise NotAllowed("What others have used is for the moderators of this server to see.")
+        raise NotAllowed("Only the moderators of this server can see what others have used.")
 
 
 def _mine(used: Sequence[Used], share: float, settings: Settings) -> Iterator[Text]:

@@ -105,6 +105,7 @@ def encode_proposal(proposal: Proposal, folder: Path) -> dict[str, Any]:
         "kind": proposal.requests[0].kind.value,
         "requests": json.dumps([encode_request(each, folder) for each in proposal.requests]),
         "made_at": proposal.made_at,
+        "parent": proposal.parent,
     }
 
 
@@ -112,7 +113,8 @@ def decode_proposal(row: Row, folder: Path) -> Proposal:
     """The proposal that `encode_proposal` wrote. Raises what `decode_request` raises."""
     texts = json.loads(row["requests"])
     requests = tuple(decode_request(row["kind"], text, folder) for text in texts)
-    return Proposal(id=row["id"], owner=row["owner"], requests=requests, made_at=row["made_at"])
+    plain = {name: row[name] for name in ("id", "owner", "made_at", "parent")}
+    return Proposal(**plain, requests=requests)
 
 
 def encode_text(text: Text | None) -> str | None:

@@ -30,6 +30,13 @@ class JobRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class JobBroughtForward:
+    """It waited behind the others, and now waits among them."""
+
+    job: Job
+
+
+@dataclass(frozen=True, slots=True)
 class JobStarted:
     """The executor has it."""
 
@@ -102,6 +109,7 @@ class QueueMoved:
 Event = (
     JobQueued
     | JobRefused
+    | JobBroughtForward
     | JobStarted
     | JobProgressed
     | JobEnded

@@ -97,7 +97,10 @@ def _read(path: Path) -> bytes:
         data = path.read_bytes()
     except OSError as error:
         raise FileDamaged(
-            "The stored file {file} cannot be read: {error}.", file=path.name, error=str(error)
+            "The stored file {file} cannot be read ({error}). Ask for the picture again, and have "
+            "the bot's owner check the disk.",
+            file=path.name,
+            error=error.strerror,
         ) from error
     if hashlib.sha256(data).hexdigest() != path.stem:
         raise FileDamaged(

@@ -110,19 +110,21 @@ class Job:
         return clean_text(str(self.facts.get("caption", ""))[:MAX_PROMPT])
 
 
-PROPOSAL_LIFE = (
-    1800.0  # seconds; less than the mercy of the sweep, which knows nothing of its files
-)
+PROPOSAL_LIFE = 1800.0  # seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proposal:
-    """Requests of one kind that become a job each when their member says so."""
+    """Requests of one kind that become a job each when their member says so.
+
+    `parent` is the job that they came of.
+    """
 
     id: str
     owner: int
     requests: tuple[Request, ...]
     made_at: float
+    parent: str | None = None
 
     @property
     def ends_at(self) -> float:

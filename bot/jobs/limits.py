@@ -12,13 +12,15 @@ class Limits:
     """How many jobs may be queued or running at once, of one member and in all.
 
     `cards` is how many run at a time: waiting is so much shorter. What a member asks for who has
-    used `daily_seconds` of the GPU within a day waits behind the others'.
+    used `daily_seconds` of the GPU within a day waits behind the others'. One prompt may stand for
+    `permutations`.
     """
 
     waiting_per_member: int
     waiting_in_all: int
     cards: int = 1
     daily_seconds: float | None = None
+    permutations: int = 16
 
 
 @dataclass(slots=True)

@@ -16,6 +16,7 @@ from bot.errors import NoSuchJob, StorageFailed, TooLate, WordNotAllowed
 from bot.jobs.costs import Costs
 from bot.jobs.events import (
     Events,
+    JobBroughtForward,
     JobEnded,
     JobQueued,
     JobRefused,
@@ -124,19 +125,28 @@ class JobQueue:
         owner: int,
         origin: Mapping[str, Any],
         standing: Standing = _NOWHERE,
+        parent: str | None = None,
     ) -> Proposal:
         """Keep requests of one kind until their member says Go. Nothing is charged for it.
 
-        `origin` is where it is asked. Raises what `submit` would raise for any of them, or for so
-        many.
+        `origin` is where it is asked, `parent` the job that they come of. Raises what `submit`
+        would raise for any of them, or for so many.
         """
         with self._refusals(owner, origin):
             await self._check(requests, owner, standing)
         proposal = Proposal(
-            id=new_job_id(), owner=owner, requests=tuple(requests), made_at=self._now()
+            id=new_job_id(),
+            owner=owner,
+            requests=tuple(requests),
+            made_at=self._now(),
+            parent=parent,
         )
         await self._store.propose(proposal)
         return proposal
+
+    async def proposals(self, owner: int) -> list[Proposal]:
+        """What a member was asked about and has yet to answer, oldest first."""
+        return await self._store.proposals(owner)
 
     async def take_proposal(self, proposal_id: str, owner: int) -> Proposal:
         """What a member was asked about, once. Raises TooLate."""
@@ -171,10 +181,15 @@ class JobQueue:
         """
         settings = self.settings.of(standing.server, standing.channel)
         jobs = [
-            self._job(request, proposal.owner, origin, standing)
+            self._job(request, proposal.owner, origin, standing, proposal.parent)
             for request, origin in zip(proposal.requests, origins, strict=True)
         ]
         return await self._enqueue(jobs, self._limits_of(settings))
+
+    def most_prompts(self, standing: Standing) -> int:
+        """How many prompts one may stand for, of a member who stands there."""
+        settings = self.settings.of(standing.server, standing.channel)
+        return min(self._limits.permutations, settings.waiting)
 
     def expect(self, requests: Sequence[Request]) -> float | None:
         """The seconds that requests should take together, as learnt; None where nothing was."""
@@ -204,7 +219,10 @@ class JobQueue:
         """The job. Raises NoSuchJob."""
         job = await self._store.get(job_id)
         if job is None:
-            raise NoSuchJob("This job is no longer known: it was deleted, or it is too old.")
+            raise NoSuchJob(
+                "This job is no longer known: it was deleted, or it is too old. "
+                "Please ask anew with a command."
+            )
         return job
 
     async def erase(self, job_id: str) -> Job:
@@ -480,8 +498,10 @@ class JobQueue:
         """Let those wait in front who have waited behind for a day."""
         while self._relaxed and self._relaxed[0][0] <= self._now() - DAY:
             job_id = self._relaxed[0][1]
-            if await self._store.bring_forward(job_id) is not None:
+            if (job := await self._store.bring_forward(job_id)) is not None:
                 self._policy.forward(job_id)
+                self._events.publish(JobBroughtForward(job))
+                self._events.publish(QueueMoved())
             heapq.heappop(self._relaxed)
 
     def _admit(self, job: Job) -> None:

@@ -129,7 +129,10 @@ class SettingsBook:
         try:
             checked = getattr(Settings(**{name: value}), name)
         except ValidationError:
-            raise BadInput("“{value}” cannot be set here.", value=str(value)[:60]) from None
+            raise BadInput(
+                "“{value}” cannot be set here. Please choose one of what is offered.",
+                value=str(value)[:60],
+            ) from None
         if name in NEVER_MORE and checked > (most := getattr(self.defaults, name)):
             raise BadInput(
                 "The owner of this bot allows at most {most} here, not {value}.",

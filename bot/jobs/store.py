@@ -202,7 +202,7 @@ class Store:
         """Keep a proposal until it is taken. Those that have expired are forgotten."""
         await self._forget_proposals()
         await self._select(
-            "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at)",
+            "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at, :parent)",
             **codec.encode_proposal(proposal, self._folder),
         )
 
@@ -219,6 +219,16 @@ class Store:
             life=PROPOSAL_LIFE,
         )
         return codec.decode_proposal(dict(rows[0]), self._folder) if rows else None
+
+    async def proposals(self, owner: int) -> list[Proposal]:
+        """What waits for a member's word, oldest first."""
+        rows = await self._select(
+            "SELECT * FROM proposals WHERE owner = :owner AND made_at >= :now - :life"
+            " ORDER BY made_at",
+            owner=owner,
+            life=PROPOSAL_LIFE,
+        )
+        return [codec.decode_proposal(dict(row), self._folder) for row in rows]
 
     # -- a job's life -----------------------------------------------------------------------
 
@@ -423,11 +433,16 @@ class Store:
     # -- housekeeping -----------------------------------------------------------------------
 
     async def named_files(self) -> set[Path]:
-        """Every file that a job needs: what was uploaded and what was rendered."""
+        """Every file that is needed: what was rendered, and what was given to make something of."""
         fields = sorted({f for t in REQUEST_TYPES.values() for f in codec.path_fields(t)})
         parts = ["SELECT value ->> 'path' FROM jobs, json_each(artifacts)"]
         parts += [
             f"SELECT request ->> '{f}' FROM jobs WHERE request ->> '{f}' IS NOT NULL"
+            for f in fields
+        ]
+        parts += [
+            f"SELECT value ->> '{f}' FROM proposals, json_each(requests)"
+            f" WHERE value ->> '{f}' IS NOT NULL"
             for f in fields
         ]
         rows = await self._select(" UNION ".join(parts))

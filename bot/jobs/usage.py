@@ -11,7 +11,8 @@ CHARGED = ("bad_input", "withheld", "undeliverable")
 """Codes of errors that are charged.
 
 What the classifier withholds is: else its judgement could be tried out for nothing. So is what
-could not be delivered, for it is kept. A cancelled job has no error: it is charged what it used.
+could not be delivered, for it is kept; not so what the disk has lost. A cancelled job has no error:
+it is charged what it used.
 """
 HALF_LIFE = 86_400.0  # seconds: what was used a day ago counts half
 

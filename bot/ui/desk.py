@@ -135,9 +135,14 @@ class Desk:
         """Show what was decided, where the button was and where else moderators were told."""
         job_id, server = before[-1].job, before[-1].server
         reports = await self._moderation.reports_of(job_id)
-        view = reported(reports, await self._find(job_id), self.language_of(server))
-        await interaction.edit_original_response(view=view, attachments=[])
-        pressed = interaction.message.id if interaction.message else None
+        job, shared = await self._find(job_id), self.language_of(server)
+        here = interaction.message
+        alone = here is not None and here.flags.ephemeral
+        speaks = language(str(interaction.locale)) if alone else shared
+        own = reported(reports, job, speaks)
+        await interaction.edit_original_response(view=own, attachments=[])
+        view = reported(reports, job, shared)
+        pressed = here.id if here else None
         for channel, note in {(r.note_channel, r.note) for r in before if r.is_open}:
             if channel is not None and note is not None and note != pressed:
                 try:
@@ -192,9 +197,12 @@ class Desk:
         return cancelled
 
     async def show(
-        self, job_id: str, *, pictures: bool = True
+        self, job_id: str, *, pictures: bool = True, reader: Language | None = None
     ) -> tuple[ui.LayoutView, list[Upload]]:
-        """The reports of a job as moderators see them, and the files of that message."""
+        """The reports of a job as moderators see them, and the files of that message.
+
+        In the language of its `reader` where that is one alone, else in the server's.
+        """
         reports = await self._moderation.reports_of(job_id)
         if not reports:
             raise NoSuchJob(UNKNOWN)
@@ -203,7 +211,8 @@ class Desk:
         if pictures and job is not None and reports[-1].is_open:
             uploads = await self._evidence(job)
         names = [upload.name for upload in uploads]
-        return reported(reports, job, self.language_of(reports[0].server), names), uploads
+        speaks = reader or self.language_of(reports[0].server)
+        return reported(reports, job, speaks, names), uploads
 
     async def _evidence(self, job: Job) -> list[Upload]:
         """What a job made, in a size that every server takes.

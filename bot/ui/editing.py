@@ -16,15 +16,18 @@ from bot.errors import Refused
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.languages import language
+from bot.permutations import literal
 from bot.ui.asking import check
-from bot.ui.following import next_request, submit_child
+from bot.ui.following import next_request, require_made_here, submit_child
 from bot.ui.origin import acknowledge
+from bot.ui.proposals import ask, meant
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
     MAX_PROMPT,
     NAMES,
     AnimateRequest,
     ImagineRequest,
+    Request,
     SketchRequest,
     UpscaleRequest,
     anew,
@@ -35,6 +38,7 @@ from pipelines.contract.text import Text
 
 Say = Callable[[str | Text], str]
 
+EXAMPLE = "{red, blue}"
 FORM_ID = re.compile(r"atelier:edit:(?P<job_id>[0-9a-f]{16}):[0-9]+")
 NUMBERS = {
     "strength": Text("0 (free) to 100 (held)"),
@@ -63,26 +67,36 @@ async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job)
 
 
 def _title(job: Job) -> Text:
-    return Text("Edit and paint") if only_looks(job.request) else Text("Edit and paint again")
+    return (
+        Text("Edit, then make it") if only_looks(job.request) else Text("Edit, then make it again")
+    )
 
 
 def _labels(job: Job, say: Say) -> Iterator[ui.Label[ui.Modal]]:
     match request := next_request(job):
         case ImagineRequest():
-            yield _text(say("Prompt"), "prompt", request.prompt, required=True)
-            yield _text(say("Without"), "negative", request.negative)
+            yield _prompt(request, say, required=True)
+            yield _text(say("What to keep out of the picture"), "negative", request.negative)
         case SketchRequest():
-            yield _text(say("Prompt"), "prompt", request.prompt)
+            yield _prompt(request, say)
             yield _text(say("What the drawing shows"), "caption", request.caption or job.caption)
             yield _line(say("Strength"), "strength", request.strength, say)
         case AnimateRequest():
             if request.image is None:
-                yield _text(say("Prompt"), "prompt", request.prompt, required=True)
+                yield _prompt(request, say, required=True)
             yield _line(say("Motion"), "motion", request.motion, say)
         case UpscaleRequest():
             raise Refused("There is nothing to edit in this: edit what it was made from.")
     if request.seed is not None:
         yield _line(say("Seed"), "seed", request.seed, say, required=False)
+
+
+def _prompt(request: Request, say: Say, *, required: bool = False) -> ui.Label[ui.Modal]:
+    """The prompt, its braces written so that they stand for themselves as they did."""
+    label = _text(say("Prompt"), "prompt", literal(request.prompt), required=required)
+    braces = Text("Write {example} for one result of each", example=EXAMPLE)
+    label.description = say(braces)
+    return label
 
 
 def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.Label[ui.Modal]:
@@ -93,7 +107,7 @@ def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.La
             style=discord.TextStyle.paragraph,
             default=value,
             required=required,
-            max_length=MAX_PROMPT,
+            max_length=max(MAX_PROMPT, len(value)),
         ),
     )
 
@@ -111,20 +125,36 @@ def _line(
 
 
 async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
-    """Queue what was sent off, for whoever sent it."""
-    job = await queue.get(job_id)
+    """Queue what was sent off, for whoever sent it, and return its words where it is refused."""
     filled = written(cast(dict[str, Any], interaction.data)["components"])
     try:
-        changes = _changes(filled)
-        asked = next_request(job)
-        seed = changes.pop("seed", asked.seed)
-        kept = asked if seed == asked.seed else anew(asked, seed)
-        request = replace(kept, **changes)
-    except BadInput as error:
+        await _queue_edited(interaction, queue, await queue.get(job_id), filled)
+    except (BadInput, Refused) as error:
         words = _returned(filled)
         raise BadInput("{error}{words}", error=error.text, words=words) from error
+
+
+async def _queue_edited(
+    interaction: discord.Interaction, queue: JobQueue, job: Job, filled: Mapping[str, str]
+) -> None:
+    """Queue what a form makes of a job; where that stands for several, ask first."""
+    require_made_here(interaction, job)
+    requests = meant(interaction, queue, _edited(job, filled))
+    if len(requests) > 1:
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        await ask(interaction, queue, requests, parent=job.id)
+        return
     origin = await acknowledge(interaction)
-    await submit_child(interaction, queue, origin, job, request)
+    await submit_child(interaction, queue, origin, job, requests[0])
+
+
+def _edited(job: Job, filled: Mapping[str, str]) -> Request:
+    """What a job leads to, with what a form says. Raises BadInput."""
+    changes = _changes(filled)
+    asked = next_request(job)
+    seed = changes.pop("seed", asked.seed)
+    kept = asked if seed == asked.seed else anew(asked, seed)
+    return replace(kept, **changes)
 
 
 def written(components: list[dict[str, Any]]) -> dict[str, str]:

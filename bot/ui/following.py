@@ -32,6 +32,12 @@ def next_request(job: Job) -> Request:
     return request
 
 
+def require_made_here(interaction: discord.Interaction, parent: Job) -> None:
+    """Let a job pass that is of the server where somebody goes on with it. Raises NoSuchJob."""
+    if parent.server != interaction.guild_id:
+        raise NoSuchJob(Text("This was not made in this server."))
+
+
 async def submit_child(
     interaction: discord.Interaction,
     queue: JobQueue,
@@ -45,6 +51,5 @@ async def submit_child(
 
     Raises NoSuchJob for a parent of another server, and what `submit` raises.
     """
-    if parent.server != interaction.guild_id:
-        raise NoSuchJob(Text("This was not made in this server."))
+    require_made_here(interaction, parent)
     await submit(interaction, queue, origin, request, parent=parent.id, job_id=job_id)

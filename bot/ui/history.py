@@ -17,6 +17,7 @@ from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
 from bot.languages import Language, language
 from bot.ui.answers import answering
+from bot.ui.messages import asked_for
 from bot.ui.origin import Origin
 from bot.ui.text import countdown, plain
 from pipelines.contract.requests import Kind, anew
@@ -60,7 +61,7 @@ class Reader:
         say = self.language.say
         if not self.may_read(job):
             return say("`/{command}` of somebody else, in another channel", command=job.kind)
-        words = plain(job.request.prompt or job.caption, ROOM) or say("without words")
+        words = plain(asked_for(job) or job.caption, ROOM) or say("without words")
         if job.status in (Status.RENDERED, Status.DELIVERED) and not job.artifacts:
             deleted = say("deleted")
             return f"`/{job.kind}` {words} · {deleted}"
@@ -78,6 +79,8 @@ async def last_ones(reader: Reader, queue: JobQueue) -> ui.LayoutView:
         if descent := _descent(reader, _line(job, known, BRIEFLY), known):
             lines.append(f"-# {', '.join(descent)}")
     buttons = [HistoryButton(job.id, str(n)) for n, job in enumerate(jobs, start=1) if job.parent]
+    if buttons:
+        lines.append(say("-# A number shows where that one comes from."))
     return _message(lines, buttons)
 
 
@@ -94,7 +97,7 @@ async def line_of(reader: Reader, queue: JobQueue, job: Job) -> ui.LayoutView:
     if len(line) > 1:
         buttons.insert(0, HistoryButton(line[1].id, say("Up")))
     if job.parent is None:
-        lines.append(say("It was asked for by itself."))
+        lines.append(say("It begins here: it was not made from another result."))
     return _message(lines, buttons)
 
 
@@ -128,7 +131,7 @@ def relation(child: Job, parent: Job, named: str) -> Text:
     if len(getattr(ours, "variations", ())) > len(getattr(theirs, "variations", ())):
         return Text("varied from {parent}", parent=named)
     if anew(ours, 0) == anew(theirs, 0):
-        return Text("again of {parent}", parent=named)
+        return Text("repeated from {parent}", parent=named)
     return Text("edited from {parent}", parent=named)
 
 

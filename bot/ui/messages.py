@@ -59,7 +59,7 @@ PICTURES = (
     Action.DELETE,
 )
 UPSCALED = (Action.ANIMATE, Action.DELETE)  # the same again would be the same
-DESCRIBED = (Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE)
+DESCRIBED = (Action.IMAGINE, Action.SKETCH, Action.UPSCALE, Action.ANIMATE, Action.DELETE)
 REVIEW = (Action.PAINT, Action.EDIT, Action.DELETE)
 VIDEOS = (Action.AGAIN, Action.EDIT, Action.DELETE)
 NEEDS = {
@@ -123,7 +123,7 @@ def finished(
     there to be saved. With `spoiler` all is veiled until somebody clicks on it. `models` are those
     that are set up: without them there are no buttons for what they do.
     """
-    alt = (_prompt(job) or job.caption or _reader(job).say(_alt(job.request)))[:ALT_TEXT]
+    alt = (asked_for(job) or job.caption or _reader(job).say(_alt(job.request)))[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
         *(
             discord.MediaGalleryItem(f"attachment://{name}", description=alt, spoiler=spoiler)
@@ -220,7 +220,11 @@ def _place(place: int | None) -> Text:
 def _reason(job: Job) -> str:
     """Why a job failed; rows of earlier versions know it in English only."""
     say = _reader(job).say
-    return say(job.error_text) if job.error_text else job.error_sentence or say("Nobody knows why.")
+    return (
+        say(job.error_text)
+        if job.error_text
+        else job.error_sentence or say("The reason is not known.")
+    )
 
 
 def _message(
@@ -257,7 +261,7 @@ def _rows(actions: Sequence[Action]) -> list[Sequence[Action]]:
 def _asked(job: Job) -> str:
     """What was asked and, as far as it is known, what it became."""
     request, say = job.request, _reader(job).say
-    lines = [plain(prompt, PROMPT_ROOM)] if (prompt := _prompt(job)) else []
+    lines = [plain(prompt, PROMPT_ROOM)] if (prompt := asked_for(job)) else []
     if isinstance(request, ImagineRequest) and request.negative:
         negative = plain(request.negative, NEGATIVE_ROOM)
         lines.append(say("-# without: {negative}", negative=negative))
@@ -294,7 +298,7 @@ def _details(job: Job) -> Iterator[str | Text]:
     yield Text("for {member}", member=f"<@{job.owner}>")
 
 
-def _prompt(job: Job) -> str:
+def asked_for(job: Job) -> str:
     """What was asked for, or what a picture that was made larger is known to have been made of."""
     return job.request.prompt or clean_text(str(job.facts.get("prompt", ""))[:MAX_PROMPT])
 

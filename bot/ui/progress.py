@@ -13,6 +13,7 @@ from discord import ui
 from bot.jobs.events import (
     Event,
     Events,
+    JobBroughtForward,
     JobEnded,
     JobProgressed,
     JobQueued,
@@ -58,7 +59,7 @@ class _Watch:
     def state(self) -> object:
         """What the message ought to show; compared with `shown`."""
         running = self.job.status is Status.RUNNING
-        return (self.progress or "starting") if running else ("waiting", self.place)
+        return (self.progress or "starting") if running else (self.place, self.job.relaxed)
 
     @property
     def is_stale(self) -> bool:
@@ -129,6 +130,8 @@ class ProgressBoard:
         match event:
             case JobQueued(job):
                 self._queued(self._watch(job))
+            case JobBroughtForward(job):
+                self._forward(self._watch(job))
             case JobStarted(job):
                 self._started(self._watch(job))
             case JobProgressed(job, progress):
@@ -145,6 +148,11 @@ class ProgressBoard:
         watch.progress, watch.place = None, self._queue.place(watch.job.id)
         if self._is_near(watch) or self._is_new(watch):
             self._refresh(watch)
+
+    def _forward(self, watch: _Watch) -> None:
+        """However far back it is: what its message says of waiting behind holds no longer."""
+        watch.place = self._queue.place(watch.job.id)
+        self._refresh(watch)
 
     def _started(self, watch: _Watch) -> None:
         watch.edits = min(watch.edits, 1)  # quick again: now it gets interesting

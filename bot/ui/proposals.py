@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any, Protocol, Self, cast
 
@@ -17,16 +18,18 @@ from discord import ui
 from bot.jobs.job import Proposal
 from bot.jobs.queue import JobQueue
 from bot.languages import language
+from bot.permutations import permutations
 from bot.ui.answers import answering
 from bot.ui.asking import check
 from bot.ui.origin import origin_of, standing_of
 from bot.ui.roads import UNREACHABLE
 from bot.ui.text import countdown, plain, seconds
-from pipelines.contract.requests import Request
+from pipelines.contract.requests import DescribeRequest, Request, UpscaleRequest
 from pipelines.contract.text import Counted, Text
 
 SHOWN = 6  # of the prompts
 ROOM = 200  # characters of markdown for each
+FOLLOWUPS_ALONE = 5  # messages that Discord lets an app send where only a member has installed it
 PROPOSAL_ID = re.compile(r"atelier:(?P<answer>go|drop):(?P<proposal_id>[0-9a-f]{16})")
 
 
@@ -46,10 +49,24 @@ class HasQueue(Protocol):
     queue: JobQueue
 
 
+def meant(interaction: discord.Interaction, queue: JobQueue, request: Request) -> list[Request]:
+    """What a request stands for by its prompt: itself, or several. Raises BadInput."""
+    if isinstance(request, DescribeRequest | UpscaleRequest):
+        return [request]
+    most = queue.most_prompts(standing_of(interaction))
+    if interaction.is_user_integration() and not interaction.is_guild_integration():
+        most = min(most, FOLLOWUPS_ALONE)
+    return [replace(request, prompt=prompt) for prompt in permutations(request.prompt, most)]
+
+
 async def ask(
-    interaction: discord.Interaction, queue: JobQueue, requests: Sequence[Request]
+    interaction: discord.Interaction,
+    queue: JobQueue,
+    requests: Sequence[Request],
+    *,
+    parent: str | None = None,
 ) -> None:
-    """Ask a member whether all of `requests` are meant.
+    """Ask a member whether all of `requests`, which came of the job `parent`, are meant.
 
     Raises what `check` and JobQueue.propose raise.
     """
@@ -58,7 +75,7 @@ async def ask(
     standing = standing_of(interaction)
     origin = origin_of(interaction, 0, time.time()).to_json()
     proposal = await queue.propose(
-        requests, owner=interaction.user.id, origin=origin, standing=standing
+        requests, owner=interaction.user.id, origin=origin, standing=standing, parent=parent
     )
     view = asking(proposal, queue.expect(requests), str(interaction.locale))
     await interaction.followup.send(view=view, ephemeral=True)
@@ -68,7 +85,10 @@ def asking(proposal: Proposal, expected: float | None, locale: str) -> ui.Layout
     """The question. `expected` are the seconds that all of it should take."""
     say = language(locale).say
     requests = proposal.requests
-    lines = [say("Your prompt stands for **{n}**. Shall I make all of them?", n=len(requests))]
+    question = say(
+        "Your prompt stands for **{n} prompts**. Shall I make all of them?", n=len(requests)
+    )
+    lines = [question]
     lines += [f"{i}. {plain(r.prompt, ROOM)}" for i, r in enumerate(requests[:SHOWN], start=1)]
     if len(requests) > SHOWN:
         more = len(requests) - SHOWN

@@ -5,6 +5,7 @@ so that they outlive a restart, and whoever uses them is looked at again.
 """
 
 import re
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, Self, cast
 
@@ -16,6 +17,7 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.settings import SERVER
 from bot.languages import language
 from bot.ui.answers import answering
+from bot.ui.messages import RED
 from bot.ui.origin import HasQueue
 from bot.ui.rule_forms import GROUPS, SERVER_GROUPS, Group, open_rules_form, take_rules_form
 from bot.ui.rules import in_words, listed
@@ -38,9 +40,13 @@ class Act(StrEnum):
     CHANGE = "change"
     SERVER = "server"
     CLEAR = "clear"
+    SURE = "sure"
+    BACK = "back"
 
 
-RULES_ID = re.compile(r"atelier:rules:(?P<act>where|change|server|clear):(?P<channel>[0-9]{1,20})")
+RULES_ID = re.compile(rf"atelier:rules:(?P<act>{'|'.join(Act)}):(?P<channel>[0-9]{{1,20}})")
+FORGET = {True: Text("Forget all changes"), False: Text("All as in the server")}
+"""What is said of clearing the server's rules, and of clearing a channel's."""
 
 
 class RuleControl(ui.DynamicItem[ui.Item[Any]], template=RULES_ID):
@@ -72,7 +78,12 @@ class RuleControl(ui.DynamicItem[ui.Item[Any]], template=RULES_ID):
                     await _show(interaction, queue, SERVER)
                 case Act.CHANGE:
                     await open_rules_form(interaction, queue, self.channel, _group(interaction))
+                case Act.BACK:
+                    await _show(interaction, queue, self.channel)
                 case Act.CLEAR:
+                    question = _question(interaction, self.channel)
+                    await interaction.response.edit_message(view=question)
+                case Act.SURE:
                     await interaction.response.defer()
                     await queue.settings.clear(interaction.guild_id or 0, self.channel)
                     await _show_changed(interaction, queue, self.channel)
@@ -149,11 +160,40 @@ def _buttons(interaction: discord.Interaction, queue: JobQueue, channel: int) ->
     if channel != SERVER:
         labels[Act.SERVER] = Text("The server's rules")
     if queue.settings.own(interaction.guild_id or 0, channel):
-        labels[Act.CLEAR] = (
-            Text("Forget all changes") if channel == SERVER else Text("All as in the server")
-        )
+        labels[Act.CLEAR] = FORGET[channel == SERVER]
+    return _controls(interaction, channel, labels)
+
+
+def _question(interaction: discord.Interaction, channel: int) -> ui.LayoutView:
+    """Whether all that was set there is to be forgotten: that cannot be taken back."""
     say = language(str(interaction.locale)).say
-    styles = {Act.CLEAR: discord.ButtonStyle.danger}
+    text = (
+        Text(
+            "**Forget all that was set for this server?** Its rules are then those that this bot "
+            "comes with. What was set for single channels stays. This cannot be undone."
+        )
+        if channel == SERVER
+        else Text(
+            "**Forget all that was set for {channel}?** Then the server's rules hold there. This "
+            "cannot be undone.",
+            channel=f"<#{channel}>",
+        )
+    )
+    labels = {Act.SURE: FORGET[channel == SERVER], Act.BACK: Text("Cancel")}
+    container = ui.Container[ui.LayoutView](accent_colour=RED)
+    container.add_item(ui.TextDisplay(say(text)))
+    container.add_item(ui.ActionRow(*_controls(interaction, channel, labels)))
+    view = ui.LayoutView(timeout=None)
+    view.add_item(container)
+    return view
+
+
+def _controls(
+    interaction: discord.Interaction, channel: int, labels: Mapping[Act, Text]
+) -> list[RuleControl]:
+    """Buttons for the rules of a channel."""
+    say = language(str(interaction.locale)).say
+    styles = dict.fromkeys((Act.CLEAR, Act.SURE), discord.ButtonStyle.danger)
     return [
         RuleControl(
             act,

@@ -44,7 +44,7 @@ GROUPS = {
     Group.CHOICES: Text("Styles, shapes and numbers"),
     Group.SHARES: Text("Share of a member, waiting jobs"),
     Group.WEIGHTS: Text("Turns by role"),
-    Group.REST: Text("Language, previews, how long is kept"),
+    Group.REST: Text("Language, previews, retention"),
     Group.LOG: Text("Log"),
 }
 SERVER_GROUPS = frozenset({Group.WEIGHTS, Group.LOG})
@@ -75,10 +75,10 @@ def _labels(group: Group, settings: Settings, styles: Iterable[str], say: Say) -
             yield _several(say("Commands that may be used"), "commands", Kind, on, say("None"))
             yield _roles(say("Only for members with"), "roles", settings.roles, say("Everyone"))
             yield _line(
-                say("Days in this server before that"),
+                say("Days in this server before using the bot"),
                 "minimum_age_days",
                 str(settings.minimum_age_days or ""),
-                say("Who is newer is told from when. Empty: at once"),
+                say("Newer members are told from when. Empty: no wait"),
                 required=False,
             )
         case Group.CHOICES:
@@ -96,7 +96,7 @@ def _labels(group: Group, settings: Settings, styles: Iterable[str], say: Say) -
         case Group.WEIGHTS:
             yield _roles(say("Members with"), "weighted", (), say("Choose roles"), required=True)
             what = say("2: twice as much of the GPU as others, 0.5: half as much, 1: as everyone")
-            yield _line(say("Have turns so many times as large"), "weight", "2", what)
+            yield _line(say("Have turns this many times as large"), "weight", "2", what)
         case Group.REST:
             tongues = {MEMBERS_OWN: say("Of whoever asks")}
             tongues |= {tag: called(tag) for tag in languages()}

@@ -36,7 +36,9 @@ def in_words(settings: Settings) -> Iterator[Rule]:
     yield (
         ("keep_days",),
         Counted(
-            "**Kept** {n} day after the end", "**Kept** {n} days after the end", settings.keep_days
+            "**Kept** for {n} day after the end",
+            "**Kept** for {n} days after the end",
+            settings.keep_days,
         ),
     )
     yield ("log_channel",), _log(settings.log_channel)
@@ -59,7 +61,7 @@ def _commands(settings: Settings) -> Text:
     if not off:
         return Text("**Commands** {on}", on=on)
     if not on:
-        return Text("**Commands** none; switched off: {off}", off=off)
+        return Text("**Commands** none: all are switched off")
     return Text("**Commands** {on}; switched off: {off}", on=on, off=off)
 
 

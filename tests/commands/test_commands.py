@@ -133,7 +133,7 @@ async def test_describe_shows_the_picture_and_what_it_shows(
     assert await message.files() == [request.image.read_bytes()]
     assert job.artifacts[0].path == request.image  # it is kept once
     assert words(message) == ["a drawing of a house", f"-# `/describe` · … s · for <@{ada.id}>"]
-    assert message.buttons == ["Imagine it…", "Sketch", "Animate", "Delete"]
+    assert message.buttons == ["Imagine it…", "Sketch", "Upscale", "Animate", "Delete"]
 
 
 async def test_a_review_asks_before_it_paints(

@@ -71,7 +71,7 @@ async def test_it_shows_what_holds(channel: Channel, root: MemberActor) -> None:
         "**Turns** the same for everyone",
         "**Language** of whoever asks",
         "**Previews** shown",
-        "**Kept** 30 days after the end",
+        "**Kept** for 30 days after the end",
         "**Log** none",
     ]
     assert shown.buttons == []
@@ -108,9 +108,28 @@ async def test_animate_switched_off_in_one_channel(
     assert [run.kind for run in studio.runs] == [Kind.IMAGINE, Kind.ANIMATE]
 
     await root.click(shown.message, label="All as in the server")
+    assert shown.text.startswith(f"**Forget all that was set for {channel.handle.mention}?**")
+    await root.click(shown.message, label="All as in the server")
     assert "*only here*" not in shown.text
     await ada.slash(channel.handle, "animate", prompt="waves")
     assert (await ends.next()).kind is Kind.ANIMATE
+
+
+async def test_nothing_is_forgotten_before_it_is_asked_about(
+    channel: Channel, root: MemberActor, ada: MemberActor
+) -> None:
+    shown = await board(channel, root)
+    await change(root, shown, "shares", daily_seconds="5", waiting="2")
+    assert shown.buttons == ["Forget all changes"]
+    await root.click(shown.message, label="Forget all changes")
+    assert shown.text.startswith("**Forget all that was set for this server?**")
+    assert shown.buttons == ["Forget all changes", "Cancel"]
+    await root.click(shown.message, label="Cancel")
+    assert "**Waiting** up to 2 jobs of a member" in shown.text
+    await root.click(shown.message, label="Forget all changes")
+    await root.click(shown.message, label="Forget all changes")
+    assert "**Waiting** up to 3 jobs of a member" in shown.text
+    assert shown.buttons == []
 
 
 async def test_a_role_that_was_taken_away(
@@ -233,7 +252,7 @@ async def test_turns_by_role_language_and_the_rest(
     await change(root, shown, "weights", weighted=[donor], weight="1")
     assert f"**Turns** <@&{patron.id}> × 3\n" in shown.text
     await change(root, shown, "rest", language=["de"], previews=["hidden"], keep_days="7")
-    assert "**Language** Deutsch\n**Previews** not shown\n**Kept** 7 days" in shown.text
+    assert "**Language** Deutsch\n**Previews** not shown\n**Kept** for 7 days" in shown.text
     await change(root, shown, "log", log_channel=[channel.handle])
     assert f"**Log** in {channel.handle.mention}" in shown.text
     eve = channel.guild.add_member(channel.env.create_user("eve"), roles=[patron, donor])
@@ -340,7 +359,7 @@ async def test_everyones_usage_is_for_moderators(
     await imagine(channel, ada)
     await ends.next()
     refused = await ada.slash(channel.handle, "usage", whose="everyone")
-    assert "is for the moderators of this server to see" in whispered(refused)
+    assert "Only the moderators of this server can see" in whispered(refused)
     told = whispered(await root.slash(channel.handle, "usage", whose="everyone"))
     head, line = told.splitlines()
     assert "used here by 1 member in the last 24 hours" in head

@@ -12,7 +12,7 @@ from bot import delivery
 from bot.app import App
 from bot.config import ModerationConfig
 from bot.delivery import Delivery
-from bot.errors import Undeliverable
+from bot.errors import Lost
 from bot.jobs.events import JobEnded, JobStarted
 from bot.jobs.job import Job, Status
 from bot.ui import progress
@@ -384,7 +384,7 @@ async def test_a_failure_that_nobody_foresaw_shows_no_traceback(
     assert "tensor" not in message.text
 
 
-async def test_a_file_that_the_disk_has_damaged_is_said(
+async def test_a_file_that_the_disk_has_damaged_is_said_and_not_charged(
     app: App, channel: Channel, running: Shown, ends: Ends, studio: Moods
 ) -> None:
     await app.deliveries.stop()
@@ -393,8 +393,11 @@ async def test_a_file_that_the_disk_has_damaged_is_said(
     job = (await heard.of(JobEnded)).job
     job.artifacts[0].path.write_bytes(b"noise")
     deliver = delivery_of(app).deliver
-    with pytest.raises(Undeliverable, match="no longer holds"):
+    with pytest.raises(Lost, match="no longer holds") as lost:
         await deliver(job)
+    assert await app.store.share_used(job.owner, job.server) > 0
+    await app.store.told(job, lost.value)
+    assert await app.store.share_used(job.owner, job.server) == 0
     [message] = channel.shown()
     assert message.text.splitlines()[0] == "**That did not work**"
     assert message.buttons == FAILED

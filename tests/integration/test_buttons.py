@@ -175,7 +175,7 @@ async def test_a_form_of_a_job_that_is_forgotten_says_so(
     await app.store.forget_before(time.time() + 1)
     refused = await ada.submit(opened, {"prompt": "anything"})
     await server.wait_for(lambda: refused.said)
-    assert "no longer known" in refused.said
+    assert "no longer known" in refused.said and refused.said.endswith("\n> anything")
 
 
 async def test_one_of_several_results_is_set_in_motion(

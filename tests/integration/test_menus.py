@@ -48,13 +48,13 @@ async def test_a_result_is_taken_from_the_disk_and_not_from_discord(
 
 
 @pytest.mark.usefixtures("app")
+@pytest.mark.parametrize(("entry", "files"), [("Animate this", [TEXT]), ("Show settings", [])])
 async def test_a_message_without_a_picture_is_refused_in_private(
-    server: LoopbackDiscord, ada: Member
+    server: LoopbackDiscord, ada: Member, entry: str, files: list[Upload]
 ) -> None:
-    used = await ada.menu("Animate this", ada.post(TEXT))
-    await server.wait_for(lambda: used.said)
-    assert used.said == str(NO_PICTURE)
-    assert used.original is not None and used.original.ephemeral
+    used = await ada.menu(entry, ada.post(*files))
+    await server.wait_for(lambda: used.said == str(NO_PICTURE))
+    assert all(each.ephemeral for each in used.messages)
 
 
 async def test_the_settings_of_a_result_and_of_a_file(

@@ -36,6 +36,20 @@ async def test_a_member_sees_and_gets_their_own(
     assert b"a secret" not in file.data
 
 
+async def test_a_question_that_waits_for_its_answer_is_told_copied_and_deleted(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    asked = await ada.slash("imagine", prompt="a {red, blue} star")
+    await server.wait_for(lambda: asked.said)
+    assert "1 prompt with braces waits for your Go" in (await answered(server, ada)).said
+    copy = await answered(server, ada, action="export")
+    assert copy.original is not None
+    [question] = json.loads(copy.original.files[0].data)["questions"]
+    assert [each["prompt"] for each in question["requests"]] == ["a red star", "a blue star"]
+    await answered(server, ada, action="delete")
+    assert "braces" not in (await answered(server, ada)).said
+
+
 async def test_deleted_is_the_members_own_and_what_has_ended(
     server: LoopbackDiscord, ada: Member, app: App, heard: Heard, studio: Studio
 ) -> None:

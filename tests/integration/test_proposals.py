@@ -8,7 +8,7 @@ import pytest
 from bot.app import App
 from bot.config import Config, LimitsConfig
 from tests.integration.apps import light_config, serving
-from tests.integration.shown import end_of, is_final
+from tests.integration.shown import button, end_of, is_final, jobs_of
 from tests.loopback import Interaction, LoopbackDiscord, Member, Message
 from tests.loopback.runner import Studio
 
@@ -58,6 +58,30 @@ async def test_go_pressed_often_and_after_a_restart_queues_once(
         assert sorted(run.prompt for run in studio.runs) == ["a blue star", "a red star"]
         assert sum("answered already" in c.said for c in clicks) == 3
         await server.wait_for(lambda: not question.custom_ids)
+
+
+async def test_braces_in_a_form_are_asked_about_and_what_they_make_comes_of_the_edited(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    message = await end_of(server, await ada.slash("imagine", prompt=r"a \{kept\} star", seed=7))
+    opened = await ada.click(message, button(message, "edit"))
+    await server.wait_for(lambda: opened.modal)
+    assert opened.modal is not None
+    prompt = opened.modal["components"][0]["component"]["value"]
+    assert prompt == r"a \{kept\} star"
+    sent = await ada.submit(opened, {"prompt": f"{prompt} on {{a hill, the sea}}"})
+    await server.wait_for(lambda: sent.said)
+    assert sent.original is not None and sent.original.ephemeral
+    go = await ada.press(sent.original, answer(sent.original, "go"))
+    made = await server.wait_for(
+        lambda: ended if len(ended := [m for m in go.followups if is_final(m)]) == 2 else None
+    )
+    jobs = [await app.queue.get(*jobs_of(each)) for each in made]
+    assert {job.request.prompt for job in jobs} == {
+        "a {kept} star on a hill",
+        "a {kept} star on the sea",
+    }
+    assert {job.parent for job in jobs} == jobs_of(message)
 
 
 async def test_cancel_leaves_nothing(

@@ -183,15 +183,17 @@ async def test_without_a_log_channel_reports_are_found_with_a_command(
     assert "/config" in (await sent(server, carol, message)).said
     stranger = await bob.slash("moderate", action="reports")
     await server.wait_for(lambda: "Only moderators" in stranger.said)
+    carol.locale = "de"
     shown = await carol.slash("moderate", action="reports")
     await server.wait_for(lambda: "/config" in shown.said)
     view = shown.original
     assert view is not None and view.ephemeral and is_veiled(view)
+    assert view.text.startswith("**Gemeldet**")
     await carol.click(view, decision(view, "kept"))
-    await server.wait_for(lambda: "**Kept** by" in view.text)
+    await server.wait_for(lambda: "**Behalten** von" in view.text)
     assert not message.deleted and message.files
     none = await carol.slash("moderate", action="reports")
-    await server.wait_for(lambda: "No report is open." in none.said)
+    await server.wait_for(lambda: "Keine Meldung ist offen." in none.said)
 
 
 async def test_a_log_channel_that_is_closed_is_left_in_peace_until_it_is_set_anew(

@@ -69,8 +69,9 @@ async def test_sweeping_before_anything_was_put(files: FileStore) -> None:
 
 async def test_a_refusing_disk_is_said_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "files").write_bytes(b"in the way")
-    with pytest.raises(StorageFailed, match="storage refused"):
+    with pytest.raises(StorageFailed, match="storage failed") as caught:
         await FileStore(tmp_path / "files").put(b"fox", ".png")
+    assert str(tmp_path) not in caught.value.sentence
 
 
 async def test_a_failed_write_leaves_nothing_behind(

@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from bot.errors import NoSuchJob, QueueFull, StorageFailed, TooLate
-from bot.jobs.events import JobEnded, JobQueued, JobRefused, JobStarted, QueueMoved
+from bot.jobs.events import (
+    Event,
+    JobBroughtForward,
+    JobEnded,
+    JobQueued,
+    JobRefused,
+    JobStarted,
+    QueueMoved,
+)
 from bot.jobs.job import Standing, Status
 from bot.jobs.limits import Limits
 from bot.jobs.queue import Run
@@ -79,7 +87,10 @@ async def test_who_has_used_their_share_waits_behind_for_a_day_at_most(
     assert [s.queue.place(job.id) for job in (first, *other, behind)] == [1, 2, 3, 4, 5]
     assert (await _lease(s)).job == replace(first, **_started(clock))
     clock.now += DAY
+    told: list[Event] = []
+    s.events.subscribe(told.append)
     await _lease(s)
+    assert JobBroughtForward(replace(behind, relaxed=False)) in told
     assert [s.queue.place(job.id) for job in (other[1], behind, other[2])] == [1, 2, 3]
     await _lease(s)
     run = await _lease(s)

@@ -128,8 +128,10 @@ class TestProposals:
         self, store: Store, files_folder: Path
     ) -> None:
         request = SketchRequest(drawing=files_folder / "house.png", prompt="a house", seed=1)
-        wanted = Proposal(id="1", owner=1, requests=(request, request), made_at=START)
+        wanted = Proposal(id="1", owner=1, requests=(request, request), made_at=START, parent="0")
         await store.propose(wanted)
+        assert await store.named_files() == {request.drawing}
+        assert await store.proposals(1) == [wanted] and not await store.proposals(2)
         assert await store.take_proposal("1", owner=2) is None
         answers = await asyncio.gather(*(store.take_proposal("1", owner=1) for _ in range(3)))
         assert [a for a in answers if a is not None] == [wanted]
@@ -137,9 +139,10 @@ class TestProposals:
     async def test_it_does_not_stay(self, store: Store, clock: Clock) -> None:
         request = ImagineRequest(prompt="a fox", seed=1)
         for name in ("old", "mine"):
+            clock.now += PROPOSAL_LIFE / 2
             await store.propose(Proposal(id=name, owner=1, requests=(request,), made_at=clock.now))
-            clock.now += PROPOSAL_LIFE - 1
-        clock.now += 2
+        clock.now += PROPOSAL_LIFE / 2 + 1
+        assert [proposal.id for proposal in await store.proposals(1)] == ["mine"]
         assert await store.take_proposal("old", owner=1) is None
         await store.forget_owner(1)
         assert await store.take_proposal("mine", owner=1) is None

@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demo.sample import draw_sample
-from pipelines import imagine
+from pipelines import acceleration, animate, imagine
+from pipelines.acceleration import OneToken
 from pipelines.catalog import Acceleration, Catalog
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.loading import Loader
 from pipelines.placement import Precision
+from pipelines.recording import Recorded
 from pipelines.runner import Runner
 from pipelines.weights import Weights
 
-NOTHING = Acceleration(compile=False, channels_last=False, attention="auto")
+NOTHING = Acceleration(compile=False, attention="auto")
 KINDS = ("sketch", "imagine", "animate")
 LEVELS = (
     2.0 / 255
@@ -56,9 +58,7 @@ def pixels(artifact: Artifact) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(
-    "change", [{"channels_last": True}, {"attention": "math"}, {"attention": "flash"}], ids=str
-)
+@pytest.mark.parametrize("change", [{"attention": "math"}, {"attention": "flash"}], ids=str)
 def test_pictures_stay_the_same(
     kind: str, change: dict[str, object], catalog: Catalog, requests: dict[str, Request]
 ) -> None:
@@ -82,6 +82,58 @@ def test_compiled_blocks_compute_the_same(
     after = made(catalog, NOTHING.model_copy(update={"compile": True}), request)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
     assert np.abs(before - after).mean() < LEVELS
+
+
+def test_attention_to_one_token_is_its_value(catalog: Catalog) -> None:
+    assert catalog.animate is not None
+    unet = animate.load(catalog.animate, Loader(torch.device("cpu"))).unet
+    attention = next(m for name, m in unet.named_modules() if name.endswith("attn2"))
+    asking, one, more = (
+        torch.randn(2, count, width)
+        for count, width in (
+            (9, attention.to_q.in_features),
+            (1, attention.to_k.in_features),
+            (3, attention.to_k.in_features),
+        )
+    )
+    quick = OneToken(attention.processor)
+    with torch.inference_mode():
+        assert torch.allclose(
+            quick(attention, asking, one).expand(-1, 9, -1), attention(asking, one), atol=1e-6
+        )
+        assert torch.equal(quick(attention, asking, more), attention(asking, more))
+
+
+def test_a_video_is_what_diffusers_makes_with_all_its_queries(
+    catalog: Catalog, requests: dict[str, Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = made(catalog, NOTHING, requests["animate"])
+    monkeypatch.setattr(acceleration, "_spare_queries", lambda unet: None)
+    assert np.abs(quick - made(catalog, NOTHING, requests["animate"])).mean() < LEVELS
+
+
+def test_what_is_on_no_card_is_called_as_it_is() -> None:
+    calls = []
+    recorded = Recorded(lambda x, *, y: calls.append((x, y)) or x + y)  # type: ignore[func-returns-value]
+    for number in range(3):
+        x = torch.full((2,), float(number))
+        assert torch.equal(recorded(x, y=1), x + 1)
+    assert len(calls) == 3
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA here; on a machine with a GPU: pytest -m gpu"
+)
+def test_a_recording_gives_what_the_call_gives() -> None:
+    layer = torch.nn.Linear(8, 8, device="cuda")
+    recorded = Recorded(layer.forward)
+    with torch.inference_mode():
+        for rows in (2, 2, 2, 3, 3, 2):
+            x = torch.randn(rows, 8, device="cuda")
+            assert torch.allclose(recorded(x), layer(x))
+        recorded.forget()
+        assert torch.allclose(recorded(x), layer(x))
 
 
 def test_eight_bits_take_a_quarter_of_float32_and_paint_nearly_the_same(

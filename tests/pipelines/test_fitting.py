@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from transformers import T5Config, T5EncoderModel
 
 from pipelines import animate, imagine, sketch
-from pipelines.catalog import Acceleration, Catalog, ModelKey
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import ImagineRequest
 from pipelines.fitting import fit_to, modules_of, stream
@@ -56,8 +57,7 @@ def clip(pipeline: Any) -> np.ndarray[Any, Any]:
 def test_the_bot_paints_what_diffusers_paints(catalog: Catalog) -> None:
     model = catalog.imagine
     assert model is not None
-    exact = catalog.model_copy(update={"acceleration": Acceleration(channels_last=False)})
-    (made,) = Runner(exact, device="cpu").run(
+    (made,) = Runner(catalog, device="cpu").run(
         [ImagineRequest(prompt=PROMPT, negative="dark", seed=3)], RunContext()
     )[0]
     stock = loaded(catalog, ModelKey.IMAGINE)(
@@ -119,3 +119,25 @@ def test_a_streamed_group_computes_the_same(group: str, catalog: Catalog) -> Non
     before = picture(pipeline)
     stream(modules_of(pipeline, group), CPU)
     assert np.abs(before - picture(pipeline)).max() < 1e-5
+
+
+def test_what_is_streamed_comes_in_small_parts() -> None:
+    """A text encoder has its layers in a list that is not its own."""
+    encoder = T5EncoderModel(
+        T5Config(vocab_size=64, d_model=32, d_kv=8, d_ff=64, num_heads=4, num_layers=12)
+    )
+    whole = sum(weights.numel() for weights in encoder.parameters())
+    stream([encoder], CPU)
+    groups = [
+        hook.group
+        for module in encoder.modules()
+        if (registry := getattr(module, "_diffusers_hook", None)) is not None
+        for hook in registry.hooks.values()
+        if hasattr(hook, "group")
+    ]
+    largest = max(
+        sum(weights.numel() for module in group.modules for weights in module.parameters())
+        for group in groups
+    )
+    assert len(groups) > 12
+    assert largest < 0.05 * whole

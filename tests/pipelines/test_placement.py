@@ -60,7 +60,7 @@ def planned(key: ModelKey, where: Card) -> Plan:
         (ModelKey.ANIMATE, 80, []),
         (ModelKey.ANIMATE, 16, []),
         (ModelKey.ANIMATE, 12, ["streamed"]),
-        (ModelKey.ANIMATE, 8, ["streamed", "halves of guidance"]),
+        (ModelKey.ANIMATE, 8, ["streamed", "halves of guidance", "2 frames decoded"]),
         (ModelKey.UPSCALE, 4, []),
         (ModelKey.UPSCALE, 3, ["in parts of 128 pixels (models.upscale.tile)"]),
         (ModelKey.UPSCALE, 1.5, ["in parts of 64 pixels"]),

@@ -20,7 +20,7 @@ FOX = ImagineRequest(prompt="a fox", seed=1)
 @pytest.mark.parametrize(
     ("child", "words"),
     [
-        (replace(FOX, seed=9), "again of {parent}"),
+        (replace(FOX, seed=9), "repeated from {parent}"),
         (replace(FOX, variations=(5,)), "varied from {parent}"),
         (replace(FOX, prompt="an owl"), "edited from {parent}"),
         (AnimateRequest(image=Path("fox.png"), seed=1), "animated from {parent}"),
@@ -59,6 +59,7 @@ async def test_a_member_walks_back_to_where_it_began(
     origin = rf"`/imagine` [a \*fox\*]({linked(fox)})"
     assert lines[2] == f"-# animated from {asked}, varied from {origin}"
     assert lines[3].startswith(f"2. {asked}") and lines[4] == f"-# varied from {origin}"
+    assert lines[5] == "-# A number shows where that one comes from."
     assert listed.buttons == ["1", "2"]
     await bob.click(listed.message, label="1")
     lines = listed.text.splitlines()
@@ -66,7 +67,7 @@ async def test_a_member_walks_back_to_where_it_began(
     await bob.click(listed.message, label="Up")
     assert listed.text.splitlines()[2:] == [f"↑ varied from {origin}"]
     await bob.click(listed.message, label="Up")
-    assert "by itself" in listed.text and listed.buttons == ["My last requests"]
+    assert "It begins here" in listed.text and listed.buttons == ["My last requests"]
     await ada.click(fox.message, label="Delete")
     await bob.click(listed.message, label="My last requests")
     assert r"varied from `/imagine` a \*fox\* · deleted" in listed.text
@@ -105,4 +106,4 @@ async def test_a_long_line_is_cut_short_and_said_to_be(
     await ends.next()
     shown = seen(channel, await ada.slash(channel.handle, "history"))
     line = shown.text.splitlines()[2]
-    assert line.count("again of") == BRIEFLY and line.endswith(", …")
+    assert line.count("repeated from") == BRIEFLY and line.endswith(", …")

@@ -136,13 +136,13 @@ def actions(view: ui.LayoutView) -> list[Action]:
             DescribeRequest(image=DRAWING),
             "a *red* heart",
             [r"a \*red\* heart", f"-# `/describe` · 1 s · for <@{ADA}>"],
-            [Action.IMAGINE, Action.SKETCH, Action.ANIMATE, Action.DELETE],
+            [Action.IMAGINE, Action.SKETCH, Action.UPSCALE, Action.ANIMATE, Action.DELETE],
         ),
         (
             DescribeRequest(image=DRAWING),
             "",
             ["I have no words for this picture.", f"-# `/describe` · 1 s · for <@{ADA}>"],
-            [Action.SKETCH, Action.ANIMATE, Action.DELETE],
+            [Action.SKETCH, Action.UPSCALE, Action.ANIMATE, Action.DELETE],
         ),
         (
             SketchRequest(drawing=DRAWING, prompt="in gold", seed=7, review=True),

@@ -15,7 +15,7 @@ from simcord.actors import MemberActor
 
 from bot.client import AtelierClient
 from bot.config import Config
-from bot.jobs.events import Events, JobEnded, JobProgressed
+from bot.jobs.events import Events, JobBroughtForward, JobEnded, JobProgressed
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job, Status
 from bot.jobs.limits import Limits
@@ -212,6 +212,17 @@ async def test_those_who_wait_learn_that_the_queue_has_moved(desk: Desk) -> None
     assert "Starting" in messages[0].text
     assert "next in line" in messages[1].text
     assert "place 2 in line" in messages[2].text
+
+
+async def test_who_no_longer_waits_behind_is_told(desk: Desk) -> None:
+    await desk.queue.settings.change(desk.channel.guild.id, daily_seconds=1.0)
+    await desk.ask()
+    message = await desk.ask()
+    assert "this waits behind others" in message.text
+    job = await desk.queue.get(message.job_id)
+    desk.events.publish(JobBroughtForward(replace(job, relaxed=False)))
+    await desk.clock.pass_(PAUSES[0])
+    assert "place 2 in line" in message.text and "behind others" not in message.text
 
 
 async def test_twenty_watched_jobs_stay_below_an_edit_a_second(desk: Desk) -> None:

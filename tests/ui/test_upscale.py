@@ -48,6 +48,10 @@ async def test_a_result_becomes_larger_beside_the_one_it_is_made_of(
     assert "upscaled ×4 · 256 × 256" in after.text
     assert after.text.startswith("a lighthouse")
     assert after.buttons == ["Animate", "Delete"]
+    history = await bob.slash(channel.handle, "history")
+    assert history.response is not None
+    listed = Shown(channel.env, history.response.message).text
+    assert "1. `/upscale` [a lighthouse](" in listed
 
 
 async def test_of_several_one_is_chosen_then_how_much_in_the_same_place(
