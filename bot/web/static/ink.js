@@ -34,9 +34,10 @@ export class Stroke {
   add(x, y, pressure) {
     const last = this._last;
     if (!last) {
-      this._last = this._middle = [x, y, this.pressed ? pressure : FIRST_PRESSURE];
+      this._last = this._middle = this._pen = [x, y, this.pressed ? pressure : FIRST_PRESSURE];
       return this._append(this._last);
     }
+    this._pen = [x, y, last[2]];
     const [dx, dy] = [(x - last[0]) * STEADY, (y - last[1]) * STEADY];
     const moved = Math.hypot(dx, dy);
     if (moved < NEAREST) return;
@@ -49,7 +50,7 @@ export class Stroke {
     const last = this._last;
     if (Math.hypot(x - last[0], y - last[1]) >= NEAREST) this._bend([x, y, last[2]]);
     this._append(this._last);
-    this._last = null;
+    this._last = this._pen = null;
   }
 
   /** Go on in a curve that bends at the last point, as far as the middle of the way to `next`. */
@@ -86,7 +87,8 @@ export class Stroke {
 
   /** The rest, up to where the pen is now. */
   tip() {
-    return this._outlined(this._parts.length * LENGTH, this._points.length, this._last);
+    const ahead = this._pen ? [this._last, this._pen] : [];
+    return this._outlined(this._parts.length * LENGTH, this._points.length, ahead);
   }
 
   /** Everything, in as few fills as there are parts. */
@@ -96,10 +98,9 @@ export class Stroke {
     for (const { path } of this._whole) context.fill(path);
   }
 
-  /** The filled shape of some of its points, and of one more, and the box that it is in. */
-  _outlined(from, to, more = null) {
-    const points = this._points.slice(from, to);
-    if (more) points.push(more);
+  /** The filled shape of some of its points, and of those ahead, and the box that it is in. */
+  _outlined(from, to, ahead = []) {
+    const points = [...this._points.slice(from, to), ...ahead];
     const spine = getStrokePoints(points, { size: 0, streamline: 0 });
     const options = { size: this.size, thinning: THINNING, smoothing: 0.5, simulatePressure: false };
     return { path: smooth(getStrokeOutlinePoints(spine, options)), box: this._box(points) };

@@ -5,6 +5,7 @@ import { announce } from "./dom.js";
 import { say } from "./words.js";
 
 const ERASER_BUTTON = 32; // in PointerEvent.buttons: the other end of a pen
+const PALM = 5000; // milliseconds after a pen in which a touch is the hand that holds it
 const STEP = { usual: 12, far: 60, near: 2 }; // pixels of the paper, by an arrow key
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
@@ -15,7 +16,7 @@ export class Pen {
     this._at = null; // of the keyboard's pen, in pixels of the paper
     this._hovered = null;
     this._pointer = null;
-    this._hasPen = false;
+    this._penAt = -PALM; // when a pen was last seen, in milliseconds
     const listen = (name, act) => paper.addEventListener(name, act.bind(this));
     listen("pointerdown", this._down);
     listen("pointermove", this._move);
@@ -38,8 +39,7 @@ export class Pen {
 
   _down(event) {
     if (event.button !== 0 && event.button !== 5) return;
-    if (event.pointerType === "pen") this._hasPen = true;
-    if (event.pointerType === "touch" && this._hasPen) return; // the hand that holds the pen
+    if (event.pointerType === "touch" && event.timeStamp - this._penAt < PALM) return;
     if (this._pointer !== null) return this._second(event);
     this._lift();
     this._at = null;
@@ -121,6 +121,7 @@ export class Pen {
 
   /** Where the pointer is; a finger hides it anyway. */
   _point(event) {
+    if (event?.pointerType === "pen") this._penAt = event.timeStamp;
     this._hovered = event && event.pointerType !== "touch" ? [event.clientX, event.clientY] : null;
     this._schedule();
   }
