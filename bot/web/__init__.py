@@ -1,0 +1,1 @@
+"""HTTP beside Discord: the whiteboard, the studio and the API."""
