@@ -20,6 +20,7 @@ from bot.jobs.executor import Executor
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job
 from bot.jobs.limits import Limits
+from bot.jobs.links import Links, read_key
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import Settings, SettingsBook
@@ -32,6 +33,8 @@ from bot.startup import StartWatch
 from bot.tasks import Tasks
 from bot.ui.logchannel import LogChannel
 from bot.ui.progress import ProgressBoard
+from bot.web.server import WebServer
+from bot.web.watching import Watching
 from bot.words import WordRules
 from pipelines.contract.runner import RunnerLike
 
@@ -64,6 +67,8 @@ class App:
         self.deliveries = Deliveries(store, delivery.deliver, events)
         self.worker = Worker(queue, store, self.files, executors, events)
         self._metrics = Metrics(events)
+        self._web: WebServer | None = None
+        self.studio: str | None = None
         self._watch = StartWatch(events, config.storage.folder)
         self._tasks = Tasks()
         self._closing: asyncio.Task[None] | None = None
@@ -73,7 +78,7 @@ class App:
         """Open the store, take up what an earlier run left, and put everyone together.
 
         Without `executors`, a thread of this process for each configured card runs the models.
-        Raises AlreadyRunning, ConfigError for a list of words, or PortTaken for the metrics.
+        Raises AlreadyRunning, ConfigError for a list of words, or PortTaken for metrics or studio.
         """
         folder = config.storage.folder
         store = await Store.open(folder / "jobs.sqlite3", folder / "files")
@@ -97,6 +102,7 @@ class App:
             await queue.moderation.read()
             await queue.restore()
             app._serve_metrics()
+            await app._serve_web()
         except BaseException:
             await store.close()
             raise
@@ -136,6 +142,8 @@ class App:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
+        if self._web is not None:
+            await self._web.close()
         await self._tasks.stop()
         await self.worker.stop()
         await self.deliveries.stop()
@@ -155,6 +163,25 @@ class App:
     def _serve_metrics(self) -> None:
         if self.config.metrics.port is not None:
             self._metrics.serve(self.config.metrics.host, self.config.metrics.port)
+
+    async def _serve_web(self) -> None:
+        """Open the studio where it is configured; `studio` is its address then."""
+        config = self.config.web
+        if config.port is None:
+            return
+        self._web = WebServer(
+            self.config,
+            self.queue,
+            self.client.intake.keep,
+            Watching(self.queue, self.events, previews=self._shows_previews),
+            self.client.whiteboard,
+            self.executors,
+            self._metrics.registry,
+        )
+        self.studio = await self._web.open()
+        if url := config.url or (self.studio if config.open else None):
+            key = read_key(self.config.storage.folder / "link.key")
+            self.client.whiteboard.open(Links(self.store, key), url)
 
     async def _sweep_daily(self) -> None:
         """Forget ended jobs, their files and reports, after the days that hold where they were."""

@@ -1,4 +1,4 @@
-"""The command line: run, doctor, fetch, measure, styles, sync, render.
+"""The command line: run, doctor, fetch, measure, styles, sync, token, render.
 
 What a command needs is imported when it runs, so that `--help` and `run` are quick. Every error
 of our own becomes one line on stderr and exit code 2, or 1 where a render failed.
@@ -6,10 +6,11 @@ of our own becomes one line on stderr and exit code 2, or 1 where a render faile
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -34,6 +35,9 @@ from pipelines.contract.requests import (
     UpscaleRequest,
     seed_or_new,
 )
+
+if TYPE_CHECKING:
+    from bot.tokens import TokenBook
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -64,6 +68,12 @@ render_commands = typer.Typer(
     rich_markup_mode=None,
 )
 cli.add_typer(render_commands, name="render")
+token_commands = typer.Typer(
+    help="Who may use the HTTP API. What is changed holds at once, also while the bot runs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+cli.add_typer(token_commands, name="token")
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="The configuration.", metavar="FILE")]
 Output = Annotated[
@@ -156,6 +166,58 @@ def sync(config: ConfigFile = DEFAULT_CONFIG) -> None:
     settings = load_config(config)
     count = asyncio.run(_sync(settings, read_token(settings)))
     out.print(f"Discord knows {count} commands.")
+
+
+@token_commands.command("add")
+def add_token(
+    name: Annotated[str, typer.Argument(help="Whose it is, or what for.", show_default=False)],
+    daily_seconds: Annotated[
+        float | None, typer.Option(min=1, help="GPU-seconds a day before it waits behind others.")
+    ] = None,
+    waiting: Annotated[
+        int | None, typer.Option(min=1, help="Jobs that may wait or run at a time.")
+    ] = None,
+    per_minute: Annotated[
+        int | None, typer.Option(min=1, help="Requests a minute that make something.")
+    ] = None,
+    weight: Annotated[float, typer.Option(min=0.1, max=100, help="Its share of the GPU.")] = 1.0,
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Make a token and show it, once."""
+    secret = _tokens(config).add(
+        name,
+        daily_seconds=daily_seconds,
+        waiting=waiting,
+        per_minute=per_minute,
+        weight=weight,
+    )
+    out.print(secret, soft_wrap=True, markup=False)
+    err.print("Keep it now: it is stored as a hash and cannot be shown again.", soft_wrap=True)
+
+
+@token_commands.command("list")
+def list_tokens(config: ConfigFile = DEFAULT_CONFIG) -> None:
+    """Show which tokens there are, without what they are."""
+    for token in _tokens(config).all():
+        state = "revoked" if token.revoked_at is not None else "good"
+        made = time.strftime("%Y-%m-%d", time.localtime(token.made_at))
+        out.print(f"{token.id:>3}  {state:<7}  {made}  {token.name}", markup=False)
+
+
+@token_commands.command("revoke")
+def revoke_token(
+    name: Annotated[str, typer.Argument(help="Its name.", show_default=False)],
+    config: ConfigFile = DEFAULT_CONFIG,
+) -> None:
+    """Have a token be good for nothing from now on."""
+    _tokens(config).revoke(name)
+    out.print(f"{name} is revoked.", markup=False)
+
+
+def _tokens(config: Path) -> "TokenBook":
+    from bot.tokens import TokenBook
+
+    return TokenBook(load_config(config).storage.folder / "tokens")
 
 
 @render_commands.command()

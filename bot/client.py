@@ -47,6 +47,7 @@ from bot.ui.roads import Roads
 from bot.ui.rule_board import RULES_ID, RuleControl, take_rules
 from bot.ui.rule_forms import RULES_FORM_ID
 from bot.ui.styles import PAGE_ID, PageButton
+from bot.ui.whiteboard import Whiteboard
 from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
@@ -87,12 +88,13 @@ class AtelierClient(discord.Client):
             allowed_installs=app_commands.AppInstallationType(guild=True, user=members),
         )
         self.tree.error(_on_command_error)
+        self.whiteboard = Whiteboard(queue, self.roads)
         self.desk = Desk(queue, files, self.roads)
         self._translator = CommandTranslator()
         self._store = store
-        intake = Intake(queue, files, config.limits)
+        self.intake = intake = Intake(queue, files, config.limits)
         entries: list[app_commands.Command[Any, ..., Any] | app_commands.ContextMenu] = [
-            sketch(intake, config.models),
+            sketch(intake, config.models, self.whiteboard),
             imagine(intake, config.models),
             animate(intake),
             upscale(intake),

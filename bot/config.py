@@ -1,13 +1,21 @@
 """config.toml, read by tomllib and checked by pydantic before anything starts."""
 
 import difflib
+import ipaddress
 import os
 import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -122,6 +130,36 @@ class MetricsConfig(_Table):
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
 
 
+class WebConfig(_Table):
+    """[web] The whiteboard, the studio and the HTTP API. Off unless a port is given."""
+
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] | None = None
+    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+[^\s]*$", max_length=200)] | None = None
+    """What the outside world calls it: links in Discord begin so. Without it there are none."""
+    open: bool = False
+    """Whether everyone on this machine may use studio and API, without a token."""
+    per_minute: Annotated[int, Field(ge=1)] = 60
+    """Requests a minute that one token may make things by, unless it says otherwise."""
+
+    @model_validator(mode="after")
+    def _is_open_here_only(self) -> Self:
+        if self.open and not self.is_loopback:
+            raise ValueError(
+                "open is for this machine alone; set web.host to 127.0.0.1, or make tokens with "
+                "`python -m bot token add`"
+            )
+        return self
+
+    @property
+    def is_loopback(self) -> bool:
+        """Whether only programs of this machine can reach it."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"
+
+
 class LogConfig(_Table):
     """[log]"""
 
@@ -138,6 +176,7 @@ class Config(_Table):
     gpu: GpuConfig = GpuConfig()
     moderation: ModerationConfig = ModerationConfig()
     metrics: MetricsConfig = MetricsConfig()
+    web: WebConfig = WebConfig()
     log: LogConfig = LogConfig()
     models: Catalog = Catalog()
 
@@ -213,6 +252,8 @@ def _problem(error: ErrorDetails) -> str:
             return f"{key}: must be a table, written as [{key}], not {found}"
         case "path_type":
             return f"{key}: must be a path in quotes, not {found}"
+        case "string_pattern_mismatch" if location == ("web", "url"):
+            return f"{key}: is {found}; use an address that begins with https:// or http://"
         case "string_pattern_mismatch" if field := _field_at(location):
             return f"{key}: is {found}; use {field.description}"
         case "literal_error":

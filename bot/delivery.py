@@ -25,7 +25,7 @@ from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.ui import messages
-from bot.ui.origin import Origin
+from bot.ui.origin import Origin, has_message
 from bot.ui.progress import ProgressBoard
 from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines import media
@@ -87,6 +87,8 @@ class Delivery:
         Raises Undeliverable when that can never be, and what discord.py and aiohttp raise when a
         later try may succeed.
         """
+        if not has_message(job):
+            return  # whoever asked comes for it
         await self._board.release(job.id)
         origin = Origin.from_json(job.origin)
         if job.status is not Status.RENDERED:

@@ -4,7 +4,7 @@ AtelierError
 ├── StartupError            the bot cannot start; one line on the terminal, exit code 2
 │   ├── ConfigError         the configuration names what does not exist or cannot be
 │   ├── AlreadyRunning      another process holds the job store
-│   ├── PortTaken           the metrics address is in use
+│   ├── PortTaken           the metrics' or the studio's address is in use
 │   ├── TokenRefused        there is no token, or Discord refuses it
 │   ├── DiscordUnreachable  a command that needs Discord at once got no answer
 │   └── TooLittleDisk       the models to download do not fit on the disk
@@ -16,6 +16,7 @@ AtelierError
 │   ├── TooNew              the member has not been there for long enough
 │   ├── NoSuchJob           it was deleted or never was
 │   ├── Repeated            what happens once was asked for before
+│   ├── LinkInvalid, LinkExpired, LinkUsed   a link to the whiteboard that is of no use
 │   └── TooLate             it has already ended
 ├── Undeliverable           every road to the member is closed; the artifact is kept
 │   └── Lost                what was made can no longer be read; nothing is charged for it
@@ -49,7 +50,7 @@ class AlreadyRunning(StartupError):
 
 
 class PortTaken(StartupError):
-    """The address for metrics is in use."""
+    """The address for metrics or for the studio is in use."""
 
     code = "port_taken"
 
@@ -130,6 +131,24 @@ class Repeated(Refused):
     """What happens once was asked for before."""
 
     code = "repeated"
+
+
+class LinkInvalid(Refused):
+    """A link to the whiteboard was altered, or never made here."""
+
+    code = "link_invalid"
+
+
+class LinkExpired(Refused):
+    """A link to the whiteboard is too old."""
+
+    code = "link_expired"
+
+
+class LinkUsed(Refused):
+    """A drawing was made through this link before."""
+
+    code = "link_used"
 
 
 class TooLate(Refused):

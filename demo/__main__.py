@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from bot.config import StorageConfig, load_config
+from bot.config import StorageConfig, WebConfig, load_config
 from bot.log import set_up_logging
 from demo.channel import Channel, Shown, open_channel, open_page
 from demo.sample import draw_sample
@@ -46,11 +46,16 @@ async def _demo(*, once: bool, port: int) -> int:
     set_up_logging(config.log)
     with tempfile.TemporaryDirectory(prefix="atelier-demo-") as folder:
         storage = StorageConfig(folder=Path(folder))
-        async with open_channel(config.model_copy(update={"storage": storage})) as channel:
+        web = WebConfig(port=None if once else 0, open=True)
+        config = config.model_copy(update={"storage": storage, "web": web})
+        async with open_channel(config) as channel:
             failed = await _perform_all(channel)
             if not once:
                 async with open_page(channel, port) as page:
                     console.print(f"\nThe channel is at [bold]{page.url}[/bold]", soft_wrap=True)
+                    console.print(
+                        f"The studio is at [bold]{channel.app.studio}[/bold]", soft_wrap=True
+                    )
                     console.print("Try /sketch, /imagine and /animate there. Ctrl-C ends the demo.")
                     await page.serve()
     return failed

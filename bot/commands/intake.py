@@ -75,10 +75,17 @@ class Intake:
     async def _take_in(self, picture: discord.Attachment) -> Path:
         """Download, vet and store a picture. Its address at Discord expires, the file does not."""
         async with self._room:
-            data = await download(picture)
-            png = await asyncio.to_thread(
-                media.vet, data, max_megapixels=self._limits.upload_megapixels
-            )
+            return await self._keep(await download(picture))
+
+    async def keep(self, data: bytes) -> Path:
+        """Vet and store a picture that came by another way. Raises BadInput."""
+        async with self._room:
+            return await self._keep(data)
+
+    async def _keep(self, data: bytes) -> Path:
+        png = await asyncio.to_thread(
+            media.vet, data, max_megapixels=self._limits.upload_megapixels
+        )
         return await self._files.put(png, ".png")
 
 

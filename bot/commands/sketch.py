@@ -19,17 +19,20 @@ from bot.commands.options import (
     fitting,
 )
 from bot.ui.origin import settings_of
+from bot.ui.whiteboard import PLACEHOLDER, Whiteboard
 from pipelines.catalog import Catalog, ModelKey, no_style
 from pipelines.contract.requests import SketchRequest, seed_or_new
 
 
-def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., None]:
+def sketch(
+    intake: Intake, catalog: Catalog, whiteboard: Whiteboard
+) -> app_commands.Command[Any, ..., None]:
     """The command, offering the styles and the LoRAs of `catalog`."""
     styles = catalog.styles
 
     @app_commands.command(name="sketch", description="Turn a drawing into a picture")
     @app_commands.describe(
-        drawing="A drawing or a photo of one: PNG, JPEG, WebP or GIF",
+        drawing="A drawing or a photo: PNG, JPEG, WebP, GIF. Left out: draw in your browser",
         prompt="What it should become, in your words. Left out: what the bot sees in it",
         style="A look for the picture",
         strength="How firmly the lines are kept, from 0 (free) to 100 (held). Usually 70",
@@ -39,7 +42,7 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
     )
     async def command(
         interaction: discord.Interaction,
-        drawing: discord.Attachment,
+        drawing: discord.Attachment | None = None,
         prompt: Prompt = "",
         style: str | None = None,
         strength: app_commands.Range[int, 0, 100] = 70,
@@ -51,7 +54,7 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
             raise no_style(style, styles)
         await check_lora(catalog.loras, ModelKey.SKETCH, lora)
         request = SketchRequest(
-            drawing=Path(drawing.filename),
+            drawing=Path(drawing.filename) if drawing else PLACEHOLDER,
             prompt=prompt,
             style=style,
             strength=strength,
@@ -59,7 +62,10 @@ def sketch(intake: Intake, catalog: Catalog) -> app_commands.Command[Any, ..., N
             seed=seed_or_new(seed),
             review=review,
         )
-        await intake.submit(interaction, request, drawing=drawing)
+        if drawing is None:
+            await whiteboard.invite(interaction, request)
+        else:
+            await intake.submit(interaction, request, drawing=drawing)
 
     @command.autocomplete("style")
     async def complete(interaction: discord.Interaction, typed: str) -> Choices:

@@ -53,8 +53,9 @@ class ThreadExecutor:
         return await asyncio.wrap_future(done)
 
     def usable(self) -> bool:
-        """False once the Runner could not be built, until it was."""
-        return not self._broken
+        """False once the Runner could not be built, until it was; and when the thread has ended."""
+        begun = self._thread.ident is not None
+        return not self._broken and (self._thread.is_alive() or not begun)
 
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU, as of the last run."""

@@ -23,6 +23,18 @@ class Limits:
     permutations: int = 16
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What somebody may have who asks outside of servers, and how large a share of the GPU.
+
+    `waiting` and `daily_seconds` are as in Limits.
+    """
+
+    waiting: int
+    daily_seconds: float | None = None
+    weight: float = 1.0
+
+
 @dataclass(slots=True)
 class Crowd:
     """The live jobs: how many each owner has, and their estimated GPU-seconds together."""

@@ -25,7 +25,7 @@ from bot.jobs.events import (
     QueueMoved,
 )
 from bot.jobs.job import Job, Proposal, Standing, Status, new_job_id
-from bot.jobs.limits import Limits
+from bot.jobs.limits import Limits, Terms
 from bot.jobs.moderation import Moderation
 from bot.jobs.policy import Models, Policy
 from bot.jobs.progress import Look
@@ -104,18 +104,26 @@ class JobQueue:
         owner: int,
         origin: Mapping[str, Any],
         standing: Standing = _NOWHERE,
+        terms: Terms | None = None,
         parent: str | None = None,
         job_id: str | None = None,
     ) -> Job:
         """Queue a request. The job is durable when this returns.
 
-        What may be asked for at all where its owner stands is for the caller to see to.
+        `terms` hold in the place of the settings where its owner stands. What may be asked for at
+        all there is for the caller to see to.
         Raises BadInput where no model for it is set up, Refused for its words, Repeated for a
         `job_id` that is known already, QueueFull, StorageFailed.
         """
         settings = self.settings.of(standing.server, standing.channel)
         made = self._job(request, owner, origin, standing, parent, job_id)
-        [job] = await self._enqueue([made], self._limits_of(settings))
+        limits = self._limits_of(settings)
+        if terms is not None:
+            made = replace(made, weight=terms.weight)
+            limits = replace(
+                limits, waiting_per_member=terms.waiting, daily_seconds=terms.daily_seconds
+            )
+        [job] = await self._enqueue([made], limits)
         return job
 
     async def propose(
@@ -285,9 +293,9 @@ class JobQueue:
         """All jobs of a member that are still known, oldest first."""
         return await self._store.of(owner)
 
-    async def last(self, owner: int, count: int) -> list[Job]:
-        """A member's last jobs, newest first."""
-        return await self._store.last(owner, count)
+    async def last(self, owner: int, count: int, before: str | None = None) -> list[Job]:
+        """A member's last jobs, newest first; with `before`, those that came before that one."""
+        return await self._store.last(owner, count, before)
 
     async def ancestry(self, jobs: Sequence[Job], generations: int) -> dict[str, Job]:
         """What jobs came of, so many generations back, by id; what is forgotten is not there."""

@@ -355,13 +355,15 @@ class Store:
             "SELECT * FROM jobs WHERE owner = :owner ORDER BY queued_at, rowid", owner=owner
         )
 
-    async def last(self, owner: int, count: int) -> list[Job]:
-        """A member's last jobs, newest first."""
+    async def last(self, owner: int, count: int, before: str | None = None) -> list[Job]:
+        """A member's last jobs, newest first; with `before`, those that came before that one."""
         return await self._fetch(
-            "SELECT * FROM jobs WHERE owner = :owner ORDER BY queued_at DESC, rowid DESC"
-            " LIMIT :count",
+            "SELECT * FROM jobs WHERE owner = :owner AND (:before IS NULL OR (queued_at, rowid) <"
+            " (SELECT queued_at, rowid FROM jobs WHERE id = :before))"
+            " ORDER BY queued_at DESC, rowid DESC LIMIT :count",
             owner=owner,
             count=count,
+            before=before,
         )
 
     async def ancestry(self, job_ids: Sequence[str], generations: int) -> list[Job]:
@@ -479,6 +481,7 @@ class Store:
         What they took today stays charged to their owner's share.
         """
         await self._select("DELETE FROM proposals WHERE owner = :owner", owner=owner)
+        await self._select("DELETE FROM links WHERE owner = :owner", owner=owner)
         values = {"owner": owner, "since": self._now() - DAY}
         async with self._turn:
             with _storage_errors():

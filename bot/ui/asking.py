@@ -5,7 +5,7 @@ import time
 import discord
 
 from bot.access import require_age, require_allowed
-from bot.jobs.job import Job
+from bot.jobs.job import Job, Standing
 from bot.jobs.queue import JobQueue
 from bot.ui.origin import Origin, standing_of
 from pipelines.contract.requests import Request
@@ -16,10 +16,22 @@ def check(interaction: discord.Interaction, queue: JobQueue, request: Request) -
 
     Raises Banned, TooNew, NotAllowed, BadInput.
     """
-    standing = standing_of(interaction)
+    check_as(
+        queue,
+        request,
+        member=interaction.user.id,
+        since=since(interaction.user),
+        standing=standing_of(interaction),
+    )
+
+
+def check_as(
+    queue: JobQueue, request: Request, *, member: int, since: float, standing: Standing
+) -> None:
+    """The same for somebody who stood there a while ago."""
     settings = queue.settings.of(standing.server, standing.channel)
-    queue.moderation.check(standing.server, interaction.user.id)
-    require_age(_since(interaction.user), settings.minimum_age_days, now=time.time())
+    queue.moderation.check(standing.server, member)
+    require_age(since, settings.minimum_age_days, now=time.time())
     require_allowed(settings, request, standing.roles)
 
 
@@ -47,7 +59,7 @@ async def submit(
     )
 
 
-def _since(user: discord.User | discord.Member) -> float:
+def since(user: discord.User | discord.Member) -> float:
     """Since when somebody is in the server, or outside of servers on Discord; Unix time."""
     joined = user.joined_at if isinstance(user, discord.Member) else None
     return (joined or user.created_at).timestamp()

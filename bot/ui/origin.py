@@ -7,7 +7,7 @@ from typing import Any, Protocol, Self, cast
 
 import discord
 
-from bot.jobs.job import Standing
+from bot.jobs.job import Job, Standing
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import Settings
 
@@ -53,6 +53,11 @@ class Origin:
     def moved(self, message_id: int) -> Self:
         """The same place after the bot posted the message anew."""
         return replace(self, message_id=message_id, token="")
+
+
+def has_message(job: Job) -> bool:
+    """Whether a job was asked for on Discord; what others made is fetched, and not posted."""
+    return "message_id" in job.origin
 
 
 async def acknowledge(interaction: discord.Interaction) -> Origin:

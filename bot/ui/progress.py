@@ -24,7 +24,7 @@ from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
 from bot.tasks import Tasks
 from bot.ui import messages
-from bot.ui.origin import Origin
+from bot.ui.origin import Origin, has_message
 from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines.contract.context import Progress
 
@@ -128,6 +128,10 @@ class ProgressBoard:
 
     def _hear(self, event: Event) -> None:
         match event:
+            case JobQueued(job) | JobBroughtForward(job) | JobStarted(job) | JobEnded(job) if (
+                not has_message(job)
+            ):
+                pass
             case JobQueued(job):
                 self._queued(self._watch(job))
             case JobBroughtForward(job):

@@ -121,6 +121,16 @@ class Roads:
         """Delete a message of the bot's."""
         await (await self._place(channel_id)).get_partial_message(message_id).delete()
 
+    async def follow(self, origin: Origin, view: ui.LayoutView) -> int:
+        """Post another message of the interaction's, for everyone. Returns its id."""
+        webhook = await self._webhook(origin)
+        return (await webhook.send(view=view, wait=True)).id
+
+    async def take_back(self, origin: Origin, message_id: int) -> None:
+        """Delete a message of the interaction's."""
+        webhook = await self._webhook(origin)
+        await webhook.delete_message(message_id)
+
     async def whisper(self, origin: Origin, sentence: str) -> None:
         """Tell only the member, under the command they gave."""
         webhook = await self._webhook(origin)

@@ -1,0 +1,140 @@
+"""Tokens by which programs and people use the HTTP API: `python -m bot token …` makes them.
+
+Each is a file of its own in the storage folder, not a row of the job store, which the running bot
+holds locked: so one can be added or revoked while the bot runs, and it holds from the next request
+on. The file's name is the token's owner id; it is made exclusively, so that no two get the same.
+
+What is kept is the SHA-256 of the token. A slow hash protects passwords, which can be guessed; of
+256 random bits nobody guesses any.
+"""
+
+import hashlib
+import os
+import secrets
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from bot.errors import ConfigError, StorageFailed
+from bot.jobs.limits import Terms
+
+PREFIX = "atl_"
+LOCAL = 1  # the owner id of whoever uses this machine; tokens' follow, and Discord's are far larger
+_SETTLED = 2.0  # seconds after which a folder's time tells two changes apart
+
+
+class Token(BaseModel):
+    """Whose it is, and what they may have. Without a number, what holds for everyone."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    id: Annotated[int, Field(gt=LOCAL)]
+    name: Annotated[str, Field(min_length=1, max_length=60)]
+    digest: str
+    made_at: float
+    revoked_at: float | None = None
+    daily_seconds: Annotated[float, Field(ge=1)] | None = None
+    waiting: Annotated[int, Field(ge=1)] | None = None
+    per_minute: Annotated[int, Field(ge=1)] | None = None
+    weight: Annotated[float, Field(ge=0.1, le=100)] = 1.0
+
+    def terms(self, waiting: int) -> Terms:
+        """What its owner may have; `waiting` is what everyone may."""
+        return Terms(
+            waiting=self.waiting or waiting,
+            daily_seconds=self.daily_seconds,
+            weight=self.weight,
+        )
+
+
+class TokenBook:
+    """The tokens in a folder, read anew when it has changed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._good: dict[str, Token] = {}
+        self._seen = -1.0  # when the folder had been changed that was read
+
+    def find(self, secret: str) -> Token | None:
+        """The token that somebody shows, unless it was revoked or never made."""
+        self._refresh()
+        return self._good.get(_digest(secret))
+
+    def all(self) -> list[Token]:
+        """All that were ever made, oldest first."""
+        return sorted(_read(self._folder), key=lambda token: token.id)
+
+    def add(self, name: str, **terms: float | None) -> str:
+        """Make a token and return it; it can never be shown again. Raises ConfigError."""
+        if any(token.name == name and token.revoked_at is None for token in self.all()):
+            raise ConfigError(
+                f"There is a token “{name}” already. Revoke it first, or name another."
+            )
+        secret = PREFIX + secrets.token_urlsafe(32)
+        number = max((token.id for token in self.all()), default=LOCAL) + 1
+        fields = {"id": number, "name": name, "digest": _digest(secret), "made_at": time.time()}
+        token = Token.model_validate({**fields, **terms})
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            _write(self._file(token), token)
+        except FileExistsError:
+            return self.add(name, **terms)  # somebody took the number a moment ago
+        except OSError as error:
+            raise StorageFailed.because(error) from error
+        return secret
+
+    def revoke(self, name: str) -> None:
+        """Have a token be good for nothing from now on. Raises ConfigError."""
+        for token in self.all():
+            if token.name == name and token.revoked_at is None:
+                revoked = token.model_copy(update={"revoked_at": time.time()})
+                unfinished = self._file(token).with_suffix(".new")
+                unfinished.unlink(missing_ok=True)
+                _write(unfinished, revoked)
+                unfinished.replace(self._file(token))
+                return
+        names = ", ".join(t.name for t in self.all() if t.revoked_at is None) or "none"
+        raise ConfigError(f"There is no token “{name}”. Those that are good: {names}.")
+
+    def _file(self, token: Token) -> Path:
+        return self._folder / f"{token.id}.json"
+
+    def _refresh(self) -> None:
+        try:
+            changed = self._folder.stat().st_mtime
+        except FileNotFoundError:
+            self._good = {}
+            return
+        if changed == self._seen:
+            return
+        tokens = list(_read(self._folder))
+        self._good = {token.digest: token for token in tokens if token.revoked_at is None}
+        # A change within the same tick of the disk's clock could not be told from this one.
+        self._seen = changed if time.time() - changed > _SETTLED else -1.0
+
+
+def _read(folder: Path) -> Iterator[Token]:
+    """The tokens in a folder. Raises ConfigError for a file that is none."""
+    for file in folder.glob("*.json"):
+        try:
+            yield Token.model_validate_json(file.read_text("utf-8"))
+        except (OSError, ValidationError) as error:
+            raise ConfigError(
+                f"{file} is no token ({type(error).__name__}). Delete it, and make a new one."
+            ) from error
+
+
+def _write(file: Path, token: Token) -> None:
+    """Write a new file that only its owner may read. Raises OSError, FileExistsError."""
+    handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as new:
+        new.write(token.model_dump_json())
+        new.flush()
+        os.fsync(new.fileno())
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).hexdigest()

@@ -1,0 +1,189 @@
+"""/sketch without a file: a link to the whiteboard, and what becomes of the drawing made there.
+
+The drawing is an ordinary job of the member's. Its message is another of the interaction's, which
+lives for as long as the link.
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import discord
+from discord import ui
+
+from bot.errors import LinkUsed, NoSuchJob, Refused
+from bot.jobs import codec
+from bot.jobs.job import Job, Standing, new_job_id
+from bot.jobs.links import Link, Links
+from bot.jobs.queue import JobQueue
+from bot.languages import language
+from bot.permutations import permutations
+from bot.ui.asking import check, check_as, since
+from bot.ui.origin import Origin, origin_of, standing_of
+from bot.ui.roads import TOKEN_LIFE, UNREACHABLE, Roads
+from bot.ui.text import countdown, plain
+from pipelines.contract.errors import BadInput
+from pipelines.contract.requests import Kind, SketchRequest
+
+ROOM = 1200  # characters of markdown for a prompt
+PLACEHOLDER = Path("drawing.png")  # of what is not drawn yet
+
+
+class Whiteboard:
+    """Invites members to draw, and takes in what they drew. Closed until `open`."""
+
+    def __init__(self, queue: JobQueue, roads: Roads) -> None:
+        self._queue = queue
+        self._roads = roads
+        self._links: Links | None = None
+        self._url = ""
+        self._arriving: set[str] = set()
+
+    def open(self, links: Links, url: str) -> None:
+        """From now on there is a whiteboard at `url`."""
+        self._links, self._url = links, url.rstrip("/")
+
+    async def invite(self, interaction: discord.Interaction, request: SketchRequest) -> None:
+        """Answer with a link, for the member alone, to draw what `request` lacks.
+
+        Raises BadInput where there is no whiteboard, and what `check` raises.
+        """
+        if self._links is None:
+            raise BadInput(
+                "Please attach a drawing: a picture, or a photo of one. To draw in the browser "
+                "instead, the bot's owner sets web.port and web.url in the configuration."
+            )
+        check(interaction, self._queue, request)
+        made_at = time.time()
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        link = Link(
+            job_id=new_job_id(),
+            member=interaction.user.id,
+            channel=interaction.channel_id or 0,
+            ends_at=int(made_at + TOKEN_LIFE),
+        )
+        text = await self._links.make(link, _said(interaction, request, made_at))
+        view = _invitation(f"{self._url}/draw/{text}", link, str(interaction.locale))
+        await interaction.followup.send(view=view, ephemeral=True)
+
+    def read(self, text: str) -> Link:
+        """What a link says. Raises LinkInvalid, LinkExpired."""
+        if self._links is None:
+            raise Refused("There is no whiteboard here any more. Attach a drawing to /sketch.")
+        return self._links.read(text)
+
+    async def shown(self, link: Link) -> Mapping[str, Any]:
+        """What the page says of a link: for which channel it is, as whom, and what was asked."""
+        said, job = await self._said(link), await self._job(link)
+        asked = await self.asked(link)
+        return {
+            "channel": said["channel_name"],
+            "member": said["member_name"],
+            "expires": link.ends_at,
+            "job": job.id if job else None,
+            "request": {
+                "prompt": asked.prompt,
+                "style": asked.style,
+                "strength": asked.strength,
+            },
+        }
+
+    async def asked(self, link: Link) -> SketchRequest:
+        """What the command asked for, of a drawing that is yet to come."""
+        said = await self._said(link)
+        request = codec.decode_request(Kind.SKETCH, said["request"], Path())
+        assert isinstance(request, SketchRequest)
+        return request
+
+    async def take(self, link: Link, request: SketchRequest) -> Job:
+        """Queue a drawing as the member's own, its answer in the channel of the link.
+
+        The rules that hold there are asked again. Raises LinkUsed, and what `check` and
+        JobQueue.submit raise.
+        """
+        if link.job_id in self._arriving or await self._job(link) is not None:
+            raise _used()
+        self._arriving.add(link.job_id)
+        try:
+            return await self._take(link, request)
+        finally:
+            self._arriving.discard(link.job_id)
+
+    async def _take(self, link: Link, request: SketchRequest) -> Job:
+        said = await self._said(link)
+        standing = Standing(**{**said["standing"], "roles": frozenset(said["standing"]["roles"])})
+        [prompt] = permutations(request.prompt, 1)
+        request = replace(request, prompt=prompt)
+        check_as(self._queue, request, member=link.member, since=said["since"], standing=standing)
+        origin = Origin.from_json(said["origin"])
+        message_id = await self._roads.follow(origin, _coming(request))
+        try:
+            return await self._queue.submit(
+                request,
+                owner=link.member,
+                origin=replace(origin, message_id=message_id).to_json(),
+                standing=standing,
+                job_id=link.job_id,
+            )
+        except Exception:
+            with suppress(*UNREACHABLE):
+                await self._roads.take_back(origin, message_id)
+            raise
+
+    async def _said(self, link: Link) -> dict[str, Any]:
+        assert self._links is not None
+        return await self._links.said(link)
+
+    async def _job(self, link: Link) -> Job | None:
+        """The job that came of a link."""
+        try:
+            return await self._queue.get(link.job_id)
+        except NoSuchJob:
+            return None
+
+
+def _said(
+    interaction: discord.Interaction, request: SketchRequest, made_at: float
+) -> dict[str, Any]:
+    """All that is needed to queue the drawing later, JSON-shaped."""
+    standing = standing_of(interaction)
+    return {
+        "origin": origin_of(interaction, 0, made_at).to_json(),
+        "standing": {
+            "server": standing.server,
+            "channel": standing.channel,
+            "roles": sorted(standing.roles),
+        },
+        "since": since(interaction.user),
+        "request": codec.encode_request(request, Path()),
+        "channel_name": getattr(interaction.channel, "name", None) or "",
+        "member_name": interaction.user.display_name,
+    }
+
+
+def _invitation(url: str, link: Link, locale: str) -> ui.LayoutView:
+    say = language(locale).say
+    text = say(
+        "**Draw it in your browser.** The picture is posted here, in your name. The link is for "
+        "you alone, for one drawing; it ends {when}.",
+        when=countdown(link.ends_at),
+    )
+    button = ui.Button[ui.LayoutView](label=say("Draw"), url=url)
+    view = ui.LayoutView(timeout=None)
+    view.add_item(ui.TextDisplay(text))
+    view.add_item(ui.ActionRow(button))
+    return view
+
+
+def _coming(request: SketchRequest) -> ui.LayoutView:
+    """What a job's message shows until the progress board does."""
+    view = ui.LayoutView(timeout=None)
+    view.add_item(ui.TextDisplay(plain(request.prompt, ROOM) or "…"))
+    return view
+
+
+def _used() -> LinkUsed:
+    return LinkUsed("This link was used already: look in the channel. Type /sketch for a new one.")

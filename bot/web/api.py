@@ -1,0 +1,191 @@
+"""/v1: jobs are made, watched, fetched and ended."""
+
+import asyncio
+import re
+from contextlib import suppress
+from functools import partial
+
+from aiohttp import hdrs, web
+
+from bot.config import Config
+from bot.jobs.job import Job
+from bot.jobs.queue import JobQueue
+from bot.ui.whiteboard import Whiteboard
+from bot.web.askers import Askers
+from bot.web.bodies import Bodies
+from bot.web.choices import choices
+from bot.web.counter import Counter
+from bot.web.forms import FORMS, AnyForm
+from bot.web.problems import Malformed, Missing, TooOften, spoken
+from bot.web.shapes import JobsShape, Shape, Shaping
+from bot.web.watching import Watching
+
+PAGE = 24  # jobs, and at most so many …
+MOST = 100
+STREAMS = 100  # that watch a job at a time
+STALLED = 60.0  # seconds after which nobody reads a stream any more
+EVENTS = "text/event-stream"
+PRIVATE = {"Cache-Control": "private, no-cache", "Cross-Origin-Resource-Policy": "same-origin"}
+
+
+class Api:
+    """The handlers, which know who asks before they do anything."""
+
+    def __init__(
+        self,
+        config: Config,
+        queue: JobQueue,
+        askers: Askers,
+        bodies: Bodies,
+        counter: Counter,
+        watching: Watching,
+        shaping: Shaping,
+        whiteboard: Whiteboard,
+    ) -> None:
+        self._config = config
+        self._queue = queue
+        self._askers = askers
+        self._bodies = bodies
+        self._counter = counter
+        self._watching = watching
+        self._shaping = shaping
+        self._whiteboard = whiteboard
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """Where they are."""
+        job = "/v1/jobs/{id}"
+        return [
+            *(web.post(f"/v1/{kind}", partial(self.make, form)) for kind, form in FORMS.items()),
+            web.get("/v1/options", self.options),
+            web.get("/v1/styles/{name}/preview", self.style),
+            web.get("/v1/jobs", self.jobs),
+            web.get(job, self.job),
+            web.delete(job, self.end),
+            web.get(f"{job}/preview", self.preview),
+            web.get(f"{job}/results/{{number}}", self.result),
+        ]
+
+    async def make(self, form: type[AnyForm], request: web.Request) -> web.Response:
+        """Queue a job."""
+        asker = self._askers.of(request)
+        if form is not FORMS["sketch"]:
+            asker.require_no_link()
+        job = await self._counter.take(
+            asker, form, await self._bodies.read(request), spoken(request)
+        )
+        answer = self._answer(request, job, status=202)
+        answer.headers["Location"] = f"/v1/jobs/{job.id}"
+        return answer
+
+    async def options(self, request: web.Request) -> web.Response:
+        """What can be chosen, and what a link is for."""
+        asker = self._askers.of(request)
+        told = await asyncio.to_thread(choices, self._config.models, self._queue.models())
+        told |= {"upload_mib": self._config.limits.upload_mib, "open": self._config.web.open}
+        if asker.link is not None:
+            told["link"] = await self._whiteboard.shown(asker.link)
+        return web.json_response(told, headers=PRIVATE)
+
+    async def style(self, request: web.Request) -> web.StreamResponse:
+        """What a style looks like."""
+        self._askers.of(request)
+        style = self._config.models.styles.get(request.match_info["name"])
+        if style is None or style.preview is None or not style.preview.is_file():
+            raise Missing("There is no picture of this style.")
+        return web.FileResponse(style.preview, headers=PRIVATE)
+
+    async def jobs(self, request: web.Request) -> web.Response:
+        """The asker's own jobs, newest first."""
+        asker = self._askers.of(request)
+        asker.require_no_link()
+        limit = _number(request.query.get("limit", str(PAGE)), 1, MOST)
+        found = await self._queue.last(asker.owner, limit + 1, request.query.get("cursor"))
+        shapes = [self._shaping.job(job, spoken(request)) for job in found[:limit]]
+        more = found[limit - 1].id if len(found) > limit else None
+        return _json(JobsShape(jobs=shapes, next=more))
+
+    async def job(self, request: web.Request) -> web.StreamResponse:
+        """A job as it is now, or as it goes on."""
+        job = await self._own(request)
+        if EVENTS in request.headers.get("Accept", ""):
+            return await self._stream(request, job)
+        self._watching.want_preview(job)
+        return self._answer(request, job)
+
+    async def end(self, request: web.Request) -> web.Response:
+        """Cancel a job, or delete what it has made."""
+        asker = self._askers.of(request)
+        job = await self._counter.own(asker, request.match_info["id"])
+        if job.status.is_live or asker.link is not None:  # whose result is Discord's by now
+            await self._queue.cancel(job.id)
+        else:
+            await self._queue.erase(job.id)
+        return web.Response(status=204)
+
+    async def preview(self, request: web.Request) -> web.Response:
+        """What a job looks like so far."""
+        job = await self._own(request)
+        self._watching.want_preview(job)
+        preview = self._watching.preview(job)
+        if preview is None:
+            raise Missing("There is no preview of this job now.")
+        return web.Response(body=preview, content_type="image/jpeg", headers=PRIVATE)
+
+    async def result(self, request: web.Request) -> web.StreamResponse:
+        """A picture or a video, or a range of its bytes."""
+        job = await self._own(request)
+        number = _number(request.match_info["number"], 0, MOST)
+        path = self._counter.result(job, number)
+        artifact = job.artifacts[number]
+        kind = "attachment" if "download" in request.query else "inline"
+        name = re.sub(r"[^A-Za-z0-9._-]+", "-", artifact.name).strip("-.") or "result"
+        headers = {
+            **PRIVATE,
+            hdrs.CONTENT_TYPE: str(artifact.media_type),
+            hdrs.CONTENT_DISPOSITION: f'{kind}; filename="{name}"',
+        }
+        return web.FileResponse(path, headers=headers)
+
+    async def _own(self, request: web.Request) -> Job:
+        return await self._counter.own(self._askers.of(request), request.match_info["id"])
+
+    def _answer(self, request: web.Request, job: Job, *, status: int = 200) -> web.Response:
+        return _json(self._shaping.job(job, spoken(request)), status=status)
+
+    async def _stream(self, request: web.Request, job: Job) -> web.StreamResponse:
+        """Server-sent events: the job, whenever something about it changes."""
+        if self._watching.count(job.id) >= STREAMS:
+            raise TooOften("So many watch this job already. Please close some of them.", 15)
+        headers = {hdrs.CACHE_CONTROL: "no-store", "X-Accel-Buffering": "no"}
+        answer = web.StreamResponse(headers=headers)
+        answer.content_type = EVENTS
+        answer.charset = "utf-8"
+        await answer.prepare(request)
+        language, told = spoken(request), ""
+        with suppress(TimeoutError, ConnectionResetError):
+            async for now in self._watching.looks(job.id):
+                said = ":\n\n"
+                if now is not None:
+                    shape = self._shaping.job(now, language).model_dump_json()
+                    if shape == told:
+                        continue
+                    told, said = shape, f"event: job\ndata: {shape}\n\n"
+                await asyncio.wait_for(answer.write(said.encode()), STALLED)
+        return answer
+
+
+def _json(shape: Shape, *, status: int = 200) -> web.Response:
+    text = shape.model_dump_json()
+    return web.Response(status=status, text=text, content_type="application/json", headers=PRIVATE)
+
+
+def _number(text: str, least: int, most: int) -> int:
+    """A number of an address. Raises Malformed."""
+    if text.isascii() and text.isdigit() and least <= int(text[:9]) <= most:
+        return int(text)
+    raise Malformed(
+        "“{value}” is no number from {least} to {most}.",
+        value=text[:20],
+        least=least,
+        most=most,
+    )

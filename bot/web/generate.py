@@ -1,0 +1,102 @@
+"""/generate, as the first system had it: a sketch comes in, and its picture goes out.
+
+JSON with base64 is answered by JSON with a data: URL, a form by the picture itself; `Accept`
+chooses otherwise. The drawing may be called image, file, sketch or drawing.
+"""
+
+import asyncio
+import base64
+
+from aiohttp import hdrs, web
+
+from bot.jobs.job import Job, Status
+from bot.jobs.queue import JobQueue
+from bot.tasks import Tasks
+from bot.web.askers import Askers
+from bot.web.bodies import Bodies, Body
+from bot.web.counter import Counter
+from bot.web.forms import SketchForm
+from bot.web.problems import Incomplete, problem, spoken
+from bot.web.watching import Watching
+from pipelines.contract.errors import AtelierError, BadInput, RenderFailed, Withheld
+from pipelines.contract.text import Text
+
+NAMES = ("image", "file", "sketch", "drawing")
+KNOWN = ("prompt", "style", "strength", "seed", "lora")
+
+
+class Generate:
+    """Waits for the picture of a sketch."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        askers: Askers,
+        bodies: Bodies,
+        counter: Counter,
+        watching: Watching,
+        tasks: Tasks,
+    ) -> None:
+        self._queue = queue
+        self._askers = askers
+        self._bodies = bodies
+        self._counter = counter
+        self._watching = watching
+        self._tasks = tasks
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """The picture, once it is there. Whoever hangs up meanwhile wants it no more."""
+        asker = self._askers.of(request)
+        asker.require_no_link()
+        body = await self._bodies.read(request)
+        job = await self._counter.take(asker, SketchForm, _as_sketch(body), spoken(request))
+        try:
+            job = await self._watching.ended(job.id)
+        except asyncio.CancelledError:
+            self._tasks.start(self._give_up(job), name=f"nobody waits for {job.id}")
+            raise
+        if job.status not in (Status.RENDERED, Status.DELIVERED):
+            return problem(request, _why(job))
+        path = self._counter.result(job, 0)
+        headers = {"X-Job": job.id, "X-Seed": str(job.request.seed)}
+        if _wants_file(request, body):
+            headers[hdrs.CONTENT_TYPE] = str(job.artifacts[0].media_type)
+            return web.FileResponse(path, headers=headers)
+        data = base64.b64encode(await asyncio.to_thread(path.read_bytes)).decode()
+        told = {
+            "image": f"data:{job.artifacts[0].media_type};base64,{data}",
+            "job": job.id,
+            "seed": job.request.seed,
+            "caption": job.caption or None,
+        }
+        return web.json_response(told, headers=headers)
+
+    async def _give_up(self, job: Job) -> None:
+        await self._queue.cancel(job.id)
+
+
+def _as_sketch(body: Body) -> Body:
+    """What clients of the first system send; of what else they send nothing is made."""
+    fields = {name: body.fields[name] for name in KNOWN if name in body.fields}
+    drawing = next((body.fields[name] for name in NAMES if body.fields.get(name)), None)
+    if drawing is None:
+        raise Incomplete("“{field}” is missing: please send it.", field="image")
+    return Body({**fields, "drawing": drawing}, is_form=body.is_form)
+
+
+def _wants_file(request: web.Request, body: Body) -> bool:
+    accepted = request.headers.get("Accept", "")
+    if "image/" in accepted:
+        return True
+    return body.is_form and "application/json" not in accepted
+
+
+def _why(job: Job) -> AtelierError:
+    """Why there is no picture."""
+    text = job.error_text or Text(job.error_sentence or "This job was cancelled.")
+    match job.error_code:
+        case "withheld":
+            return Withheld(text)
+        case "bad_input" | "word":
+            return BadInput(text)
+    return RenderFailed(text)

@@ -1,0 +1,208 @@
+"""The OpenAPI document: what is written here of the routes, and what the models say of bodies."""
+
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from bot.web.forms import FORMS, PictureOf
+from bot.web.shapes import JobShape, JobsShape, ProblemShape
+
+VERSION = "1.0.0"
+REF = "#/components/schemas/{model}"
+PROBLEM = "application/problem+json"
+DESCRIPTION = """\
+Jobs are made by a POST and answered at once; a job is then asked for, or watched as server-sent
+events (`Accept: text/event-stream`), and its results are fetched from the addresses that it names.
+`/generate` waits instead and answers the picture.
+
+Errors are problem documents (RFC 9457): `detail` is a sentence in the language of Accept-Language,
+`code` is for programs.
+"""
+
+
+def document() -> dict[str, Any]:
+    """The whole of it."""
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Atelier", "version": VERSION, "description": DESCRIPTION},
+        "security": [{"token": []}, {}],
+        "paths": _paths(),
+        "components": {
+            "schemas": _schemas(),
+            "securitySchemes": {
+                "token": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "description": "`python -m bot token add` makes one. On the bot's own machine "
+                    "none is needed where `web.open` is set.",
+                }
+            },
+        },
+    }
+
+
+def _paths() -> dict[str, Any]:
+    job = [_parameter("id", "path", {"type": "string"}, "The job's id.")]
+    number = _parameter("number", "path", {"type": "integer", "minimum": 0}, "Which of them.")
+    return {
+        **{f"/v1/{kind}": {"post": _makes(kind, form)} for kind, form in FORMS.items()},
+        "/v1/options": {"get": _reads("What can be chosen", _json({"type": "object"}), 401, 403)},
+        "/v1/styles/{name}/preview": {
+            "get": {
+                **_reads("A style's picture", _file("image/*"), 401, 403, 404),
+                "parameters": [_parameter("name", "path", {"type": "string"}, "The style.")],
+            }
+        },
+        "/v1/jobs": {
+            "get": {
+                **_reads("Your jobs, newest first", _json(_of(JobsShape)), 400, 401, 403),
+                "parameters": [
+                    _parameter("cursor", "query", {"type": "string"}, "`next` of a page before."),
+                    _parameter(
+                        "limit",
+                        "query",
+                        {"type": "integer", "minimum": 1, "maximum": 100, "default": 24},
+                        "How many.",
+                    ),
+                ],
+            }
+        },
+        "/v1/jobs/{id}": {
+            "get": {
+                **_reads("A job, now or as it goes on", _watched(), 401, 403, 404, 429),
+                "parameters": job,
+            },
+            "delete": {
+                "summary": "Cancel a job, or delete what it has made",
+                "parameters": job,
+                "responses": {"204": {"description": "Done"}, **_refusals(401, 403, 404, 409, 429)},
+            },
+        },
+        "/v1/jobs/{id}/preview": {
+            "get": {
+                **_reads("What it looks like so far", _file("image/jpeg"), 401, 403, 404),
+                "parameters": job,
+            }
+        },
+        "/v1/jobs/{id}/results/{number}": {
+            "get": {
+                **_reads("A result, or a range of it", _file("*/*"), 400, 401, 403, 404, 416),
+                "parameters": [
+                    *job,
+                    number,
+                    _parameter("download", "query", {"type": "string"}, "To be saved."),
+                ],
+            }
+        },
+        "/generate": {"post": _generates()},
+        "/health": {
+            "get": {
+                **_reads("Whether anything can be made", _json({"type": "object"}), 503),
+                "security": [{}],
+            }
+        },
+        "/metrics": {"get": _reads("For Prometheus", _file("text/plain"), 401, 403)},
+    }
+
+
+def _makes(kind: str, form: type[BaseModel]) -> dict[str, Any]:
+    return {
+        "summary": (form.__doc__ or "").strip(),
+        "operationId": kind,
+        "requestBody": _body(_of(form)),
+        "responses": {
+            "202": {
+                "description": "Queued",
+                "headers": {"Location": {"schema": {"type": "string"}}},
+                "content": _json(_of(JobShape)),
+            },
+            **_refusals(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+        },
+    }
+
+
+def _generates() -> dict[str, Any]:
+    picture = {"type": "string", "contentEncoding": "base64"}
+    sent = {
+        "type": "object",
+        "properties": {"image": picture, "prompt": {"type": "string", "maxLength": 1000}},
+        "required": ["image"],
+    }
+    told = {
+        "type": "object",
+        "properties": {
+            "image": {"type": "string", "description": "A data: URL."},
+            "job": {"type": "string"},
+            "seed": {"type": "integer"},
+            "caption": {"type": ["string", "null"]},
+        },
+        "required": ["image", "job", "seed"],
+    }
+    return {
+        "summary": "Paint a sketch and wait for the picture",
+        "description": "The sketch may be called `image`, `file`, `sketch` or `drawing`. JSON is "
+        "answered by JSON, a form by the picture; `Accept` chooses otherwise.",
+        "requestBody": _body(sent),
+        "responses": {
+            "200": {"description": "The picture", "content": {**_json(told), **_file("image/png")}},
+            **_refusals(400, 401, 403, 413, 415, 422, 429, 500, 503),
+        },
+    }
+
+
+def _body(schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "required": True,
+        "content": {
+            "application/json": {"schema": schema},
+            "multipart/form-data": {"schema": schema},
+        },
+    }
+
+
+def _reads(summary: str, content: dict[str, Any], *refusals: int) -> dict[str, Any]:
+    return {
+        "summary": summary,
+        "responses": {"200": {"description": "It", "content": content}, **_refusals(*refusals)},
+    }
+
+
+def _refusals(*statuses: int) -> dict[str, Any]:
+    content = {PROBLEM: {"schema": _of(ProblemShape)}}
+    return {str(status): {"description": "Why not", "content": content} for status in statuses}
+
+
+def _watched() -> dict[str, Any]:
+    events = {"text/event-stream": {"schema": {"type": "string"}}}
+    return {**_json(_of(JobShape)), **events}
+
+
+def _json(schema: dict[str, Any]) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _file(media_type: str) -> dict[str, Any]:
+    return {media_type: {"schema": {"type": "string", "format": "binary"}}}
+
+
+def _of(model: type[BaseModel]) -> dict[str, Any]:
+    return {"$ref": REF.format(model=model.__name__)}
+
+
+def _parameter(name: str, where: str, schema: dict[str, Any], description: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "in": where,
+        "required": where == "path",
+        "schema": schema,
+        "description": description,
+    }
+
+
+def _schemas() -> dict[str, Any]:
+    sent = [(model, "validation") for model in (*FORMS.values(), PictureOf)]
+    told = [(model, "serialization") for model in (JobShape, JobsShape, ProblemShape)]
+    _, schema = models_json_schema([*sent, *told], ref_template=REF)  # type: ignore[list-item]
+    schemas: dict[str, Any] = schema["$defs"]
+    return schemas

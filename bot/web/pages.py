@@ -1,0 +1,103 @@
+"""The page and its files, and what anybody may know: whether the bot is up, and how it is used."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+
+from bot.jobs.executor import Executor
+from bot.jobs.queue import JobQueue
+from bot.web.askers import Askers
+from bot.web.openapi import document
+from bot.web.problems import Missing
+
+STATIC = Path(__file__).parent / "static"
+TYPES = {
+    ".html": "text/html",
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".LICENSE": "text/plain",
+}
+SAFE = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "media-src 'self' blob:; connect-src 'self'; form-action 'none'; base-uri 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class Pages:
+    """Files of the page, and the state of the bot."""
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        askers: Askers,
+        executors: Sequence[Executor],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._queue = queue
+        self._askers = askers
+        self._executors = executors
+        self._registry = registry
+        self._files = {p.relative_to(STATIC).as_posix(): p for p in STATIC.rglob("*.*")}
+        self._document = json.dumps(document(), ensure_ascii=False)
+
+    def routes(self) -> list[web.AbstractRouteDef]:
+        """Where they are."""
+        return [
+            web.get("/", self.studio),
+            web.get("/draw/{link}", self.studio),
+            web.get("/docs", self.docs),
+            web.get("/static/{path:.+}", self.file),
+            web.get("/openapi.json", self.openapi),
+            web.get("/health", self.health),
+            web.get("/metrics", self.metrics),
+        ]
+
+    async def studio(self, _: web.Request) -> web.StreamResponse:
+        """The studio, or its whiteboard alone."""
+        return self._of("studio.html")
+
+    async def docs(self, _: web.Request) -> web.StreamResponse:
+        """A page that shows the document."""
+        return self._of("docs.html")
+
+    async def file(self, request: web.Request) -> web.StreamResponse:
+        """A file of the page; only those that are there by name are found."""
+        return self._of(request.match_info["path"])
+
+    async def openapi(self, _: web.Request) -> web.Response:
+        """The OpenAPI document."""
+        return web.Response(text=self._document, content_type="application/json")
+
+    async def health(self, _: web.Request) -> web.Response:
+        """Whether anything can be made: 503 where no graphics card can be used."""
+        usable = sum(executor.usable() for executor in self._executors)
+        told = {
+            "status": "running" if usable else "down",
+            "executor": {"cards": len(self._executors), "usable": usable},
+            "queue": {"waiting": self._queue.length(), "running": len(self._queue.running())},
+            "models": sorted(self._queue.models()),
+        }
+        return web.json_response(told, status=200 if usable else 503)
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """For Prometheus, which has a token as everyone."""
+        self._askers.of(request)
+        headers = {"Content-Type": CONTENT_TYPE_LATEST}
+        return web.Response(body=generate_latest(self._registry), headers=headers)
+
+    def _of(self, name: str) -> web.StreamResponse:
+        path = self._files.get(name)
+        if path is None or (kind := TYPES.get(path.suffix)) is None:
+            raise Missing("There is nothing at this address. The API is described at /docs.")
+        headers = {**SAFE, "Content-Type": f"{kind}; charset=utf-8", "Cache-Control": "no-cache"}
+        return web.FileResponse(path, headers=headers)

@@ -1,0 +1,99 @@
+"""The HTTP server beside Discord: off unless it is configured."""
+
+import errno
+import logging
+from collections.abc import Sequence
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from bot.config import Config
+from bot.errors import ConfigError, PortTaken
+from bot.jobs.executor import Executor
+from bot.jobs.queue import JobQueue
+from bot.tasks import Tasks
+from bot.tokens import TokenBook
+from bot.ui.whiteboard import Whiteboard
+from bot.web.api import Api
+from bot.web.askers import Askers
+from bot.web.bodies import Bodies
+from bot.web.counter import Counter, Keep
+from bot.web.generate import Generate
+from bot.web.pages import Pages
+from bot.web.problems import problems
+from bot.web.shapes import Shaping
+from bot.web.watching import Watching
+
+log = logging.getLogger(__name__)
+
+TOKENS = "tokens"  # the folder of those, in the storage folder
+IDLE = 30.0  # seconds in which a connection must have sent a request's head
+LAST = 2.0  # seconds that answers under way have at the end
+
+
+class WebServer:
+    """Studio, whiteboard and API, from `open` to `close`."""
+
+    def __init__(
+        self,
+        config: Config,
+        queue: JobQueue,
+        keep: Keep,
+        watching: Watching,
+        whiteboard: Whiteboard,
+        executors: Sequence[Executor],
+        registry: CollectorRegistry,
+    ) -> None:
+        self._config = config.web
+        self._tasks = Tasks()
+        shaping = Shaping(queue, watching, config.moderation)
+        askers = Askers(config, TokenBook(config.storage.folder / TOKENS), whiteboard)
+        bodies = Bodies(config.limits.upload_mib)
+        counter = Counter(queue, keep, config.models, whiteboard, shaping)
+        api = Api(config, queue, askers, bodies, counter, watching, shaping, whiteboard)
+        generate = Generate(queue, askers, bodies, counter, watching, self._tasks)
+        app = web.Application(middlewares=[problems], client_max_size=0)
+        app.add_routes(Pages(queue, askers, executors, registry).routes())
+        app.add_routes([*api.routes(), web.post("/generate", generate.handle)])
+        app.on_response_prepare.append(_unsniffed)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            handler_cancellation=True,
+            keepalive_timeout=IDLE,
+            lingering_time=LAST,
+            shutdown_timeout=LAST,
+        )
+
+    async def open(self) -> str:
+        """Listen, and return the address. Raises PortTaken, ConfigError."""
+        host, port = self._config.host, self._config.port
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise _unbound(host, port, error) from error
+        port = self._runner.addresses[0][1]
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+
+    async def close(self) -> None:
+        """Take no more requests; those that wait for a job end."""
+        await self._runner.cleanup()
+        await self._tasks.join()
+
+
+async def _unsniffed(_: web.Request, answer: web.StreamResponse) -> None:
+    """Browsers are to take every answer for what it says it is."""
+    answer.headers.setdefault("X-Content-Type-Options", "nosniff")
+
+
+def _unbound(host: str, port: int | None, error: OSError) -> PortTaken | ConfigError:
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(
+            f"web.port: another program uses {host}:{port}. Choose another port, or stop that "
+            "program."
+        )
+    return ConfigError(
+        f"web: cannot listen on {host}:{port} ({error.strerror}). Correct web.host and web.port."
+    )
