@@ -1,8 +1,8 @@
 """The page and its files, and what anybody may know: whether the bot is up, and how it is used."""
 
+import asyncio
 import json
 from collections.abc import Sequence
-from pathlib import Path
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -12,8 +12,8 @@ from bot.jobs.queue import JobQueue
 from bot.web.askers import Askers
 from bot.web.openapi import document
 from bot.web.problems import Missing
+from bot.web.words import STATIC, words
 
-STATIC = Path(__file__).parent / "static"
 TYPES = {
     ".html": "text/html",
     ".css": "text/css",
@@ -56,6 +56,7 @@ class Pages:
             web.get("/", self.studio),
             web.get("/draw/{link}", self.studio),
             web.get("/docs", self.docs),
+            web.get("/static/words/{tag}.json", self.words),
             web.get("/static/{path:.+}", self.file),
             web.get("/openapi.json", self.openapi),
             web.get("/health", self.health),
@@ -73,6 +74,14 @@ class Pages:
     async def file(self, request: web.Request) -> web.StreamResponse:
         """A file of the page; only those that are there by name are found."""
         return self._of(request.match_info["path"])
+
+    async def words(self, request: web.Request) -> web.StreamResponse:
+        """What the page says in a language, by its English."""
+        tag = request.match_info["tag"]
+        said = await asyncio.to_thread(words, tag)
+        if not said:
+            raise Missing("There is nothing at this address. The API is described at /docs.")
+        return web.json_response({"tag": tag, "words": said}, headers={"Cache-Control": "no-cache"})
 
     async def openapi(self, _: web.Request) -> web.Response:
         """The OpenAPI document."""
