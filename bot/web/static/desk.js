@@ -167,6 +167,10 @@ export class SketchDesk extends Desk {
 }
 
 export class ImagineDesk extends Desk {
+  async request() {
+    return { prompt: "", ...(await super.request()) }; // which is refused in better words than none
+  }
+
   offer(options) {
     const names = {
       "1:1": say("Square"),
