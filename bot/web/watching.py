@@ -31,6 +31,7 @@ class Watching:
         self._previews = previews
         self._progress: dict[str, Progress] = {}
         self._watchers: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._wanted: dict[str, float] = {}  # when a preview of those that run is next looked at
         self._latest: dict[str, Job] = {}  # those that are watched, as of the last event
         events.subscribe(self._hear)
 
@@ -45,8 +46,11 @@ class Watching:
 
     def want_preview(self, job: Job) -> None:
         """Have a preview made soon, for whoever looks at `job` now."""
-        if job.status is Status.RUNNING and self._previews(job):
-            self._queue.expect_look(job.id, time.monotonic() + PREVIEWS)
+        now = time.monotonic()
+        if self._wanted.get(job.id, 0.0) <= now and job.status is Status.RUNNING:
+            self._wanted[job.id] = now + PREVIEWS  # one that is moved on never comes
+            if self._previews(job):
+                self._queue.expect_look(job.id, now + PREVIEWS)
 
     def count(self, job_id: str) -> int:
         """How many watch a job."""
@@ -95,6 +99,7 @@ class Watching:
                 self._progress[job.id] = progress
             case JobEnded(job) | JobQueued(job):
                 self._progress.pop(job.id, None)
+                self._wanted.pop(job.id, None)
             case QueueMoved():
                 self._wake(*self._watchers)
                 return

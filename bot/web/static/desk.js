@@ -42,7 +42,7 @@ export class Desk {
       const { least = input.min, most = input.max, default: usual = input.value } = options[input.name] ?? {};
       Object.assign(input, { min: least, max: most, value: usual });
     }
-    this._recall(kept(`form.${this.kind}`) ?? {});
+    this._recall(kept(this._name) ?? {});
     findAll(".range", this.form).forEach(metered);
   }
 
@@ -107,13 +107,17 @@ export class Desk {
     return Object.fromEntries(said.map(([name, value]) => [name, numbered(name, value)]));
   }
 
-  /** Put what an earlier request said into the form. */
-  reuse(request) {
+  /** Put what a request says into the form. */
+  put(request) {
     const fields = findAll("[name]", this.form).map((field) => field.name);
     this._recall(Object.fromEntries(fields.map((name) => [name, String(request[name] ?? "")])));
     findAll(".range", this.form).forEach((box) => find("input", box).dispatchEvent(new Event("input")));
     this._remember();
-    find("textarea", this.form).focus();
+  }
+
+  /** What the form is kept under. */
+  get _name() {
+    return this.studio.link ? "form.link" : `form.${this.kind}`;
   }
 
   _ended(job) {
@@ -131,7 +135,7 @@ export class Desk {
   }
 
   _remember() {
-    keep(`form.${this.kind}`, Object.fromEntries(new FormData(this.form)));
+    keep(this._name, Object.fromEntries(new FormData(this.form)));
   }
 
   _recall(values) {

@@ -4,7 +4,7 @@ import { askJson, bytes, identify, identifyByLink } from "./api.js";
 import { AnimateDesk, ImagineDesk, SketchDesk } from "./desk.js";
 import { announce, find, isTyping, make } from "./dom.js";
 import { Gallery } from "./gallery.js";
-import { keptDrawing } from "./keep.js";
+import { keep, kept, keptDrawing } from "./keep.js";
 import { pictureIn } from "./pictures.js";
 import { Whiteboard } from "./whiteboard.js";
 import { learn, say, tag } from "./words.js";
@@ -56,7 +56,7 @@ class Studio {
   // --- a link from Discord -------------------------------------------------------------------
 
   _furnishLink() {
-    const { channel, expires, job } = this.link;
+    const { channel, expires, job, request } = this.link;
     const time = new Date(expires * 1000).toLocaleTimeString(tag, { timeStyle: "short" });
     const said = say(
       "You draw for #{channel}: the picture is posted there, in your name. The link works once, until {time}.",
@@ -64,6 +64,8 @@ class Studio {
     );
     this._banner(said);
     find("#form-sketch .go span").textContent = say("Paint for #{channel}", { channel });
+    if (request && kept("link") !== expires) this.desks.sketch.put(request); // as the command said
+    keep("link", expires);
     if (!job) return;
     this._sent();
     this.desks.sketch.resume(job);
@@ -166,7 +168,8 @@ class Studio {
   reuse(job) {
     find("#viewer").close();
     this.show(PANELS[job.kind]);
-    this.desks[job.kind].reuse(job.request);
+    this.desks[job.kind].put(job.request);
+    find("textarea", this.desks[job.kind].form).focus();
   }
 
   async upscale(job, index, scale) {

@@ -1,0 +1,195 @@
+"""Jobs over HTTP: asked for, watched, fetched, ended."""
+
+import asyncio
+import base64
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot.app import App
+from bot.config import Config
+from bot.jobs.events import JobEnded, JobStarted
+from pipelines.contract.requests import ImagineRequest
+from tests.integration.apps import Heard
+from tests.loopback.runner import Studio
+from tests.web.serving import client, drawing, opened, tokens, web_config
+
+
+@pytest.fixture
+def studio() -> Studio:
+    return Studio()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return web_config(tmp_path)
+
+
+@pytest.fixture
+async def app(config: Config, studio: Studio) -> AsyncIterator[App]:
+    async with opened(config, studio) as app:
+        yield app
+
+
+@pytest.fixture
+async def ada(app: App, config: Config) -> AsyncIterator[aiohttp.ClientSession]:
+    async with client(app, tokens(config).add("ada")) as session:
+        yield session
+
+
+async def imagine(session: aiohttp.ClientSession, **fields: Any) -> dict[str, Any]:
+    answer = await session.post("/v1/imagine", json={"prompt": "a fox", "seed": 7, **fields})
+    assert answer.status == 202, await answer.text()
+    job: dict[str, Any] = await answer.json()
+    assert answer.headers["Location"] == f"/v1/jobs/{job['id']}"
+    return job
+
+
+async def states(session: aiohttp.ClientSession, job_id: str) -> list[dict[str, Any]]:
+    """All that a stream says of a job, to its end."""
+    path, headers = f"/v1/jobs/{job_id}", {"Accept": "text/event-stream"}
+    async with session.get(path, headers=headers) as answer:
+        text = await answer.text()
+    return [json.loads(x[5:]) for x in text.splitlines() if x.startswith("data:")]
+
+
+async def test_a_job_is_watched_to_its_end_and_fetched_in_ranges(
+    ada: aiohttp.ClientSession, app: App, studio: Studio
+) -> None:
+    studio.gate.clear()
+    heard = Heard(app.events)
+    job = await imagine(ada, count=2)
+    await heard.of(JobStarted)
+    watching = asyncio.create_task(states(ada, job["id"]))
+    path = f"/v1/jobs/{job['id']}"
+    async with asyncio.timeout(20):
+        while (await ada.get(f"{path}/preview")).status == 404:
+            await asyncio.sleep(0.05)  # it is made for whoever looks
+    studio.gate.set()
+    told = await watching
+    assert [told[0]["state"], told[-1]["state"]] == ["running", "delivered"]
+    assert [r["name"] for r in told[-1]["results"]] == ["imagine-7-0.png", "imagine-7-1.png"]
+    url = told[-1]["results"][1]["url"]
+    whole = await (await ada.get(url)).read()
+    assert len(whole) == told[-1]["results"][1]["size"]
+    part = await ada.get(url, headers={"Range": "bytes=10-19"})
+    assert (part.status, await part.read()) == (206, whole[10:20])
+    again = await ada.get(url, headers={"If-None-Match": part.headers["ETag"]})
+    assert again.status == 304
+    saved = await ada.get(f"{url}?download")
+    assert saved.headers["Content-Disposition"] == 'attachment; filename="imagine-7-1.png"'
+
+
+async def test_a_result_is_input_and_is_deleted(ada: aiohttp.ClientSession) -> None:
+    first = (await states(ada, (await imagine(ada))["id"]))[-1]
+    body = {"image": {"job": first["id"], "index": 0}, "scale": 2}
+    larger = await (await ada.post("/v1/upscale", json=body)).json()
+    ended = (await states(ada, larger["id"]))[-1]
+    assert (ended["results"][0]["width"], ended["state"]) == (128, "delivered")
+    listed = await (await ada.get("/v1/jobs?limit=1")).json()
+    assert [job["id"] for job in listed["jobs"]] == [larger["id"]]
+    older = await (await ada.get(f"/v1/jobs?limit=1&cursor={listed['next']}")).json()
+    assert [job["id"] for job in older["jobs"]] == [first["id"]]
+    assert older["next"] is None
+    assert (await ada.delete(f"/v1/jobs/{first['id']}")).status == 204
+    assert (await ada.get(first["results"][0]["url"])).status == 404
+
+
+async def test_a_waiting_and_a_running_job_are_cancelled(
+    ada: aiohttp.ClientSession, app: App, studio: Studio
+) -> None:
+    studio.gate.clear()
+    jobs = [await imagine(ada), await imagine(ada)]
+    for job in reversed(jobs):
+        assert (await ada.delete(f"/v1/jobs/{job['id']}")).status == 204
+    ends = [(await states(ada, job["id"]))[-1]["state"] for job in jobs]
+    assert ends == ["cancelled", "cancelled"]
+
+
+async def test_a_token_has_a_share_of_its_own(app: App, config: Config, studio: Studio) -> None:
+    studio.gate.clear()
+    heavy = tokens(config).add("heavy", waiting=2, weight=3.0, daily_seconds=1)
+    async with client(app, heavy) as session:
+        [first, second] = [await imagine(session), await imagine(session)]
+        refused = await session.post("/v1/imagine", json={"prompt": "a fox"})
+        assert (refused.status, (await refused.json())["code"]) == (429, "queue_full")
+        assert int(refused.headers["Retry-After"]) > 0
+        jobs = [await app.queue.get(job["id"]) for job in (first, second)]
+    assert [job.weight for job in jobs] == [3.0, 3.0]
+    assert [job.relaxed for job in jobs] == [False, True]
+
+
+@pytest.mark.parametrize("is_form", [True, False])
+async def test_generate_answers_as_the_first_system_did(
+    ada: aiohttp.ClientSession, is_form: bool
+) -> None:
+    if is_form:
+        form = aiohttp.FormData({"prompt": "a fox", "steps": "20"})
+        form.add_field("file", drawing(), filename="../../sketch.png")
+        answer = await ada.post("/generate", data=form)
+        data = await answer.read()
+        assert answer.content_type == "image/png"
+    else:
+        image = "data:image/png;base64," + base64.b64encode(drawing()).decode()
+        answer = await ada.post("/generate", json={"image": image, "prompt": "a fox"})
+        data = base64.b64decode((await answer.json())["image"].partition(",")[2])
+    assert answer.status == 200
+    assert data.startswith(b"\x89PNG")
+
+
+async def test_who_hangs_up_wants_no_picture(
+    ada: aiohttp.ClientSession, app: App, studio: Studio
+) -> None:
+    studio.gate.clear()
+    heard = Heard(app.events)
+    image = base64.b64encode(drawing()).decode()
+    asking = asyncio.create_task(ada.post("/generate", json={"image": image}))
+    started = await heard.of(JobStarted)
+    asking.cancel()
+    ended = await heard.of(JobEnded)
+    assert (ended.job.id, ended.job.status) == (started.job.id, "cancelled")
+
+
+async def test_what_the_classifier_finds_is_withheld(
+    ada: aiohttp.ClientSession, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = (await states(ada, (await imagine(ada))["id"]))[-1]
+    await app.store.run(
+        "UPDATE jobs SET artifacts = json_set(artifacts, '$[0].sensitive', json('true'))"
+    )
+    now = await (await ada.get(f"/v1/jobs/{job['id']}")).json()
+    assert (now["results"], now["error"]["code"]) == ([], "withheld")
+    fetched = await ada.get(job["results"][0]["url"])
+    assert (fetched.status, (await fetched.json())["code"]) == (403, "withheld")
+
+
+async def test_a_restart_loses_nothing(config: Config, studio: Studio) -> None:
+    token = tokens(config).add("ada")
+    async with opened(config, studio) as app, client(app, token) as session:
+        job = await imagine(session)
+        await states(session, job["id"])
+    async with opened(config, studio) as app, client(app, token) as session:
+        listed = await (await session.get("/v1/jobs")).json()
+        assert [each["state"] for each in listed["jobs"]] == ["delivered"]
+
+
+async def test_health_says_whether_there_is_a_card(app: App, config: Config) -> None:
+    async with client(app) as session:
+        answer = await session.get("/health")
+        assert (answer.status, (await answer.json())["status"]) == (200, "running")
+        await app.executors[0].stop()
+        answer = await session.get("/health")
+        assert (answer.status, (await answer.json())["status"]) == (503, "down")
+
+
+async def test_metrics_are_for_those_with_a_token(
+    ada: aiohttp.ClientSession, app: App, studio: Studio
+) -> None:
+    await app.queue.submit(ImagineRequest(prompt="x", seed=1), owner=9, origin={})
+    assert "atelier_waiting" in await (await ada.get("/metrics")).text()
+    async with client(app) as nobody:
+        assert (await nobody.get("/metrics")).status == 401

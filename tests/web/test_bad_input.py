@@ -1,0 +1,225 @@
+"""Whatever is sent: the right status, a sentence that says why, and nothing run."""
+
+import asyncio
+import base64
+import io
+import resource
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+from PIL import Image
+
+from bot.app import App
+from bot.config import Config
+from bot.web import bodies, server
+from tests.loopback.runner import Studio
+from tests.web.serving import client, drawing, opened, tokens, web_config
+
+MIB = 2**20
+
+
+@pytest.fixture
+def studio() -> Studio:
+    return Studio()
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return web_config(tmp_path)
+
+
+@pytest.fixture
+async def app(config: Config, studio: Studio) -> AsyncIterator[App]:
+    async with opened(config, studio) as app:
+        yield app
+
+
+@pytest.fixture
+async def ada(app: App, config: Config) -> AsyncIterator[aiohttp.ClientSession]:
+    async with client(app, tokens(config).add("ada")) as session:
+        yield session
+
+
+async def refused(answer: aiohttp.ClientResponse) -> tuple[int, str]:
+    assert answer.content_type == "application/problem+json"
+    problem = await answer.json()
+    assert problem["status"] == answer.status
+    assert problem["detail"].endswith((".", "!"))
+    return answer.status, problem["code"]
+
+
+def picture(width: int, height: int) -> str:
+    file = io.BytesIO()
+    Image.new("1", (width, height)).save(file, "PNG")
+    return base64.b64encode(file.getvalue()).decode()
+
+
+SENT: dict[str, tuple[Callable[[], dict[str, Any]], int, str]] = {
+    "no picture": (lambda: {"drawing": "bm90IGEgcGljdHVyZQ=="}, 422, "bad_input"),
+    "no base64": (lambda: {"drawing": "!!!"}, 422, "bad_input"),
+    "sixty megapixels": (lambda: {"drawing": picture(10_000, 6_000)}, 422, "bad_input"),
+    "a bomb": (lambda: {"drawing": picture(40_000, 40_000)}, 422, "bad_input"),
+    "nothing": (dict, 422, "bad_input"),
+    "a stranger field": (lambda: {"drawing": picture(9, 9), "steps": 9}, 422, "bad_input"),
+    "too firm": (lambda: {"drawing": picture(9, 9), "strength": 101}, 422, "bad_input"),
+    "no such style": (lambda: {"drawing": picture(9, 9), "style": "../x"}, 422, "bad_input"),
+    "no such LoRA": (lambda: {"drawing": picture(9, 9), "lora": "../x"}, 422, "bad_input"),
+    "another's job": (lambda: {"drawing": {"job": "0" * 16}}, 404, "no_such_job"),
+    "an odd job": (lambda: {"drawing": {"job": "../../x", "index": -1}}, 404, "no_such_job"),
+}
+
+
+@pytest.mark.parametrize("sent", SENT)
+async def test_what_cannot_be_done(
+    ada: aiohttp.ClientSession, studio: Studio, sent: str
+) -> None:
+    body, status, code = SENT[sent]
+    assert await refused(await ada.post("/v1/sketch", json=body())) == (status, code)
+    assert studio.runs == []
+
+
+@pytest.mark.parametrize(
+    ("headers", "data", "status"),
+    [
+        ({"Content-Type": "text/plain"}, b"hello", 415),
+        ({"Content-Type": "application/json"}, b"{", 400),
+        ({"Content-Type": "application/json"}, b"[" * 100_000, 400),
+        ({"Content-Type": "application/json"}, b"\xff", 400),
+        ({"Content-Type": "application/json"}, b"[1]", 400),
+        ({"Content-Type": "multipart/form-data"}, b"x", 400),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--y", 400),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x\r\n\r\nhi\r\n--x--", 400),
+    ],
+)
+async def test_what_cannot_be_read(
+    ada: aiohttp.ClientSession, headers: dict[str, str], data: bytes, status: int
+) -> None:
+    answer = await ada.post("/v1/imagine", headers=headers, data=data)
+    assert (await refused(answer))[0] == status
+
+
+async def test_nobody_is_let_in_without_a_good_token(
+    app: App, config: Config, studio: Studio
+) -> None:
+    book = tokens(config)
+    revoked = book.add("gone")
+    async with client(app, revoked) as session:
+        assert (await session.get("/v1/jobs")).status == 200
+        book.revoke("gone")  # while the bot runs
+        assert await refused(await session.get("/v1/jobs")) == (401, "unidentified")
+    for token in (None, "atl_wrong", "wrong", "é"):
+        async with client(app, token) as session:
+            for path in ("/v1/options", "/v1/jobs", "/v1/jobs/x", "/v1/jobs/x/results/0"):
+                answer = await session.get(path)
+                assert (await refused(answer))[0] == 401
+                assert answer.headers["WWW-Authenticate"] == "Bearer"
+            assert (await session.post("/generate", data={"image": b"x" * MIB})).status == 401
+    assert studio.runs == []
+
+
+async def test_somebody_elses_job_is_not_there(
+    ada: aiohttp.ClientSession, app: App, config: Config
+) -> None:
+    job = await (await ada.post("/v1/imagine", json={"prompt": "a fox"})).json()
+    path = f"/v1/jobs/{job['id']}"
+    async with client(app, tokens(config).add("bob")) as bob:
+        for each in (path, f"{path}/preview", f"{path}/results/0"):
+            assert await refused(await bob.get(each)) == (404, "no_such_job")
+        assert await refused(await bob.delete(path)) == (404, "no_such_job")
+        assert (await (await bob.get("/v1/jobs")).json())["jobs"] == []
+
+
+async def test_another_website_is_turned_away(tmp_path: Path, studio: Studio) -> None:
+    body = {"json": {"prompt": "a fox"}}
+    async with opened(web_config(tmp_path, is_open=True), studio) as app, client(app) as session:
+        for headers in (
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Sec-Fetch-Site": "cross-site"},
+            {"Host": "evil.example"},  # a name that its owner points here
+        ):
+            answer = await session.post("/v1/imagine", headers=headers, **body)
+            assert await refused(answer) == (403, "foreign")
+        own = {"Origin": str(app.studio).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
+        assert (await session.post("/v1/imagine", headers=own, **body)).status == 202
+
+
+@pytest.mark.parametrize("path", ["/static/../server.py", "/static/%2e%2e/server.py", "/static/"])
+async def test_only_the_pages_own_files_are_served(app: App, path: str) -> None:
+    async with client(app) as session:
+        answer = await session.get(f"{str(app.studio).rstrip('/')}{path}")
+        assert (await refused(answer))[0] == 404
+
+
+async def endless() -> AsyncIterator[bytes]:
+    while True:
+        yield b"x" * 65_536
+
+
+async def parts() -> AsyncIterator[bytes]:
+    yield b'--x\r\nContent-Disposition: form-data; name="drawing"; filename="a"\r\n\r\n'
+    async for piece in endless():
+        yield piece
+
+
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+async def test_a_body_without_end_is_cut_off_and_memory_stays_flat(
+    ada: aiohttp.ClientSession, studio: Studio, kind: str
+) -> None:
+    data = parts() if kind.startswith("multipart") else endless()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    try:
+        answer = await ada.post("/v1/sketch", data=data, headers={"Content-Type": kind})
+        assert await refused(answer) == (413, "too_much")
+    except (aiohttp.ClientConnectionError, ConnectionResetError):
+        pass  # it went on sending, and was hung up on
+    grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+    assert grown < 150 * 1024  # KiB: an upload may have 25 MiB
+    assert (await ada.get("/v1/options")).status == 200
+
+
+async def test_a_gigabyte_is_refused_before_it_is_sent(ada: aiohttp.ClientSession) -> None:
+    headers = {"Content-Type": "multipart/form-data; boundary=x", "Content-Length": str(2**30)}
+    async with asyncio.timeout(10):
+        answer = await ada.post("/v1/sketch", data=b"", headers=headers)
+        assert await refused(answer) == (413, "too_much")
+
+
+async def test_a_slow_loris_is_hung_up_on(
+    config: Config, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(server, "IDLE", 0.3)
+    monkeypatch.setattr(bodies, "IDLE", 0.3)
+    token = tokens(config).add("ada")
+    async with opened(config, studio) as app:
+        port = int(str(app.studio).rstrip("/").rpartition(":")[2])
+        head = f"POST /v1/sketch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        body = "Content-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+        for sent in (b"", head.encode(), (head + body).encode()):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(sent)
+            async with asyncio.timeout(10):
+                answer = await reader.read()
+            assert not answer or answer.startswith(b"HTTP/1.1 400")
+            writer.close()
+
+
+async def test_too_often(app: App, config: Config) -> None:
+    async with client(app, tokens(config).add("eager", per_minute=2, waiting=99)) as session:
+        body = {"prompt": "a fox"}
+        answers = [await session.post("/v1/imagine", json=body) for _ in range(3)]
+        assert [each.status for each in answers] == [202, 202, 429]
+        assert await refused(answers[2]) == (429, "too_often")
+        assert 0 < int(answers[2].headers["Retry-After"]) <= 31
+
+
+async def test_the_sentence_is_in_the_readers_language(ada: aiohttp.ClientSession) -> None:
+    headers = {"Accept-Language": "tlh, de-AT;q=0.9, en;q=0.1"}
+    answer = await ada.post("/v1/imagine", json={"prompt": " "}, headers=headers)
+    assert (await answer.json())["detail"].startswith("Bitte sagen Sie") or "Bitte" in (
+        await answer.json()
+    )["detail"]
+    assert drawing()
