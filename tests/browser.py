@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 60_000.0  # milliseconds, for a slow machine; nothing waits longer than it must
@@ -55,3 +55,29 @@ def browser() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+# --- what a person does in the channel ---------------------------------------------------------
+
+
+def results(page: Page) -> Locator:
+    """The messages in the channel that hold a finished result."""
+    return page.locator("[data-message-id]").filter(has=page.get_by_role("button", name="Again"))
+
+
+def choose_command(page: Page, name: str) -> None:
+    page.get_by_role("textbox", name="Message").click()
+    page.keyboard.type(f"/{name}")
+    expect(page.get_by_role("option", name=f"/{name}")).to_be_visible()
+    page.keyboard.press("Enter")
+
+
+def send(page: Page) -> None:
+    """Press Send; once more where the page ignored it because it was being drawn anew."""
+    for _ in range(3):
+        page.get_by_role("button", name="Send", exact=True).click()
+        try:
+            return expect(page.get_by_role("textbox", name="Message")).to_be_visible(timeout=10_000)
+        except AssertionError:
+            continue
+    raise AssertionError("the page takes no command")

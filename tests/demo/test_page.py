@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Page, expect
 
 from demo.sample import draw_sample
-from tests.browser import MARKS, PATIENCE, Demo
+from tests.browser import MARKS, PATIENCE, Demo, choose_command, results, send
 
 pytestmark = MARKS
 
@@ -21,29 +21,6 @@ def page(browser: Browser, demo: Demo) -> Iterator[Page]:
     expect(results(page).first).to_be_visible()
     yield page
     page.close()
-
-
-def results(page: Page) -> Locator:
-    """The messages in the channel that hold a finished result."""
-    return page.locator("[data-message-id]").filter(has=page.get_by_role("button", name="Again"))
-
-
-def choose_command(page: Page, name: str) -> None:
-    page.get_by_role("textbox", name="Message").click()
-    page.keyboard.type(f"/{name}")
-    expect(page.get_by_role("option", name=f"/{name}")).to_be_visible()
-    page.keyboard.press("Enter")
-
-
-def send(page: Page) -> None:
-    """Press Send; once more where the page ignored it because it was being drawn anew."""
-    for _ in range(3):
-        page.get_by_role("button", name="Send", exact=True).click()
-        try:
-            return expect(page.get_by_role("textbox", name="Message")).to_be_visible(timeout=10_000)
-        except AssertionError:
-            continue
-    raise AssertionError("the page takes no command")
 
 
 def test_opens_on_the_results_of_the_three_commands(page: Page) -> None:

@@ -73,9 +73,7 @@ SENT: dict[str, tuple[Callable[[], dict[str, Any]], int, str]] = {
 
 
 @pytest.mark.parametrize("sent", SENT)
-async def test_what_cannot_be_done(
-    ada: aiohttp.ClientSession, studio: Studio, sent: str
-) -> None:
+async def test_what_cannot_be_done(ada: aiohttp.ClientSession, studio: Studio, sent: str) -> None:
     body, status, code = SENT[sent]
     assert await refused(await ada.post("/v1/sketch", json=body())) == (status, code)
     assert studio.runs == []
