@@ -29,7 +29,9 @@ import psutil
 
 from benchmarks._report import report
 from bot.app import App
+from bot.jobs.events import JobEnded
 from pipelines.contract.requests import ImagineRequest
+from tests.integration.apps import Heard
 from tests.loopback.runner import Studio
 from tests.web.serving import opened, web_config
 
@@ -134,10 +136,10 @@ async def _submit(app: App) -> str:
 
 async def _took(app: App) -> float:
     """The seconds of one job, from its start to its end."""
-    job_id = await _submit(app)
-    while (job := await app.queue.get(job_id)).ended_at is None:
-        await asyncio.sleep(0.1)
-    return job.ended_at - (job.started_at or 0.0)
+    heard = Heard(app.events)
+    await _submit(app)
+    job = (await heard.of(JobEnded, timeout=600)).job
+    return (job.ended_at or 0.0) - (job.started_at or 0.0)
 
 
 async def _lags(seconds: float, every: float = 0.005) -> list[float]:

@@ -132,7 +132,7 @@ async def test_somebody_elses_job_is_not_there(
 
 
 async def test_another_website_is_turned_away(tmp_path: Path, studio: Studio) -> None:
-    body = {"json": {"prompt": "a fox"}}
+    body = {"prompt": "a fox"}
     async with opened(web_config(tmp_path, is_open=True), studio) as app, client(app) as session:
         for headers in (
             {"Origin": "https://evil.example"},
@@ -140,10 +140,10 @@ async def test_another_website_is_turned_away(tmp_path: Path, studio: Studio) ->
             {"Sec-Fetch-Site": "cross-site"},
             {"Host": "evil.example"},  # a name that its owner points here
         ):
-            answer = await session.post("/v1/imagine", headers=headers, **body)
+            answer = await session.post("/v1/imagine", headers=headers, json=body)
             assert await refused(answer) == (403, "foreign")
         own = {"Origin": str(app.studio).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
-        assert (await session.post("/v1/imagine", headers=own, **body)).status == 202
+        assert (await session.post("/v1/imagine", headers=own, json=body)).status == 202
 
 
 @pytest.mark.parametrize("path", ["/static/../server.py", "/static/%2e%2e/server.py", "/static/"])

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import requests
 import schemathesis
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -18,6 +18,14 @@ from bot.web.openapi import document
 from tests.loopback.runner import Studio
 from tests.web.serving import opened, web_config
 
+SETTINGS = settings(
+    max_examples=12,
+    deadline=None,
+    database=None,
+    derandomize=True,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
 SCHEMA = schemathesis.openapi.from_dict(document())
 OPERATIONS = [(path, method) for path, item in document()["paths"].items() for method in item]
 CHECKS: Any = [
@@ -42,23 +50,8 @@ def _explore(path: str, method: str, url: str) -> None:
     operation = SCHEMA[path][method]
     session = requests.Session()
 
-    @settings(
-        max_examples=12,
-        deadline=None,
-        database=None,
-        derandomize=True,
-        phases=[Phase.explicit, Phase.generate],
-        suppress_health_check=list(HealthCheck),
-    )
-    @schemathesis_given(operation)
     def explore(case: Any) -> None:
         answer = case.call(base_url=url, session=session)
         case.validate_response(answer, checks=CHECKS)
 
-    explore()
-
-
-def schemathesis_given(operation: Any) -> Any:
-    from hypothesis import given
-
-    return given(case=operation.as_strategy())
+    SETTINGS(given(case=operation.as_strategy())(explore))()
