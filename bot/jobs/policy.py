@@ -85,7 +85,7 @@ class Policy:
         if chosen is None:
             return self._behind.pick(free=free, busy=busy, now=now)
         if len(self._behind):
-            self._behind.see(free=free, busy=busy)
+            self._behind.see(free=free, busy=busy, now=now)
         return chosen
 
     def place(self, job_id: str) -> int | None:

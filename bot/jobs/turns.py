@@ -150,8 +150,8 @@ class Turns:
         `free` says for each card that could take it what is resident there, `busy` for each of the
         others. `now` is in seconds of a clock that never goes back.
         """
-        self.see(free=free, busy=busy)
-        if (late := self._late(now)) is not None:
+        self.see(free=free, busy=busy, now=now)
+        if (late := self._late()) is not None:
             return late.id
         tops = [(models, top) for models in self._heads if (top := self._top(models)) is not None]
         if not tops:
@@ -163,12 +163,17 @@ class Turns:
             self._pass_over(self._head_of(fairest), now)
         return self._head_of(chosen).id
 
-    def see(self, *, free: Iterable[Models], busy: Iterable[Models] = ()) -> None:
-        """Take note of what is resident where, as `pick` does."""
+    def see(self, *, free: Iterable[Models], busy: Iterable[Models] = (), now: float) -> None:
+        """Take note of what is resident where, and whose patience has run out, as `pick` does."""
         self._free = frozenset(free)
         if (cards := self._free.union(busy)) != self._cards:
             self._cards = cards
             self._unranked.update(self._members)
+        while self._passed and self._passed[0][0] + self._patience <= now:
+            job = self._passed.popleft()[1]
+            job.overdue = next(self._late_ones)
+            self._overdue.append(job)
+            self._unranked.add(job.owner)
 
     def place(self, job_id: str) -> int | None:
         """Where a job stands if nothing else came, 1 for the next; None if it does not wait.
@@ -236,13 +241,8 @@ class Turns:
             job.passed = True
             self._passed.append((now, job))
 
-    def _late(self, now: float) -> _Waiting | None:
+    def _late(self) -> _Waiting | None:
         """The job whose patience ran out first."""
-        while self._passed and self._passed[0][0] + self._patience <= now:
-            job = self._passed.popleft()[1]
-            job.overdue = next(self._late_ones)
-            self._overdue.append(job)
-            self._unranked.add(job.owner)
         while self._overdue and self._overdue[0].gone:
             self._overdue.popleft()
         return next((job for job in self._overdue if self._is_head(job)), None)

@@ -104,10 +104,12 @@ class Whiteboard:
         The rules that hold there are asked again. Raises LinkUsed, and what `check` and
         JobQueue.submit raise.
         """
-        if link.job_id in self._arriving or await self._job(link) is not None:
+        if link.job_id in self._arriving:
             raise _used()
         self._arriving.add(link.job_id)
         try:
+            if await self._job(link) is not None:
+                raise _used()
             return await self._take(link, request)
         finally:
             self._arriving.discard(link.job_id)

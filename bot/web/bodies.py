@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
+from aiohttp.http import HttpProcessingError
 
 from bot.web.problems import Malformed, TooMuch, Unreadable
 
@@ -48,7 +49,7 @@ class Bodies:
                 return Body(_object(await self._whole(request, most)))
         except TimeoutError:
             raise Malformed("What was sent came too slowly. Please try again.") from None
-        except (ValueError, RuntimeError, web.RequestPayloadError) as error:
+        except (ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as error:
             raise _unreadable(is_form=is_form) from error
 
     async def _whole(self, request: web.Request, most: int) -> bytes:

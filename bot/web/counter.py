@@ -18,7 +18,7 @@ from bot.web.shapes import Shaping
 from pipelines import loras
 from pipelines.catalog import Catalog, ModelKey, no_style
 from pipelines.contract.errors import Withheld
-from pipelines.contract.requests import Kind, Request, SketchRequest
+from pipelines.contract.requests import Kind, Request
 
 Keep = Callable[[bytes], Awaitable[Path]]
 """Vets and stores a picture."""
@@ -64,9 +64,8 @@ class Counter:
         asked = await self._whiteboard.asked(asker.link)
         _, picture = await self._picture(asker, form)
         request = form.request(picture)
-        assert isinstance(request, SketchRequest)
         sent = {name: getattr(request, name) for name in form.model_fields_set}
-        request = replace(asked, **sent, drawing=picture) if picture else request
+        request = replace(asked, **sent)
         await self._check(request)
         return await self._whiteboard.take(asker.link, request)
 

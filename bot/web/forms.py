@@ -196,7 +196,8 @@ def filled(form: type[AnyForm], fields: dict[str, Any], *, is_form: bool) -> Any
 
 def picture_of(form: AnyForm) -> bytes | PictureOf | None:
     """The picture that was sent with it, or is meant."""
-    return getattr(form, "drawing", None) or getattr(form, "image", None)
+    found: bytes | PictureOf | None = getattr(form, "drawing", getattr(form, "image", None))
+    return found
 
 
 def _incomplete(form: type[AnyForm], error: ValidationError) -> Refused:

@@ -77,6 +77,8 @@ _BEFORE = ("", "", "", "a picture of ", "an image of ", "please draw ", "i want 
 def prompt(scene: Scene, rng: random.Random) -> str:
     """What a person may type, or what /sketch makes of a word and a caption, for `scene`."""
     kind = rng.random()
+    if _is_usual(scene) and kind < 0.15:
+        return _bare(scene.figures[0])
     if kind < 0.68:
         text = sentence(scene, rng)
         if scene.look is Look.FLAT:
@@ -103,7 +105,19 @@ def full_prompt(scene: Scene) -> str:
 
 def caption(scene: Scene) -> str:
     """What the captioner says of a sketch of `scene`: its shapes, and how they lie."""
-    return _related(scene.figures, [f"{_article(f.shape)} {f.shape}" for f in scene.figures])
+    return _related(scene.figures, [_bare(figure) for figure in scene.figures])
+
+
+def _bare(figure: Figure) -> str:
+    """A figure by its shape alone."""
+    return f"{_article(figure.shape)} {figure.shape}"
+
+
+def _is_usual(scene: Scene) -> bool:
+    """Whether nothing of a scene but its shape and colours has to be said."""
+    figure = scene.figures[0]
+    is_plain = figure.place == (1, 1) and figure.size not in _SIZES and scene.look is Look.FLAT
+    return is_plain and len(scene.figures) == 1
 
 
 def fragment(scene: Scene, rng: random.Random) -> str:
@@ -111,7 +125,6 @@ def fragment(scene: Scene, rng: random.Random) -> str:
     figure, ground = rng.choice(scene.figures), scene.ground
     things = [
         figure.shape,
-        f"{_article(figure.shape)} {figure.shape}",
         figure.colour,
         f"{figure.colour} {figure.shape}",
         *_BARE[ground.pattern],

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import gpu, progress, residency
+from benchmarks import gpu, progress, residency, web
 from benchmarks._full_size import build
 from benchmarks._report import report
 from benchmarks.fairness import simulate
@@ -30,6 +30,13 @@ async def test_the_progress_benchmark_runs(monkeypatch: pytest.MonkeyPatch) -> N
     assert watched.after_the_end() == 0
     assert 0.0 < watched.longest_wait() < 30.0
     assert watched.lags
+
+
+async def test_the_web_benchmark_runs() -> None:
+    watched = await web.watch(seconds=0.5, watchers=3, stalled=1)
+    assert watched.lags
+    assert watched.growth < web.GROWTH_GOAL
+    assert await web.slowdown(steps=5, turns=1) > -1
 
 
 def test_the_fairness_benchmark_reaches_its_goal_in_a_day() -> None:

@@ -33,6 +33,11 @@ def follows_the_prompt(bench: Bench, scene: Scene, seed: int) -> bool:
     return judge(bench.imagine(full_prompt(scene), seed)).shows(scene)
 
 
+def tells_two_apart(bench: Bench, _: Scene, seed: int) -> bool:
+    scene = replace(random_scene(seed, unseen=True, figures=2), look=Look.FLAT)
+    return follows_the_prompt(bench, scene, seed)
+
+
 def heeds_the_negative_prompt(bench: Bench, scene: Scene, seed: int) -> bool:
     """A colour that is not wanted is on nothing."""
     figure = scene.figures[0]
@@ -76,6 +81,7 @@ def bench() -> Iterator[Bench]:
     "check",
     [
         follows_the_prompt,
+        tells_two_apart,
         heeds_the_negative_prompt,
         follows_the_drawing,
         sees_what_is_drawn,

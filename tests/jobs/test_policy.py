@@ -139,6 +139,17 @@ TestPolicyIsPlain = PolicyMachine.TestCase
 TestPolicyIsPlain.settings = settings(max_examples=50, stateful_step_count=50, deadline=None)
 
 
+def test_who_was_passed_over_behind_is_late_also_while_others_run_in_front() -> None:
+    policy = Policy(patience=PATIENCE)
+    policy.add("ready", 1, 1.0, 1.0, IMAGINE, 0.0, behind=True)
+    policy.add("passed", 2, 1.0, 1.0, SKETCH, 0.0, behind=True)
+    policy.charge(1, 1.0, 1.0, behind=True)
+    assert policy.pick(free=[IMAGINE], now=0.0) == "ready"
+    policy.add("in front", 3, 1.0, 1.0, IMAGINE, PATIENCE)
+    assert policy.pick(free=[IMAGINE], now=PATIENCE) == "in front"
+    assert [policy.place(job) for job in ("in front", "passed", "ready")] == [1, 2, 3]
+
+
 class Bench:
     """A bot that is never idle: members who always have jobs waiting, and cards for one model each.
 

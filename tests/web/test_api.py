@@ -49,29 +49,31 @@ async def imagine(session: aiohttp.ClientSession, **fields: Any) -> dict[str, An
     return job
 
 
-async def states(session: aiohttp.ClientSession, job_id: str) -> list[dict[str, Any]]:
-    """All that a stream says of a job, to its end."""
+async def stream(session: aiohttp.ClientSession, job_id: str) -> AsyncIterator[dict[str, Any]]:
+    """What a stream says of a job, to its end."""
     path, headers = f"/v1/jobs/{job_id}", {"Accept": "text/event-stream"}
     async with session.get(path, headers=headers) as answer:
-        text = await answer.text()
-    return [json.loads(x[5:]) for x in text.splitlines() if x.startswith("data:")]
+        async for line in answer.content:
+            if line.startswith(b"data:"):
+                yield json.loads(line[5:])
+
+
+async def states(session: aiohttp.ClientSession, job_id: str) -> list[dict[str, Any]]:
+    return [each async for each in stream(session, job_id)]
 
 
 async def test_a_job_is_watched_to_its_end_and_fetched_in_ranges(
-    ada: aiohttp.ClientSession, app: App, studio: Studio
+    ada: aiohttp.ClientSession, studio: Studio
 ) -> None:
     studio.gate.clear()
-    heard = Heard(app.events)
     job = await imagine(ada, count=2)
-    await heard.of(JobStarted)
-    watching = asyncio.create_task(states(ada, job["id"]))
-    path = f"/v1/jobs/{job['id']}"
-    async with asyncio.timeout(20):
-        while (await ada.get(f"{path}/preview")).status == 404:
-            await asyncio.sleep(0.05)  # it is made for whoever looks
-    studio.gate.set()
-    told = await watching
-    assert [told[0]["state"], told[-1]["state"]] == ["running", "delivered"]
+    told = []
+    async for now in stream(ada, job["id"]):
+        told.append(now)
+        if now["preview"] is not None:  # made because somebody watches
+            assert (await ada.get(now["preview"])).content_type == "image/jpeg"
+            studio.gate.set()
+    assert told[-1]["state"] == "delivered"
     assert [r["name"] for r in told[-1]["results"]] == ["imagine-7-0.png", "imagine-7-1.png"]
     url = told[-1]["results"][1]["url"]
     whole = await (await ada.get(url)).read()

@@ -3,7 +3,7 @@
 import { Problem, askJson, shown } from "./api.js";
 import { find, findAll, icon, isCalm, make } from "./dom.js";
 import { keep, kept } from "./keep.js";
-import { onChoice, onDrop } from "./pictures.js";
+import { dataUrl, onChoice, onDrop } from "./pictures.js";
 import { Stage } from "./stage.js";
 import { say } from "./words.js";
 
@@ -152,7 +152,10 @@ export class SketchDesk extends Desk {
   async request() {
     const { whiteboard } = this.studio;
     if (whiteboard.isEmpty) throw new Problem(say("The paper is empty. Please draw something first."));
-    return { ...(await super.request()), drawing: await whiteboard.picture() };
+    const said = { ...(await super.request()), drawing: await whiteboard.picture() };
+    if (!this.studio.link) return said;
+    // What is left out would be as the command said it; so nothing is, and a form drops no empty field.
+    return { prompt: "", style: "", ...said, drawing: await dataUrl(said.drawing) };
   }
 
   offer(options) {

@@ -17,6 +17,16 @@ export async function decoded(blob) {
   }
 }
 
+/** A file as text. */
+export function dataUrl(blob) {
+  return new Promise((resolve, reject) => {
+    const reader = new FileReader();
+    reader.onload = () => resolve(reader.result);
+    reader.onerror = () => reject(reader.error);
+    reader.readAsDataURL(blob);
+  });
+}
+
 /** Call `take` with every picture that is dropped on `element`, which says so meanwhile. */
 export function onDrop(element, take) {
   let depth = 0;

@@ -1,0 +1,109 @@
+"""From /sketch without a file, by the link, to the picture in the channel."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot.app import App
+from bot.config import Config
+from tests.integration.apps import light_config, serving
+from tests.integration.shown import is_final
+from tests.loopback import Interaction, LoopbackDiscord, Member
+from tests.loopback.runner import Studio
+from tests.web.serving import client, drawing, web_config
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return web_config(tmp_path)
+
+
+@pytest.fixture
+async def app(server: LoopbackDiscord, config: Config, studio: Studio) -> AsyncIterator[App]:
+    async with serving(server, config, studio) as app:
+        yield app
+
+
+async def invited(
+    server: LoopbackDiscord, member: Member, **options: Any
+) -> tuple[str, Interaction]:
+    """The link of an invitation that only `member` sees."""
+    used = await member.slash("sketch", **options)
+    await server.wait_for(lambda: used.said)
+    assert used.original is not None and used.original.ephemeral
+    found = re.search(r"https://paint\.example/draw/([\w-]+)", str(used.original.components))
+    assert found is not None
+    return found[1], used
+
+
+async def draw(session: aiohttp.ClientSession, **fields: str) -> aiohttp.ClientResponse:
+    form = aiohttp.FormData(fields)
+    form.add_field("drawing", drawing(), filename="drawing.png")
+    return await session.post("/v1/sketch", data=form)
+
+
+async def test_a_drawing_lands_in_the_channel_once(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    link, used = await invited(server, ada, prompt="a fox", strength=40, seed=7)
+    async with client(app, link) as page:
+        options = await (await page.get("/v1/options")).json()
+        assert options["link"]["request"] == {"prompt": "a fox", "style": None, "strength": 40}
+        assert options["link"]["job"] is None
+        answers = await asyncio.gather(*(draw(page, strength="55") for _ in range(3)))
+        assert sorted(each.status for each in answers) == [202, 409, 409]
+        [job] = [await each.json() for each in answers if each.status == 202]
+        await server.wait_for(lambda: any(is_final(m) for m in used.followups if not m.ephemeral))
+        [message] = [m for m in used.followups if not m.ephemeral]
+        assert message.text.startswith("a fox")
+        assert len(message.files) == 1
+        [run] = studio.runs
+        assert (run.prompt, run.seed, getattr(run, "strength", 0)) == ("a fox", 7, 55)
+        again = await draw(page)
+        assert (again.status, (await again.json())["code"]) == (409, "link_used")
+        told = await (await page.get(f"/v1/jobs/{job['id']}")).json()
+        assert told["id"] == job["id"]
+        assert (await page.get("/v1/jobs")).status == 401
+        assert (await page.post("/v1/imagine", json={"prompt": "x"})).status == 401
+        assert (await page.get("/v1/jobs/0123456789abcdef")).status == 404
+
+
+async def test_the_rules_are_asked_again_when_the_drawing_arrives(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    link, used = await invited(server, ada)
+    assert used.channel.guild_id is not None
+    await app.queue.settings.change(used.channel.guild_id, commands_off=frozenset({"sketch"}))
+    async with client(app, link) as page:
+        answer = await draw(page)
+        assert (answer.status, (await answer.json())["code"]) == (403, "not_allowed")
+    assert studio.runs == []
+    assert [m for m in used.followups if not m.ephemeral] == []
+
+
+async def test_a_full_queue_takes_the_message_back(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    studio.gate.clear()
+    link, used = await invited(server, ada)
+    for _ in range(5):
+        await ada.slash("imagine", prompt="a fox")
+    await server.wait_for(lambda: app.queue.length() + len(app.queue.running()) == 5)
+    async with client(app, link) as page:
+        answer = await draw(page)
+        assert (answer.status, (await answer.json())["code"]) == (429, "queue_full")
+    assert all(m.deleted for m in used.followups if not m.ephemeral)
+
+
+async def test_without_a_whiteboard_a_drawing_is_asked_for(
+    server: LoopbackDiscord, ada: Member, tmp_path: Path, studio: Studio
+) -> None:
+    async with serving(server, light_config(tmp_path), studio):
+        used = await ada.slash("sketch")
+        await server.wait_for(lambda: used.said)
+        assert used.said.startswith("Please attach a drawing")

@@ -1,0 +1,65 @@
+"""Tokens: made, known, revoked; stored as hashes that only their owner may read."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bot.errors import ConfigError
+from bot.jobs.limits import Terms
+from bot.tokens import LOCAL, TokenBook
+from tests.cli.command import command
+
+
+def test_one_is_known_until_it_is_revoked(tmp_path: Path) -> None:
+    book, other = TokenBook(tmp_path), TokenBook(tmp_path)
+    assert book.find("atl_x") is None
+    secret = other.add("ada", waiting=2, daily_seconds=60, weight=2.0)
+    token = book.find(secret)
+    assert token is not None
+    assert token.id > LOCAL
+    assert token.terms(5) == Terms(waiting=2, daily_seconds=60, weight=2.0)
+    other.revoke("ada")
+    assert book.find(secret) is None
+    anew = other.add("ada")
+    found = book.find(anew)
+    assert found is not None
+    assert found.id > token.id  # nobody inherits another's jobs
+    assert found.terms(5) == Terms(waiting=5)
+
+
+def test_what_is_stored_is_no_token(tmp_path: Path) -> None:
+    secret = TokenBook(tmp_path).add("ada")
+    (file,) = tmp_path.glob("*.json")
+    assert secret.removeprefix("atl_") not in file.read_text()
+    if os.name != "nt":
+        assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_names_are_their_own(tmp_path: Path) -> None:
+    book = TokenBook(tmp_path)
+    book.add("ada")
+    with pytest.raises(ConfigError, match="already"):
+        book.add("ada")
+    with pytest.raises(ConfigError, match=r"no token “bob”. Those that are good: ada"):
+        book.revoke("bob")
+
+
+def test_a_file_that_is_none(tmp_path: Path) -> None:
+    (tmp_path / "2.json").write_text("{")
+    with pytest.raises(ConfigError, match="is no token"):
+        TokenBook(tmp_path).find("atl_x")
+
+
+def test_the_command_line(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    added = command("token", "add", "ada", "--daily-seconds", "60", cwd=tmp_path)
+    assert added.code == 0
+    secret = added.out.strip()
+    assert TokenBook(tmp_path / "data" / "tokens").find(secret) is not None
+    listed = command("token", "list", cwd=tmp_path).out
+    assert "good" in listed and "ada" in listed and secret not in listed
+    assert command("token", "revoke", "ada", cwd=tmp_path).code == 0
+    assert TokenBook(tmp_path / "data" / "tokens").find(secret) is None
+    again = command("token", "revoke", "ada", cwd=tmp_path)
+    assert (again.code, again.complaint[:28]) == (2, "There is no token “ada”. Tho")
