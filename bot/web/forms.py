@@ -60,6 +60,11 @@ def _picture(sent: Any) -> Any:
         raise ValueError("is not base64") from None
 
 
+def _aspect(sent: Any) -> Any:
+    """A shape by its name, in JSON too: there is no other way to say it there."""
+    return Aspect(sent) if isinstance(sent, str) else sent
+
+
 _REF = {"$ref": "#/components/schemas/PictureOf"}
 _BASE64 = {
     "type": "string",
@@ -129,7 +134,7 @@ class ImagineForm(Form):
 
     prompt: Annotated[str, _text("What to paint.")]
     negative: Annotated[str, _text("What to keep out of the picture.")] = ""
-    aspect: Annotated[Aspect, Field(strict=False)] = Aspect.SQUARE
+    aspect: Annotated[Aspect, BeforeValidator(_aspect)] = Aspect.SQUARE
     """Width to height."""
     count: Annotated[int, _number("How many pictures.", 1, MAX_COUNT)] = 1
     lora: Name = None

@@ -42,6 +42,11 @@ def _is_bad(message: Any) -> bool:
     return message.type in ("error", "warning")
 
 
+def reload(page: Page) -> None:
+    page.reload()
+    page.wait_for_selector(READY, state="attached")
+
+
 def heart(page: Page) -> list[tuple[float, float]]:
     """Where a pointer goes to draw a heart on the paper."""
     box = page.locator("#paper").bounding_box()

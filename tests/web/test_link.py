@@ -23,14 +23,14 @@ def test_a_drawing_made_in_the_browser_comes_to_the_channel(browser: Browser, de
         expect(page.locator("#link-banner")).to_contain_text("#pictures")
         expect(page.get_by_role("tablist")).to_be_hidden()
         draw(page)
-        page.reload()
+        reload(page)
         assert ink(page) > 5000
         page.get_by_role("button", name="Paint for #pictures").click()
         expect(page.locator("#link-banner")).to_contain_text("Sent.")
         expect_done(page, "sketch")
         expect(page.get_by_role("button", name="Download")).to_be_visible()
 
-        page.reload()  # the link was used: what it came to is all that there is
+        reload(page)  # the link was used: what it came to is all that there is
         expect_done(page, "sketch")
         expect(page.get_by_role("button", name="Paint for #pictures")).to_be_hidden()
 

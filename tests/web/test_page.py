@@ -19,6 +19,7 @@ from tests.web.pages import (
     opened,
     picture,
     press_pen,
+    reload,
     sheet,
     touch,
     wide_as_painted,
@@ -87,8 +88,7 @@ def test_a_drawing_outlives_its_page(browser: Browser, demo: Demo) -> None:
         page.keyboard.press("4")
         draw(page, LINE)
         drawn = picture(page)
-        page.reload()  # at once: nothing is given time to settle
-        page.wait_for_selector(measured.READY, state="attached")
+        reload(page)  # at once: nothing is given time to settle
         assert picture(page) == drawn
         page.get_by_role("button", name="Undo").click()
         assert ink(page) > 0 and picture(page) != drawn
@@ -214,7 +214,7 @@ def test_the_switch_turns_night_into_day_and_is_remembered(browser: Browser, dem
         page.get_by_role("button", name="Dark or light").click()
         day = _desk(page)
         assert night != day
-        page.reload()
+        reload(page)
         assert _desk(page) == day
 
 
