@@ -22,6 +22,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -53,6 +54,7 @@ class Watched:
 async def watch(seconds: float = 10.0, watchers: int = WATCHERS, stalled: int = STALLED) -> Watched:
     """Have a job watched, and look at loop and memory meanwhile."""
     async with _app(Studio(steps=int((seconds + WARM + 2) / STEP), step_seconds=STEP)) as app:
+        _narrow(app)
         job_id = await _submit(app)
         async with _others("watch", str(app.studio), job_id, str(watchers), str(stalled)):
             await asyncio.sleep(WARM)
@@ -82,7 +84,9 @@ async def slowdown(steps: int = 150, turns: int = 5) -> float:
 async def page() -> int:
     """The bytes of the studio and of all that it names."""
     async with _app(Studio()) as app, aiohttp.ClientSession(str(app.studio)) as session:
-        html = await (await session.get("/")).text()
+        answer = await session.get("/")
+        answer.raise_for_status()
+        html = await answer.text()
         named = set(re.findall(r'"(/static/[^"]+)"', html))
         sizes = [len(await (await session.get(each)).read()) for each in named]
     return len(html.encode()) + sum(sizes)
@@ -129,8 +133,17 @@ async def _app(studio: Studio) -> AsyncIterator[App]:
             yield app
 
 
+def _narrow(app: App) -> None:
+    """Let the system buffer little of what is sent, so that who does not read is soon felt."""
+    assert app.web is not None
+    for site in app.web.runner.sites:
+        listening: Any = site._server
+        for each in listening.sockets:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+
+
 async def _submit(app: App) -> str:
-    request = ImagineRequest(prompt="a fox", seed=7)
+    request = ImagineRequest(prompt="fox " * 200, seed=7)
     return (await app.queue.submit(request, owner=1, origin={})).id
 
 

@@ -67,7 +67,7 @@ class App:
         self.deliveries = Deliveries(store, delivery.deliver, events)
         self.worker = Worker(queue, store, self.files, executors, events)
         self._metrics = Metrics(events)
-        self._web: WebServer | None = None
+        self.web: WebServer | None = None
         self.studio: str | None = None
         self._watch = StartWatch(events, config.storage.folder)
         self._tasks = Tasks()
@@ -142,8 +142,8 @@ class App:
         await asyncio.shield(self._closing)
 
     async def _close(self) -> None:
-        if self._web is not None:
-            await self._web.close()
+        if self.web is not None:
+            await self.web.close()
         await self._tasks.stop()
         await self.worker.stop()
         await self.deliveries.stop()
@@ -169,7 +169,7 @@ class App:
         config = self.config.web
         if config.port is None:
             return
-        self._web = WebServer(
+        self.web = WebServer(
             self.config,
             self.queue,
             self.client.intake.keep,
@@ -178,7 +178,7 @@ class App:
             self.executors,
             self._metrics.registry,
         )
-        self.studio = await self._web.open()
+        self.studio = await self.web.open()
         if url := config.url or (self.studio if config.open else None):
             key = read_key(self.config.storage.folder / "link.key")
             self.client.whiteboard.open(Links(self.store, key), url)

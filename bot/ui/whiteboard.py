@@ -19,6 +19,7 @@ from bot.jobs import codec
 from bot.jobs.job import Job, Standing, new_job_id
 from bot.jobs.links import Link, Links
 from bot.jobs.queue import JobQueue
+from bot.jobs.settings import Settings
 from bot.languages import language
 from bot.permutations import permutations
 from bot.ui.asking import check, check_as, since
@@ -90,6 +91,11 @@ class Whiteboard:
                 "strength": asked.strength,
             },
         }
+
+    async def settings(self, link: Link) -> Settings:
+        """What holds in the channel of a link."""
+        standing = (await self._said(link))["standing"]
+        return self._queue.settings.of(standing["server"], standing["channel"])
 
     async def asked(self, link: Link) -> SketchRequest:
         """What the command asked for, of a drawing that is yet to come."""

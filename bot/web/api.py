@@ -7,6 +7,7 @@ from functools import partial
 
 from aiohttp import hdrs, web
 
+from bot.access import offered
 from bot.config import Config
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
@@ -24,6 +25,7 @@ PAGE = 24  # jobs, and at most so many …
 MOST = 100
 STREAMS = 100  # that watch a job at a time
 STALLED = 60.0  # seconds after which nobody reads a stream any more
+BUFFER = 16 * 1024  # bytes
 EVENTS = "text/event-stream"
 PRIVATE = {"Cache-Control": "private, no-cache", "Cross-Origin-Resource-Policy": "same-origin"}
 
@@ -84,6 +86,9 @@ class Api:
         told |= {"upload_mib": self._config.limits.upload_mib, "open": self._config.web.open}
         if asker.link is not None:
             told["link"] = await self._whiteboard.shown(asker.link)
+            allowed = (await self._whiteboard.settings(asker.link)).styles
+            styles = told.get("sketch", {}).get("styles", [])
+            styles[:] = [s for s in styles if s["name"] in offered([s["name"]], allowed)]
         return web.json_response(told, headers=PRIVATE)
 
     async def style(self, request: web.Request) -> web.StreamResponse:
@@ -161,6 +166,8 @@ class Api:
         answer.content_type = EVENTS
         answer.charset = "utf-8"
         await answer.prepare(request)
+        if request.transport is not None:  # all that is kept for one that does not read
+            request.transport.set_write_buffer_limits(high=BUFFER)
         language, told = spoken(request), ""
         with suppress(TimeoutError, ConnectionResetError):
             async for now in self._watching.looks(job.id):

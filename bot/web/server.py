@@ -45,6 +45,7 @@ class WebServer:
         registry: CollectorRegistry,
     ) -> None:
         self._config = config.web
+        self.watching = watching
         self._tasks = Tasks()
         shaping = Shaping(queue, watching, config.moderation)
         askers = Askers(config, TokenBook(config.storage.folder / TOKENS), whiteboard)
@@ -56,7 +57,7 @@ class WebServer:
         app.add_routes(Pages(queue, askers, executors, registry).routes())
         app.add_routes([*api.routes(), web.post("/generate", generate.handle)])
         app.on_response_prepare.append(_unsniffed)
-        self._runner = web.AppRunner(
+        self.runner = web.AppRunner(
             app,
             access_log=None,
             handler_cancellation=True,
@@ -68,18 +69,18 @@ class WebServer:
     async def open(self) -> str:
         """Listen, and return the address. Raises PortTaken, ConfigError."""
         host, port = self._config.host, self._config.port
-        await self._runner.setup()
+        await self.runner.setup()
         try:
-            await web.TCPSite(self._runner, host, port).start()
+            await web.TCPSite(self.runner, host, port).start()
         except OSError as error:
-            await self._runner.cleanup()
+            await self.runner.cleanup()
             raise _unbound(host, port, error) from error
-        port = self._runner.addresses[0][1]
+        port = self.runner.addresses[0][1]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
     async def close(self) -> None:
         """Take no more requests; those that wait for a job end."""
-        await self._runner.cleanup()
+        await self.runner.cleanup()
         await self._tasks.join()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from bot.app import App
 from bot.config import Config
 from bot.jobs.events import JobEnded, JobStarted
+from bot.web import api, watching
 from pipelines.contract.requests import ImagineRequest
 from tests.integration.apps import Heard
 from tests.loopback.runner import Studio
@@ -123,6 +125,29 @@ async def test_a_token_has_a_share_of_its_own(app: App, config: Config, studio: 
         jobs = [await app.queue.get(job["id"]) for job in (first, second)]
     assert [job.weight for job in jobs] == [3.0, 3.0]
     assert [job.relaxed for job in jobs] == [False, True]
+
+
+async def test_who_does_not_read_is_let_go(
+    ada: aiohttp.ClientSession, app: App, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "PAUSE", 0.0)
+    monkeypatch.setattr(api, "STALLED", 0.2)
+    studio.steps, studio.step_seconds = 100_000, 0.001
+    job = await imagine(ada, prompt="fox " * 200)
+    assert app.web is not None
+    seen = 0
+    with socket.socket() as deaf:
+        deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        deaf.connect(app.web.runner.addresses[0])
+        head = f"GET /v1/jobs/{job['id']} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+        deaf.send(f"{head}Authorization: {ada.headers['Authorization']}\r\n\r\n".encode())
+        async for _ in stream(ada, job["id"]):
+            watchers = app.web.watching.count(job["id"])
+            seen = max(seen, watchers)
+            if seen == 2 and watchers == 1:
+                await app.queue.cancel(job["id"])
+                break
+    assert seen == 2
 
 
 @pytest.mark.parametrize("is_form", [True, False])

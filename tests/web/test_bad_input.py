@@ -191,6 +191,7 @@ async def test_a_slow_loris_is_hung_up_on(
     config: Config, studio: Studio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "IDLE", 0.3)
+    monkeypatch.setattr(server, "LAST", 0.1)
     monkeypatch.setattr(bodies, "IDLE", 0.3)
     token = tokens(config).add("ada")
     async with opened(config, studio) as app:

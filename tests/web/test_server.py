@@ -1,0 +1,43 @@
+"""Whether it is opened at all, and where."""
+
+from pathlib import Path
+
+import pytest
+
+from bot.app import App
+from bot.config import load_config
+from bot.errors import ConfigError, PortTaken
+from tests.integration.apps import light_config, light_executor
+from tests.loopback.runner import Studio
+from tests.web.serving import opened, web_config
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ('host = "0.0.0.0"\nopen = true', "web: open is for this machine alone"),
+        ('url = "paint.example"', "web.url: is 'paint.example'; use an address that begins with"),
+        ("port = 70000", "web.port"),
+    ],
+)
+def test_what_cannot_be_is_refused(tmp_path: Path, written: str, said: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(f"[web]\n{written}\n")
+    with pytest.raises(ConfigError, match=said):
+        load_config(file)
+
+
+async def test_it_is_off_unless_configured(tmp_path: Path) -> None:
+    app = await App.open(light_config(tmp_path), executors=[light_executor(Studio())])
+    assert app.studio is None
+    await app.close()
+
+
+async def test_a_port_that_is_taken(tmp_path: Path) -> None:
+    config = web_config(tmp_path / "one")
+    async with opened(config, Studio()) as app:
+        port = int(str(app.studio).rstrip("/").rpartition(":")[2])
+        web = config.web.model_copy(update={"port": port})
+        other = web_config(tmp_path / "two").model_copy(update={"web": web})
+        with pytest.raises(PortTaken, match=r"web\.port: another program uses"):
+            await App.open(other, executors=[light_executor(Studio())])
