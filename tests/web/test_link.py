@@ -5,7 +5,7 @@ import re
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import MARKS, PATIENCE, Demo, choose_command, results, send
-from tests.web.pages import draw, expect_done, ink, opened
+from tests.web.pages import draw, expect_done, ink, opened, reload
 
 pytestmark = MARKS
 
