@@ -1,0 +1,43 @@
+"""A studio that is not open, in a real browser."""
+
+from pathlib import Path
+
+from playwright.async_api import async_playwright, expect
+
+from tests.browser import CHROMIUM, MARKS
+from tests.loopback.runner import Studio
+from tests.web.serving import opened, tokens, web_config
+
+pytestmark = MARKS
+
+
+async def test_a_studio_asks_for_a_token_and_shows_its_holder_their_pictures(
+    tmp_path: Path,
+) -> None:
+    config = web_config(tmp_path)
+    secret = tokens(config).add("ada")
+    async with opened(config, Studio()) as app, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+        page = await browser.new_page()
+        assert app.studio is not None
+        await page.goto(app.studio)
+        dialog = page.get_by_role("dialog", name="This studio asks for a token")
+        for typed in ("atl_wrong", secret):
+            await expect(dialog).to_be_visible()
+            await dialog.get_by_role("textbox").fill(typed)
+            await page.keyboard.press("Enter")
+            if typed != secret:
+                await expect(dialog.get_by_role("alert")).to_contain_text("is not known here")
+        await expect(dialog).to_be_hidden()
+
+        await page.get_by_role("tab", name="Imagine").click()
+        await page.get_by_role("textbox", name="Prompt").fill("a red star")
+        await page.keyboard.press("Enter")
+        result = page.locator("#imagine .result img")
+        await expect(result).to_have_js_property("complete", True)
+        assert await result.evaluate("image => image.src.startsWith('blob:') && image.naturalWidth")
+        await page.get_by_role("tab", name="Gallery").click()
+        await expect(page.locator("#gallery .card")).to_have_count(1)
+        await browser.close()
