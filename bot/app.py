@@ -78,7 +78,7 @@ class App:
         """Open the store, take up what an earlier run left, and put everyone together.
 
         Without `executors`, a thread of this process for each configured card runs the models.
-        Raises AlreadyRunning, ConfigError for a list of words, or PortTaken for metrics or studio.
+        Raises AlreadyRunning, ConfigError for a list of words, or PortTaken for the metrics.
         """
         folder = config.storage.folder
         store = await Store.open(folder / "jobs.sqlite3", folder / "files")
@@ -102,11 +102,32 @@ class App:
             await queue.moderation.read()
             await queue.restore()
             app._serve_metrics()
-            await app._serve_web()
         except BaseException:
             await store.close()
             raise
         return app
+
+    async def listen(self) -> None:
+        """Open the studio where it is configured; `studio` is its address then.
+
+        Raises PortTaken, or ConfigError for an address that this machine does not have.
+        """
+        config = self.config.web
+        if config.port is None:
+            return
+        self.web = WebServer(
+            self.config,
+            self.queue,
+            self.client.intake.keep,
+            Watching(self.queue, self.events, previews=self._shows_previews),
+            self.client.whiteboard,
+            self.executors,
+            self._metrics.registry,
+        )
+        self.studio = await self.web.open()
+        if url := config.url or (self.studio if config.open else None):
+            key = read_key(self.config.storage.folder / "link.key")
+            self.client.whiteboard.open(Links(self.store, key), url)
 
     def start(self) -> None:
         """Begin the work behind the commands: the GPU, the deliveries, the daily sweep."""
@@ -120,10 +141,11 @@ class App:
     async def serve(self, token: str) -> None:
         """Work and stay connected to Discord until cancelled; then close.
 
-        Raises TokenRefused, before any model is loaded, or StartupError when Discord ends the
-        connection for good.
+        Raises PortTaken and TokenRefused, before any model is loaded, or StartupError when Discord
+        ends the connection for good.
         """
         try:
+            await self.listen()
             await self.client.log_in(token)
             self.start()
             await self.client.stay_connected()
@@ -163,25 +185,6 @@ class App:
     def _serve_metrics(self) -> None:
         if self.config.metrics.port is not None:
             self._metrics.serve(self.config.metrics.host, self.config.metrics.port)
-
-    async def _serve_web(self) -> None:
-        """Open the studio where it is configured; `studio` is its address then."""
-        config = self.config.web
-        if config.port is None:
-            return
-        self.web = WebServer(
-            self.config,
-            self.queue,
-            self.client.intake.keep,
-            Watching(self.queue, self.events, previews=self._shows_previews),
-            self.client.whiteboard,
-            self.executors,
-            self._metrics.registry,
-        )
-        self.studio = await self.web.open()
-        if url := config.url or (self.studio if config.open else None):
-            key = read_key(self.config.storage.folder / "link.key")
-            self.client.whiteboard.open(Links(self.store, key), url)
 
     async def _sweep_daily(self) -> None:
         """Forget ended jobs, their files and reports, after the days that hold where they were."""

@@ -97,6 +97,7 @@ async def open_channel(config: Config) -> AsyncIterator[Channel]:
     try:
         with env.time_context():  # what the app starts here runs on real time
             await _follow_the_clock(env)
+            await app.listen()
             app.start()
             guild = env.create_guild("Atelier")
             text = guild.create_text_channel("pictures")

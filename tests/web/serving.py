@@ -35,8 +35,9 @@ def drawing(width: int = 64, height: int = 48) -> bytes:
 async def opened(config: Config, studio: Studio) -> AsyncIterator[App]:
     """The app, its server listening."""
     app = await App.open(config, executors=[light_executor(studio)])
-    app.start()
     try:
+        await app.listen()
+        app.start()
         yield app
     finally:
         studio.gate.set()

@@ -40,4 +40,5 @@ async def test_a_port_that_is_taken(tmp_path: Path) -> None:
         web = config.web.model_copy(update={"port": port})
         other = web_config(tmp_path / "two").model_copy(update={"web": web})
         with pytest.raises(PortTaken, match=r"web\.port: another program uses"):
-            await App.open(other, executors=[light_executor(Studio())])
+            async with opened(other, Studio()):
+                pass
