@@ -67,6 +67,7 @@ def test_an_uploaded_drawing_becomes_a_picture(page: Page, tmp_path: Path) -> No
     before = sketches.count()
 
     choose_command(page, "sketch")
+    page.get_by_role("option", name="drawing").click()
     page.get_by_label("drawing attachment").set_input_files(drawing)
     send(page)
 
