@@ -9,6 +9,7 @@ What is kept is the SHA-256 of the token. A slow hash protects passwords, which 
 """
 
 import hashlib
+import logging
 import os
 import secrets
 import time
@@ -16,10 +17,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from bot.errors import ConfigError, StorageFailed
 from bot.jobs.limits import Terms
+
+log = logging.getLogger(__name__)
 
 PREFIX = "atl_"
 LOCAL = 1  # the owner id of whoever uses this machine; tokens' follow, and Discord's are far larger
@@ -110,21 +113,22 @@ class TokenBook:
             return
         if changed == self._seen:
             return
-        tokens = list(_read(self._folder))
+        tokens = list(_read(self._folder, skip=True))
         self._good = {token.digest: token for token in tokens if token.revoked_at is None}
         # A change within the same tick of the disk's clock could not be told from this one.
         self._seen = changed if time.time() - changed > _SETTLED else -1.0
 
 
-def _read(folder: Path) -> Iterator[Token]:
-    """The tokens in a folder. Raises ConfigError for a file that is none."""
+def _read(folder: Path, *, skip: bool = False) -> Iterator[Token]:
+    """The tokens in a folder. Raises ConfigError for a file that is none, or skips and logs it."""
     for file in folder.glob("*.json"):
         try:
             yield Token.model_validate_json(file.read_text("utf-8"))
-        except (OSError, ValidationError) as error:
-            raise ConfigError(
-                f"{file} is no token ({type(error).__name__}). Delete it, and make a new one."
-            ) from error
+        except (OSError, ValueError) as error:
+            what = f"{file} is no token ({type(error).__name__}). Delete it, and make a new one."
+            if not skip:
+                raise ConfigError(what) from error
+            log.error(what)
 
 
 def _write(file: Path, token: Token) -> None:

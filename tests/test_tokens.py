@@ -45,10 +45,16 @@ def test_names_are_their_own(tmp_path: Path) -> None:
         book.revoke("bob")
 
 
-def test_a_file_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "2.json").write_text("{")
+def test_a_file_that_is_none_is_named_to_the_owner_and_stops_nobody_else(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    book = TokenBook(tmp_path)
+    secret = book.add("ada")
+    (tmp_path / "9.json").write_text("{")
     with pytest.raises(ConfigError, match="is no token"):
-        TokenBook(tmp_path).find("atl_x")
+        book.all()
+    assert TokenBook(tmp_path).find(secret) is not None
+    assert "9.json is no token" in caplog.text
 
 
 def test_the_command_line(tmp_path: Path) -> None:

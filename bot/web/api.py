@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from bot.access import offered
 from bot.config import Config
+from bot.errors import NoSuchJob
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.whiteboard import Whiteboard
@@ -169,7 +170,7 @@ class Api:
         if request.transport is not None:  # all that is kept for one that does not read
             request.transport.set_write_buffer_limits(high=BUFFER)
         language, told = spoken(request), ""
-        with suppress(TimeoutError, ConnectionResetError):
+        with suppress(TimeoutError, ConnectionResetError, NoSuchJob):
             async for now in self._watching.looks(job.id):
                 said = ":\n\n"
                 if now is not None:

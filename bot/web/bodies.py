@@ -46,7 +46,8 @@ class Bodies:
             async with self._room, asyncio.timeout(WHOLE):
                 if is_form:
                     return Body(await self._form(await request.multipart()), is_form=True)
-                return Body(_object(await self._whole(request, most)))
+                data = await self._whole(request, most)
+                return Body(await asyncio.to_thread(_object, data))
         except TimeoutError:
             raise Malformed("What was sent came too slowly. Please try again.") from None
         except (ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as error:

@@ -45,7 +45,7 @@ class Counter:
         """Queue what a body asks for. Raises what refuses it; nothing is queued then."""
         if asker.link is not None:
             return await self._take_drawing(asker, body)
-        form = filled(kind, body.fields, is_form=body.is_form)
+        form = await _read(kind, body)
         parent, picture = await self._picture(asker, form)
         request = form.request(picture)
         await self._check(request)
@@ -60,7 +60,7 @@ class Counter:
     async def _take_drawing(self, asker: Asker, body: Body) -> Job:
         """What was drawn through a link; what the page leaves out is as the command said."""
         assert asker.link is not None
-        form = filled(SketchForm, body.fields, is_form=body.is_form)
+        form = await _read(SketchForm, body)
         asked = await self._whiteboard.asked(asker.link)
         _, picture = await self._picture(asker, form)
         request = form.request(picture)
@@ -108,3 +108,8 @@ class Counter:
             key = ModelKey.SKETCH if request.kind is Kind.SKETCH else ModelKey.IMAGINE
             await asyncio.to_thread(loras.find, self._catalog.loras, key, lora)
         require_allowed(self._queue.settings.defaults, request, ())
+
+
+async def _read(kind: type[AnyForm], body: Body) -> AnyForm:
+    """A form; in a thread, for its picture may be much base64. Raises as `filled`."""
+    return await asyncio.to_thread(filled, kind, body.fields, is_form=body.is_form)

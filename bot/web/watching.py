@@ -71,6 +71,9 @@ class Watching:
                 if is_over(job):
                     return
                 while not await _within(woken, HEARTBEAT):
+                    job = self._latest[job_id] = await self._queue.get(job_id)
+                    if is_over(job):  # it ended and nobody said so, as where it was erased
+                        break
                     yield None
                 await asyncio.sleep(PAUSE)
 
