@@ -153,13 +153,17 @@ def measure_imagine(bench: Bench, count: int) -> Iterator[Figured]:
             scene = replace(random_scene(seed, unseen=True, figures=figures), look=Look.FLAT)
             right.append(judge(bench.imagine(full_prompt(scene), seed)).shows(scene))
         yield Figured(f"imagine, {figures} in a scene: shapes and colours", percent(right), bar)
-    gone = []
-    for seed in range(count):
-        unwanted = random_scene(seed, unseen=True, figures=1)
-        colour = unwanted.figures[0].colour
-        verdict = judge(bench.imagine(f"a {unwanted.figures[0].shape}", seed, negative=str(colour)))
-        gone.append(bool(verdict.figures) and colour not in _colours(verdict))
+    gone = [is_heeded(bench, seed) for seed in range(count)]
     yield Figured("imagine, negative prompt: gone", percent(gone), 95)
+
+
+def is_heeded(bench: Bench, seed: int) -> bool:
+    """Whether a colour that a prompt leads to is gone when it is not wanted, and a figure is not."""
+    prompt = f"a {random_scene(seed, unseen=True, figures=1).figures[0].shape}"
+    before = judge(bench.imagine(prompt, seed))
+    colour = before.figures[0].colour if before.figures else before.ground
+    after = judge(bench.imagine(prompt, seed, negative=str(colour)))
+    return bool(after.figures) and colour not in _colours(after)
 
 
 def _colours(verdict: Verdict) -> set[Colour | None]:
@@ -309,7 +313,8 @@ def measure_cost(bench: Bench) -> Iterator[Figured]:
 
 def evaluate(count: int) -> Iterator[Figured]:
     """All figures for which the models are there."""
-    bench = Bench(catalog())
+    models = catalog().model_copy(update={"safety": None})  # which is measured by itself
+    bench = Bench(models)
     parts: list[tuple[str, Callable[[Bench, int], Iterator[Figured]]]] = [
         ("caption", measure_captions),
         ("imagine", measure_imagine),
