@@ -158,7 +158,7 @@ def measure_imagine(bench: Bench, count: int) -> Iterator[Figured]:
 
 
 def is_heeded(bench: Bench, seed: int) -> bool:
-    """Whether a colour that a prompt leads to is gone when it is not wanted, and a figure is not."""
+    """Whether the colour that a prompt leads to is gone when it is not wanted, and no figure is."""
     prompt = f"a {random_scene(seed, unseen=True, figures=1).figures[0].shape}"
     before = judge(bench.imagine(prompt, seed))
     colour = before.figures[0].colour if before.figures else before.ground
