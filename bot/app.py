@@ -8,7 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from bot.client import AtelierClient
 from bot.config import Config, read_words
@@ -33,10 +33,11 @@ from bot.startup import StartWatch
 from bot.tasks import Tasks
 from bot.ui.logchannel import LogChannel
 from bot.ui.progress import ProgressBoard
-from bot.web.server import WebServer
-from bot.web.watching import Watching
 from bot.words import WordRules
 from pipelines.contract.runner import RunnerLike
+
+if TYPE_CHECKING:
+    from bot.web.server import WebServer
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,9 @@ class App:
         config = self.config.web
         if config.port is None:
             return
+        from bot.web.server import WebServer  # a tenth of the start, for those who want it
+        from bot.web.watching import Watching
+
         self.web = WebServer(
             self.config,
             self.queue,

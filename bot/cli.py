@@ -217,7 +217,7 @@ def revoke_token(
 def _tokens(config: Path) -> "TokenBook":
     from bot.tokens import TokenBook
 
-    return TokenBook(load_config(config).storage.folder / "tokens")
+    return TokenBook.in_storage(load_config(config).storage.folder)
 
 
 @render_commands.command()

@@ -94,7 +94,7 @@ class Delivery:
         if job.status is not Status.RENDERED:
             await self._carry(job, origin, messages.ended(job))
             return
-        if _is_sensitive(job) and self._for_sensitive(origin) == "withhold":
+        if job.is_sensitive and self._for_sensitive(origin) == "withhold":
             await self._carry(job, origin, messages.withheld(job))
             return
         try:
@@ -127,7 +127,7 @@ class Delivery:
                 job,
                 names[:single],
                 beside=names[single:],
-                spoiler=_is_sensitive(job) and self._for_sensitive(origin) == "spoiler",
+                spoiler=job.is_sensitive and self._for_sensitive(origin) == "spoiler",
                 models=self._queue.models(),
             )
             try:
@@ -190,10 +190,6 @@ class Delivery:
             except UNREACHABLE as error:
                 log.info("job %s: its owner could not be told either: %s", job.id, error)
         return Undeliverable(why)
-
-
-def _is_sensitive(job: Job) -> bool:
-    return any(artifact.sensitive for artifact in job.artifacts)
 
 
 def _verdict(error: discord.HTTPException) -> _Verdict:

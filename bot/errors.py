@@ -126,6 +126,16 @@ class NoSuchJob(Refused):
 
     code = "no_such_job"
 
+    @classmethod
+    def unknown(cls) -> Self:
+        """What is said of a job that is not there, and of one that is not for whoever asks."""
+        return cls(
+            Text(
+                "This job is no longer known: it was deleted, or it is too old. "
+                "Please ask anew with a command."
+            )
+        )
+
 
 class Repeated(Refused):
     """What happens once was asked for before."""

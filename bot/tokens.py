@@ -15,7 +15,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -55,6 +55,11 @@ class Token(BaseModel):
 
 class TokenBook:
     """The tokens in a folder, read anew when it has changed."""
+
+    @classmethod
+    def in_storage(cls, storage: Path) -> Self:
+        """Those of a bot with that storage folder."""
+        return cls(storage / "tokens")
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -335,11 +335,11 @@ class Catalog(_Table):
         update["styles"] = {name: style.anchored(folder) for name, style in self.styles.items()}
         return self.model_copy(update=update)
 
-    def hurried(self) -> "Catalog":
-        """This catalogue with as few steps as there are: to try a model, not to look at."""
+    def hurried(self, steps: int = 2) -> "Catalog":
+        """This catalogue with few steps: to try a model, not to look at what it makes."""
         return self.model_copy(
             update={
-                key: model.model_copy(update={"steps": 2})
+                key: model.model_copy(update={"steps": steps})
                 for key in (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE)
                 if (model := getattr(self, key)) is not None
             }

@@ -204,28 +204,17 @@ class Runner:
         shape. In another it is compiled for all others.
         """
         begun = time.perf_counter()
-        self._try(key, Aspect.SQUARE)
-        if self._catalog.acceleration.compile:
-            self._try(key, Aspect.PORTRAIT)
-        log.info("warmed models.%s up in %.1f s", key, time.perf_counter() - begun)
-
-    def _try(self, key: ModelKey, aspect: Aspect) -> None:
+        compiles = self._catalog.acceleration.compile and key is not ModelKey.UPSCALE
+        aspects = (Aspect.SQUARE, Aspect.PORTRAIT) if compiles else (Aspect.SQUARE,)
         with tempfile.TemporaryDirectory() as folder:
             picture = Path(folder) / "warm-up.png"
-            _ring(aspect).save(picture)
-            match key:
-                case ModelKey.SKETCH:
-                    request: Request = SketchRequest(drawing=picture, prompt="a ring", seed=0)
-                case ModelKey.IMAGINE:
-                    request = ImagineRequest(prompt="a ring", aspect=aspect, seed=0)
-                case ModelKey.ANIMATE:
-                    request = AnimateRequest(image=picture, seed=0)
-                case ModelKey.UPSCALE:
-                    request = UpscaleRequest(image=picture, scale=2)
-                case ModelKey.SAFETY | ModelKey.CAPTION:
-                    return  # which the others run
-            if not self._catalog.missing(request):
-                self._render(request, RunContext(), self._catalog.hurried())
+            for aspect in aspects:
+                _ring(aspect).save(picture)
+                if (request := _trial(key, picture, aspect)) is None:
+                    return
+                if not self._catalog.missing(request):
+                    self._render(request, RunContext(), self._catalog.hurried())
+        log.info("warmed models.%s up in %.1f s", key, time.perf_counter() - begun)
 
     def _render(
         self, request: Request, context: RunContext, catalog: Catalog | None = None
@@ -281,6 +270,21 @@ class Runner:
         if evict:
             self._models.evict_idle()
         free_caches(self._device)
+
+
+def _trial(key: ModelKey, picture: Path, aspect: Aspect) -> Request | None:
+    """What a model is tried with; None for those that the others run."""
+    match key:
+        case ModelKey.SKETCH:
+            return SketchRequest(drawing=picture, prompt="a ring", seed=0)
+        case ModelKey.IMAGINE:
+            return ImagineRequest(prompt="a ring", aspect=aspect, seed=0)
+        case ModelKey.ANIMATE:
+            return AnimateRequest(image=picture, seed=0)
+        case ModelKey.UPSCALE:
+            return UpscaleRequest(image=picture, scale=2)
+        case ModelKey.SAFETY | ModelKey.CAPTION:
+            return None
 
 
 def _ring(aspect: Aspect) -> Image.Image:

@@ -105,6 +105,11 @@ class Job:
         return self.artifacts[0].facts if self.artifacts else {}
 
     @property
+    def is_sensitive(self) -> bool:
+        """Whether the classifier found something in any of its results."""
+        return any(artifact.sensitive for artifact in self.artifacts)
+
+    @property
     def caption(self) -> str:
         """What the captioner saw in its picture, as far as that is known."""
         return clean_text(str(self.facts.get("caption", ""))[:MAX_PROMPT])

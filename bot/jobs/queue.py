@@ -227,10 +227,7 @@ class JobQueue:
         """The job. Raises NoSuchJob."""
         job = await self._store.get(job_id)
         if job is None:
-            raise NoSuchJob(
-                "This job is no longer known: it was deleted, or it is too old. "
-                "Please ask anew with a command."
-            )
+            raise NoSuchJob.unknown()
         return job
 
     async def erase(self, job_id: str) -> Job:

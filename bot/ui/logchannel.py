@@ -125,7 +125,7 @@ class LogChannel:
                 )
             case Status.FAILED, "withheld":
                 found = Text("**Upload withheld** by the classifier")
-            case Status.RENDERED, _ if any(each.sensitive for each in job.artifacts):
+            case Status.RENDERED, _ if job.is_sensitive:
                 adults = bool(job.origin.get("age_restricted"))
                 found = {
                     "withhold": Text("**Result withheld** for what the classifier found"),

@@ -89,7 +89,8 @@ class Api:
             told["link"] = await self._whiteboard.shown(asker.link)
             allowed = (await self._whiteboard.settings(asker.link)).styles
             styles = told.get("sketch", {}).get("styles", [])
-            styles[:] = [s for s in styles if s["name"] in offered([s["name"]], allowed)]
+            names = offered((style["name"] for style in styles), allowed)
+            styles[:] = [style for style in styles if style["name"] in names]
         return web.json_response(told, headers=PRIVATE)
 
     async def style(self, request: web.Request) -> web.StreamResponse:

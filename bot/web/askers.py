@@ -42,10 +42,7 @@ class Asker:
     def require_own(self, job: Job) -> None:
         """Let the asker's own jobs pass; of others not even that they are there is told."""
         if job.owner != self.owner or (self.link is not None and job.id != self.link.job_id):
-            raise NoSuchJob(
-                "This job is no longer known: it was deleted, or it is too old. "
-                "Please ask anew with a command."
-            )
+            raise NoSuchJob.unknown()
 
     def require_no_link(self) -> None:
         """Let those pass who may do more than draw once. Raises Unidentified."""

@@ -36,6 +36,7 @@ from bot.errors import (
     WordNotAllowed,
 )
 from bot.languages import Language, language, languages
+from bot.ui.answers import APOLOGY
 from pipelines.contract.errors import AtelierError, BadInput, ModelUnavailable, Withheld
 from pipelines.contract.text import Text
 
@@ -43,10 +44,6 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 TYPE = "application/problem+json"
-APOLOGY = Text(
-    "Something went wrong that nobody foresaw. It is in the log now; please try again, and tell "
-    "the person who runs this bot if it happens twice."
-)
 
 
 class Turned(Refused):

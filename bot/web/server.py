@@ -26,7 +26,6 @@ from bot.web.watching import Watching
 
 log = logging.getLogger(__name__)
 
-TOKENS = "tokens"  # the folder of those, in the storage folder
 IDLE = 30.0  # seconds in which a connection must have sent a request's head
 LAST = 2.0  # seconds that answers under way have at the end
 
@@ -48,7 +47,7 @@ class WebServer:
         self.watching = watching
         self._tasks = Tasks()
         shaping = Shaping(queue, watching, config.moderation)
-        askers = Askers(config, TokenBook(config.storage.folder / TOKENS), whiteboard)
+        askers = Askers(config, TokenBook.in_storage(config.storage.folder), whiteboard)
         bodies = Bodies(config.limits.upload_mib)
         counter = Counter(queue, keep, config.models, whiteboard, shaping)
         api = Api(config, queue, askers, bodies, counter, watching, shaping, whiteboard)

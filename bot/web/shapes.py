@@ -130,8 +130,7 @@ class Shaping:
     def withholds(self, job: Job) -> bool:
         """Whether what it shows is not for whoever asked, as it would not be on Discord."""
         adults = bool(job.origin.get("age_restricted"))
-        found = any(artifact.sensitive for artifact in job.artifacts)
-        return found and self._moderation.for_sensitive(adults=adults) == "withhold"
+        return job.is_sensitive and self._moderation.for_sensitive(adults=adults) == "withhold"
 
     def _eta(self, job: Job) -> float | None:
         if job.status is Status.QUEUED:

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +20,6 @@ from tests.web.serving import client, drawing, web_config
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     return web_config(tmp_path)
-
-
-@pytest.fixture
-async def app(server: LoopbackDiscord, config: Config, studio: Studio) -> AsyncIterator[App]:
-    async with serving(server, config, studio) as app:
-        yield app
 
 
 async def invited(

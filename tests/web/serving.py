@@ -11,7 +11,6 @@ from PIL import Image
 from bot.app import App
 from bot.config import Config, WebConfig
 from bot.tokens import TokenBook
-from bot.web.server import TOKENS
 from tests.integration.apps import light_config, light_executor
 from tests.loopback.runner import Studio
 
@@ -22,7 +21,7 @@ def web_config(folder: Path, *, is_open: bool = False) -> Config:
 
 
 def tokens(config: Config) -> TokenBook:
-    return TokenBook(config.storage.folder / TOKENS)
+    return TokenBook.in_storage(config.storage.folder)
 
 
 def drawing(width: int = 64, height: int = 48) -> bytes:

@@ -5,7 +5,6 @@ import base64
 import json
 import socket
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -18,29 +17,7 @@ from bot.web import api, watching
 from pipelines.contract.requests import ImagineRequest
 from tests.integration.apps import Heard
 from tests.loopback.runner import Studio
-from tests.web.serving import client, drawing, opened, tokens, web_config
-
-
-@pytest.fixture
-def studio() -> Studio:
-    return Studio()
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return web_config(tmp_path)
-
-
-@pytest.fixture
-async def app(config: Config, studio: Studio) -> AsyncIterator[App]:
-    async with opened(config, studio) as app:
-        yield app
-
-
-@pytest.fixture
-async def ada(app: App, config: Config) -> AsyncIterator[aiohttp.ClientSession]:
-    async with client(app, tokens(config).add("ada")) as session:
-        yield session
+from tests.web.serving import client, drawing, opened, tokens
 
 
 async def imagine(session: aiohttp.ClientSession, **fields: Any) -> dict[str, Any]:

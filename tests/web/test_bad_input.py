@@ -22,28 +22,6 @@ from tests.web.serving import client, opened, tokens, web_config
 MIB = 2**20
 
 
-@pytest.fixture
-def studio() -> Studio:
-    return Studio()
-
-
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
-    return web_config(tmp_path)
-
-
-@pytest.fixture
-async def app(config: Config, studio: Studio) -> AsyncIterator[App]:
-    async with opened(config, studio) as app:
-        yield app
-
-
-@pytest.fixture
-async def ada(app: App, config: Config) -> AsyncIterator[aiohttp.ClientSession]:
-    async with client(app, tokens(config).add("ada")) as session:
-        yield session
-
-
 async def refused(answer: aiohttp.ClientResponse) -> tuple[int, str]:
     assert answer.content_type == "application/problem+json"
     problem = await answer.json()
