@@ -104,7 +104,7 @@ class AtelierClient(discord.Client):
             history(queue),
             queue_(queue),
             results(queue),
-            privacy(queue),
+            privacy(queue, self.whiteboard),
             usage(queue),
             config_(queue),
             moderate(self.desk, queue.moderation),

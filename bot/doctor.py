@@ -5,7 +5,9 @@ parts, which are small, are put where `fetch` would put them.
 """
 
 import asyncio
+import errno
 import os
+import socket
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -22,6 +24,7 @@ from bot.device import require_device
 from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
 from bot.fetch import Hub, check_disk, free_bytes, is_here
 from bot.startup import FirstWait
+from bot.tokens import TokenBook
 from pipelines import loras
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.checkpoints import check_preview, weigh
@@ -65,6 +68,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield from check_devices(config.gpu)
     yield check_encoder()
     yield check_storage(config.storage)
+    yield from check_web(config)
     yield from check_models(config.models, Hub(config.gpu.models_folder))
     yield from check_plans(config.models, config.gpu)
     yield from check_loras(config.models)
@@ -183,6 +187,62 @@ def check_storage(storage: StorageConfig) -> Finding:
             Level.WARNING, "storage", f"{folder}: only {free:.1f} GiB free; results need room"
         )
     return Finding(Level.FINE, "storage", f"{folder}: {free:.0f} GiB free")
+
+
+def check_web(config: Config) -> Iterator[Finding]:
+    """Whether studio and API can be reached, by whom, and whether links in Discord lead there."""
+    web = config.web
+    if web.port is None:
+        return
+    yield _check_address(web.host, web.port)
+    try:
+        good = [t.name for t in TokenBook.in_storage(config.storage.folder).all() if t.is_good]
+    except ConfigError as error:
+        yield Finding(Level.PROBLEM, "web tokens", error.sentence)
+    else:
+        if good:
+            yield Finding(Level.FINE, "web tokens", f"{len(good)}: {', '.join(good)}")
+        elif not web.open:
+            yield Finding(
+                Level.WARNING,
+                "web tokens",
+                "there are none, and so nobody may use it; `python -m bot token add NAME`",
+            )
+    if web.url is None:
+        if not web.open:
+            yield Finding(Level.FINE, "web links", "/sketch gives none: web.url is not set")
+    elif web.url.startswith("http://"):
+        yield Finding(
+            Level.WARNING,
+            "web links",
+            f"{web.url} is not encrypted, and what is drawn can be read on the way; put a proxy "
+            "with HTTPS before it",
+        )
+    else:
+        yield Finding(Level.FINE, "web links", f"/sketch without a file leads to {web.url}")
+
+
+def _check_address(host: str, port: int) -> Finding:
+    """Whether the web server could listen there now."""
+    name = f"{host}:{port}"
+    try:
+        family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            return Finding(
+                Level.WARNING,
+                "web",
+                f"{name} is taken: by this bot, if it runs now; else choose another web.port",
+            )
+        return Finding(
+            Level.PROBLEM,
+            "web",
+            f"cannot listen on {name} ({error.strerror}); correct web.host and web.port",
+        )
+    return Finding(Level.FINE, "web", f"will listen on {name}")
 
 
 def check_models(catalog: Catalog, hub: Hub) -> Iterator[Finding]:

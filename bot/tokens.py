@@ -44,6 +44,11 @@ class Token(BaseModel):
     per_minute: Annotated[int, Field(ge=1)] | None = None
     weight: Annotated[float, Field(ge=0.1, le=100)] = 1.0
 
+    @property
+    def is_good(self) -> bool:
+        """Whether it was not revoked."""
+        return self.revoked_at is None
+
     def terms(self, waiting: int) -> Terms:
         """What its owner may have; `waiting` is what everyone may."""
         return Terms(
@@ -77,7 +82,7 @@ class TokenBook:
 
     def add(self, name: str, **terms: float | None) -> str:
         """Make a token and return it; it can never be shown again. Raises ConfigError."""
-        if any(token.name == name and token.revoked_at is None for token in self.all()):
+        if any(token.name == name and token.is_good for token in self.all()):
             raise ConfigError(
                 f"There is a token “{name}” already. Revoke it first, or name another."
             )
@@ -97,14 +102,14 @@ class TokenBook:
     def revoke(self, name: str) -> None:
         """Have a token be good for nothing from now on. Raises ConfigError."""
         for token in self.all():
-            if token.name == name and token.revoked_at is None:
+            if token.name == name and token.is_good:
                 revoked = token.model_copy(update={"revoked_at": time.time()})
                 unfinished = self._file(token).with_suffix(".new")
                 unfinished.unlink(missing_ok=True)
                 _write(unfinished, revoked)
                 unfinished.replace(self._file(token))
                 return
-        names = ", ".join(t.name for t in self.all() if t.revoked_at is None) or "none"
+        names = ", ".join(t.name for t in self.all() if t.is_good) or "none"
         raise ConfigError(f"There is no token “{name}”. Those that are good: {names}.")
 
     def _file(self, token: Token) -> Path:
@@ -119,7 +124,7 @@ class TokenBook:
         if changed == self._seen:
             return
         tokens = list(_read(self._folder, skip=True))
-        self._good = {token.digest: token for token in tokens if token.revoked_at is None}
+        self._good = {token.digest: token for token in tokens if token.is_good}
         # A change within the same tick of the disk's clock could not be told from this one.
         self._seen = changed if time.time() - changed > _SETTLED else -1.0
 

@@ -6,6 +6,7 @@ and takes out those that nobody says any more.
 
 import ast
 import asyncio
+import importlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -64,6 +65,9 @@ def sources() -> Iterator[Path]:
 
 def keywords() -> dict[str, tuple[int, ...] | None]:
     """The names that a sentence is given to, and which of their arguments are sentences."""
+    for file in sources():  # an error is known by its class, and that by its module
+        if file.stem != "__main__":
+            importlib.import_module(".".join(file.relative_to(ROOT).with_suffix("").parts))
     return {"say": None, "Text": None, "Counted": (1, 2), **dict.fromkeys(_errors(AtelierError))}
 
 

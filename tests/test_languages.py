@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from string import Formatter
 from typing import Any
@@ -214,3 +215,13 @@ def test_no_language_lends_its_sentences_to_another() -> None:
             for sentence in _said(message):
                 if message.id and len(sentence) > 30 and sentence not in _english(message):
                     assert said.setdefault(sentence, tag) == tag, sentence
+
+
+FORMAL = {"de": r"[a-zäöüß,;] (Sie|Ihnen|Ihr(e[mnrs]?)?)\b", "fr": r"\b[Vv](ous|otre|os|euillez)\b"}
+
+
+@pytest.mark.parametrize("tag", FORMAL)
+def test_members_are_spoken_to_as_people_do_on_discord(tag: str) -> None:
+    """By everyone who translates: one polite form among the others jars."""
+    said = [sentence for message in read(tag) if message.id for sentence in _said(message)]
+    assert [sentence for sentence in said if re.search(FORMAL[tag], sentence)] == []

@@ -3,7 +3,8 @@
 import dataclasses
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.report import Ban, Report
 from bot.languages import language
 from bot.ui.origin import settings_of
+from bot.ui.whiteboard import Whiteboard
 from pipelines.contract.requests import Request
 from pipelines.contract.text import Counted, Text
 
@@ -27,7 +29,7 @@ ACTIONS = {
 }
 
 
-def privacy(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
+def privacy(queue: JobQueue, whiteboard: Whiteboard) -> app_commands.Command[Any, ..., None]:
     """The command."""
 
     @app_commands.command(
@@ -48,22 +50,37 @@ def privacy(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
             told = [*_deleted(gone, live), *_deleted_beside(reports, bans)]
             await interaction.followup.send(" ".join(map(say, told)), ephemeral=True)
             return
-        jobs, asked = await queue.of(owner), await queue.proposals(owner)
-        reported = await queue.moderation.reports_by(owner)
-        bans = queue.moderation.bans_of(owner)
+        kept = _Kept(
+            jobs=await queue.of(owner),
+            asked=await queue.proposals(owner),
+            links=await whiteboard.kept_of(owner),
+            reported=await queue.moderation.reports_by(owner),
+            bans=queue.moderation.bans_of(owner),
+        )
         if action == SHOW:
             days = settings_of(interaction).keep_days
-            told = [*_kept(jobs, days), *_kept_beside(asked, reported, bans)]
+            told = [*_said_of_jobs(kept.jobs, days), *_said_beside(kept)]
             await interaction.followup.send("\n".join(map(say, told)), ephemeral=True)
             return
-        text = _copy(jobs, asked, reported, bans, interaction.filesize_limit)
+        text = _copy(kept, interaction.filesize_limit)
         file = discord.File(io.BytesIO(text.encode()), "what-is-kept-of-me.json")
         await interaction.followup.send(say("This is all of it."), file=file, ephemeral=True)
 
     return command
 
 
-def _kept(jobs: Sequence[Job], days: int) -> Iterator[Text]:
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """All that is known of a member."""
+
+    jobs: Sequence[Job]
+    asked: Sequence[Proposal]
+    links: Sequence[Mapping[str, Any]]
+    reported: Sequence[Report]
+    bans: Sequence[Ban]
+
+
+def _said_of_jobs(jobs: Sequence[Job], days: int) -> Iterator[Text]:
     """Line by line."""
     yield Counted(
         "Of each of your requests I keep the words and settings, the picture you gave, the "
@@ -108,27 +125,33 @@ def _deleted(gone: int, live: int) -> Iterator[Text]:
         )
 
 
-def _kept_beside(
-    asked: Sequence[Proposal], reported: Sequence[Report], bans: Sequence[Ban]
-) -> Iterator[Text]:
+def _said_beside(kept: _Kept) -> Iterator[Text]:
     """What there is beside requests."""
-    if asked:
+    if kept.asked:
         yield Counted(
             "{n} prompt with braces waits for your Go; after half an hour it is deleted.",
             "{n} prompts with braces wait for your Go; after half an hour they are deleted.",
-            len(asked),
+            len(kept.asked),
         )
-    if reported:
+    if kept.links:
+        yield Counted(
+            "I keep {n} link to the whiteboard, with what you asked for; after a quarter of an "
+            "hour it is deleted.",
+            "I keep {n} links to the whiteboard, with what you asked for; after a quarter of an "
+            "hour they are deleted.",
+            len(kept.links),
+        )
+    if kept.reported:
         yield Counted(
             "Of what you reported to moderators I keep {n} report, with your reason.",
             "Of what you reported to moderators I keep {n} reports, with your reasons.",
-            len(reported),
+            len(kept.reported),
         )
-    if bans:
+    if kept.bans:
         yield Counted(
             "I keep that the moderators of {n} server have banned you from this bot.",
             "I keep that the moderators of {n} servers have banned you from this bot.",
-            len(bans),
+            len(kept.bans),
         )
 
 
@@ -141,20 +164,23 @@ def _deleted_beside(reports: int, bans: Sequence[Ban]) -> Iterator[Text]:
         yield Text("That you are banned is kept: otherwise the ban would not hold.")
 
 
-def _copy(
-    jobs: Sequence[Job],
-    asked: Sequence[Proposal],
-    reported: Sequence[Report],
-    bans: Sequence[Ban],
-    limit: int,
-) -> str:
+def _copy(kept: _Kept, limit: int) -> str:
     """All that is known, as JSON; the oldest left out as far as they do not fit."""
     told = {
-        "requests": [_told(job) for job in jobs],
-        "questions": [_told_proposal(proposal) for proposal in asked],
-        "reports": [_told_report(report) for report in reported],
+        "requests": [_told(job) for job in kept.jobs],
+        "questions": [_told_proposal(proposal) for proposal in kept.asked],
+        "links": [
+            {
+                "channel": link["channel"],
+                "until": _iso(link["ends_at"]),
+                "request": _told_request(link["request"]),
+            }
+            for link in kept.links
+        ],
+        "reports": [_told_report(report) for report in kept.reported],
         "bans": [
-            {"server": ban.server, "since": _iso(ban.made_at), "reason": ban.reason} for ban in bans
+            {"server": ban.server, "since": _iso(ban.made_at), "reason": ban.reason}
+            for ban in kept.bans
         ],
     }
     while len((text := json.dumps(told, ensure_ascii=False, indent=1)).encode()) > limit:

@@ -45,7 +45,7 @@ class Links:
 
     async def make(self, link: Link, said: Mapping[str, Any]) -> str:
         """Sign a link and keep what it stands for, until it ends. Those that have ended go."""
-        await self._store.run("DELETE FROM links WHERE ends_at < :now")
+        await self._store.forget_expired()
         await self._store.run(
             "INSERT INTO links VALUES (:id, :owner, :said, :ends_at)",
             id=link.job_id,
@@ -77,6 +77,15 @@ class Links:
             raise _invalid()
         said: dict[str, Any] = json.loads(rows[0][0])
         return said
+
+    async def of(self, member: int) -> list[Mapping[str, Any]]:
+        """What is kept for the links of a member, the next to end first, with `ends_at`."""
+        rows = await self._store.run(
+            "SELECT said, ends_at FROM links WHERE owner = :owner AND ends_at >= :now"
+            " ORDER BY ends_at",
+            owner=member,
+        )
+        return [{**json.loads(said), "ends_at": ends_at} for said, ends_at in rows]
 
     def _sign(self, told: bytes) -> bytes:
         return hmac.digest(self._key, told, hashlib.sha256)

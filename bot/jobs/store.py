@@ -200,14 +200,16 @@ class Store:
 
     async def propose(self, proposal: Proposal) -> None:
         """Keep a proposal until it is taken. Those that have expired are forgotten."""
-        await self._forget_proposals()
+        await self.forget_expired()
         await self._select(
             "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at, :parent)",
             **codec.encode_proposal(proposal, self._folder),
         )
 
-    async def _forget_proposals(self) -> None:
+    async def forget_expired(self) -> None:
+        """Delete the proposals and the links to the whiteboard whose time is over."""
         await self._select("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
+        await self._select("DELETE FROM links WHERE ends_at < :now")
 
     async def take_proposal(self, proposal_id: str, owner: int) -> Proposal | None:
         """Take a member's proposal out; None where it was taken before, or has expired."""
@@ -455,9 +457,9 @@ class Store:
         """Delete the jobs whose owners were told and that ended before `time`. How many.
 
         With `places`, servers and channels of theirs, only those that were asked for there.
-        Proposals that have expired go too.
+        Proposals and links that have expired go too.
         """
-        await self._forget_proposals()
+        await self.forget_expired()
         rows = await self._select(
             "DELETE FROM jobs WHERE ended_at < :time AND told AND (:all OR EXISTS ("
             "SELECT 1 FROM json_each(:places) WHERE server IS value ->> 0 AND channel = value ->> 1"

@@ -92,6 +92,18 @@ class Whiteboard:
             },
         }
 
+    async def kept_of(self, member: int) -> list[Mapping[str, Any]]:
+        """What is kept of a member for their links: where, until when, and what was asked for."""
+        links = await self._links.of(member) if self._links is not None else []
+        return [
+            {
+                "channel": said["channel_name"],
+                "ends_at": said["ends_at"],
+                "request": codec.decode_request(Kind.SKETCH, said["request"], Path()),
+            }
+            for said in links
+        ]
+
     async def settings(self, link: Link) -> Settings:
         """What holds in the channel of a link."""
         standing = (await self._said(link))["standing"]

@@ -1,12 +1,13 @@
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
 import torch
 
 from bot.account import Account
-from bot.config import Config, DiscordConfig, GpuConfig, StorageConfig
+from bot.config import Config, DiscordConfig, GpuConfig, StorageConfig, WebConfig
 from bot.doctor import (
     Finding,
     Level,
@@ -21,10 +22,12 @@ from bot.doctor import (
     check_previews,
     check_servers,
     check_storage,
+    check_web,
     examine,
     plans_on,
 )
 from bot.fetch import Hub
+from bot.tokens import TokenBook
 from pipelines.catalog import AnimateModel, CaptionModel, Catalog, ImagineModel, SketchModel, Style
 from pipelines.placement import GIB, Card
 from tests.cli.command import command
@@ -161,6 +164,30 @@ def test_the_storage_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "not").exists()
     (tmp_path / "taken").write_text("")
     assert check_storage(StorageConfig(folder=tmp_path / "taken")).level is Level.PROBLEM
+
+
+def test_the_web_server(tmp_path: Path) -> None:
+    def found(web: WebConfig) -> dict[str, Finding]:
+        config = Config(storage=StorageConfig(folder=tmp_path), web=web)
+        return by_subject(list(check_web(config)))
+
+    assert found(WebConfig()) == {}
+    book = TokenBook.in_storage(tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = found(WebConfig(port=other.getsockname()[1], url="http://paint.example"))
+    assert taken["web"].level is Level.WARNING and "is taken" in taken["web"].text
+    assert taken["web tokens"].level is Level.WARNING and "token add" in taken["web tokens"].text
+    assert taken["web links"].level is Level.WARNING and "HTTPS" in taken["web links"].text
+    book.add("ada")
+    book.add("bob")
+    book.revoke("bob")
+    fine = found(WebConfig(port=0, url="https://paint.example"))
+    assert {finding.level for finding in fine.values()} == {Level.FINE}
+    assert fine["web tokens"].text == "1: ada"
+    (tmp_path / "tokens" / "9.json").write_text("{")
+    assert found(WebConfig(port=0))["web tokens"].level is Level.PROBLEM
+    nowhere = found(WebConfig(host="203.0.113.1", port=8080))["web"]
+    assert nowhere.level is Level.PROBLEM and "web.host" in nowhere.text
 
 
 def test_an_uninvited_bot_is_given_its_invitation() -> None:

@@ -1,6 +1,7 @@
 """From /sketch without a file, by the link, to the picture in the channel."""
 
 import asyncio
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from bot.app import App
 from bot.config import Config
 from tests.integration.apps import light_config, serving
 from tests.integration.shown import is_final
+from tests.integration.test_privacy import answered
 from tests.loopback import Interaction, LoopbackDiscord, Member
 from tests.loopback.runner import Studio
 from tests.web.serving import client, drawing, web_config
@@ -91,6 +93,21 @@ async def test_a_full_queue_takes_the_message_back(
         answer = await draw(page)
         assert (answer.status, (await answer.json())["code"]) == (429, "queue_full")
     assert all(m.deleted for m in used.followups if not m.ephemeral)
+
+
+async def test_what_is_kept_for_a_link_is_told_copied_and_deleted(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    link, _ = await invited(server, ada, prompt="a fox")
+    assert "I keep 1 link to the whiteboard" in (await answered(server, ada)).said
+    copy = await answered(server, ada, action="export")
+    assert copy.original is not None
+    [kept] = json.loads(copy.original.files[0].data)["links"]
+    assert kept["channel"] == "pictures" and kept["request"]["prompt"] == "a fox"
+    await answered(server, ada, action="delete")
+    assert "whiteboard" not in (await answered(server, ada)).said
+    async with client(app, link) as page:
+        assert (await (await draw(page)).json())["code"] == "link_invalid"
 
 
 async def test_without_a_whiteboard_a_drawing_is_asked_for(
