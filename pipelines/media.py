@@ -136,12 +136,12 @@ def join(pictures: Sequence[bytes]) -> bytes:
 
 
 def thumbnail(data: bytes, side: int = 256) -> bytes:
-    """A picture as a small WebP of at most `side` pixels a side, which says nothing of itself.
+    """A picture, or how a video begins, as a small WebP of at most `side` pixels a side.
 
-    Raises BadInput where it cannot be read.
+    It says nothing of itself. Raises BadInput where it cannot be read.
     """
     try:
-        image, _ = _opened(data)
+        image = _beginning(data) if data[4:8] == b"ftyp" else _opened(data)[0]
     except Exception as error:  # a damaged file makes decoders raise anything
         raise BadInput("This picture cannot be read.") from error
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -413,6 +413,12 @@ def _as_yuv(picture: Image.Image) -> av.VideoFrame:
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
     )
+
+
+def _beginning(data: bytes) -> Image.Image:
+    """The first frame of an mp4."""
+    with av.open(io.BytesIO(data)) as container:
+        return _as_picture(next(container.decode(video=0)))
 
 
 def _as_picture(frame: av.VideoFrame) -> Image.Image:

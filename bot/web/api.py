@@ -5,12 +5,12 @@ import re
 from contextlib import suppress
 from functools import partial
 
-from aiohttp import hdrs, web
+from aiohttp import ETag, hdrs, web
 
 from bot.access import offered
 from bot.config import Config
 from bot.errors import NoSuchJob
-from bot.jobs.job import Job
+from bot.jobs.job import Job, StoredArtifact
 from bot.jobs.queue import JobQueue
 from bot.ui.whiteboard import Whiteboard
 from bot.web.askers import Askers
@@ -21,9 +21,11 @@ from bot.web.forms import FORMS, AnyForm
 from bot.web.problems import Malformed, Missing, TooOften, spoken
 from bot.web.shapes import JobsShape, Shape, Shaping
 from bot.web.watching import Watching
+from pipelines.media import thumbnail
 
 PAGE = 24  # jobs, and at most so many …
 MOST = 100
+THUMBNAIL = 480  # pixels a side
 STREAMS = 100  # that watch a job at a time
 STALLED = 60.0  # seconds after which nobody reads a stream any more
 BUFFER = 16 * 1024  # bytes
@@ -66,6 +68,7 @@ class Api:
             web.delete(job, self.end),
             web.get(f"{job}/preview", self.preview),
             web.get(f"{job}/results/{{number}}", self.result),
+            web.get(f"{job}/results/{{number}}/thumbnail", self.thumbnail),
         ]
 
     async def make(self, form: type[AnyForm], request: web.Request) -> web.Response:
@@ -140,10 +143,7 @@ class Api:
 
     async def result(self, request: web.Request) -> web.StreamResponse:
         """A picture or a video, or a range of its bytes."""
-        job = await self._own(request)
-        number = _number(request.match_info["number"], 0, MOST)
-        path = self._counter.result(job, number)
-        artifact = job.artifacts[number]
+        artifact = await self._artifact(request)
         kind = "attachment" if "download" in request.query else "inline"
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", artifact.name).strip("-.") or "result"
         headers = {
@@ -151,7 +151,24 @@ class Api:
             hdrs.CONTENT_TYPE: str(artifact.media_type),
             hdrs.CONTENT_DISPOSITION: f'{kind}; filename="{name}"',
         }
-        return web.FileResponse(path, headers=headers)
+        return web.FileResponse(artifact.path, headers=headers)
+
+    async def thumbnail(self, request: web.Request) -> web.Response:
+        """A small picture of a result. A result never changes, so its address is its tag."""
+        artifact = await self._artifact(request)
+        tag = ETag(request.path)
+        if tag in (request.if_none_match or ()):
+            return web.Response(status=304, headers={**PRIVATE, hdrs.ETAG: f'"{tag.value}"'})
+        data = await asyncio.to_thread(lambda: thumbnail(artifact.path.read_bytes(), THUMBNAIL))
+        answer = web.Response(body=data, content_type="image/webp", headers=PRIVATE)
+        answer.etag = tag
+        return answer
+
+    async def _artifact(self, request: web.Request) -> StoredArtifact:
+        """The result that an address means. Raises Malformed, NoSuchJob, Missing, Withheld."""
+        job = await self._own(request)
+        number = _number(request.match_info["number"], 0, MOST)
+        return self._counter.result(job, number)
 
     async def _own(self, request: web.Request) -> Job:
         return await self._counter.own(self._askers.of(request), request.match_info["id"])

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bot.access import require_allowed
-from bot.jobs.job import Job
+from bot.jobs.job import Job, StoredArtifact
 from bot.jobs.queue import JobQueue
 from bot.languages import Language
 from bot.ui.whiteboard import Whiteboard
@@ -76,7 +76,7 @@ class Counter:
                 return None, None
             case PictureOf(job=job_id, index=index):
                 job = await self.own(asker, job_id)
-                data = await asyncio.to_thread(self.result(job, index).read_bytes)
+                data = await asyncio.to_thread(self.result(job, index).path.read_bytes)
                 return job.id, await self._keep(data)
             case data:
                 return None, await self._keep(data)
@@ -87,16 +87,16 @@ class Counter:
         asker.require_own(job)
         return job
 
-    def result(self, job: Job, index: int) -> Path:
-        """The file of a result. Raises Missing, Withheld."""
+    def result(self, job: Job, index: int) -> StoredArtifact:
+        """A result, whose file is there. Raises Missing, Withheld."""
         if self._shaping.withholds(job):
             raise Withheld("This result is not shown: a program found in it what is not allowed.")
         if not 0 <= index < len(job.artifacts):
             raise Missing("This job has no such result, or it was deleted.")
-        path = job.artifacts[index].path
-        if not path.is_file():
+        artifact = job.artifacts[index]
+        if not artifact.path.is_file():
             raise Missing("The file of this result is gone. Please ask for the picture again.")
-        return path
+        return artifact
 
     async def _check(self, request: Request) -> None:
         """Raise BadInput for a style or a LoRA that is not there, and what holds everywhere."""

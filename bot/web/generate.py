@@ -57,14 +57,14 @@ class Generate:
             raise
         if job.status not in (Status.RENDERED, Status.DELIVERED):
             return problem(request, _why(job))
-        path = self._counter.result(job, 0)
+        result = self._counter.result(job, 0)
         headers = {"X-Job": job.id, "X-Seed": str(job.request.seed)}
         if _wants_file(request, body):
-            headers[hdrs.CONTENT_TYPE] = str(job.artifacts[0].media_type)
-            return web.FileResponse(path, headers=headers)
-        data = base64.b64encode(await asyncio.to_thread(path.read_bytes)).decode()
+            headers[hdrs.CONTENT_TYPE] = str(result.media_type)
+            return web.FileResponse(result.path, headers=headers)
+        data = base64.b64encode(await asyncio.to_thread(result.path.read_bytes)).decode()
         told = {
-            "image": f"data:{job.artifacts[0].media_type};base64,{data}",
+            "image": f"data:{result.media_type};base64,{data}",
             "job": job.id,
             "seed": job.request.seed,
             "caption": job.caption or None,

@@ -95,6 +95,12 @@ def _paths() -> dict[str, Any]:
                 ],
             }
         },
+        "/v1/jobs/{id}/results/{number}/thumbnail": {
+            "get": {
+                **_reads("A small picture of a result", _file("image/webp"), 400, 401, 403, 404),
+                "parameters": [*job, number],
+            }
+        },
         "/generate": {"post": _generates()},
         "/health": {
             "get": {

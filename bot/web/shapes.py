@@ -42,6 +42,8 @@ class ResultShape(Shape):
     """A picture or a video."""
 
     url: str
+    thumbnail: str
+    """The address of a small picture of it."""
     media_type: str
     name: str
     width: int
@@ -174,9 +176,11 @@ def _asked(job: Job) -> dict[str, Any]:
 
 
 def _results(job: Job) -> list[ResultShape]:
+    folder = f"/v1/jobs/{quote(job.id)}/results"
     return [
         ResultShape(
-            url=f"/v1/jobs/{quote(job.id)}/results/{number}",
+            url=f"{folder}/{number}",
+            thumbnail=f"{folder}/{number}/thumbnail",
             media_type=str(artifact.media_type),
             name=artifact.name,
             width=artifact.width,

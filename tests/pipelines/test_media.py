@@ -24,6 +24,7 @@ from pipelines.media import (
     open_picture,
     read_facts,
     shrink,
+    thumbnail,
     vet,
 )
 
@@ -439,3 +440,16 @@ def test_pictures_are_joined_in_the_order_in_which_they_are_counted(
         assert np.abs(middle - colour).max() < 12
     seeds = ", ".join(str(7 + i) for i in range(count))
     assert read_facts(grid) == {"prompt": "a fox", "seed": seeds}
+
+
+def test_a_thumbnail_is_of_a_picture_or_of_how_a_video_begins() -> None:
+    frames = [Image.new("RGB", (320, 160), colour) for colour in ("red", "blue", "blue")]
+    for data in (encode_png(frames[0], {"prompt": "a"}), encode_mp4(frames, 7, {"prompt": "a"})):
+        small = thumbnail(data, 64)
+        image = Image.open(io.BytesIO(small))
+        assert (image.format, image.size) == ("WEBP", (64, 32))
+        assert near(image.convert("RGB"), Image.new("RGB", (64, 32), "red"))
+        assert read_facts(small) == {}
+    for damaged in (b"", b"\0\0\0\x20ftypisom", encode_mp4(frames, 7, {})[:200]):
+        with pytest.raises(BadInput, match="cannot be read"):
+            thumbnail(damaged)

@@ -13,14 +13,19 @@ window.probes = {
     return count;
   },
 
-  /** Drop a black picture on the paper. */
-  async drop(width, height) {
+  /** Drop a black picture on the paper, or paste it. */
+  async bring(how, width, height) {
     const canvas = new OffscreenCanvas(width, height);
     canvas.getContext("2d").fillRect(0, 0, width, height);
-    const dataTransfer = new DataTransfer();
-    dataTransfer.items.add(new File([await canvas.convertToBlob()], "a.png", { type: "image/png" }));
-    const event = new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true });
-    document.querySelector("#paper").dispatchEvent(event);
+    const data = new DataTransfer();
+    data.items.add(new File([await canvas.convertToBlob()], "a.png", { type: "image/png" }));
+    const said = { bubbles: true, cancelable: true };
+    if (how === "drop") {
+      const event = new DragEvent("drop", { dataTransfer: data, ...said });
+      document.querySelector("#paper").dispatchEvent(event);
+    } else {
+      document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: data, ...said }));
+    }
   },
 
   /** What is there to be used or seen and has no name for a screen reader. */

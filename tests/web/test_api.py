@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import socket
 from collections.abc import AsyncIterator
@@ -9,6 +10,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from PIL import Image
 
 from bot.app import App
 from bot.config import Config
@@ -63,6 +65,11 @@ async def test_a_job_is_watched_to_its_end_and_fetched_in_ranges(
     assert again.status == 304
     saved = await ada.get(f"{url}?download")
     assert saved.headers["Content-Disposition"] == 'attachment; filename="imagine-7-1.png"'
+    small = await ada.get(told[-1]["results"][1]["thumbnail"])
+    assert small.content_type == "image/webp"
+    assert max(Image.open(io.BytesIO(await small.read())).size) <= 480
+    again = await ada.get(small.url.path, headers={"If-None-Match": small.headers["ETag"]})
+    assert again.status == 304
 
 
 async def test_a_result_is_input_and_is_deleted(ada: aiohttp.ClientSession) -> None:

@@ -1,5 +1,6 @@
 """The page in a real browser: a person draws, types, waits, plays and saves."""
 
+import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -94,15 +95,34 @@ def test_a_drawing_outlives_its_page(browser: Browser, demo: Demo) -> None:
         assert ink(page) > 0 and picture(page) != drawn
 
 
-def test_a_picture_that_is_dropped_lies_on_the_paper(browser: Browser, demo: Demo) -> None:
+@pytest.mark.parametrize("how", ["choose", "drop", "paste"])
+def test_a_picture_from_outside_lies_on_the_paper(browser: Browser, demo: Demo, how: str) -> None:
+    with opened(browser, demo.studio) as page:
+        if how == "choose":
+            with page.expect_file_chooser() as chooser:
+                page.get_by_role("button", name="Put a picture on the paper").click()
+            chooser.value.set_files(
+                {"name": "a.png", "mimeType": "image/png", "buffer": _black(300, 200)}
+            )
+        else:
+            page.evaluate("how => probes.bring(how, 300, 200)", how)
+        expect(page.get_by_role("button", name="Clear")).to_be_enabled()
+        assert ink(page) == pytest.approx(1024 * 1024 * 2 / 3, rel=0.01)
+
+
+def test_a_file_that_is_no_picture_is_told_of(browser: Browser, demo: Demo) -> None:
     with opened(browser, demo.studio) as page:
         page.locator("#import-file").set_input_files(
             {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"}
         )
         expect(page.locator("#toast")).to_contain_text("cannot be read as a picture")
-        page.evaluate("probes.drop(300, 200)")
-        expect(page.get_by_role("button", name="Clear")).to_be_enabled()
-        assert ink(page) == pytest.approx(1024 * 1024 * 2 / 3, rel=0.01)
+        assert ink(page) == 0
+
+
+def _black(width: int, height: int) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (width, height)).save(file, "PNG")
+    return file.getvalue()
 
 
 def test_the_keyboard_alone_is_enough(browser: Browser, demo: Demo) -> None:
@@ -157,12 +177,25 @@ def test_words_become_pictures_and_one_of_them_a_playing_video(
         expect(cards.first).to_be_visible()
         before = cards.count()
         assert before >= 3
-        cards.filter(has_text="a green heart").first.click()
+        mine = cards.filter(has_text="a green heart").first
+        assert wide_as_painted(mine.get_by_role("img")) == 256
+        moving = cards.filter(has=page.locator("video")).first
+        expect(moving.locator("video")).to_have_attribute("poster", re.compile("thumbnail$"))
+        moving.hover()
+        page.wait_for_function("() => document.querySelector('.card video').currentTime > 0.2")
+        mine.click()
         viewer = page.get_by_role("dialog")
         expect(viewer.get_by_role("heading")).to_have_text("a green heart")
+        viewer.get_by_role("button", name="Enlarge ×2").click()
+        larger = sheet(page, "imagine").get_by_role("img")
+        expect(larger).to_have_count(1)
+        assert wide_as_painted(larger) == 512
+        page.get_by_role("tab", name="Gallery").click()
+        expect(cards).to_have_count(before + 1)
+        cards.filter(has_text="a green heart").first.click()
         viewer.get_by_role("button", name="Delete").click()
         viewer.get_by_role("button", name="Delete for good?").click()
-        expect(cards).to_have_count(before - 2)  # both pictures of that job
+        expect(cards).to_have_count(before - 1)  # both pictures of that job
 
 
 def test_a_refusal_is_told_in_the_readers_language(browser: Browser, demo: Demo) -> None:

@@ -1,8 +1,8 @@
 // What was made, newest first.
 
-import { ENDED, askJson } from "./api.js";
+import { ENDED, askJson, shown } from "./api.js";
 import { find, icon, isCalm, make, toast } from "./dom.js";
-import { described, media, view } from "./results.js";
+import { attempt, described, media, view } from "./results.js";
 import { say } from "./words.js";
 
 export class Gallery {
@@ -40,13 +40,14 @@ export class Gallery {
   }
 
   _card(job, index) {
-    const shows = media(job, index, { lazy: true });
+    const shows = media(job, index, { small: true });
     const caption = make("span", { class: "caption" }, described(job));
     const badge = shows.matches("video") ? icon("animate") : null;
     const act = () => view(job, index, this.studio);
     const card = make("button", { type: "button", class: "card", click: act }, shows, badge, caption);
     if (badge && !isCalm()) {
-      for (const name of ["mouseenter", "focus"]) card.addEventListener(name, () => shows.play());
+      const play = () => attempt(() => roll(card, shows, job.results[index]));
+      for (const name of ["mouseenter", "focus"]) card.addEventListener(name, play);
       for (const name of ["mouseleave", "blur"]) card.addEventListener(name, () => shows.pause());
     }
     return make("li", {}, card);
@@ -57,4 +58,10 @@ export class Gallery {
     const caption = make("span", { class: "caption" }, described(job));
     return make("li", {}, make("div", { class: "card unfinished" }, make("em", {}, state), caption));
   }
+}
+
+/** Play the video of a card, of which only the beginning was loaded, while somebody points at it. */
+async function roll(card, video, result) {
+  if (!video.src) video.src = await shown(result.url);
+  if (card.matches(":hover, :focus")) await video.play().catch(() => {}); // paused before it began
 }

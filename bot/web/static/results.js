@@ -9,20 +9,21 @@ const isVideo = ({ media_type: type }) => type.startsWith("video/");
 /** What a result shows, in words. */
 export const described = (job) => job.request.prompt || job.caption || say("Without words");
 
-/** A picture or a playing video. Loads at once, or with `lazy` when it comes into view. */
-export function media(job, index, { lazy = false, controls = false } = {}) {
+/** A picture or a playing video; `small`, what it looks like, loaded when it comes into view. */
+export function media(job, index, { small = false, controls = false } = {}) {
   const result = job.results[index];
   const element = isVideo(result) ? video(controls) : make("img", { alt: described(job) });
   if (isVideo(result)) element.setAttribute("aria-label", described(job));
   if (result.width) Object.assign(element, { width: result.width, height: result.height });
   const load = async () => {
     try {
-      element.src = await shown(result.url);
+      if (!small) element.src = await shown(result.url);
+      else element[isVideo(result) ? "poster" : "src"] = await shown(result.thumbnail);
     } catch (problem) {
       element.replaceWith(make("p", { class: "gone" }, problem.message));
     }
   };
-  if (lazy) whenSeen(element, load);
+  if (small) whenSeen(element, load);
   else load();
   return result.sensitive ? veiled(element) : element;
 }
@@ -77,7 +78,7 @@ export function actions(job, index, studio, { all = false } = {}) {
   return buttons;
 }
 
-async function attempt(act) {
+export async function attempt(act) {
   try {
     await act();
   } catch (problem) {
