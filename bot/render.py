@@ -44,6 +44,7 @@ SHOWN_FACTS = (
     "style",
     "lora",
     "preset",
+    "precision",
     "strength",
     "motion",
     "seed",

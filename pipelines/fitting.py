@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipelines.placement import PAINTER, TEXT, Plan, group_of
+from pipelines.placement import PAINTER, TEXT, TILE, Plan, group_of
 
 
 def divide(pipeline: Any) -> dict[str, Any]:
@@ -49,11 +49,23 @@ def denoiser_of(pipeline: Any) -> Any:
 def fit_to(pipeline: Any, plan: Plan) -> None:
     """Make a pipeline save the working memory that its plan saves."""
     if plan.tiled:
-        pipeline.vae.enable_tiling()
+        _tile(pipeline.vae)
     if plan.split_guidance:
         _one_by_one(pipeline.unet)
     if plan.chunked:
         pipeline.unet.enable_forward_chunking(1, dim=1)
+
+
+def _tile(vae: Any) -> None:
+    """Decode in tiles of what the plan reckons with.
+
+    diffusers' own are as large as the pictures that an autoencoder was trained on: with SDXL's, and
+    SD3.5's, a picture of 1024 pixels would be one tile.
+    """
+    vae.enable_tiling()
+    vae.tile_sample_min_size = min(TILE, vae.tile_sample_min_size)
+    stages = len(vae.config.block_out_channels) - 1
+    vae.tile_latent_min_size = vae.tile_sample_min_size >> stages
 
 
 def _one_by_one(unet: nn.Module) -> None:

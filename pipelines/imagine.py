@@ -19,7 +19,7 @@ from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import encode_png
 from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
-from pipelines.placement import TEXT, Precision
+from pipelines.placement import PAINTER, TEXT, Precision
 from pipelines.previews import Previews
 from pipelines.safety import are_sensitive
 from pipelines.steps import Steps
@@ -90,7 +90,7 @@ def render(
     context.step(Phase.ENCODING)
     sensitive = are_sensitive(models, context, images)
     return tuple(
-        _artifact(image, request, seed, model, is_sensitive)
+        _artifact(image, request, seed, model, models, is_sensitive)
         for image, seed, is_sensitive in zip(images, seeds, sensitive, strict=True)
     )
 
@@ -134,7 +134,7 @@ def render_together(
     context.step(Phase.ENCODING)
     sensitive = are_sensitive(models, context, images)
     made = (
-        _artifact(image, request, seed, model, is_sensitive)
+        _artifact(image, request, seed, model, models, is_sensitive)
         for image, (request, seed), is_sensitive in zip(images, wanted, sensitive, strict=True)
     )
     return tuple(tuple(islice(made, request.count)) for request in requests)
@@ -281,7 +281,12 @@ def _paint_some(
 
 
 def _artifact(
-    image: Image.Image, request: ImagineRequest, seed: int, model: ImagineModel, sensitive: bool
+    image: Image.Image,
+    request: ImagineRequest,
+    seed: int,
+    model: ImagineModel,
+    models: Models,
+    sensitive: bool,
 ) -> Artifact:
     facts: dict[str, str | int | float] = {"prompt": request.prompt, "seed": seed}
     if request.negative:
@@ -290,6 +295,9 @@ def _artifact(
         facts["lora"] = request.lora
     if model.preset is not None:
         facts["preset"] = model.preset
+    precision = models.plans[ModelKey.IMAGINE].groups[PAINTER].precision
+    if precision is not Precision.FULL:
+        facts["precision"] = precision
     if request.variations:
         facts["variations"] = " ".join(map(str, request.variations))
     facts |= {"steps": model.steps, "model": model.name}

@@ -151,6 +151,9 @@ USUAL: Mapping[ModelKey, Mapping[str, int]] = {
 }
 """Parameters of the parts of the checkpoints that config.example.toml names."""
 
+TILE = 512
+"""Pixels a side of what is decoded at once where there is no room for a whole picture."""
+
 TEXT, PAINTER = "text", "painter"
 """The groups: what reads a prompt, and what paints with what it says."""
 
@@ -178,7 +181,7 @@ def _working(model: Model, plan: Plan) -> dict[str, int]:
         return {PAINTER: max(_room(step * pixels * model.frames / 25), _room(decode * pixels))}
     pixels = model.size**2 / 1024**2
     step = 0.31 if isinstance(model, SketchModel) else 0.5
-    decode = min(0.38, 1.5 * pixels) if plan.tiled else 1.5 * pixels
+    decode = 1.5 * (min(pixels, (TILE / 1024) ** 2) if plan.tiled else pixels)
     return {TEXT: _room(0.05), PAINTER: max(_room(step * pixels), _room(decode))}
 
 
@@ -190,7 +193,8 @@ class _Concession:
     """Something given up for room: what it costs, what the owner reads, and what it does.
 
     `cost` is by how many seconds a run takes longer, very roughly: it orders what is tried. What
-    changes pictures costs more than all that does not.
+    changes pictures so that it can be seen costs more than all that does not; tiles and fewer
+    frames at a time change a little where they meet.
     """
 
     cost: float
@@ -208,7 +212,8 @@ def _concessions(key: ModelKey, model: Model, card: Card) -> Iterator[_Concessio
     if isinstance(model, SketchModel | ImagineModel):
         yield _Concession(
             0.3,
-            f"pictures decoded in tiles (a lower models.{key}.size spares that)",
+            "pictures decoded in tiles, which changes them a little where tiles meet (a lower "
+            f"models.{key}.size spares that)",
             lambda plan: replace(plan, tiled=True),
         )
     if isinstance(model, AnimateModel):

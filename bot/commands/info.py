@@ -21,6 +21,7 @@ FACTS = {
     "style": Text("Style"),
     "lora": Text("LoRA"),
     "preset": Text("Preset"),
+    "precision": Text("Precision"),
     "strength": Text("Strength"),
     "motion": Text("Motion"),
     "seed": Text("Seed"),

@@ -304,9 +304,9 @@ def asked_for(job: Job) -> str:
 
 
 def _looks(job: Job, request: SketchRequest | ImagineRequest) -> list[str]:
-    """The LoRA, which may be the style's, and the preset, as far as they are known."""
+    """The LoRA, which may be the style's, preset and precision, as far as they are known."""
     facts = job.facts
-    looks = (facts.get("lora", request.lora), facts.get("preset"))
+    looks = (facts.get("lora", request.lora), facts.get("preset"), facts.get("precision"))
     return [plain(str(look), 60) for look in looks if look]
 
 

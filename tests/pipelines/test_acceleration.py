@@ -150,3 +150,15 @@ def test_eight_bits_take_a_quarter_of_float32_and_paint_nearly_the_same(
     model = catalog.imagine.model_copy(update={"precision": "fp8"})
     after = made(catalog.model_copy(update={"imagine": model}), NOTHING, requests["imagine"])
     assert 0 < np.abs(before - after).mean() < 0.1
+
+
+def test_what_is_kept_in_eight_bits_says_so_and_is_not_compiled(catalog: Catalog) -> None:
+    assert catalog.imagine is not None
+    model = catalog.imagine.model_copy(update={"precision": "fp8"})
+    quick = NOTHING.model_copy(update={"compile": True})
+    torch._dynamo.utils.counters.clear()
+    eight = catalog.model_copy(update={"imagine": model, "acceleration": quick})
+    request = ImagineRequest(prompt="a red star", seed=1)
+    ((artifact,),) = Runner(eight, device="cpu").run([request], RunContext())
+    assert artifact.facts["precision"] == "fp8"
+    assert not torch._dynamo.utils.counters["stats"]

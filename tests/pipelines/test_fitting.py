@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from pipelines.contract.context import RunContext
 from pipelines.contract.requests import ImagineRequest
 from pipelines.fitting import fit_to, modules_of, stream
 from pipelines.loading import Loader
-from pipelines.placement import PAINTER, TEXT, Group, Plan
+from pipelines.placement import PAINTER, TEXT, TILE, Group, Plan
 from pipelines.runner import Runner
 
 CPU = torch.device("cpu")
@@ -97,9 +98,18 @@ def test_a_sparing_video_pipeline_makes_the_same_frames(
 
 @pytest.mark.parametrize("key", [ModelKey.SKETCH, ModelKey.IMAGINE])
 def test_tiles_are_decoded_where_a_plan_says_so(key: ModelKey, catalog: Catalog) -> None:
-    pipeline = loaded(catalog, key)
-    fit_to(pipeline, plan(tiled=True))
-    assert pipeline.vae.use_tiling
+    vae = loaded(catalog, key).vae
+    scale = 2 ** (len(vae.config.block_out_channels) - 1)
+    vae.register_to_config(sample_size=1024)  # as SDXL's says, whose pictures are of that size
+    vae.tile_sample_min_size, vae.tile_latent_min_size = 1024, 1024 // scale
+    tiles = []
+    vae.decoder.register_forward_pre_hook(lambda _, given: tiles.append(given[0].shape[-2:]))
+    fit_to(SimpleNamespace(vae=vae), plan(tiled=True))
+    latents = torch.zeros(1, vae.config.latent_channels, 1024 // scale, 1024 // scale)
+    with torch.inference_mode():
+        assert vae.decode(latents).sample.shape[-2:] == (1024, 1024)
+    assert len(tiles) == 9
+    assert max(max(tile) for tile in tiles) * scale == TILE
 
 
 @pytest.mark.parametrize("group", [TEXT, PAINTER])
