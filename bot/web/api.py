@@ -156,12 +156,14 @@ class Api:
     async def thumbnail(self, request: web.Request) -> web.Response:
         """A small picture of a result. A result never changes, so its address is its tag."""
         artifact = await self._artifact(request)
-        tag = ETag(request.path)
+        answer = web.Response(content_type="image/webp", headers=PRIVATE)
+        answer.etag = tag = ETag(request.path)
         if tag in (request.if_none_match or ()):
-            return web.Response(status=304, headers={**PRIVATE, hdrs.ETAG: f'"{tag.value}"'})
-        data = await asyncio.to_thread(lambda: thumbnail(artifact.path.read_bytes(), THUMBNAIL))
-        answer = web.Response(body=data, content_type="image/webp", headers=PRIVATE)
-        answer.etag = tag
+            answer.set_status(304)
+        else:
+            answer.body = await asyncio.to_thread(
+                lambda: thumbnail(artifact.path.read_bytes(), THUMBNAIL)
+            )
         return answer
 
     async def _artifact(self, request: web.Request) -> StoredArtifact:

@@ -9,15 +9,10 @@ from bot.app import App
 from bot.config import Config
 from tests.integration.apps import Heard, light_config, serving
 from tests.loopback import LoopbackDiscord
-from tests.loopback.fixtures import ada, server
+from tests.loopback.fixtures import ada, server, studio
 from tests.loopback.runner import Studio
 
-__all__ = ["ada", "server"]
-
-
-@pytest.fixture
-def studio() -> Studio:
-    return Studio()
+__all__ = ["ada", "server", "studio"]
 
 
 @pytest.fixture

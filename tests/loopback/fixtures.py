@@ -1,10 +1,11 @@
-"""A Discord that the client under test is pointed at, and a member in it."""
+"""A Discord that the client under test is pointed at, a member in it, and what paints for them."""
 
 from collections.abc import AsyncIterator
 
 import pytest
 
 from tests.loopback import LoopbackDiscord, Member, point_discord_at
+from tests.loopback.runner import Studio
 
 
 @pytest.fixture
@@ -17,3 +18,8 @@ async def server() -> AsyncIterator[LoopbackDiscord]:
 @pytest.fixture
 def ada(server: LoopbackDiscord) -> Member:
     return server.member("ada")
+
+
+@pytest.fixture
+def studio() -> Studio:
+    return Studio()

@@ -8,13 +8,11 @@ import pytest
 
 from bot.app import App
 from bot.config import Config
+from tests.loopback.fixtures import studio
 from tests.loopback.runner import Studio
 from tests.web.serving import client, opened, tokens, web_config
 
-
-@pytest.fixture
-def studio() -> Studio:
-    return Studio()
+__all__ = ["studio"]
 
 
 @pytest.fixture
