@@ -8,6 +8,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bot.client import AtelierClient
@@ -34,6 +35,7 @@ from bot.tasks import Tasks
 from bot.ui.logchannel import LogChannel
 from bot.ui.progress import ProgressBoard
 from bot.words import WordRules
+from pipelines import loras
 from pipelines.contract.runner import RunnerLike
 
 if TYPE_CHECKING:
@@ -137,6 +139,7 @@ class App:
         """Begin the work behind the commands: the GPU, the deliveries, the daily sweep."""
         for executor in self.executors:
             self._tasks.start(executor.start(), name="executor start")
+        self._tasks.start(asyncio.to_thread(_warn_of_loras, self.config.models.loras), name="loras")
         self.worker.start()
         self.deliveries.start()
         self.log_channel.start()
@@ -212,6 +215,13 @@ class App:
         return sum(
             [await self.store.forget_before(now - d * DAY, *where) for d, where in places.items()]
         )
+
+
+def _warn_of_loras(folder: Path | None) -> None:
+    """Say which of the owner's files members are not offered, and why."""
+    for key in loras.MODELS:
+        for each in loras.unfit(folder, key):
+            log.warning("models.loras: %s", each.why)
 
 
 def _defaults(config: Config) -> Settings:

@@ -26,12 +26,11 @@ from bot.fetch import Hub, check_disk, free_bytes, is_here
 from bot.startup import FirstWait
 from bot.tokens import TokenBook
 from pipelines import loras
-from pipelines.catalog import Catalog, ModelKey
-from pipelines.checkpoints import check_preview, weigh
+from pipelines.catalog import PREVIEW, Catalog, ModelKey
+from pipelines.checkpoints import check_preview, require_whole, weigh
 from pipelines.contract.errors import (
     AtelierError,
     DeviceMissing,
-    ModelMissing,
     ModelUnavailable,
 )
 from pipelines.media import encode_mp4
@@ -260,17 +259,28 @@ def check_models(catalog: Catalog, hub: Hub) -> Iterator[Finding]:
             here = is_here(place, checkpoint, hub.folder)
             size = 0 if here else hub.plan(place, checkpoint).size
         except ModelUnavailable as error:
-            yield Finding(Level.PROBLEM, place, error.sentence)
+            yield _lacking(place, error.sentence)
             continue
         missing += size
-        absent = f"{checkpoint.source} is not here ({size / GIB:.1f} GiB): `python -m bot fetch`"
-        yield Finding(
-            Level.FINE if here else Level.PROBLEM, place, checkpoint.source if here else absent
-        )
+        if here:
+            yield Finding(Level.FINE, place, checkpoint.source)
+        else:
+            absent = f"{checkpoint.source} is not here ({size / GIB:.1f} GiB)"
+            yield _lacking(place, f"{absent}: `python -m bot fetch`.")
     try:
         check_disk(missing, hub.folder)
     except TooLittleDisk as error:
         yield Finding(Level.PROBLEM, "disk", error.sentence)
+
+
+def _lacking(place: str, text: str) -> Finding:
+    """A checkpoint that cannot be used. Without its preview a model paints as well."""
+    if place.endswith(f".{PREVIEW}"):
+        return Finding(Level.WARNING, place, f"{text} {_UNSEEN}")
+    return Finding(Level.PROBLEM, place, text)
+
+
+_UNSEEN = "Until then nothing is shown while it paints."
 
 
 def check_loras(catalog: Catalog) -> Iterator[Finding]:
@@ -279,10 +289,14 @@ def check_loras(catalog: Catalog) -> Iterator[Finding]:
     for key in loras.MODELS if folder is not None else ():
         subject, place = f"{key} loras", f"{folder}/{key}"
         found, others = loras.names(folder, key), loras.ignored(folder, key)
+        unfit = list(loras.unfit(folder, key))
         if found:
             yield Finding(Level.FINE, subject, f"{len(found)} in {place}: {', '.join(found)}")
-        else:
+        elif not unfit:
             yield Finding(Level.WARNING, subject, f"none in {place}; put .safetensors files there")
+        for each in unfit:
+            level = Level.PROBLEM if each.is_damaged else Level.WARNING
+            yield Finding(level, subject, each.why)
         if others:
             yield Finding(
                 Level.WARNING,
@@ -290,8 +304,16 @@ def check_loras(catalog: Catalog) -> Iterator[Finding]:
                 f"{', '.join(others)} in {place}: not offered, only .safetensors files are",
             )
     offered = loras.names(folder, ModelKey.SKETCH)
+    unfit_names = {each.name for each in loras.unfit(folder, ModelKey.SKETCH)}
     for name, style in catalog.styles.items():
-        if style.lora is not None and style.lora not in offered:
+        if style.lora in unfit_names:
+            yield Finding(
+                Level.PROBLEM,
+                f"style {name}",
+                f"its LoRA {style.lora!r} cannot be used, as said above; mend that, or correct "
+                f"models.styles.{name}.lora",
+            )
+        elif style.lora is not None and style.lora not in offered:
             yield Finding(
                 Level.PROBLEM,
                 f"style {name}",
@@ -335,12 +357,16 @@ def check_decoders(config: Config) -> Iterator[Finding]:
         if model is None or model.preview is None:
             continue
         subject = f"{key} preview"
+        folder = config.gpu.models_folder
         try:
-            check_preview(key, model, config.gpu.models_folder)
-        except ModelMissing:
+            require_whole(key, model, folder)
+            require_whole(f"{key}.{PREVIEW}", model.preview, folder)
+        except ModelUnavailable:
             continue  # which check_models has said
+        try:
+            check_preview(key, model, folder)
         except ModelUnavailable as error:
-            yield Finding(Level.WARNING, subject, f"{error.sentence} Until then there are none.")
+            yield Finding(Level.WARNING, subject, f"{error.sentence} {_UNSEEN}")
             continue
         off = "" if config.discord.previews else "; off: discord.previews"
         yield Finding(Level.FINE, subject, f"shown while it paints{off}")
@@ -369,9 +395,12 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
             continue
         try:
             weights = weigh(key, model, models_folder)
+            if weights is None and is_here(key, model, models_folder):
+                continue  # a part of it is missing
         except ModelUnavailable:
             continue  # which check_models has said
-        yield _plan_in_words(key, plan_model(key, model, card, weights), card)
+        plan = plan_model(key, model, card, weights)
+        yield _plan_in_words(key, plan, card, "" if weights else "the usual checkpoint ")
         if card.capability is not None and card.capability < (8, 0) and model.dtype == "bfloat16":
             yield Finding(
                 Level.WARNING,
@@ -381,8 +410,8 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
             )
 
 
-def _plan_in_words(key: ModelKey, plan: Plan, card: Card) -> Finding:
-    needs = f"takes {plan.peak / GIB:.1f} GiB"
+def _plan_in_words(key: ModelKey, plan: Plan, card: Card, what: str) -> Finding:
+    needs = f"{what}takes {plan.peak / GIB:.1f} GiB"
     if card.budget < inf:
         needs += f" of {card.budget / GIB:.1f}"
     if not plan.fits:

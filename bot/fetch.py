@@ -1,13 +1,13 @@
 """`python -m bot fetch`: download what the catalogue names and this machine lacks.
 
-Only the files that the loader reads. Whole files that are there are never asked for again, and a
-connection that drops is taken up where it broke.
+Only the files that the loader reads. Whole files that are there are never asked for again, a file
+that is damaged is, and a connection that drops is taken up where it broke.
 """
 
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -34,7 +34,15 @@ from rich.progress import (
 
 from bot.errors import TooLittleDisk
 from pipelines.catalog import Catalog, Checkpoint, LoraFile
-from pipelines.checkpoints import INDEX, gated, index_file, locate, needed_files, unusable
+from pipelines.checkpoints import (
+    INDEX,
+    damaged_files,
+    gated,
+    index_file,
+    needed_files,
+    require_whole,
+    unusable,
+)
 from pipelines.contract.errors import AtelierError, ModelMissing
 from pipelines.placement import GIB
 
@@ -71,6 +79,7 @@ def fetch(
     downloads, errors = [], []
     for place, checkpoint in catalog.checkpoints():
         try:
+            _discard_damaged(place, checkpoint, models_folder, console)
             if is_here(place, checkpoint, models_folder):
                 console.print(f"✓ {place}: {checkpoint.source}", markup=False, soft_wrap=True)
             else:
@@ -90,12 +99,25 @@ def fetch(
 def is_here(place: str, checkpoint: Checkpoint, models_folder: Path | None) -> bool:
     """Whether a checkpoint is on this machine. Raises where it is there and cannot serve."""
     try:
-        locate(place, checkpoint, models_folder)
+        require_whole(place, checkpoint, models_folder)
     except ModelMissing:
         if checkpoint.is_folder:
             raise
         return False
     return True
+
+
+def _discard_damaged(
+    place: str, checkpoint: Checkpoint, models_folder: Path | None, console: Console
+) -> None:
+    """Delete what is damaged of a repository, so that it is missing. Folders are their owner's."""
+    if checkpoint.is_folder:
+        return
+    with suppress(ModelMissing), _explained(place, checkpoint):
+        for file in damaged_files(place, checkpoint, models_folder):
+            for each in {file.resolve(), file}:  # the Hub's cache is of links to what it holds
+                each.unlink(missing_ok=True)
+            console.print(f"! {place}: {file.name} was damaged", markup=False, soft_wrap=True)
 
 
 def check_disk(size: int, folder: Path) -> None:

@@ -29,6 +29,7 @@ from pipelines.catalog import (
 )
 from pipelines.contract.errors import ModelGated, ModelMissing, ModelUnavailable, UnsafeModel
 from pipelines.contract.text import Text
+from pipelines.headers import NotWhole, read_shapes
 
 INDEX = "model_index.json"
 Index = dict[str, Any]
@@ -49,6 +50,35 @@ def locate(place: str, checkpoint: Checkpoint, models_folder: Path | None = None
         _check_weights(source, part, names)
     _check_variant(source, parts, names)
     return folder
+
+
+def require_whole(place: str, checkpoint: Checkpoint, models_folder: Path | None = None) -> Path:
+    """As `locate`, and look into the files: a damaged one raises ModelUnavailable with its name."""
+    folder = locate(place, checkpoint, models_folder)
+    for file in damaged_files(place, checkpoint, models_folder):
+        raise _Source(place, checkpoint).damaged(file.relative_to(folder).as_posix())
+    return folder
+
+
+def damaged_files(
+    place: str, checkpoint: Checkpoint, models_folder: Path | None = None
+) -> list[Path]:
+    """The files of a checkpoint that are there, and cut short or otherwise unreadable.
+
+    Only headers are read of weights. Raises as `locate` does, but for files that are missing.
+    """
+    source = _Source(place, checkpoint)
+    folder = _folder(source, models_folder)
+    first = folder / index_file(checkpoint)
+    if not _is_whole(first):
+        return [first]
+    names = set(_files(folder))
+    return [
+        folder / name
+        for part in _parts(source, _read_index(source, folder))
+        for name in _read_of(part, names, checkpoint.variant)
+        if name in names and not _is_whole(folder / name)
+    ]
 
 
 def needed_files(
@@ -104,7 +134,7 @@ class _Source:
     place: str
     checkpoint: Checkpoint
 
-    def missing(self, file: str | Text = "") -> ModelMissing:
+    def missing(self, file: str = "") -> ModelMissing:
         lacks = Text(" ({file} is missing)", file=file) if file else ""
         if self.checkpoint.is_folder:
             return ModelMissing(
@@ -127,16 +157,18 @@ class _Source:
             why=why,
         )
 
-    def unusable_file(self, name: str) -> ModelUnavailable:
-        return unusable(
-            self.place,
-            self.checkpoint,
-            Text(
-                "is not whole: {file} is cut short or damaged. Delete it and run "
-                "`python -m bot fetch`.",
-                file=name,
-            ),
-        )
+    def damaged(self, file: str) -> ModelUnavailable:
+        if self.checkpoint.is_folder:
+            why = Text(
+                "is not whole: {file} is cut short or damaged. Copy it there again.", file=file
+            )
+        else:
+            why = Text(
+                "is not whole: {file} is cut short or damaged. Run `python -m bot fetch`, which "
+                "downloads it again.",
+                file=file,
+            )
+        return unusable(self.place, self.checkpoint, why)
 
     def unusable(self, why: Text, key: str = "source") -> ModelUnavailable:
         mend = Text("{why} Correct {setting}.", why=why, setting=f"models.{self.place}.{key}")
@@ -198,11 +230,29 @@ def check_preview(
 
 def _setting(file: Path, name: str) -> int | None:
     """The number that a file of settings has for one of them, if it can be read."""
+    number: int | None = (_read_settings(file) or {}).get(name)
+    return number
+
+
+def _read_settings(file: Path) -> Index | None:
+    """What a file of settings holds, if it can be read."""
     try:
-        number: int | None = json.loads(file.read_text(encoding="utf-8")).get(name)
-        return number
-    except (OSError, ValueError, AttributeError):
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
         return None
+    return settings if isinstance(settings, dict) else None
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a file can be read, as far as its kind tells."""
+    if file.suffix == ".json":
+        return _read_settings(file) is not None
+    try:
+        if file.suffix == ".safetensors":
+            read_shapes(file)
+        return file.stat().st_size > 0
+    except (NotWhole, OSError):
+        return False
 
 
 def count_parameters(
@@ -220,7 +270,11 @@ def count_parameters(
     for part in _parts(source, _read_index(source, folder)):
         for file in _tensors(part, folder, names, checkpoint.variant):
             key = part.folder or "model"
-            counts[key] = counts.get(key, 0) + _parameters(source, file)
+            try:
+                shapes = read_shapes(file).values()
+            except NotWhole:
+                raise source.damaged(file.relative_to(folder).as_posix()) from None
+            counts[key] = counts.get(key, 0) + sum(map(math.prod, shapes))
     return counts
 
 
@@ -236,26 +290,6 @@ def weight_files(place: str, checkpoint: Checkpoint, models_folder: Path | None)
         for part in _parts(source, _read_index(source, folder))
         for file in _tensors(part, folder, names, checkpoint.variant)
     ]
-
-
-def _parameters(source: _Source, file: Path) -> int:
-    """How many numbers a safetensors file holds.
-
-    It begins with the length of its header in eight bytes, little-endian; the header is JSON, and
-    says of each tensor its shape and where its bytes begin and end after the header.
-    https://github.com/huggingface/safetensors#format
-    """
-    try:
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            tensors = json.loads(opened.read(min(length, file.stat().st_size)))
-        tensors.pop("__metadata__", None)
-        end = 8 + length + max(tensor["data_offsets"][1] for tensor in tensors.values())
-        if file.stat().st_size != end:
-            raise ValueError
-        return sum(math.prod(tensor["shape"]) for tensor in tensors.values())
-    except (ValueError, KeyError, TypeError, AttributeError, OSError):
-        raise source.unusable_file(file.name) from None
 
 
 # --- what is on disk ----------------------------------------------------------------------------
@@ -292,12 +326,8 @@ def _files(folder: Path) -> Iterator[str]:
 def _read_index(source: _Source, folder: Path) -> Index | None:
     if index_file(source.checkpoint) != INDEX:
         return None
-    try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        index = None
-    if not isinstance(index, dict):
-        raise source.missing(Text("a readable {file}", file=INDEX))
+    if (index := _read_settings(folder / INDEX)) is None:
+        raise source.damaged(INDEX)
     return index
 
 
@@ -394,6 +424,15 @@ def _weights(part: _Part, names: Collection[str], variant: str | None) -> list[s
             if shards := _shards(template, names):
                 return [*shards, f"{stem}.safetensors.index{mark}.json"]
     return []
+
+
+def _read_of(part: _Part, names: Collection[str], variant: str | None) -> Iterator[str]:
+    """The files of a part of which the loader reads those that are there."""
+    for group in part.settings:
+        yield from map(part.path, group)
+    if part.settings is _TOKENIZER:
+        yield part.path("tokenizer_config.json")
+    yield from _weights(part, names, variant)
 
 
 def _tensors(

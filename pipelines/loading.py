@@ -1,6 +1,7 @@
 """From a checkpoint on disk to a model in RAM."""
 
 import logging
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import torch
 from safetensors import SafetensorError
 
 from pipelines.catalog import Checkpoint, Dtype
-from pipelines.checkpoints import locate, unusable
+from pipelines.checkpoints import locate, require_whole, unusable
 from pipelines.contract.text import Text
 from pipelines.device import dtype_on
 from pipelines.placement import Precision
@@ -69,20 +70,19 @@ class Loader:
         try:
             return cls.from_pretrained(str(folder), local_files_only=True, **kwargs)
         except (OSError, ValueError, SafetensorError) as error:
-            raise unusable(
-                place,
-                checkpoint,
-                Text(
-                    "cannot be loaded: {why} If a file is damaged, delete it and run "
-                    "`python -m bot fetch`.",
-                    why=_first_line(error),
-                ),
-            ) from error
+            require_whole(place, checkpoint, self.models_folder)  # which names the file
+            why = Text(
+                "cannot be loaded: {why} Correct {setting}.",
+                why=_in_a_sentence(error, folder),
+                setting=f"models.{place}.source",
+            )
+            raise unusable(place, checkpoint, why) from error
 
 
-def _first_line(error: Exception) -> str:
-    """What a library says, as one sentence."""
+def _in_a_sentence(error: Exception, folder: Path) -> str:
+    """The first line of what a library says, with the files of `folder` by their names there."""
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
+    line = line.replace(f"{folder}{os.sep}", "")
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 

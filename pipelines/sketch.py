@@ -23,7 +23,7 @@ from pipelines.catalog import (
     fit,
     no_style,
 )
-from pipelines.checkpoints import locate, unusable
+from pipelines.checkpoints import require_whole, unusable
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import SketchRequest
@@ -209,7 +209,7 @@ def _adopt(pipeline: Any, model: SketchModel, preset: Preset, loader: Loader) ->
         place = f"{ModelKey.SKETCH}.preset_lora"
         fuse(
             pipeline,
-            locate(place, lora, loader.models_folder) / lora.file,
+            require_whole(place, lora, loader.models_folder) / lora.file,
             lambda why: unusable(
                 place,
                 lora,

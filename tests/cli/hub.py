@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+from tests.tensors import of_bytes
+
 COMMIT = "c0ffee" * 6 + "abcd"
 LICENSED = "hf_a_token_that_has_accepted"
 
@@ -147,7 +149,7 @@ def captioner(size: int = 3000) -> dict[str, bytes]:
         "tokenizer.json": b'{"t": 1}',
         "tokenizer_config.json": b'{"tc": 1}',
         "vocab.txt": b"a\nb",
-        "model.safetensors": bytes(range(256)) * (size // 256),
+        "model.safetensors": of_bytes(bytes(range(256)) * (size // 256)),
         "pytorch_model.bin": b"a pickle",
         "tf_model.h5": b"something else",
     }
@@ -172,6 +174,6 @@ def painter() -> dict[str, bytes]:
     for part in ("unet", "vae"):
         files[f"{part}/config.json"] = f'{{"part": "{part}"}}'.encode()
         for variant in ("", ".fp16"):
-            weights = f"{part}{variant}".encode() * 500
+            weights = of_bytes(f"{part}{variant}".encode() * 500)
             files[f"{part}/diffusion_pytorch_model{variant}.safetensors"] = weights
     return files

@@ -28,10 +28,19 @@ from bot.doctor import (
 )
 from bot.fetch import Hub
 from bot.tokens import TokenBook
-from pipelines.catalog import AnimateModel, CaptionModel, Catalog, ImagineModel, SketchModel, Style
+from pipelines.catalog import (
+    AnimateModel,
+    CaptionModel,
+    Catalog,
+    Checkpoint,
+    ImagineModel,
+    SketchModel,
+    Style,
+)
 from pipelines.placement import GIB, Card
 from tests.cli.command import command
 from tests.cli.hub import Repository, captioner, hub_of, painter
+from tests.tensors import SD3_LAYER, lora
 
 
 @pytest.fixture(autouse=True)
@@ -119,7 +128,7 @@ def test_the_loras_and_what_lies_beside_them(tmp_path: Path) -> None:
     catalog = Catalog(loras=tmp_path, styles=styles)
     (tmp_path / "sketch").mkdir()
     for name in ("gold.safetensors", "ink.safetensors", "old.pt"):
-        (tmp_path / "sketch" / name).touch()
+        (tmp_path / "sketch" / name).write_bytes(lora())
     offered, beside, none, gone = check_loras(catalog)
     assert offered == Finding(Level.FINE, "sketch loras", f"2 in {tmp_path}/sketch: gold, ink")
     assert beside.level is none.level is Level.WARNING
@@ -128,6 +137,23 @@ def test_the_loras_and_what_lies_beside_them(tmp_path: Path) -> None:
     assert gone.level is Level.PROBLEM
     assert "no LoRA 'gone'; correct models.styles.faded.lora" in gone.text
     assert list(check_loras(Catalog())) == []
+
+
+def test_loras_that_cannot_be_used(tmp_path: Path) -> None:
+    catalog = Catalog(loras=tmp_path, styles={"inky": Style(lora="half")})
+    (tmp_path / "sketch").mkdir()
+    (tmp_path / "imagine").mkdir()
+    for name, data in {"half": lora()[:-1], "other": lora(SD3_LAYER), "whole": lora()}.items():
+        (tmp_path / "sketch" / f"{name}.safetensors").write_bytes(data)
+    (tmp_path / "imagine" / "text.safetensors").write_text("nothing of the kind")
+    fine, half, other, text, style = check_loras(catalog)
+    assert fine == Finding(Level.FINE, "sketch loras", f"1 in {tmp_path}/sketch: whole")
+    assert half.level is text.level is Level.PROBLEM
+    assert "half.safetensors cannot be read" in half.text and "not offered" in half.text
+    assert (text.subject, other.level) == ("imagine loras", Level.WARNING)
+    assert f"other.safetensors is for /imagine. Move it to {tmp_path}/imagine." in other.text
+    assert (style.level, style.subject) == (Level.PROBLEM, "style inky")
+    assert "its LoRA 'half' cannot be used" in style.text
 
 
 def test_styles_that_nobody_has_seen(tmp_path: Path) -> None:
@@ -274,6 +300,82 @@ def test_an_old_card_and_a_missing_package_are_named() -> None:
     found = plans(Card("cuda", 10 * GIB, 48 * GIB, (8, 6)), four_bits)
     assert found["imagine fits"].level is Level.PROBLEM
     assert "bitsandbytes" in found["imagine fits"].text
+
+
+def copied(models: Path, folder: Path, *names: str) -> list[Path]:
+    for name in names:
+        shutil.copytree(models / name, folder / name)
+    return [folder / name for name in names]
+
+
+def model_findings(catalog: Catalog) -> list[Finding]:
+    config = Config(models=catalog, gpu=GpuConfig(device="cpu"))
+    return [
+        *check_models(catalog, Hub(None, "http://127.0.0.1:9")),
+        *check_plans(catalog, config.gpu),
+        *check_decoders(config),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("damaged", "data"),
+    [
+        ("transformer/diffusion_pytorch_model.safetensors", b""),
+        ("vae/diffusion_pytorch_model.safetensors", b"nothing of the kind"),
+        ("text_encoder/config.json", b'{"a": '),
+        ("model_index.json", b"[]"),
+    ],
+)
+def test_a_damaged_checkpoint_is_one_problem(
+    damaged: str, data: bytes, models: Path, tmp_path: Path
+) -> None:
+    sd3, tiny = copied(models, tmp_path, "sd3", "sd3-preview")
+    preview = Checkpoint(source=str(tiny))
+    catalog = Catalog(imagine=ImagineModel(source=str(sd3), preview=preview))
+    assert {f.level for f in model_findings(catalog)} == {Level.FINE}
+    (sd3 / damaged).write_bytes(data)
+    problem, fine, *fits = model_findings(catalog)
+    assert len(fits) == damaged.startswith("text")  # whose weights are whole
+    assert (problem.level, problem.subject) == (Level.PROBLEM, "imagine")
+    assert f"{damaged} is cut short or damaged. Copy it there again." in problem.text
+    assert fine == Finding(Level.FINE, "imagine.preview", str(tiny))
+
+
+def test_a_damaged_preview_is_a_warning_and_a_damaged_preset_a_problem(
+    models: Path, tmp_path: Path
+) -> None:
+    sdxl, tiny = copied(models, tmp_path, "sdxl", "sdxl-preview")
+    (tiny / "diffusion_pytorch_model.safetensors").write_bytes(b"")
+    (tmp_path / "fast.safetensors").write_bytes(lora()[:-1])
+    preset_lora = {"source": str(tmp_path), "file": "fast.safetensors"}
+    preset = {"preset": "lightning-4", "preset_lora": preset_lora}
+    sketch = {"source": str(sdxl), "preview": {"source": str(tiny)}, **preset}
+    found = by_subject(model_findings(Catalog.model_validate({"sketch": sketch})))
+    levels = {subject: finding.level for subject, finding in found.items()}
+    assert levels == {
+        "sketch": Level.FINE,
+        "sketch.preset_lora": Level.PROBLEM,
+        "sketch.preview": Level.WARNING,
+        "sketch fits": Level.FINE,
+    }
+    assert "fast.safetensors is cut short or damaged" in found["sketch.preset_lora"].text
+    assert found["sketch.preview"].text.endswith("nothing is shown while it paints.")
+
+
+def test_what_lacks_a_part_is_not_said_to_fit(models: Path, tmp_path: Path) -> None:
+    vae = Checkpoint(source=str(tmp_path / "nowhere"))
+    catalog = Catalog(sketch=SketchModel(source=f"{models}/sdxl", vae=vae))
+    found = {finding.subject: finding.level for finding in model_findings(catalog)}
+    assert found == {"sketch": Level.FINE, "sketch.vae": Level.PROBLEM}
+    (sdxl,) = copied(models, tmp_path, "sdxl")
+    shutil.rmtree(sdxl / "vae")
+    catalog = Catalog(sketch=SketchModel(source=str(sdxl)))
+    found = {finding.subject: finding.level for finding in model_findings(catalog)}
+    assert found == {"sketch": Level.PROBLEM}
+
+
+def test_what_is_to_be_fetched_is_reckoned_as_the_usual_checkpoint() -> None:
+    assert plans(Card("cpu"))["sketch fits"].text.startswith("the usual checkpoint takes ")
 
 
 def test_whether_pictures_are_seen_to_come(models: Path) -> None:

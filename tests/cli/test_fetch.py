@@ -13,10 +13,11 @@ from bot.errors import TooLittleDisk
 from bot.fetch import Hub as OurHub
 from bot.fetch import _Bar, fetch
 from pipelines.catalog import CaptionModel, Catalog, SketchModel
-from pipelines.checkpoints import locate
+from pipelines.checkpoints import locate, require_whole
 from pipelines.contract.errors import AtelierError, ModelGated, ModelUnavailable, UnsafeModel
 from tests.cli.command import command
 from tests.cli.hub import LICENSED, Hub, Repository, captioner, hub_of, painter
+from tests.tensors import lora
 
 BLIP = CaptionModel(source="acme/blip")
 
@@ -68,7 +69,7 @@ def test_of_a_preset_its_one_file(tmp_path: Path) -> None:
         {"source": "acme/sdxl", "preset": "lightning-4", "preset_lora": {"source": "acme/fast"}}
     )
     file = "sdxl_lightning_4step_lora.safetensors"
-    fast = {file: b"small", "sdxl_lightning_8step_lora.safetensors": b"other", "config.json": b"{}"}
+    fast = {file: lora(), "sdxl_lightning_8step_lora.safetensors": lora(), "config.json": b"{}"}
     with hub_of(sdxl=Repository(painter()), fast=Repository(fast)) as hub:
         for _ in range(2):
             errors = fetch(Catalog(sketch=sketch), tmp_path, Console(file=io.StringIO()), hub.url)
@@ -107,6 +108,37 @@ def test_a_file_that_was_lost_is_all_that_is_fetched(tmp_path: Path) -> None:
         hub.asked.clear()
         assert fetched(hub, tmp_path) == []
         assert set(hub.downloads()) == {"model.safetensors"}
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_file_that_was_damaged_is_fetched_again(name: str, left: int, tmp_path: Path) -> None:
+    files = captioner()
+    with hub_of(blip=Repository(files)) as hub:
+        fetched(hub, tmp_path)
+        file = locate("caption", BLIP, tmp_path) / name
+        file.write_bytes(b"x" + file.read_bytes()[:left])
+        hub.asked.clear()
+        assert fetched(hub, tmp_path) == []
+        assert set(hub.downloads()) == {name}
+    assert file.read_bytes() == files[name]
+    require_whole("caption", BLIP, tmp_path)
+
+
+def test_a_damaged_file_in_the_owners_folder_is_left_alone_and_said(
+    models: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "blip"
+    shutil.copytree(models / "blip", folder)
+    (folder / "model.safetensors").write_bytes(b"")
+    caption = CaptionModel(source=str(folder))
+    with hub_of() as hub:
+        error = only_error(fetched(hub, tmp_path, caption=caption))
+    assert error.sentence == (
+        f"models.caption: {folder} is not whole: model.safetensors is cut short or damaged. Copy "
+        "it there again."
+    )
+    assert (folder / "model.safetensors").exists()
 
 
 def test_weights_come_last_so_that_a_model_with_weights_is_whole(tmp_path: Path) -> None:

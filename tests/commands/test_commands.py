@@ -22,6 +22,7 @@ from pipelines.contract.requests import (
 )
 from pipelines.media import open_picture, read_facts
 from tests.loopback.runner import paint
+from tests.tensors import SD3_LAYER, SDXL_LAYER, lora
 from tests.ui.channel import Channel, Shown, drawing, whispered
 from tests.ui.fixtures import Ends, Moods
 
@@ -214,7 +215,7 @@ async def test_loras_are_those_that_are_in_the_folder_now(
     folder = app.config.models.loras / command
     folder.mkdir(parents=True)
     for name in ("woodcut.safetensors", "Gold leaf.safetensors", "pickle.bin"):
-        (folder / name).touch()
+        (folder / name).write_bytes(lora(SDXL_LAYER if command == "sketch" else SD3_LAYER))
     offered = await ada.autocomplete(channel.handle, command, "lora", "")
     assert [c["value"] for c in offered] == ["Gold leaf", "woodcut"]
     await ada.slash(channel.handle, command, lora="Gold leaf", seed=7, **options)

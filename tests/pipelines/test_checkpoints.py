@@ -16,7 +16,7 @@ from pipelines.catalog import (
     SketchModel,
     UpscaleModel,
 )
-from pipelines.checkpoints import gated, locate, needed_files
+from pipelines.checkpoints import damaged_files, gated, locate, needed_files, require_whole
 from pipelines.contract.errors import ModelMissing, ModelUnavailable, UnsafeModel
 
 FETCH = "python -m bot fetch"
@@ -143,7 +143,7 @@ def test_what_is_neither_a_folder_nor_a_repository(source: str, tmp_path: Path) 
 
 def test_an_index_that_cannot_be_read(models: Path, tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text('{"_class_name": "Stable')
-    with pytest.raises(ModelMissing, match="readable model_index"):
+    with pytest.raises(ModelUnavailable, match=r"model_index\.json is cut short or damaged"):
         locate("imagine", ImagineModel(source=str(tmp_path)))
 
 
@@ -151,6 +151,59 @@ def test_a_gated_repository_says_how_it_is_opened() -> None:
     sentence = gated("imagine", ImagineModel(source="acme/painter")).sentence
     for part in ("models.imagine", "https://huggingface.co/acme/painter", "hf auth login", FETCH):
         assert part in sentence
+
+
+# --- what is damaged ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("harm", ["nothing", "half", "garbage", "more"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model_index.json",
+        "scheduler/scheduler_config.json",
+        "tokenizer/tokenizer.json",
+        "transformer/config.json",
+        "transformer/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
+    ],
+)
+def test_a_damaged_file_is_named(name: str, harm: str, models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "sd3"
+    shutil.copytree(models / "sd3", folder)
+    model = ImagineModel(source=str(folder))
+    assert require_whole("imagine", model) == folder
+    whole = (folder / name).read_bytes()
+    harmed = {
+        "nothing": b"",
+        "half": whole[: len(whole) // 2],
+        "garbage": b"\xff\x80" * 5000,
+        "more": whole + b"}",
+    }
+    (folder / name).write_bytes(harmed[harm])
+    with pytest.raises(ModelUnavailable) as raised:
+        require_whole("imagine", model)
+    assert raised.value.sentence == (
+        f"models.imagine: {folder} is not whole: {name} is cut short or damaged. Copy it there "
+        "again."
+    )
+    assert damaged_files("imagine", model) == [folder / name]
+
+
+def test_a_damaged_file_of_a_repository_is_fetched(models: Path, tmp_path: Path) -> None:
+    snapshot = cached(tmp_path, models / "blip", "acme/blip")
+    (snapshot / "model.safetensors").write_bytes(b"a pickle")
+    with pytest.raises(ModelUnavailable) as raised:
+        require_whole("caption", CaptionModel(source="acme/blip"), tmp_path)
+    assert raised.value.sentence == (
+        "models.caption: acme/blip is not whole: model.safetensors is cut short or damaged. Run "
+        f"`{FETCH}`, which downloads it again."
+    )
+
+
+def test_every_model_is_whole(catalog: Catalog) -> None:
+    for place, checkpoint in catalog.checkpoints():
+        assert require_whole(place, checkpoint) == Path(checkpoint.source)
 
 
 # --- what is fetched ----------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -29,6 +30,7 @@ from pipelines.placement import PAINTER
 from pipelines.runner import Runner
 from pipelines.weights import Weights
 from tests.pipelines.adapters import imagine_lora, sketch_lora
+from tests.tensors import SD3_LAYER, SDXL_LAYER, lora, of_names
 
 CPU = torch.device("cpu")
 PROMPT = "a red star on a blue background"
@@ -157,6 +159,7 @@ def test_the_format_of_other_trainers_is_read_but_for_its_text_encoders(
     tensors[f"{text}.lora_up.weight"] = torch.ones(8, 4)
     tensors[f"{text}.alpha"] = torch.tensor(4.0)
     save_file(tensors, file.with_stem("other"))
+    assert loras.names(offering.loras, ModelKey.SKETCH) == ["gold", "ink", "other"]
     assert made(runner, asked("sketch", drawing, "other")) == before
 
 
@@ -167,6 +170,7 @@ def test_files_come_and_go_without_a_restart(
     offering: Catalog, drawing: Path, folder: Path
 ) -> None:
     assert offering.loras is not None
+    assert all(loras.names(offering.loras, key) == ["gold", "ink"] for key in loras.MODELS)
     here = offering.loras / "imagine"
     runner = Runner(offering, device="cpu")
     ink, gold = (made(runner, asked("imagine", drawing, name)) for name in ("ink", "gold"))
@@ -184,14 +188,67 @@ def test_only_safetensors_are_offered(tmp_path: Path) -> None:
     here = tmp_path / "sketch"
     (here / "folder.safetensors").mkdir(parents=True)
     for name in ("b.safetensors", "a.safetensors", ".c.safetensors", "d.bin", "e.pt"):
-        (here / name).touch()
+        (here / name).write_bytes(lora())
     assert loras.names(tmp_path, ModelKey.SKETCH) == ["a", "b"]
+    assert list(loras.unfit(tmp_path, ModelKey.SKETCH)) == []
     assert loras.ignored(tmp_path, ModelKey.SKETCH) == [".c.safetensors", "d.bin", "e.pt"]
     assert loras.names(tmp_path, ModelKey.IMAGINE) == loras.names(None, ModelKey.SKETCH) == []
     with pytest.raises(BadInput, match="no LoRA “d” for /sketch"):
         loras.find(tmp_path, ModelKey.SKETCH, "d")
     with pytest.raises(BadInput, match="None has been set up"):
         loras.find(None, ModelKey.SKETCH, "a")
+
+
+def test_what_a_model_cannot_use_is_not_offered_and_its_owner_is_told(tmp_path: Path) -> None:
+    whole, kohya = lora(), "lora_unet_input_blocks_4_1_transformer_blocks_0_attn2_to_k"
+    files = {
+        "disguised": pickle.dumps({"unet": 1}),
+        "dora": of_names(f"{SDXL_LAYER}.lora_A.weight", f"{SDXL_LAYER}.dora_scale"),
+        "empty": b"",
+        "flux": lora("lora_unet_double_blocks_0_img_attn_proj"),
+        "half": whole[:-1],
+        "ink": whole,
+        "kohya": of_names(f"{kohya}.lora_down.weight", f"{kohya}.alpha", width=2048),
+        "old": of_names(f"{kohya}.lora_down.weight", width=768),
+        "sd3": lora(SD3_LAYER),
+        "text": b"nothing of the kind",
+    }
+    for key in loras.MODELS:
+        (tmp_path / key).mkdir()
+        for name, data in files.items():
+            (tmp_path / key / f"{name}.safetensors").write_bytes(data)
+    assert loras.names(tmp_path, ModelKey.SKETCH) == ["ink", "kohya"]
+    assert loras.names(tmp_path, ModelKey.IMAGINE) == ["sd3"]
+    unfit = {each.name: each for each in loras.unfit(tmp_path, ModelKey.SKETCH)}
+    assert set(unfit) == set(files) - {"ink", "kohya"}
+    damaged = {name for name, each in unfit.items() if each.is_damaged}
+    assert damaged == {"disguised", "empty", "half", "text"}
+    here = tmp_path / "sketch"
+    assert unfit["half"].why == (
+        f"{here}/half.safetensors cannot be read: it is cut short, or no safetensors file. Copy "
+        "it there again, or delete it. Members are not offered it."
+    )
+    assert f"is for /imagine. Move it to {tmp_path}/imagine." in unfit["sd3"].why
+    assert "is a DoRA, which is not supported" in unfit["dora"].why
+    assert all("is for another model" in unfit[name].why for name in ("flux", "old"))
+
+
+def test_flux_calls_its_layers_as_sd3_does(tmp_path: Path) -> None:
+    (tmp_path / "imagine").mkdir()
+    single = "transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight"
+    data = of_names(f"{SD3_LAYER}.lora_A.weight", single)
+    (tmp_path / "imagine" / "flux.safetensors").write_bytes(data)
+    [flux] = loras.unfit(tmp_path, ModelKey.IMAGINE)
+    assert "is for another model" in flux.why
+
+
+def test_a_file_is_offered_when_it_has_come_whole(tmp_path: Path) -> None:
+    (tmp_path / "sketch").mkdir()
+    file = tmp_path / "sketch" / "ink.safetensors"
+    file.write_bytes(lora()[:40])
+    assert loras.names(tmp_path, ModelKey.SKETCH) == []
+    file.write_bytes(lora())
+    assert loras.names(tmp_path, ModelKey.SKETCH) == ["ink"]
 
 
 @pytest.mark.parametrize("name", ["../a", "a/b", "a\\b", "", "x" * 101])

@@ -1,7 +1,9 @@
 """The real pipelines through the one door, with the demo's models."""
 
 import io
+import json
 import logging
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -471,8 +473,25 @@ def test_a_damaged_file_is_named_by_its_model(models: Path, tmp_path: Path) -> N
         damaged = file.parent.name == "transformer" and file.suffix == ".safetensors"
         target.write_bytes(file.read_bytes()[: 5000 if damaged else None])
     runner = Runner(Catalog(imagine=ImagineModel(source=str(folder))), device="cpu")
-    with pytest.raises(ModelUnavailable, match=r"models\.imagine: .*/sd3 cannot be loaded"):
+    with pytest.raises(ModelUnavailable) as raised:
         run(runner, ImagineRequest(prompt=PROMPT, seed=1))
+    assert raised.value.sentence == (
+        f"models.imagine: {folder} is not whole: transformer/diffusion_pytorch_model.safetensors "
+        "is cut short or damaged. Copy it there again."
+    )
+
+
+def test_what_a_library_complains_of_is_said_without_the_path_once_more(
+    models: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "sd3"
+    shutil.copytree(models / "sd3", folder)
+    config = folder / "vae" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"latent_channels": 8}))
+    runner = Runner(Catalog(imagine=ImagineModel(source=str(folder))), device="cpu")
+    with pytest.raises(ModelUnavailable, match=r"cannot be loaded: .*models\.imagine") as raised:
+        run(runner, ImagineRequest(prompt=PROMPT, seed=1))
+    assert raised.value.sentence.count(str(folder)) == 1
 
 
 # --- the device and its room --------------------------------------------------------------------
