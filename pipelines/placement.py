@@ -296,14 +296,19 @@ def _with_group(plan: Plan, name: str, **changes: Any) -> Plan:
 
 def unmet(model: Model, card: Card) -> Text | None:
     """What a configured model needs that is not there, as a sentence, else None."""
-    if not isinstance(model, ImagineModel) or model.precision != "nf4":
+    if not isinstance(model, ImagineModel):
         return None
-    if card.kind != "cuda":
+    if model.precision == "fp8" and card.kind == "mps":  # before torch 2.14
+        return Text(
+            'models.imagine.precision is "fp8", which torch does not have on a Mac; set '
+            'models.imagine.precision to "auto" or "full".'
+        )
+    if model.precision == "nf4" and card.kind != "cuda":
         return Text(
             'models.imagine.precision is "nf4", which needs an NVIDIA card; use one, or set '
-            'models.imagine.precision to "auto" or "fp8".'
+            'models.imagine.precision to "auto" or "full".'
         )
-    if "bitsandbytes" not in card.packages:
+    if model.precision == "nf4" and "bitsandbytes" not in card.packages:
         return Text(
             'models.imagine.precision is "nf4", which needs bitsandbytes: '
             "`pip install bitsandbytes`, or set models.imagine.precision to "

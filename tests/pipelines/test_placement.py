@@ -101,8 +101,19 @@ def test_what_a_precision_lacks_is_said() -> None:
     four_bits = ImagineModel(source="a/b", precision="nf4")
     assert unmet(four_bits, card(12, packages="bitsandbytes")) is None
     assert "pip install bitsandbytes" in str(unmet(four_bits, card(12)))
-    assert "NVIDIA" in str(unmet(four_bits, Card("cpu")))
+    for kind in ("cpu", "mps"):  # of which fp8 is no way out on all
+        said = str(unmet(four_bits, Card(kind)))
+        assert "NVIDIA" in said and 'to "auto" or "full".' in said
     assert unmet(MODELS[ModelKey.IMAGINE], Card("cpu")) is None
+
+
+def test_fp8_is_for_every_card_but_a_macs() -> None:
+    eight_bits = ImagineModel(source="a/b", precision="fp8")
+    for able in (Card("cpu"), card(12), Card("cuda", capability=(7, 0))):
+        assert unmet(eight_bits, able) is None
+    said = str(unmet(eight_bits, Card("mps")))
+    assert said.startswith('models.imagine.precision is "fp8", which torch does not have on a Mac')
+    assert said.endswith('to "auto" or "full".')
 
 
 def test_what_cannot_fit_is_said_and_comes_as_near_as_it_can() -> None:
