@@ -1,10 +1,9 @@
 """Whether the configured device can exist here, asked of the driver: torch would take seconds."""
 
-import ctypes
 import sys
-from pathlib import Path
 
 from pipelines.contract.errors import DeviceMissing
+from pipelines.driver import ask_driver, is_amd
 
 
 def require_device(name: str) -> None:
@@ -26,14 +25,7 @@ def require_device(name: str) -> None:
 
 def _cuda_devices() -> int:
     """How many devices the CUDA driver shows; for AMD's driver, which torch also calls CUDA, 64."""
-    if Path("/dev/kfd").exists():
+    if is_amd():
         return 64
-    library = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
-    try:
-        driver = ctypes.CDLL(library)
-    except OSError:
-        return 0
-    count = ctypes.c_int()
-    if driver.cuInit(0) != 0 or driver.cuDeviceGetCount(ctypes.byref(count)) != 0:
-        return 0
-    return count.value
+    driver = ask_driver()
+    return 0 if driver is None else driver.cards

@@ -33,6 +33,7 @@ from pipelines.contract.errors import (
     DeviceMissing,
     ModelUnavailable,
 )
+from pipelines.driver import RIGHT_TORCH
 from pipelines.media import encode_mp4
 from pipelines.placement import GIB, Card, Plan, plan_model, unmet
 from pipelines.presets import PRESETS
@@ -131,7 +132,15 @@ def check_device(name: str) -> Finding:
         return Finding(Level.PROBLEM, "device", error.sentence)
     import torch
 
+    from pipelines.device import hindrance
+
     kind, _, index = name.partition(":")
+    if kind in ("auto", "cuda") and (why := hindrance(int(index or 0))):
+        if kind == "cuda":
+            return Finding(Level.PROBLEM, "device", why)
+        return Finding(
+            Level.WARNING, "device", f"the CPU, where {_SLOWLY}, although there is a card: {why}"
+        )
     if kind in ("auto", "cuda") and torch.cuda.is_available():
         card = torch.cuda.get_device_properties(int(index or 0))
         return Finding(Level.FINE, "device", f"{card.name}, {card.total_memory / GIB:.1f} GiB")
@@ -141,15 +150,17 @@ def check_device(name: str) -> Finding:
         return Finding(
             Level.PROBLEM,
             "device",
-            f"the driver is there, but torch {torch.__version__} was not built for it; install "
-            "the right torch: https://pytorch.org/get-started",
+            f"the driver is there, but torch {torch.__version__} finds no device; {RIGHT_TORCH}",
         )
     return Finding(
         Level.WARNING,
         "device",
-        "the CPU: the bot works, but a picture takes many minutes and a video hours; install "
-        "a driver and torch for your GPU, or use small models",
+        f"the CPU: the bot works, but {_SLOWLY}; install a driver and torch for your GPU, or use "
+        "small models",
     )
+
+
+_SLOWLY = "a picture takes many minutes and a video hours"
 
 
 def check_encoder() -> Finding:

@@ -1,6 +1,7 @@
 """The device that models run on: which it is, what it holds, what it can compute in."""
 
 import gc
+import logging
 import math
 import os
 from importlib.util import find_spec
@@ -10,16 +11,35 @@ import torch
 
 from pipelines.catalog import Dtype
 from pipelines.contract.errors import DeviceMissing
+from pipelines.driver import (
+    RIGHT_TORCH,
+    Build,
+    Version,
+    ask_driver,
+    is_amd,
+    why_unfit,
+    why_unseen,
+)
 from pipelines.placement import GIB, Card
+
+log = logging.getLogger(__name__)
 
 _RESERVE = GIB  # for the CUDA context and the desktop
 _FOR_MODELS = 0.75  # of RAM
 
 
 def choose_device(name: str) -> torch.device:
-    """The device that `gpu.device` names; `auto` takes the best there is. Raises DeviceMissing."""
+    """The device that `gpu.device` names; `auto` takes the best there is. Raises DeviceMissing.
+
+    Logs why a card that is there is not taken.
+    """
+    kind, _, index = name.partition(":")
+    why = hindrance(int(index or 0)) if kind in ("auto", "cuda") else None
+    if why is not None:
+        instead = "models run on the CPU although there is a card: " if kind == "auto" else ""
+        log.warning("gpu.device is %r: %s%s", name, instead, why)
     present = {
-        "cuda": torch.cuda.is_available(),
+        "cuda": torch.cuda.is_available() and why is None,
         "mps": torch.backends.mps.is_available(),
         "cpu": True,
     }
@@ -34,6 +54,27 @@ def choose_device(name: str) -> torch.device:
             name=name,
         )
     return device
+
+
+def hindrance(index: int = 0) -> str | None:
+    """Why models cannot run on a card that is there, and what to do; None where none hinders."""
+    cuda = torch.version.cuda
+    build = Build(
+        torch.__version__,
+        None if cuda is None else Version(*map(int, cuda.split(".")[:2])),
+        tuple(torch.cuda.get_arch_list()),
+    )
+    if torch.cuda.is_available():
+        if index >= torch.cuda.device_count():
+            return None
+        return why_unfit(
+            torch.cuda.get_device_name(index),
+            Version(*torch.cuda.get_device_capability(index)),
+            build,
+        )
+    if is_amd() and torch.version.hip is None:
+        return f"there is an AMD card, and torch {build.name} was not built for ROCm; {RIGHT_TORCH}"
+    return why_unseen(ask_driver(), build)
 
 
 def use_from_here(device: torch.device) -> None:

@@ -37,6 +37,7 @@ from pipelines.catalog import (
     SketchModel,
     Style,
 )
+from pipelines.driver import Driver, Version
 from pipelines.placement import GIB, Card
 from tests.cli.command import command
 from tests.cli.hub import Repository, captioner, hub_of, painter
@@ -109,6 +110,22 @@ def test_a_machine_without_cuda() -> None:
     assert finding.level is Level.WARNING
     assert finding.text.startswith("the CPU: the bot works, but")
     assert check_device("cpu").level is Level.WARNING
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_a_driver_that_is_too_old_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("bot.device", "pipelines.device"):
+        monkeypatch.setattr(f"{module}.ask_driver", lambda: Driver(Version(12, 2), 1))
+    monkeypatch.setattr("torch.version.cuda", "13.0")
+    why = "the driver speaks CUDA 12.2, this torch needs 13.0: update the driver"
+    finding = check_device("cuda")
+    assert finding.level is Level.PROBLEM and finding.text.startswith(why)
+    finding = check_device("auto")
+    assert finding.level is Level.WARNING
+    assert finding.text.startswith("the CPU, where a picture takes many minutes")
+    assert f"although there is a card: {why}" in finding.text
+    monkeypatch.setattr("torch.version.cuda", None)
+    assert "was not built for CUDA" in check_device("cuda").text
 
 
 @pytest.mark.gpu

@@ -25,7 +25,7 @@ async def test_loras_that_are_not_offered_are_named_once(
     models = config.models.model_copy(update={"loras": tmp_path})
     async with serving(server, config.model_copy(update={"models": models}), studio):
         async with asyncio.timeout(20):
-            while "half.safetensors" not in caplog.text:
+            while "half.safetensors" not in caplog.text:  # noqa: ASYNC110 - a log tells nobody
                 await asyncio.sleep(0.01)
     said = [line for line in caplog.messages if line.startswith("models.loras: ")]
     assert len(said) == 1

@@ -354,6 +354,7 @@ def test_what_the_bot_imports_of_the_pipelines_brings_no_torch() -> None:
         "contract.runner",
         "media",
         "drawing",
+        "driver",
         "loras",
         "placement",
     )

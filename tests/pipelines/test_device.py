@@ -5,7 +5,16 @@ import pytest
 import torch
 
 from pipelines.catalog import Dtype
-from pipelines.device import card_of, choose_device, dtype_on, is_out_of_memory, leave_a_core
+from pipelines.contract.errors import DeviceMissing
+from pipelines.device import (
+    card_of,
+    choose_device,
+    dtype_on,
+    hindrance,
+    is_out_of_memory,
+    leave_a_core,
+)
+from pipelines.driver import Driver, Version
 from pipelines.placement import GIB
 
 
@@ -49,6 +58,41 @@ def test_a_core_is_left_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_auto_takes_a_device_that_is_there() -> None:
     torch.zeros(1, device=choose_device("auto"))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has CUDA")
+def test_that_a_card_is_not_taken_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    choose_device("cpu")
+    choose_device("auto")
+    assert not caplog.messages
+    monkeypatch.setattr("pipelines.device.ask_driver", lambda: Driver(Version(12, 2), 1))
+    monkeypatch.setattr("torch.version.cuda", "13.0")
+    assert choose_device("auto").type in ("cpu", "mps")
+    (said,) = caplog.messages
+    assert said.startswith(
+        "gpu.device is 'auto': models run on the CPU although there is a card: the driver speaks "
+        "CUDA 12.2, this torch needs 13.0"
+    )
+    caplog.clear()
+    with pytest.raises(DeviceMissing):
+        choose_device("cuda:0")
+    assert "the driver speaks CUDA 12.2" in caplog.text and "CPU" not in caplog.text
+
+
+def test_a_card_without_kernels_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.version.cuda", "13.0")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda _: "GeForce")
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (6, 1))
+    monkeypatch.setattr("torch.cuda.get_arch_list", lambda: ["sm_75", "sm_90"])
+    assert "no kernels for GeForce" in str(hindrance())
+    assert choose_device("auto").type in ("cpu", "mps")
+    monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (7, 5))
+    assert hindrance() is None
+    assert choose_device("auto").type == "cuda"
 
 
 def test_what_counts_as_out_of_memory() -> None:
