@@ -158,7 +158,7 @@ def test_a_lora_that_is_not_there_or_damaged(
     with pytest.raises(ModelMissing, match=r"models\.sketch\.preset_lora: the folder .* does not"):
         made(quick(catalog, tmp_path, "hyper-8"), drawn)
     (tmp_path / str(presets.SKETCH["hyper-8"].file)).write_bytes(b"nothing of the kind")
-    with pytest.raises(ModelUnavailable, match=r"holds Hyper-.* which cannot be read\. Delete it"):
+    with pytest.raises(ModelUnavailable, match=r"Hyper-.* is cut short or damaged\. Copy it there"):
         made(quick(catalog, tmp_path, "hyper-8"), drawn)
 
 
