@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import os
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -37,6 +35,7 @@ from bot.ui.progress import ProgressBoard
 from bot.words import WordRules
 from pipelines import loras
 from pipelines.contract.runner import RunnerLike
+from pipelines.environment import prepare_torch
 
 if TYPE_CHECKING:
     from bot.web.server import WebServer
@@ -243,10 +242,7 @@ def _executors(config: Config) -> list[Executor]:
 
 
 def _build_runner(config: Config, number: int) -> RunnerLike:
-    compiled = config.storage.folder / "compiled"  # else torch keeps it where a restart clears it
-    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
-    if sys.platform == "linux":  # a small card cannot spare what lies between allocations
-        os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
+    prepare_torch(config.storage.compiled)
     gpu = config.gpu
     if gpu.preload and number == 0:  # what is read for one card is read for all
         from pipelines.reading import read_ahead

@@ -50,6 +50,11 @@ class StorageConfig(_Table):
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """How long results and drawings are kept after a job has ended."""
 
+    @property
+    def compiled(self) -> Path:
+        """The folder of what torch has compiled."""
+        return self.folder / "compiled"
+
 
 class LimitsConfig(_Table):
     """[limits]"""

@@ -6,6 +6,7 @@ from rich.console import Console
 
 from bot.config import Config
 from pipelines.batches import Batches, Seconds, best_of
+from pipelines.environment import prepare_torch
 
 FILE = "batches.json"
 
@@ -17,6 +18,7 @@ def batches_file(config: Config) -> Path:
 
 def measure(config: Config, console: Console) -> None:
     """Measure every card, say what pays and write it down. Raises what a Runner raises."""
+    prepare_torch(config.storage.compiled)
     from pipelines.runner import Runner
 
     gpu, model = config.gpu, config.models.imagine

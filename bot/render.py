@@ -20,6 +20,7 @@ from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.context import Progress as Step
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Kind, Request
+from pipelines.environment import prepare_torch
 from pipelines.media import convert, vet
 
 ENDINGS = {
@@ -101,6 +102,7 @@ def render(request: Request, config: Config, output: Path | None, console: Conso
 def painter(config: Config, console: Console) -> Iterator[Callable[[Request], Artifact]]:
     """The Runner on the first device, for as long as the context lasts; yields what runs it."""
     with console.status("starting", spinner="dots"):
+        prepare_torch(config.storage.compiled)
         from pipelines.runner import Runner
 
         gpu = config.gpu
