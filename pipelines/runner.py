@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TypeVar
 
 import torch
@@ -48,6 +49,7 @@ from pipelines.device import (
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
 from pipelines.models import Load, Models
+from pipelines.placement import Plan
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +64,8 @@ class Runner:
     fills, by default the user's own; `batches` is the file with what `measure` found to pay. It is
     the card `number` of `cards` in this machine: they share its RAM, and each preloads other models
     first. `warm_up` says whether `preload` also runs each model once, by default where that makes
-    the first job quicker. Raises DeviceMissing.
+    the first job quicker. `loads` says how each is read, by default from its checkpoint. Raises
+    DeviceMissing.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Runner:
         number: int = 0,
         cards: int = 1,
         warm_up: bool | None = None,
+        loads: Mapping[ModelKey, Load] | None = None,
     ) -> None:
         quiet_libraries()
         self._catalog = catalog
@@ -85,7 +89,7 @@ class Runner:
         self.card = name_of(self._device)
         self._table = None if batches is None else Batches.read(batches)
         card = card_of(self._device, vram_gib, cards)
-        self._models = Models(catalog, card, Loader(self._device, models_folder), LOADERS)
+        self._models = Models(catalog, card, Loader(self._device, models_folder), loads or LOADERS)
         keys = list(self._models.plans)
         first = number * len(keys) // cards
         self._unloaded = keys[first:] + keys[:first]
@@ -159,6 +163,15 @@ class Runner:
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU now."""
         return self._models.resident()
+
+    def plans(self) -> Mapping[ModelKey, Plan]:
+        """How each model is held now: in less than at first, once memory ran out."""
+        return MappingProxyType(self._models.plans)
+
+    def evict(self) -> None:
+        """Let every model leave the card; the next job moves in what it needs."""
+        self._models.evict_idle()
+        free_caches(self._device)
 
     def close(self) -> None:
         """Free everything."""

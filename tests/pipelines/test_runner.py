@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 import av
 import pytest
@@ -15,6 +16,7 @@ import torch
 from PIL import Image
 
 from demo.sample import draw_sample
+from pipelines import imagine
 from pipelines.catalog import Catalog, Checkpoint, ImagineModel, ModelKey
 from pipelines.checkpoints import weigh
 from pipelines.contract.artifact import Artifact, MediaType
@@ -38,6 +40,7 @@ from pipelines.contract.requests import (
     Request,
     SketchRequest,
 )
+from pipelines.loading import Loader
 from pipelines.media import read_facts
 from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
 from pipelines.runner import Runner
@@ -403,11 +406,29 @@ def test_out_of_memory_takes_every_model_off_the_card(
     assert runner.resident() == frozenset()
 
 
+def test_models_leave_the_card_when_they_are_told_to_and_come_back(
+    catalog: Catalog, requests: dict[str, Request]
+) -> None:
+    reads: list[object] = []
+
+    def load(model: Any, loader: Loader) -> Any:
+        reads.append(model)
+        return imagine.load(model, loader)
+
+    runner = Runner(catalog, device="cpu", loads={ModelKey.IMAGINE: load})
+    before = run(runner, requests["imagine"])
+    runner.evict()
+    assert runner.resident() == frozenset()
+    assert run(runner, requests["imagine"]) == before
+    assert reads == [catalog.imagine]  # once, and as it was told
+
+
 def test_where_memory_ran_out_the_run_is_tried_again_in_less(
     catalog: Catalog, requests: dict[str, Request], caplog: pytest.LogCaptureFixture
 ) -> None:
     (undisturbed,) = run(Runner(catalog, device="cpu"), requests["animate"])
     runner = Runner(catalog, device="cpu")
+    whole = runner.plans()[ModelKey.ANIMATE]
     failures = iter([overfill_the_card])
     context = at_second_step(lambda: next(failures, lambda: None)())
     with caplog.at_level(logging.WARNING):
@@ -416,6 +437,7 @@ def test_where_memory_ran_out_the_run_is_tried_again_in_less(
     assert "decoded at a time" in caplog.text  # what is given up
     assert video.facts == undisturbed.facts
     assert len(frames_in(video)) == len(frames_in(undisturbed))
+    assert runner.plans()[ModelKey.ANIMATE].peak < whole.peak
     for seed in range(20):
         run(runner, ImagineRequest(prompt=PROMPT, seed=seed))
     caplog.clear()
