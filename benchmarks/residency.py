@@ -3,15 +3,23 @@
 The real policy, the real residency and the real plans, on a virtual clock: 1,000 jobs of twenty
 members, sketches, pictures and videos, a quarter of them with a prompt asked before, arriving at
 random. Nothing is computed; a job takes the seconds that its kind takes on such a card, and moving
-weights takes their bytes at BANDWIDTH. Compared are
+weights takes their bytes at BANDWIDTH. Days differ by their seed. Compared are
 
 - stock: first come, first served, every part moved in for its turn and out after it, as diffusers'
   `enable_model_cpu_offload` does;
-- kept: first come, first served, on our residency, which lets stay what there is room for;
+- FIFO: first come, first served, on our plans and our residency, which lets stay what there is room
+  for. The goal is a third of its swaps and bytes: it is the same bot without its order and without
+  reading ahead. Of stock a third would be less to ask;
 - ours: on top of that the policy, which prefers what is on the card by at most `patience`, and the
-  prompts and drawings of the next AHEAD jobs read whenever the readers have to be moved in;
-- foreseen: our order, evicting with perfect foresight what will be needed last (Belady, IBM Systems
-  J. 1966): no other way to evict moves less, but for the room that working memory takes.
+  prompts and drawings of the next AHEAD jobs read whenever the readers have to be moved in.
+
+The offline optimum, the fewest bytes in our order by any way to evict, is between two figures of
+perfect foresight, both printed as parts of what ours moves:
+
+- foreseen: what is needed farthest in the future leaves first (Belady, IBM Systems J. 1966), which
+  is the optimum for parts of one size and only good for these;
+- least: the same where models may leave piece by piece. For pieces of one size it is the optimum,
+  and who evicts whole models evicts pieces too, so no way to evict moves less.
 
 Weights that are streamed cross the bus in any case, while they compute, and are not counted.
 
@@ -19,10 +27,12 @@ Weights that are streamed cross the bus in any case, while they compute, and are
 be `patience` and the job that ran then.
 """
 
+import math
 import random
+import statistics
 import sys
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
@@ -33,7 +43,8 @@ from pipelines.catalog import SketchModel as Sdxl
 from pipelines.placement import GIB, PAINTER, TEXT, Card, Group, Model, plan_model
 from pipelines.residency import Residency
 
-GOAL = 1 / 3  # of what stock moves
+GOAL = 1 / 3  # of what FIFO moves
+SEEDS = range(10)
 CARDS = (8, 12, 16, 24)  # GiB
 AHEAD = 16  # jobs, as in bot.jobs.queue
 JOBS, MEMBERS = 1_000, 20
@@ -235,14 +246,20 @@ def stock(jobs: list[Job], groups: dict[str, Group]) -> Outcome:
     return Outcome(sum(groups[name].size for name in names), len(names), [])
 
 
-def foreseen(needed: list[str], groups: dict[str, Group], budget: float) -> int:
-    """The bytes moved for groups needed in turn, when what is needed last always leaves first."""
+def _next_uses(needed: Sequence[str]) -> list[float]:
+    """When each of what is needed in turn is needed again."""
     next_use: list[float] = []
     last: dict[str, int] = {}
     for at in range(len(needed) - 1, -1, -1):
         next_use.append(last.get(needed[at], inf))
         last[needed[at]] = at
     next_use.reverse()
+    return next_use
+
+
+def foreseen(needed: Sequence[str], groups: Mapping[str, Group], budget: float) -> int:
+    """The bytes moved for groups needed in turn, when what is needed last always leaves first."""
+    next_use = _next_uses(needed)
     there: dict[str, float] = {}
     moved = 0
     for at, name in enumerate(needed):
@@ -255,36 +272,94 @@ def foreseen(needed: list[str], groups: dict[str, Group], budget: float) -> int:
     return moved
 
 
-def simulate(gib: int, jobs: int) -> tuple[Outcome, Outcome, Outcome, int]:
-    """Stock, kept, ours, and ours with foresight, on a card of `gib`."""
-    card = Card("cuda", (gib - 1) * GIB, 48 * GIB, (8, 9))
-    groups = {
+def least(needed: Sequence[str], groups: Mapping[str, Group], budget: float) -> int:
+    """Bytes below which nobody who evicts can get: the same, but groups may leave in pieces."""
+    next_use = _next_uses(needed)
+    there: dict[str, int] = {}
+    due: dict[str, float] = {}
+    moved = 0
+    for at, name in enumerate(needed):
+        group = groups[name]
+        moved += group.size - there.get(name, 0)
+        there[name], due[name] = group.size, next_use[at]
+        over = sum(there.values()) + group.working - budget
+        for other in sorted(there.keys() - {name}, key=lambda n: due[n], reverse=True):
+            if over <= 0:
+                break
+            gone = min(there[other], math.ceil(over))
+            there[other] -= gone
+            over -= gone
+    return moved
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One day on one card, in all ways."""
+
+    stock: Outcome
+    fifo: Outcome
+    ours: Outcome
+    foreseen: int
+    least: int
+
+    def of(self, other: Outcome) -> tuple[float, float]:
+        """Our swaps and bytes, as parts of another's."""
+        return self.ours.swaps / other.swaps, self.ours.moved / other.moved
+
+
+def groups_on(card: Card) -> dict[str, Group]:
+    """What the plans make of all models on a card."""
+    return {
         f"{key}.{name}": group
         for key, model in MODELS.items()
         for name, group in plan_model(key, model, card).groups.items()
     }
-    trace = day(jobs)
-    kept = run(trace, groups, card.budget, Line())
+
+
+def simulate(gib: int, jobs: int, seed: int) -> Compared:
+    """A day on a card of `gib`."""
+    card = Card("cuda", (gib - 1) * GIB, 48 * GIB, (8, 9))
+    groups, trace = groups_on(card), day(jobs, seed)
+    fifo = run(trace, groups, card.budget, Line())
     ours = run(trace, groups, card.budget, Fair(), AHEAD)
-    return stock(trace, groups), kept, ours, foreseen(ours.used, groups, card.budget)
+    bounds = (foresight(ours.used, groups, card.budget) for foresight in (foreseen, least))
+    return Compared(stock(trace, groups), fifo, ours, *bounds)
 
 
 def main(jobs: int = JOBS) -> bool:
     """Print a table for cards of several sizes, and the figure."""
-    print(f"card {'swaps (stock / kept / ours)':>37}", end="")
-    print(f"{'GiB (stock / kept / ours / foreseen)':>39}   passed over")
-    worst, longest = 0.0, 0.0
+    print(f"our swaps and bytes, in the median of {len(SEEDS)} days (the worst)")
+    print(f"{'':6}{'of stock':>26}{'of FIFO':>28}{'least, foreseen':>22}  passed over")
+    missed, longest = [], 0.0
     for gib in CARDS:
-        old, kept, ours, best = simulate(gib, jobs)
-        worst = max(worst, ours.moved / old.moved, ours.swaps / old.swaps)
-        longest = max(longest, ours.passed_over)
-        swaps = " / ".join(f"{each.swaps:,}" for each in (old, kept, ours))
-        moved = " / ".join(f"{m / GIB:,.0f}" for m in (old.moved, kept.moved, ours.moved, best))
-        print(f"{gib:2} GiB {swaps:>35} {moved:>38} {ours.passed_over:11.0f} s")
+        days = [simulate(gib, jobs, seed) for seed in SEEDS]
+        swaps, moved = zip(*(day.of(day.fifo) for day in days), strict=True)
+        if max(statistics.median(swaps), statistics.median(moved)) > GOAL:
+            missed.append(f"{gib} GiB")
+        over = max(day.ours.passed_over for day in days)
+        longest = max(longest, over)
+        of_stock = zip(*(day.of(day.stock) for day in days), strict=True)
+        both = ", ".join(_spread(each) for each in of_stock)
+        print(f"{gib:2} GiB{both:>26}{f'{_spread(swaps)}, {_spread(moved)}':>28}", end="")
+        low, high = (
+            statistics.median(each)
+            for each in zip(
+                *((day.least / day.ours.moved, day.foreseen / day.ours.moved) for day in days),
+                strict=True,
+            )
+        )
+        print(f"{f'{low:.2f}, {high:.2f}':>22}{over:11.0f} s")
     bound = PATIENCE + max(sum(SECONDS[k] for k in kind) for kind, _ in MIX) + 5
-    figure = f"{worst:.2f} of the swaps and bytes of stock; passed over {longest:.0f} s at most"
-    met = worst <= GOAL and longest <= bound
-    return report("residency", figure, f"≤ {GOAL:.2f} and ≤ {bound:.0f} s", met=met)
+    where = f"missed on {' and '.join(missed)}" if missed else "kept on all cards"
+    figure = f"a third of FIFO's swaps and bytes {where}; passed over {longest:.0f} s at most"
+    goal = f"≤ {GOAL:.2f} on all cards, and ≤ {bound:.0f} s"
+    return report("residency", figure, goal, met=not missed and longest <= bound)
+
+
+def _spread(parts: Iterable[float]) -> str:
+    """The median of all days, and the worst."""
+    parts = list(parts)
+    return f"{statistics.median(parts):.2f} ({max(parts):.2f})"
 
 
 if __name__ == "__main__":
