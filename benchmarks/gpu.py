@@ -7,308 +7,257 @@
 Weights are random (`benchmarks._full_size`): neither speed nor memory depends on them. Printed are
 
 - **steps**: one denoising step of each model, stock and ours, and how much of it the card computes;
-- **speed**: stock diffusers and ours in turns, at the same seed and steps; the median of each, the
-  ratio, the fraction of the floor (the arithmetic at the card's peak, H100 alone), the peak of
-  memory, and the distance of the two pictures beside that of stock to itself with another attention
-  kernel;
+- **speed**: stock diffusers and the bot's Runner in turns, at the same seed and steps: the median
+  of each, the ratio, on an H100 or H200 the fraction of the floor (the arithmetic at an H100's
+  peak), the peaks of memory. The mean distance of the two pictures, before they are rounded to
+  eight bits, may be twice that of stock to itself with another attention kernel;
 - **cards**: the same models under caps of 8, 12, 16 and 24 GiB, one after the other as jobs would
-  come: what a run of four steps takes, its peak of memory, and what is given up;
+  come: what a run of four steps takes, its peak of memory, and what is given up. On a CPU, as
+  planned for parts of what each takes at most;
 - **swaps**: weights moved in, as a fraction of what a plain pinned copy reaches;
-- **recovery**: a job that runs out of memory, and twenty after it.
+- **recovery**: a video that runs out of memory is made in less, and twenty pictures after it are
+  what they were;
+- **idle**: how long the card has nothing to do between two jobs in the bot's queue, from the last
+  kernel that decodes a picture to the first that denoises the next; and how often the processor
+  waits for the card within the steps.
 
-How long the GPU has nothing to do between two waiting jobs is measured by benchmarks.overhead.
+Goals of speed are printed on an H100 or H200 alone, those of swaps and idle on any card.
 """
 
+import asyncio
+import logging
 import statistics
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
-from math import inf
-from typing import Annotated, Any, TypeVar
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
 import typer
-from numpy.typing import NDArray
-from PIL import Image
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks._full_size import build
+from benchmarks._bench import KEYS, NAMES, Bench, Pixels, Seen, Stock, of_full_size, of_the_demo
+from benchmarks._idle import gaps, synchronisations
 from benchmarks._report import report
-from pipelines import animate, imagine, sketch
-from pipelines.catalog import Acceleration, AnimateModel, Catalog, ImagineModel, ModelKey
-from pipelines.catalog import SketchModel as Sdxl
-from pipelines.contract.context import RunContext
-from pipelines.device import card_of, free_caches
+from pipelines.catalog import ModelKey
+from pipelines.contract.context import Progress, RunContext
+from pipelines.contract.errors import OutOfMemory
+from pipelines.device import free_caches
 from pipelines.fitting import denoiser_of
-from pipelines.loading import Loader, quiet_libraries
-from pipelines.models import Models, Question
-from pipelines.placement import GIB, TEXT, Precision
-from pipelines.runner import LOADERS
+from pipelines.loading import quiet_libraries
+from pipelines.placement import GIB, Precision
+from pipelines.runner import Runner
 from pipelines.weights import Weights
 
-PROMPT = "a red star on a blue background"
-KEYS = (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE)
-NAMES = {ModelKey.SKETCH: "SDXL", ModelKey.IMAGINE: "SD3.5 Large", ModelKey.ANIMATE: "SVD-XT"}
-GOALS = {ModelKey.SKETCH: 2.0, ModelKey.IMAGINE: 1.8, ModelKey.ANIMATE: 1.8}  # of stock, on an H100
+GOALS = {ModelKey.SKETCH: 2.0, ModelKey.IMAGINE: 1.8, ModelKey.ANIMATE: 1.8}  # of stock
 FLOORS = {ModelKey.SKETCH: 0.53, ModelKey.IMAGINE: 2.23, ModelKey.ANIMATE: 5.28}  # seconds, H100
 CAPS = (8, 12, 16, 24)  # GiB
-CAPPED_STEPS = 4  # memory does not depend on how many there are
-SWAP_GOAL = 0.85
-FULL = Catalog(
-    sketch=Sdxl(source="./sdxl", steps=30),
-    imagine=ImagineModel(source="./sd3", steps=28),
-    animate=AnimateModel(source="./svd", steps=25),
-    acceleration=Acceleration(compile=True),
-)
+SHARES = (1.0, 0.7, 0.3)  # of what a model takes, on a CPU
+TILED = 640  # pixels a side that are more than a tile
+FEW = 4  # steps: memory does not depend on how many there are
+SWAP_GOAL, IDLE_GOAL = 0.85, 5.0  # of a plain copy; milliseconds
+DIFFERENCE_GOAL, ROUNDING = 2.0, 1e-6  # of stock's own difference; what float32 cannot tell apart
+AFTERWARDS, WAITING = 20, 8  # jobs
+NO_ROOM = "stock does not fit this card"
 
 
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """What is measured, and on what. `load` makes the stock pipeline of a model, in RAM."""
-
-    catalog: Catalog
-    device: torch.device
-    load: Callable[[ModelKey, Precision], Any]
-    rounds: int
-
-    @property
-    def has_goals(self) -> bool:
-        """Whether this is the real thing."""
-        return self.device.type == "cuda"
-
-    def models(self, gib: float = inf) -> Models:
-        """Ours, on a card of at most `gib`."""
-        card = card_of(self.device, None)
-        card = replace(card, budget=min(card.budget, (gib - 1) * GIB), ram=inf)
-        return Models(
-            self.catalog, card, Loader(self.device), {key: self._loading(key) for key in KEYS}
-        )
-
-    def _loading(self, key: ModelKey) -> Callable[[Any, Loader], Any]:
-        return lambda model, loader: self.load(key, loader.precision)
-
-    def wait(self) -> None:
-        """Until the device has done what it was given."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-
-
-Pixels = NDArray[np.float32]
-T = TypeVar("T")
-
-
-def ours(models: Models, catalog: Catalog, key: ModelKey, seed: int) -> Pixels:
-    """A picture or a video, made as the bot makes it."""
-    context = RunContext()
-    if key is ModelKey.IMAGINE:
-        assert catalog.imagine is not None
-        size = (catalog.imagine.size, catalog.imagine.size)
-        return _pixels(
-            imagine.paint(catalog.imagine, models, context, prompt=PROMPT, size=size, seeds=[seed])
-        )
-    if key is ModelKey.SKETCH:
-        model = catalog.sketch
-        assert model is not None
-        told = models.answer(
-            key,
-            TEXT,
-            context,
-            Question(
-                PROMPT,
-                lambda pipeline: sketch.encode(
-                    pipeline, models.device, model, prompt=PROMPT, negative=""
-                ),
-            ),
-        )
-        with models.use(key) as pipeline:
-            lines = Image.new("L", (model.size, model.size))
-            return _pixels(
-                [
-                    sketch.paint(
-                        pipeline, model, context, told=told, lines=lines, strength=0, seed=seed
-                    )
-                ]
-            )
-    assert catalog.animate is not None
-    chunk = models.plans[key].decode_chunk or catalog.animate.decode_chunk
-    with models.use(key) as pipeline:
-        first = _first(catalog.animate)
-        return _pixels(animate.move(pipeline, catalog.animate, context, first, 127, seed, chunk))
-
-
-def stock(pipeline: Any, catalog: Catalog, key: ModelKey, seed: int) -> Pixels:
-    """The same by diffusers alone."""
-    generator = torch.Generator().manual_seed(seed)
-    with torch.inference_mode():
-        if key is ModelKey.ANIMATE:
-            video = catalog.animate
-            assert video is not None
-            made = pipeline(
-                _first(video),
-                width=video.width,
-                height=video.height,
-                num_frames=video.frames,
-                num_inference_steps=video.steps,
-                min_guidance_scale=video.min_guidance,
-                max_guidance_scale=video.max_guidance,
-                fps=video.fps,
-                motion_bucket_id=127,
-                noise_aug_strength=video.noise,
-                decode_chunk_size=video.decode_chunk,
-                generator=generator,
-            )
-            return _pixels(made.frames[0])
-        model = catalog.sketch if key is ModelKey.SKETCH else catalog.imagine
-        assert model is not None
-        more = {"max_sequence_length": model.text_tokens} if isinstance(model, ImagineModel) else {}
-        made = pipeline(
-            PROMPT,
-            width=model.size,
-            height=model.size,
-            num_inference_steps=model.steps,
-            guidance_scale=model.guidance,
-            generator=generator,
-            **more,
-        )
-        return _pixels(made.images)
-
-
-def _first(model: AnimateModel) -> Image.Image:
-    return Image.linear_gradient("L").convert("RGB").resize((model.width, model.height))
-
-
-def _pixels(images: list[Image.Image]) -> Pixels:
-    return np.asarray([np.asarray(image) for image in images], np.float32) / np.float32(255)
-
-
-# --- what is measured ---------------------------------------------------------------------------
-
-
-def steps(bench: Bench) -> bool:
-    """The denoisers alone, on what the stock pipelines give them."""
-    print(f"{'':12}{'stock':>11}{'busy':>9}{'ours':>11}{'busy':>9}{'ratio':>8}")
-    for key in KEYS:
-        pipeline, models = bench.load(key, Precision.FULL).to(bench.device), bench.models()
-        given: list[Given] = []
-        stock_net = denoiser_of(pipeline)
-        hook = stock_net.register_forward_pre_hook(
-            lambda net, args, kwargs, given=given: given.append((args, kwargs)), with_kwargs=True
-        )
-        stock(pipeline, bench.catalog.hurried(), key, 7)
-        hook.remove()
-        old, busy = _step(bench, stock_net, given[0])
-        with models.use(key) as prepared:
-            new, less = _step(bench, denoiser_of(prepared), given[0])
-        print(f"{NAMES[key]:12}{old:8.1f} ms{busy:9.1f}{new:8.1f} ms{less:9.1f}{old / new:7.2f}×")
-        models.clear()
-        free_caches(bench.device)
-    return True
-
+# --- steps --------------------------------------------------------------------------------------
 
 Given = tuple[tuple[Any, ...], dict[str, Any]]
 
 
+def steps(bench: Bench) -> Iterator[bool]:
+    """The denoisers alone, on what the stock pipelines give them."""
+    busy = f"{'busy':>9}" if bench.on_card else ""
+    print(f"{'':12}{'stock':>11}{busy}{'ours':>11}{busy}{'ratio':>8}")
+    for key in KEYS:
+        stock, models = Stock(bench, key), bench.models()
+        try:
+            with stock.there() as pipeline:
+                given = _given(bench, key, pipeline)
+                old, busy = _step(bench, denoiser_of(pipeline), given)
+        except torch.OutOfMemoryError:
+            print(f"{NAMES[key]:12}{NO_ROOM}")
+            continue
+        with models.use(key) as prepared:
+            new, less = _step(bench, denoiser_of(prepared), given)
+        models.clear()
+        free_caches(bench.device)
+        print(f"{NAMES[key]:12}{old:8.1f} ms{busy}{new:8.1f} ms{less}{old / new:7.2f}×", flush=True)
+    yield from ()
+
+
+def _given(bench: Bench, key: ModelKey, pipeline: Any) -> Given:
+    """What a stock pipeline calls its denoiser with first."""
+    calls: list[Given] = []
+    hook = denoiser_of(pipeline).register_forward_pre_hook(
+        lambda net, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
+    )
+    bench.quick(2).stock(pipeline, key, 7)
+    hook.remove()
+    return calls[0]
+
+
 @torch.inference_mode()
-def _step(bench: Bench, net: Any, given: Given) -> tuple[float, float]:
-    """Milliseconds of a call of many in a row, and those of it in which the card computes."""
+def _step(bench: Bench, net: Any, given: Given) -> tuple[float, str]:
+    """Milliseconds of a call of many in a row, and, as a column, how long a card computes in it."""
     args, kwargs = given
     for _ in range(3):  # compiles, and records
         net(*args, **kwargs)
-    many = 10 if bench.has_goals else 1
-    seconds, _ = _timed(bench, lambda: [net(*args, **kwargs) for _ in range(many)])
-    if not bench.has_goals:
-        return 1000 * seconds / many, 0.0
+    many = 10 if bench.on_card else 2
+    seconds, _ = bench.timed(lambda: [net(*args, **kwargs) for _ in range(many)])
+    if not bench.on_card:
+        return 1000 * seconds / many, ""
     with profile(activities=[ProfilerActivity.CUDA]) as seen:
-        _timed(bench, lambda: net(*args, **kwargs))
-    return 1000 * seconds / many, sum(e.self_device_time_total for e in seen.key_averages()) / 1000
+        bench.timed(lambda: net(*args, **kwargs))
+    busy = sum(event.self_device_time_total for event in seen.key_averages()) / 1000
+    return 1000 * seconds / many, f"{busy:9.1f}"
+
+
+# --- speed --------------------------------------------------------------------------------------
+
+
+class Made(NamedTuple):
+    """A run."""
+
+    seconds: float
+    peak: float
+    pixels: Pixels
 
 
 def speed(bench: Bench) -> Iterator[bool]:
     """Stock and ours in turns, for each model."""
-    print(f"{'':12}{'stock':>9}{'ours':>9}{'ratio':>8}{'of floor':>10}{'peak GiB':>10}  difference")
+    floor = f"{'of floor':>10}" if bench.has_goals else ""
+    peaks = f"{'GiB, stock':>12}{'ours':>7}" if bench.on_card else ""
+    print(f"{'':12}{'stock':>9}{'ours':>9}{'ratio':>8}{floor}{peaks}")
     for key in KEYS:
-        ratio = _compare(bench, key)
+        yield from _compare(bench, key)
         free_caches(bench.device)
-        if bench.has_goals:
-            goal = GOALS[key]
-            figure = f"{ratio:.2f}× stock"
-            yield report(f"gpu, {NAMES[key]}", figure, f"≥ {goal}×", met=ratio >= goal)
 
 
-def _compare(bench: Bench, key: ModelKey) -> float:
-    """Print a line; return by how much ours is quicker."""
-    models, pipeline = bench.models(), bench.load(key, Precision.FULL).to(bench.device)
-    pipeline.set_progress_bar_config(disable=True)
-    ways: dict[str, Callable[[], Pixels]] = {
-        "stock": lambda: stock(pipeline, bench.catalog, key, 7),
-        "ours": lambda: ours(models, bench.catalog, key, 7),
-    }
-    ways["ours"]()  # compiles
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    made: dict[str, Pixels] = {}
-    for _ in range(bench.rounds):
-        for name, run in ways.items():
-            _reset_peak(bench)
-            seconds, made[name] = _timed(bench, run)
-            times[name].append(seconds)
-    peak = _peak(bench)  # of ours, which ran last
-    with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
-        other = ways["stock"]()
-    old, new = (statistics.median(times[name]) for name in ways)
-    far, usual = (float(np.abs(each - made["stock"]).mean()) for each in (made["ours"], other))
-    floor = f"{FLOORS[key] / new:.0%}" if bench.has_goals else "-"
-    print(
-        f"{NAMES[key]:12}{old:8.2f}s{new:8.2f}s{old / new:7.2f}×{floor:>10}{peak:10.1f}"
-        f"  {far:.5f} ({usual:.5f} with another kernel)"
+def _compare(bench: Bench, key: ModelKey) -> Iterator[bool]:
+    seen = Seen()
+    runner, stock = bench.runner(watch=seen.watch), Stock(bench, key, seen)
+    old: list[Made] = []
+    new: list[Made] = []
+    try:
+        for _ in range(bench.rounds):
+            old.append(_of_stock(bench, key, stock, runner, seen))
+            new.append(_of_ours(bench, key, runner, seen))
+        with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
+            other = _of_stock(bench, key, stock, runner, seen)
+    except torch.OutOfMemoryError:
+        seconds = _of_ours(bench, key, runner, seen).seconds
+        print(f"{NAMES[key]:12}{NO_ROOM}; ours takes {seconds:.2f} s", flush=True)
+        return
+    finally:
+        runner.close()
+    took, takes = (statistics.median(made.seconds for made in each) for each in (old, new))
+    floor = f"{FLOORS[key] / takes:10.0%}" if bench.has_goals else ""
+    peaks = f"{old[-1].peak:12.1f}{new[-1].peak:7.1f}" if bench.on_card else ""
+    ratio = took / takes
+    print(f"{NAMES[key]:12}{took:8.2f}s{takes:8.2f}s{ratio:7.2f}×{floor}{peaks}", flush=True)
+    if bench.has_goals:
+        figure, goal = f"{ratio:.2f}× as fast as stock", f"≥ {GOALS[key]}×"
+        yield report(f"gpu, {NAMES[key]}", figure, goal, met=ratio >= GOALS[key])
+    far, usual = (
+        float(np.abs(each.pixels - old[-1].pixels).mean(dtype=np.float64))
+        for each in (new[-1], other)
     )
-    models.clear()
-    return old / new
+    yield report(
+        f"gpu, {NAMES[key]}",
+        f"differs from stock by {far:.1e}, and stock by {usual:.1e} with another kernel",
+        f"≤ {DIFFERENCE_GOAL:g}×",
+        met=far <= max(DIFFERENCE_GOAL * usual, ROUNDING),
+    )
 
 
-def _timed(bench: Bench, run: Callable[[], T]) -> tuple[float, T]:
-    bench.wait()
-    begun = time.perf_counter()
-    made = run()
-    bench.wait()
-    return time.perf_counter() - begun, made
+def _of_stock(bench: Bench, key: ModelKey, stock: Stock, runner: Runner, seen: Seen) -> Made:
+    """Stock beside ours, else alone on the card. Raises torch.OutOfMemoryError."""
+    try:
+        with stock.there() as pipeline:
+            return _made(bench, lambda: bench.stock(pipeline, key, 7), seen)
+    except torch.OutOfMemoryError:
+        seen.decoded.clear()
+    runner.evict()
+    with stock.there() as pipeline:
+        return _made(bench, lambda: bench.stock(pipeline, key, 7), seen)
 
 
-def cards(bench: Bench) -> bool:
+def _of_ours(bench: Bench, key: ModelKey, runner: Runner, seen: Seen) -> Made:
+    def run() -> None:
+        runner.run([bench.request(key, 7)], RunContext())
+
+    if key not in runner.resident():  # reads it, compiles and records
+        run()
+        seen.decoded.clear()
+    return _made(bench, run, seen)
+
+
+def _made(bench: Bench, run: Callable[[], None], seen: Seen) -> Made:
+    bench.forget_peak()
+    seconds, _ = bench.timed(run)
+    return Made(seconds, bench.peak(), seen.take())
+
+
+# --- cards --------------------------------------------------------------------------------------
+
+
+def cards(bench: Bench) -> Iterator[bool]:
     """The same models on smaller cards."""
-    if bench.device.type != "cuda":
-        return _on_a_card(bench, None)
-    plain = bench.catalog.model_copy(update={"acceleration": Acceleration()})
-    hurried = replace(bench, catalog=plain.hurried(CAPPED_STEPS))
-    done = [_on_a_card(hurried, gib) for gib in CAPS]
-    return all(done)
+    peak = f"{'peak':>7}" if bench.on_card else ""
+    print(f"{'':20}{'seconds':>9}{'planned':>9}{peak}  GiB; given up")
+    done = list(_on_cards(bench.quick(FEW)) if bench.on_card else _as_planned(bench))
+    figure = f"{sum(done)} of {len(done)} runs completed"
+    yield report("gpu, cards", figure, "all", met=all(done))
 
 
-def _on_a_card(bench: Bench, gib: float | None) -> bool:
-    """One run of each model, under a cap of `gib`."""
-    load = bench.load
+def _on_cards(bench: Bench) -> Iterator[bool]:
+    total = torch.cuda.get_device_properties(bench.device).total_memory
+    caps: list[int | None] = [gib for gib in CAPS if gib * GIB < total]
+    for gib in caps if len(caps) == len(CAPS) else [*caps, None]:
+        with _cap(bench, gib):
+            runner = _uncapped_while_built(bench).runner(None if gib is None else gib - 1)
+            for key in KEYS:
+                yield _line(bench, runner, key, "no cap" if gib is None else f"{gib} GiB")
+            runner.close()
 
-    def uncapped(key: ModelKey, precision: Precision) -> Any:
-        with _cap(bench, None):  # random weights are made on the card, which takes them whole
-            return load(key, precision)
 
-    with _cap(bench, gib):
-        models = replace(bench, load=uncapped).models(inf if gib is None else gib)
-        done = [_line(bench, models, key, gib) for key in KEYS]
-        models.clear()
-    return all(done)
+def _as_planned(bench: Bench) -> Iterator[bool]:
+    """SDXL's pictures are larger than a tile; the demo's SD3 could not paint such."""
+    catalog = bench.quick(2).catalog
+    assert catalog.sketch is not None
+    large = catalog.sketch.model_copy(update={"size": TILED})
+    bench = replace(bench, catalog=catalog.model_copy(update={"sketch": large}))
+    whole = bench.runner().plans()
+    for share in SHARES:
+        for key in KEYS:
+            runner = bench.runner(share * whole[key].peak / GIB)
+            yield _line(bench, runner, key, f"{share:.0%}")
+            runner.close()
+
+
+def _uncapped_while_built(bench: Bench) -> Bench:
+    """Random weights are made on the card, which takes them whole."""
+
+    def load(key: ModelKey, precision: Precision) -> Any:
+        with _cap(bench, None):
+            return bench.load(key, precision)
+
+    return replace(bench, load=load)
 
 
 @contextmanager
 def _cap(bench: Bench, gib: float | None) -> Iterator[None]:
     """Let this process have no more than `gib` of the card until the block ends."""
-    if bench.device.type != "cuda":
-        yield
-        return
     total = torch.cuda.get_device_properties(bench.device).total_memory
     before = torch.cuda.get_per_process_memory_fraction(bench.device)
     free_caches(bench.device)
@@ -322,34 +271,34 @@ def _cap(bench: Bench, gib: float | None) -> Iterator[None]:
         torch.cuda.set_per_process_memory_fraction(before, bench.device)
 
 
-def _line(bench: Bench, models: Models, key: ModelKey, gib: float | None) -> bool:
-    """Two runs, of which the second has its weights in RAM; the second is told of.
-
-    Where memory runs out, once more in less of it, as the bot does.
-    """
-    name = f"{f'{gib:.0f} GiB' if gib else 'no cap':8}{NAMES[key]:12}"
+def _line(bench: Bench, runner: Runner, key: ModelKey, card: str) -> bool:
+    """Two runs, of which the second has its weights in RAM; the second is told of."""
+    name = f"{card:8}{NAMES[key]:12}"
+    planned = runner.plans()[key]
     try:
-        ours(models, bench.catalog, key, 1)
-    except torch.OutOfMemoryError as error:
-        print(f"{name}ran out of {models.plans[key].peak / GIB:.1f} GiB: {error}"[:160])
-        models.evict_idle()
-        free_caches(bench.device)
-        if not models.step_down():
-            return False
-        ours(models, bench.catalog, key, 1)
-    _reset_peak(bench)
-    seconds, made = _timed(bench, lambda: ours(models, bench.catalog, key, 2))
-    given_up = "; ".join(models.plans[key].given_up) or "nothing"
-    print(f"{name}{seconds:8.1f} s {_peak(bench):6.1f} GiB  given up: {given_up}", flush=True)
-    return bool(made.size)
+        runner.run([bench.request(key, 1)], RunContext())
+        bench.forget_peak()
+        seconds, _ = bench.timed(lambda: runner.run([bench.request(key, 2)], RunContext()))
+    except OutOfMemory as error:
+        print(f"{name}ran out of {planned.peak / GIB:.2f} GiB: {error.__cause__}"[:160], flush=True)
+        return False
+    plan = runner.plans()[key]
+    peak = f"{bench.peak():7.1f}" if bench.on_card else ""
+    given_up = "; ".join(plan.given_up) or "nothing"
+    if plan is not planned:
+        given_up += ", after memory ran out"
+    print(f"{name}{seconds:8.1f}s{plan.peak / GIB:9.2f}{peak}  {given_up}", flush=True)
+    return True
 
 
-def swaps(bench: Bench) -> bool:
+# --- swaps, recovery, idle ----------------------------------------------------------------------
+
+
+def swaps(bench: Bench) -> Iterator[bool]:
     """How fast weights come in, beside a plain copy of as many pinned bytes."""
     pipeline = bench.load(ModelKey.SKETCH, Precision.FULL)
     weights = Weights([pipeline.unet], bench.device, packed=True)
-    pinned = bench.device.type == "cuda"
-    plain = torch.empty(weights.size, dtype=torch.uint8, pin_memory=pinned)
+    plain = torch.empty(weights.size, dtype=torch.uint8, pin_memory=bench.on_card)
     there = torch.empty_like(plain, device=bench.device)
     times: dict[str, list[float]] = {"plain": [], "ours": []}
     for _ in range(5):
@@ -364,74 +313,71 @@ def swaps(bench: Bench) -> bool:
             times[name].append(time.perf_counter() - begun)
             weights.move_out()
     copied, moved = (statistics.median(times[name][1:]) for name in ("plain", "ours"))
-    speed_of = f"{weights.size / moved / GIB:.1f} GiB/s, {copied / moved:.0%} of a plain copy"
-    return report("gpu, swaps", speed_of, f"≥ {SWAP_GOAL:.0%}", met=copied / moved >= SWAP_GOAL)
+    figure = f"{weights.size / moved / GIB:.1f} GiB/s, {copied / moved:.0%} of a plain copy"
+    if bench.on_card:
+        met = copied / moved >= SWAP_GOAL
+        yield report("gpu, swaps", figure, f"≥ {SWAP_GOAL:.0%}", met=met)
+    else:
+        print(f"gpu, swaps: {figure}, within RAM")
 
 
-def recovery(bench: Bench) -> bool:
-    """A run that fails half-way, and twenty after it that are as ever."""
-    models = bench.models()
-    before = ours(models, bench.catalog, ModelKey.IMAGINE, 1)
+def recovery(bench: Bench) -> Iterator[bool]:
+    """A run for which memory runs out half-way, and those after it."""
+    bench, seen = bench.quick(FEW), Seen()
+    runner = bench.runner(watch=seen.watch)
+    before = _of_ours(bench, ModelKey.IMAGINE, runner, seen).pixels
+    whole = runner.plans()[ModelKey.ANIMATE].peak
+    failures = iter([_fill])
+
+    def listen(progress: Progress) -> None:
+        if progress.step == 2:
+            next(failures, lambda bench: None)(bench)
+
     try:
-        with models.use(ModelKey.IMAGINE):
-            _fill(bench)
-    except torch.OutOfMemoryError:
-        models.evict_idle()
-        free_caches(bench.device)
-        models.step_down()
-    same = []
-    for _ in range(20 if bench.has_goals else 3):
-        after = ours(models, bench.catalog, ModelKey.IMAGINE, 1)
-        same.append(bool(np.abs(after - before).mean() < 0.05))
-    figure = f"{sum(same)} of {len(same)} as ever after running out of memory"
-    return report("gpu, recovery", figure, "all", met=all(same))
+        runner.run([bench.request(ModelKey.ANIMATE, 1)], RunContext(listen))
+        less = runner.plans()[ModelKey.ANIMATE].peak
+        how = f"made in {less / GIB:.2f} GiB instead of {whole / GIB:.2f}"
+    except OutOfMemory:
+        less, how = whole, "not made"
+    seen.decoded.clear()
+    same = [
+        float(np.abs(_of_ours(bench, ModelKey.IMAGINE, runner, seen).pixels - before).mean()) < 1e-3
+        for _ in range(AFTERWARDS)
+    ]
+    runner.close()
+    figure = f"a video {how}, {sum(same)} of {len(same)} pictures after it as before"
+    yield report("gpu, recovery", figure, "all", met=less < whole and all(same))
 
 
 def _fill(bench: Bench) -> None:
     """Run out of memory."""
-    if bench.device.type == "cuda":
-        torch.empty(2**50, dtype=torch.uint8, device=bench.device)
+    taken = []
+    while bench.on_card:
+        taken.append(torch.empty(GIB, dtype=torch.uint8, device=bench.device))
     raise torch.OutOfMemoryError("as a card would say")
 
 
-def _reset_peak(bench: Bench) -> None:
-    if bench.device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats(bench.device)
+def idle(bench: Bench) -> Iterator[bool]:
+    """What is between two jobs, and within the steps of one."""
+    bench = bench.quick(FEW)
+    between = asyncio.run(gaps(bench, WAITING))
+    middle = statistics.median(between)
+    figure = f"{middle:.1f} ms between two of {WAITING} jobs, {max(between):.1f} ms at most"
+    if not bench.on_card:
+        print(f"gpu, idle: {figure}")
+        return
+    yield report("gpu, idle", figure, f"≤ {IDLE_GOAL:g} ms", met=middle <= IDLE_GOAL)
+    runner = bench.runner()
+    for key in KEYS:
+        request = bench.request(key, 1)
+        runner.run([request], RunContext())
+        count = synchronisations(partial(runner.run, [request]))
+        name = f"gpu, steps of {NAMES[key]}"
+        yield report(name, f"{count} synchronisations", "0", met=count == 0)
+    runner.close()
 
 
-def _peak(bench: Bench) -> float:
-    """GiB that were allocated at most."""
-    if bench.device.type != "cuda":
-        return 0.0
-    return torch.cuda.max_memory_allocated(bench.device) / GIB
-
-
-def _full(device: torch.device) -> Bench:
-    def load(key: ModelKey, precision: Precision) -> Any:
-        dtype = torch.bfloat16 if key is ModelKey.IMAGINE else torch.float16
-        pipeline = build(key, device, dtype).to("cpu")
-        if precision is Precision.FP8:
-            imagine.keep_in_eight_bits(pipeline.transformer)
-        return pipeline
-
-    return Bench(FULL, device, load, rounds=3)
-
-
-def _tiny() -> Bench:
-    from demo.evaluate import catalog  # a card's benchmark needs nothing of the bot
-
-    models = catalog()
-    assert models.sketch is not None
-    models = models.model_copy(
-        update={"sketch": models.sketch.model_copy(update={"conditioner": None})}
-    )
-    loader = Loader(torch.device("cpu"))
-    return Bench(
-        models,
-        loader.device,
-        lambda key, precision: LOADERS[key](getattr(models, key), loader),
-        rounds=1,
-    )
+# --- the command --------------------------------------------------------------------------------
 
 
 class Part(StrEnum):
@@ -442,6 +388,30 @@ class Part(StrEnum):
     CARDS = "cards"
     SWAPS = "swaps"
     RECOVERY = "recovery"
+    IDLE = "idle"
+
+
+PARTS: dict[Part, Callable[[Bench], Iterator[bool]]] = {
+    Part.STEPS: steps,
+    Part.SPEED: speed,
+    Part.CARDS: cards,
+    Part.SWAPS: swaps,
+    Part.RECOVERY: recovery,
+    Part.IDLE: idle,
+}
+"""Each prints what it measures, and yields whether each of its goals is met."""
+
+
+@contextmanager
+def _no_log() -> Iterator[None]:
+    """What goes wrong is in the tables, and not in between."""
+    log = logging.getLogger("pipelines")
+    before = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(before)
 
 
 def main(
@@ -454,23 +424,12 @@ def main(
         raise SystemExit(
             "There is no CUDA device here. `python -m benchmarks.gpu --tiny` tries it."
         )
-    bench = _tiny() if tiny else _full(torch.device("cuda", 0))
-    met = [each for part in parts or Part for each in _measured(part, bench)]
-    sys.exit(0 if all(met) or tiny else 1)
-
-
-def _measured(part: Part, bench: Bench) -> Iterable[bool]:
-    match part:
-        case Part.STEPS:
-            return [steps(bench)]
-        case Part.SPEED:
-            return speed(bench)
-        case Part.CARDS:
-            return [cards(bench)]
-        case Part.SWAPS:
-            return [swaps(bench)]
-        case Part.RECOVERY:
-            return [recovery(bench)]
+    with tempfile.TemporaryDirectory() as name, _no_log():
+        folder = Path(name)
+        card = torch.device("cuda", 0)
+        bench = of_the_demo(folder) if tiny else of_full_size(card, folder)
+        met = [each for part in parts or Part for each in PARTS[part](bench)]
+    sys.exit(0 if all(met) else 1)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 import random
-import re
 from itertools import chain, combinations
 from pathlib import Path
 
 import pytest
 import torch
 
-from benchmarks import gpu, progress, residency, web
+from benchmarks import progress, residency, web
+from benchmarks._bench import KEYS
 from benchmarks._full_size import build
 from benchmarks._report import report
 from benchmarks.fairness import simulate
@@ -94,18 +94,8 @@ def optimum(needed: list[str], groups: dict[str, Group], budget: float) -> int:
     return min(best.values())
 
 
-def test_the_gpu_benchmark_runs_on_the_small_models(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        gpu.main(tiny=True)
-    assert ended.value.code == 0
-    said = capsys.readouterr().out
-    for name in gpu.NAMES.values():
-        assert re.search(rf"^{name} .* 0\.0000\d ", said, re.MULTILINE)  # stock's picture, exactly
-    assert "3 of 3 as ever" in said
-
-
 def test_the_full_size_models_are_those_that_plans_reckon_with() -> None:
-    for key in gpu.KEYS:
+    for key in KEYS:
         pipeline = build(key, torch.device("meta"), torch.bfloat16)
         for name, usual in USUAL[key].items():
             if name != "conditioner":

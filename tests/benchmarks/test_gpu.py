@@ -1,0 +1,203 @@
+"""benchmarks.gpu on a CPU: all of it, and what it says where a card is not what it hoped for."""
+
+import logging
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import ClassVar
+
+import pytest
+import torch
+
+from benchmarks import gpu
+from benchmarks._bench import NAMES, Bench, Seen, of_the_demo
+from benchmarks._idle import Marks, synchronisations
+from pipelines.catalog import ModelKey
+from pipelines.contract.context import Phase, RunContext
+from pipelines.contract.errors import OutOfMemory
+from pipelines.placement import GIB
+from pipelines.runner import Runner
+
+
+@pytest.fixture
+def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    """With one model, and that in two steps."""
+    monkeypatch.setattr(gpu, "KEYS", (ModelKey.IMAGINE,))
+    return of_the_demo(tmp_path).quick(2)
+
+
+def test_it_runs_on_the_small_models(capfd: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        gpu.main(tiny=True)
+    assert ended.value.code == 0
+    assert logging.getLogger("pipelines").isEnabledFor(logging.WARNING)  # as before
+    said = capfd.readouterr()
+    for name in NAMES.values():
+        assert f"gpu, {name}: differs from stock by" in said.out
+        for share in gpu.SHARES:
+            assert f"{share:<8.0%}{name:12}" in said.out
+    assert "pictures decoded in tiles" in said.out
+    assert "both halves of guidance" in said.out
+    assert "9 of 9 runs completed" in said.out
+    assert "a video made in" in said.out  # in less, after memory ran out
+    assert "20 of 20 pictures after it as before" in said.out
+    assert "gpu, idle: " in said.out
+    for of_a_card in ("busy", "of floor", "peak", "stock GiB", "synchronisations", "85%", "missed"):
+        assert of_a_card not in said.out
+    assert "it/s" not in said.out + said.err  # bars of progress
+
+
+def test_where_stock_does_not_fit_it_says_so_and_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def overfill(self: Bench, pipeline: object, key: ModelKey, seed: int) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(Bench, "stock", overfill)
+    assert list(gpu.steps(bench)) == []
+    assert list(gpu.speed(bench)) == []
+    said = capsys.readouterr().out
+    assert said.count("SD3.5 Large stock does not fit this card") == 2
+    assert "; ours takes " in said
+
+
+def test_stock_has_the_card_for_itself_where_both_do_not_fit(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    paint, evict = Bench.stock, Runner.evict
+    evicted: list[Runner] = []
+
+    def overfill(self: Bench, pipeline: object, key: ModelKey, seed: int) -> None:
+        if not evicted:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        paint(self, pipeline, key, seed)
+
+    def watched(self: Runner) -> None:
+        evicted.append(self)
+        evict(self)
+
+    monkeypatch.setattr(Bench, "stock", overfill)
+    monkeypatch.setattr(Runner, "evict", watched)
+    assert list(gpu.speed(bench)) == [True]
+    assert evicted
+    assert "does not fit" not in capsys.readouterr().out
+
+
+def test_what_differs_from_stock_is_missed(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of_ours = gpu._of_ours
+
+    def other(bench: Bench, key: ModelKey, runner: Runner, seen: Seen) -> gpu.Made:
+        made = of_ours(bench, key, runner, seen)
+        return made._replace(pixels=made.pixels + 1 / 1024)  # which eight bits would not show
+
+    monkeypatch.setattr(gpu, "_of_ours", other)
+    assert list(gpu.speed(bench)) == [False]
+    assert "differs from stock by 9.8e-04" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("card", "has_goals"),
+    [
+        ("NVIDIA H100 80GB HBM3", True),
+        ("NVIDIA H200", True),
+        ("NVIDIA A100-SXM4-80GB", False),
+        ("NVIDIA GeForce RTX 4090", False),
+    ],
+)
+def test_goals_are_those_of_the_card_that_they_are_of(
+    card: str,
+    has_goals: bool,
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("benchmarks._bench.name_of", lambda device: card)
+    met = list(gpu.speed(bench))
+    said = capsys.readouterr().out
+    assert ("of floor" in said) is ("goal ≥ 1.8×" in said) is has_goals
+    assert len(met) == 1 + has_goals
+
+
+@pytest.mark.parametrize(
+    ("total", "names"),
+    [(80, ["8 GiB", "12 GiB", "16 GiB", "24 GiB"]), (11.6, ["8 GiB", "no cap"])],
+)
+def test_caps_are_those_that_the_card_can_be_given(
+    total: float,
+    names: list[str],
+    bench: Bench,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fractions = [1.0]
+    card = SimpleNamespace(total_memory=total * GIB)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: card)
+    monkeypatch.setattr(torch.cuda, "get_per_process_memory_fraction", lambda device: fractions[-1])
+    monkeypatch.setattr(
+        torch.cuda,
+        "set_per_process_memory_fraction",
+        lambda fraction, device: fractions.append(fraction),
+    )
+    assert list(gpu._on_cards(bench)) == [True] * len(names)
+    said = capsys.readouterr().out
+    assert [line[:8].strip() for line in said.splitlines()] == names
+    # capped, not while weights are made, capped again, and as it was
+    assert fractions[:5] == [1.0, 8 / total, 1.0, 8 / total, 1.0]
+    assert fractions[-1] == 1.0
+
+
+def test_a_model_that_does_not_fit_is_a_line_of_the_table(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*args: object) -> None:
+        raise OutOfMemory("Too large.") from torch.OutOfMemoryError("Tried to allocate 20.00 GiB.")
+
+    monkeypatch.setattr(Runner, "run", run)
+    assert list(gpu.cards(bench)) == [False]
+    assert "ran out of 0.29 GiB: Tried to allocate 20.00 GiB." in capsys.readouterr().out
+
+
+def test_what_the_processor_waits_for_within_the_steps_is_counted() -> None:
+    modes: list[str] = []
+
+    def run(context: RunContext) -> None:
+        for step in range(4):  # of which the first is before all steps, and the last after them
+            context.step(Phase.PAINTING, step, 3)
+            if modes[-1] == "warn":
+                warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
+                warnings.warn("something else", stacklevel=1)
+        context.step(Phase.ENCODING)
+
+    assert synchronisations(run, modes.append) == 2
+    assert modes[-1] == "default"
+
+
+@dataclass
+class FakeEvent:
+    """A CUDA event, on a clock of the test's."""
+
+    enable_timing: bool
+    at: float = field(default=0.0)
+    now: ClassVar[float] = 0.0
+
+    def record(self) -> None:
+        FakeEvent.now += 1.0
+        self.at = FakeEvent.now
+
+    def elapsed_time(self, other: "FakeEvent") -> float:
+        return other.at - self.at
+
+
+def test_a_gap_is_from_the_last_decoder_to_the_next_first_step(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "Event", FakeEvent)
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    marks = Marks(on_card=True)
+    runner = bench.runner(watch=marks.watch)
+    for seed in range(3):
+        runner.run([bench.request(ModelKey.IMAGINE, seed)], RunContext())
+    assert marks.gaps() == [1.0, 1.0]
