@@ -10,6 +10,7 @@ export const SHAPES = { square: [1024, 1024], wide: [1216, 832], tall: [832, 121
 const STILL_EVERY = 24; // marks: undo redraws at most as many
 const STILLS = 6; // pictures of the paper that are kept for it
 
+/** Tells of a "stroke" that begins or is dropped, and of every "change" of what is drawn. */
 export class Board extends EventTarget {
   constructor(lower, upper) {
     super();
@@ -36,6 +37,11 @@ export class Board extends EventTarget {
     return this._done === 0 || this._marks[this._done - 1].kind === "clear";
   }
 
+  /** Whether there is nothing to see: not even the stroke that is being drawn. */
+  get isBlank() {
+    return !this._stroke && this.isEmpty;
+  }
+
   get canUndo() {
     return this._done > 0;
   }
@@ -50,6 +56,7 @@ export class Board extends EventTarget {
   begin(options) {
     this._stroke = new Stroke(options);
     this._settled = 0;
+    this.dispatchEvent(new Event("stroke"));
     return this._stroke;
   }
 
@@ -80,6 +87,7 @@ export class Board extends EventTarget {
     this._wipe();
     this._stroke = null;
     this._redraw();
+    this.dispatchEvent(new Event("stroke"));
   }
 
   clear() {

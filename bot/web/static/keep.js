@@ -20,8 +20,8 @@ async function transact(mode, act) {
   return new Promise((resolve, reject) => {
     const request = act(transaction.objectStore(DRAWINGS));
     transaction.commit(); // at once: the page may be on its way out
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
+    transaction.oncomplete = () => resolve(request.result);
+    transaction.onabort = transaction.onerror = () => reject(request.error);
   });
 }
 

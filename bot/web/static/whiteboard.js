@@ -1,7 +1,7 @@
 // The whiteboard: the paper with its tools, and what keeps it.
 
 import { Board, SHAPES } from "./board.js";
-import { announce, find, isTyping, toast } from "./dom.js";
+import { announce, find, isMac, isTyping, toast } from "./dom.js";
 import { keepDrawing, keptDrawing } from "./keep.js";
 import { Pen } from "./pen.js";
 import { decoded, onChoice, onDrop } from "./pictures.js";
@@ -14,17 +14,24 @@ export class Whiteboard {
   /** `name` is what the drawing is kept under. */
   constructor(name) {
     this.name = name;
+    this._changes = this._kept = 0; // how many there were, and with how many it was kept
+    this.id = Math.random(); // of the drawing: another page may keep its own under the same name
     this.board = new Board(find("#ink"), find("#live"));
     this.toolbox = new Toolbox();
     this.pen = new Pen(this.board, find("#paper"), find("#ring"), this.toolbox.inHand);
     this.board.addEventListener("change", () => this._changed());
+    this.board.addEventListener("stroke", () => this._invite());
     this._wire();
   }
 
   /** Bring back what was drawn before the page was left. */
   async restore() {
     const before = await keptDrawing(this.name);
-    if (before && this.board.isEmpty) await this.board.restore(before);
+    if (before && this.board.isEmpty) {
+      await this.board.restore(before);
+      this._kept = this._changes;
+      this.id = before.id ?? this.id;
+    }
     this._show();
   }
 
@@ -59,16 +66,18 @@ export class Whiteboard {
 
   /** Let the next visit begin with a fresh sheet; this one still shows the drawing. */
   async forget() {
+    this._kept = this._changes;
     clearTimeout(this._timer);
-    this._timer = null;
-    await keepDrawing(this.name, undefined);
+    if ((await keptDrawing(this.name))?.id === this.id) await keepDrawing(this.name, undefined);
   }
 
-  /** Keep the drawing now. */
-  async _keep() {
+  /** Keep the drawing now, unless it is. */
+  async save() {
+    const changes = this._changes;
+    if (changes === this._kept) return;
     clearTimeout(this._timer);
-    this._timer = null;
-    await keepDrawing(this.name, this.board.kept());
+    await keepDrawing(this.name, { id: this.id, ...this.board.kept() });
+    this._kept = changes; // not before: until then it may have been in vain
   }
 
   _wire() {
@@ -79,8 +88,13 @@ export class Whiteboard {
     find("#shape").addEventListener("click", () => this._reshape());
     onChoice(find("#import"), find("#import-file"), (file) => this.lay(file));
     onDrop(find("#paper"), (file) => this.lay(file));
-    addEventListener("pagehide", () => this._timer && this._keep());
-    document.addEventListener("visibilitychange", () => this._timer && this._keep());
+    // Early, for what is begun when a page is on its way out may not be done.
+    for (const name of ["beforeunload", "pagehide"]) addEventListener(name, () => this.save());
+    document.addEventListener("visibilitychange", () => this.save());
+    if (isMac) {
+      find("#undo").title = `${say("Undo")} (⌘Z)`;
+      find("#redo").title = `${say("Redo")} (⇧⌘Z)`;
+    }
     this._keys = {
       b: () => toolbox.take("brush"),
       e: () => toolbox.take("eraser"),
@@ -128,9 +142,14 @@ export class Whiteboard {
   }
 
   _changed() {
+    this._changes++;
     this._show();
     clearTimeout(this._timer);
-    this._timer = setTimeout(() => this._keep(), REST);
+    this._timer = setTimeout(() => this.save(), REST);
+  }
+
+  _invite() {
+    find("#invite").hidden = !this.board.isBlank;
   }
 
   /** Let the buttons say what can be done. */
@@ -139,7 +158,7 @@ export class Whiteboard {
     find("#undo").disabled = !board.canUndo;
     find("#redo").disabled = !board.canRedo;
     find("#clear").disabled = board.isEmpty;
-    find("#invite").hidden = !board.isEmpty;
+    this._invite();
     const [width, height] = SHAPES[board.shape];
     find("#draw").style.setProperty("--ratio", width / height);
     find("#draw").dataset.shape = board.shape;
