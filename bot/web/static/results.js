@@ -1,13 +1,27 @@
 // Finished pictures and videos: how they are shown, and what can be done with them.
 
 import { ask, bytes, isOpen, shown } from "./api.js";
-import { find, icon, isCalm, make, toast } from "./dom.js";
+import { announce, find, icon, isCalm, make, toast } from "./dom.js";
 import { say, seconds, tag } from "./words.js";
 
 const isVideo = ({ media_type: type }) => type.startsWith("video/");
 
-/** What a result shows, in words. */
-export const described = (job) => job.request.prompt || job.caption || say("Without words");
+/** What a result shows, in words; where there are none, how it came to be. */
+export function described(job) {
+  const { prompt, scale } = job.request;
+  const ways = {
+    imagine: say("From words"),
+    sketch: say("A painted drawing"),
+    animate: say("A picture in motion"),
+    upscale: say("Enlarged ×{scale}", { scale }),
+  };
+  return prompt || job.caption || ways[job.kind];
+}
+
+/** The seed of one of a job's results: they go up by one, and after the last begin at 0 again. */
+export function seedOf({ request }, index) {
+  return request.seed == null ? null : (request.seed + index) % 2 ** 32;
+}
 
 /** A picture or a playing video; `small`, what it looks like, loaded when it comes into view. */
 export function media(job, index, { small = false, controls = false } = {}) {
@@ -64,7 +78,7 @@ export function actions(job, index, studio, { all = false } = {}) {
     make("button", { type: "button", class: "action", click: () => attempt(act) }, icon(name), make("span", {}, label));
   const result = job.results[index];
   const buttons = [button("download", say("Download"), () => download(result))];
-  if (studio.link) return buttons;
+  if (studio.page) return buttons;
   if (all && job.kind in studio.desks) {
     buttons.push(button("again", say("Use its settings"), () => studio.reuse(job)));
   }
@@ -93,8 +107,9 @@ async function download({ url, name }) {
 }
 
 /** What a job was asked and what it took, as names and values. */
-function facts(job, result) {
+function facts(job, index) {
   const { request } = job;
+  const result = job.results[index];
   const kinds = {
     sketch: say("From a drawing"),
     imagine: say("From words"),
@@ -110,7 +125,7 @@ function facts(job, result) {
     [say("Strength of the lines"), job.kind === "sketch" ? request.strength : null],
     [say("Motion"), job.kind === "animate" ? request.motion : null],
     [say("LoRA"), request.lora],
-    [say("Seed"), request.seed],
+    [say("Seed"), seedOf(job, index)],
     [say("Size"), result.width && `${result.width} × ${result.height}`],
     [say("When"), new Date(job.queued_at * 1000).toLocaleString(tag, { dateStyle: "medium", timeStyle: "short" })],
     [say("Time taken"), job.started_at && job.ended_at && seconds(job.ended_at - job.started_at)],
@@ -121,26 +136,28 @@ function facts(job, result) {
 /** Show a result as large as the window, with all that is known of it. */
 export function view(job, index, studio) {
   const dialog = find("#viewer");
-  const result = job.results[index];
   find(".view", dialog).replaceChildren(media(job, index, { controls: true }));
   find("h2", dialog).textContent = described(job);
-  const rows = facts(job, result).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]);
+  const rows = facts(job, index).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]);
   find("dl", dialog).replaceChildren(...rows);
   const buttons = actions(job, index, studio, { all: true });
-  if (!studio.link) buttons.push(remover(job, dialog, studio));
+  if (!studio.page) buttons.push(remover(job, dialog, studio));
   find(".actions", dialog).replaceChildren(...buttons);
   dialog.onclose = () => find(".view", dialog).replaceChildren(); // so that no video plays on
   dialog.showModal();
 }
 
-/** Deletes for good, so it is pressed twice. */
+/** Deletes for good, and all that a job made, so it is pressed twice. */
 function remover(job, dialog, studio) {
+  const n = job.results.length;
+  const sure = n > 1 ? say("Delete all {n} for good?", { n }) : say("Delete for good?");
   const label = make("span", {}, say("Delete"));
   const button = make("button", { type: "button", class: "action danger" }, icon("clear"), label);
   button.addEventListener("click", () => {
     if (!button.dataset.sure) {
       button.dataset.sure = "1";
-      label.textContent = say("Delete for good?");
+      label.textContent = sure;
+      announce(sure);
       return;
     }
     attempt(async () => {
