@@ -1,9 +1,9 @@
 // A form with its settings, and the stage on which its jobs are followed.
 
 import { Problem, askJson, shown } from "./api.js";
-import { find, findAll, icon, isCalm, make } from "./dom.js";
+import { complain, find, findAll, icon, make, reveal } from "./dom.js";
 import { keep, kept } from "./keep.js";
-import { dataUrl, onChoice, onDrop } from "./pictures.js";
+import { dataUrl, decoded, onChoice, onDrop } from "./pictures.js";
 import { Stage } from "./stage.js";
 import { say } from "./words.js";
 
@@ -51,30 +51,30 @@ export class Desk {
     if (!id) return;
     const job = await askJson(`/v1/jobs/${encodeURIComponent(id)}`).catch(() => null);
     if (job) await this.stage.watch(job);
-    else keep(`job.${this.kind}`, null);
+    else if (!this.studio.page) keep(`job.${this.kind}`, null);
   }
 
   /** Send what was asked, and follow it. */
   async submit() {
     if (this.stage.isBusy) return;
-    this._complain("");
+    this.complain("");
     this.stage.send();
     let job;
     try {
       job = await this.post(this.kind, await this.request());
     } catch (problem) {
       this.stage.reset();
-      this._complain(problem.message);
+      this.complain(problem.message);
       this.studio.refused(problem);
       return;
     }
+    this.studio.sent(job);
     await this.follow(job);
   }
 
   /** Follow a job that was asked for here or elsewhere. */
   async follow(job) {
-    if (!this.studio.link) keep(`job.${this.kind}`, job.id);
-    this.studio.started();
+    if (!this.studio.page) keep(`job.${this.kind}`, job.id);
     this._reveal();
     await this.stage.watch(job);
     this._reveal();
@@ -83,7 +83,7 @@ export class Desk {
   /** Where the stage is below the form, bring it into view. */
   _reveal() {
     if (!matchMedia("(max-width: 60rem)").matches) return;
-    this.stage.place.scrollIntoView({ block: "nearest", behavior: isCalm() ? "auto" : "smooth" });
+    reveal(this.stage.place);
   }
 
   /** Post a request: as a form where it has files, else as JSON. */
@@ -117,17 +117,15 @@ export class Desk {
 
   /** What the form is kept under. */
   get _name() {
-    return this.studio.link ? "form.link" : `form.${this.kind}`;
+    return this.studio.page ? "form.link" : `form.${this.kind}`;
   }
 
   _ended(job) {
     this.studio.ended(job, this.kind);
   }
 
-  _complain(sentence) {
-    const box = find(".problem", this.form);
-    box.hidden = !sentence;
-    box.textContent = sentence;
+  complain(sentence) {
+    complain(this.form, sentence);
   }
 
   _busy() {
@@ -153,7 +151,7 @@ export class SketchDesk extends Desk {
     const { whiteboard } = this.studio;
     if (whiteboard.isEmpty) throw new Problem(say("The paper is empty. Please draw something first."));
     const said = { ...(await super.request()), drawing: await whiteboard.picture() };
-    if (!this.studio.link) return said;
+    if (!this.studio.page) return said;
     // What is left out would be as the command said it; so nothing is, and a form drops no empty field.
     return { prompt: "", style: "", ...said, drawing: await dataUrl(said.drawing) };
   }
@@ -214,10 +212,15 @@ export class AnimateDesk extends Desk {
     find("#slot-drawing").addEventListener("click", () => this._takeDrawing());
   }
 
-  /** Take a picture to animate: a file, a result as `{ job, index }`, or none. */
+  /** Take a picture to animate: a file, a result as `{ job, index }`, or none. Says so if a file is none. */
   async take(image, url = null) {
+    this.complain("");
+    try {
+      if (image && !url) (await decoded(image)).close();
+    } catch (problem) {
+      return this.complain(problem.message);
+    }
     this.image = image;
-    this._complain("");
     find("#slot-choose").hidden = find("#slot-drawing").hidden = Boolean(image);
     find(".chosen", this.slot).hidden = !image;
     find("#animate-words").hidden = Boolean(image); // it is either a picture or words
@@ -235,7 +238,7 @@ export class AnimateDesk extends Desk {
 
   async _takeDrawing() {
     const { whiteboard } = this.studio;
-    if (whiteboard.isEmpty) return this._complain(say("The paper is empty. Please draw something first."));
+    if (whiteboard.isEmpty) return this.complain(say("The paper is empty. Please draw something first."));
     await this.take(await whiteboard.picture());
   }
 }

@@ -25,16 +25,28 @@ export function icon(name) {
   return svg;
 }
 
-/** Let a screen reader say something. */
+let saying = 0;
+
+/** Let a screen reader say something, though it be what was said last. */
 export function announce(text) {
-  find("#announcer").textContent = text;
+  const box = uppermost("#announcer");
+  box.textContent = "";
+  clearTimeout(saying);
+  saying = setTimeout(() => (box.textContent = text), 50);
+}
+
+/** What is said while a dialog is open has to be said within: all else is out of reach. */
+function uppermost(selector) {
+  const [box, home] = [find(selector), find("dialog[open]") ?? document.body];
+  if (box.parentElement !== home) home.append(box);
+  return box;
 }
 
 let hiding = 0;
 
 /** Say something for a while at the foot of the page, with a way to take it back. */
 export function toast(text, label = "", act = null) {
-  const box = find("#toast");
+  const box = uppermost("#toast");
   const button = find("button", box);
   find("span", box).textContent = text;
   button.hidden = !act;
@@ -52,5 +64,20 @@ export function toast(text, label = "", act = null) {
 export function isTyping(target) {
   return target.matches?.("textarea, select, input:not([type=radio], [type=checkbox], [type=range])");
 }
+
+/** Bring a thing into view, no further than it takes. */
+export function reveal(element) {
+  element.scrollIntoView({ block: "nearest", behavior: isCalm() ? "auto" : "smooth" });
+}
+
+/** Say in a form why nothing was sent; with "", no more. */
+export function complain(form, sentence) {
+  const box = find(".problem", form);
+  box.hidden = !sentence;
+  box.textContent = sentence;
+  if (sentence) reveal(box);
+}
+
+export const isMac = /^(Mac|iP)/.test(navigator.platform);
 
 export const isCalm = () => matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -2,10 +2,11 @@
 
 import { ENDED, ask, follow, glimpse } from "./api.js";
 import { announce, find, findAll, make } from "./dom.js";
-import { actions, described, media, view } from "./results.js";
-import { say, seconds } from "./words.js";
+import { actions, described, media, seedOf, view } from "./results.js";
+import { percent, say, seconds } from "./words.js";
 
 const TITLE = document.title;
+const TELLING = 10_000; // milliseconds between two times that a screen reader says how far it is
 
 const IDLE = () => ({
   sketch: ["imagine", say("Your picture appears here")],
@@ -42,23 +43,24 @@ export class Stage {
     return ["sending", "waiting", "running"].includes(this.sheet.dataset.state);
   }
 
-  /** The request is on its way. */
+  /** The request is on its way. What is shown stays, for as long as nothing takes its place. */
   send() {
-    this.job = null;
-    this._leave();
-    this.box.replaceChildren();
+    this._before = this.sheet.dataset.state;
     this._say(say("Sending"));
+    this._bar(null);
     this._state("sending");
   }
 
-  /** It was refused. */
+  /** It was refused: all is as before. */
   reset() {
-    this._state("idle");
+    this._state(this._before);
   }
 
   /** Follow a job to its end. */
   async watch(job) {
     this._leave();
+    this._empty();
+    this._told = null;
     const { signal } = (this._following = new AbortController());
     try {
       this.show(job);
@@ -77,6 +79,12 @@ export class Stage {
     this.told.textContent = "";
   }
 
+  _empty() {
+    this._shownJob = null;
+    this.box.replaceChildren();
+    delete this.box.dataset.count;
+  }
+
   show(job) {
     this.job = job;
     if (job.state === "queued") this._waiting(job);
@@ -93,6 +101,7 @@ export class Stage {
     const place = job.place ? say("place {place}", { place: job.place }) : "";
     const begins = job.eta && [job.eta, (time) => say("begins in about {time}", { time })];
     this._say(say("Waiting"), [place, begins]);
+    this._tell(say("Waiting"), place);
     this._bar(null);
     this._state("waiting");
   }
@@ -101,6 +110,7 @@ export class Stage {
     const { phase, step, steps } = job.progress ?? {};
     const of = steps ? say("step {step} of {of}", { step, of: steps }) : "";
     const headline = PHASES()[phase] ?? say("Starting");
+    this._tell(headline, steps && percent(step / steps));
     const done = steps && job.eta && [job.eta, (time) => say("done in about {time}", { time })];
     this._say(headline, [of, done]);
     this._bar(steps ? step / steps : null);
@@ -158,22 +168,23 @@ export class Stage {
     if (figures.length > 1) {
       figures.forEach((figure, at) => figure.setAttribute("aria-pressed", at === index));
     }
-    const { request } = job;
-    const seed = request.seed == null ? "" : say("seed {seed}", { seed: request.seed + index });
+    const seed = seedOf(job, index);
     const taken = job.caption && say("taken for: {caption}", { caption: job.caption });
-    this.told.textContent = [request.prompt, taken, seed].filter(Boolean).join(" · ");
+    const told = [job.request.prompt, taken, seed != null && say("seed {seed}", { seed })];
+    this.told.textContent = this.told.title = told.filter(Boolean).join(" · ");
     this.actions.replaceChildren(...actions(job, index, this.studio));
   }
 
   _cancelled() {
-    this.box.replaceChildren();
+    this._empty();
     this._state("idle");
+    if (this.studio.page) find(".idle p", this.sheet).textContent = say("Cancelled"); // and nothing will come
     announce(say("Cancelled"));
   }
 
   _fail(sentence) {
     clearInterval(this._ticking);
-    this.box.replaceChildren();
+    this._empty();
     find("p", this.trouble).textContent = sentence;
     this._state("failed");
     announce(sentence);
@@ -203,9 +214,7 @@ export class Stage {
 
   /** A headline and what is beside it: words, or a time to which it counts down. */
   _say(headline, beside = []) {
-    const strong = find("strong", this.status);
-    if (strong.textContent !== headline) announce(headline);
-    strong.textContent = headline;
+    find("strong", this.status).textContent = headline;
     clearInterval(this._ticking);
     const tick = () => {
       const parts = beside.filter(Boolean).map((part) => (typeof part === "string" ? part : until(...part)));
@@ -215,11 +224,21 @@ export class Stage {
     if (beside.some(Array.isArray)) this._ticking = setInterval(tick, 1000);
   }
 
+  /** Let a screen reader say how it goes: what is new at once, how far it is now and then. */
+  _tell(headline, far) {
+    const now = performance.now();
+    const text = [headline, far].filter(Boolean).join(", ");
+    const isDue = headline !== this._told?.headline || now - this._told.at > TELLING;
+    if (!isDue || text === this._told?.text) return;
+    this._told = { headline, text, at: now };
+    announce(text);
+  }
+
   _bar(part) {
     const bar = find("progress", this.status);
     if (part === null) bar.removeAttribute("value");
     else bar.value = part;
-    document.title = part === null ? TITLE : `${Math.round(part * 100)} % · ${TITLE}`;
+    document.title = part === null ? TITLE : `${percent(part)} · ${TITLE}`;
   }
 }
 

@@ -38,6 +38,9 @@ export function seconds(duration) {
   return say("{minutes} min {seconds} s", { minutes: Math.floor(rounded / 60), seconds: rounded % 60 });
 }
 
+/** A part of a whole, in percent. */
+export const percent = (part) => part.toLocaleString(tag, { style: "percent" });
+
 function fill(sentence, values) {
   return sentence.replace(/\{(\w+)\}/g, (place, name) => values[name] ?? place);
 }
