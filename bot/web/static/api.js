@@ -26,6 +26,12 @@ export function identify(token, keep = false) {
   else localStorage.removeItem(TOKEN);
 }
 
+/** Ask as nobody: the token is no good. */
+export function forget() {
+  bearer = null;
+  for (const store of [sessionStorage, localStorage]) store.removeItem(TOKEN);
+}
+
 /** Ask as the holder of a drawing link; nothing of it is kept. */
 export function identifyByLink(link) {
   bearer = link;

@@ -29,6 +29,7 @@ export class Gallery {
       this.more.hidden = !next;
     } catch (problem) {
       toast(problem.message);
+      this.studio.refused(problem);
     }
     find("#grid-empty").hidden = this.grid.childElementCount > 0;
   }

@@ -1,13 +1,14 @@
 // The page as a whole: who asks, what is on show, and which keys mean what.
 
-import { askJson, bytes, identify, identifyByLink } from "./api.js";
+import { askJson, bytes, identifyByLink } from "./api.js";
 import { AnimateDesk, ImagineDesk, SketchDesk } from "./desk.js";
-import { announce, find, isTyping, make } from "./dom.js";
+import { announce, find, isMac, isTyping, make } from "./dom.js";
 import { Gallery } from "./gallery.js";
-import { keep, kept, keptDrawing } from "./keep.js";
+import { LinkPage } from "./link.js";
 import { pictureIn } from "./pictures.js";
+import { TokenDialog } from "./token.js";
 import { Whiteboard } from "./whiteboard.js";
-import { learn, say, tag } from "./words.js";
+import { learn, say } from "./words.js";
 
 const TABS = ["draw", "imagine", "animate", "gallery"];
 const DESKS = { sketch: SketchDesk, imagine: ImagineDesk, animate: AnimateDesk };
@@ -16,7 +17,7 @@ const PANELS = { sketch: "draw", imagine: "imagine", animate: "animate" };
 class Studio {
   constructor() {
     this.token = location.pathname.match(/^\/draw\/([^/]+)$/)?.[1] ?? null;
-    this.link = null;
+    this.page = null;
     this.options = {};
     this.desks = {};
   }
@@ -24,6 +25,8 @@ class Studio {
   async open() {
     await learn();
     this.whiteboard = new Whiteboard(this.token ? "link" : "studio");
+    if (this.token) this.page = new LinkPage(this);
+    this.door = new TokenDialog((options) => this._enter(options), () => this._stayOut());
     this._wire();
     await this.whiteboard.restore();
     if (this.token) identifyByLink(this.token);
@@ -39,65 +42,17 @@ class Studio {
   /** Set up what the studio can do. */
   _furnish(options) {
     this.options = options;
-    this.link = options.link ?? null;
     for (const [kind, kinds] of Object.entries(DESKS)) {
-      const isOffered = kind in options && (kind === "sketch" || !this.link);
+      const isOffered = kind in options && (kind === "sketch" || !this.page);
       find(`#tab-${PANELS[kind]}`).hidden = !isOffered;
       if (!isOffered) continue;
       this.desks[kind] = new kinds(kind, this);
       this.desks[kind].offer(options[kind]);
-      if (!this.link) this.desks[kind].resume();
+      if (!this.page) this.desks[kind].resume();
     }
-    if (this.link) return this._furnishLink();
+    if (this.page) return this.page.furnish(options.link);
     this.gallery = new Gallery(this);
     this.show(this.tab);
-  }
-
-  // --- a link from Discord -------------------------------------------------------------------
-
-  _furnishLink() {
-    const { channel, expires, job, request } = this.link;
-    const time = new Date(expires * 1000).toLocaleTimeString(tag, { timeStyle: "short" });
-    const said = say(
-      "You draw for #{channel}: the picture is posted there, in your name. The link works once, until {time}.",
-      { channel, time },
-    );
-    this._banner(said);
-    find("#form-sketch .go span").textContent = say("Paint for #{channel}", { channel });
-    if (request && kept("link") !== expires) this.desks.sketch.put(request); // as the command said
-    keep("link", expires);
-    if (!job) return;
-    this._sent();
-    this.desks.sketch.resume(job);
-  }
-
-  _banner(sentence) {
-    find("#link-banner").hidden = false;
-    find("#link-banner").textContent = sentence;
-  }
-
-  /** The link was used: what is left is to watch. */
-  _sent() {
-    const { channel } = this.link;
-    document.documentElement.dataset.sent = "";
-    this._banner(
-      say("Sent. The picture is posted in #{channel}; you can close this page. For another, type /sketch there.", {
-        channel,
-      }),
-    );
-  }
-
-  /** The link is not good any more, or never was. The drawing is still there. */
-  async _turnAway(problem) {
-    document.documentElement.dataset.away = "";
-    const notice = find("#notice");
-    notice.hidden = false;
-    find("h1", notice).textContent = say("This link does not work");
-    find("p", notice).textContent = problem.message;
-    if (!(await keptDrawing("link")) || this.whiteboard.isEmpty) return;
-    const address = URL.createObjectURL(await this.whiteboard.picture());
-    find("img", notice).src = find("a", notice).href = address;
-    find("figure", notice).hidden = find("a", notice).hidden = false;
   }
 
   // --- refusals ------------------------------------------------------------------------------
@@ -105,48 +60,50 @@ class Studio {
   /** A desk's request was refused. */
   refused(problem) {
     if (problem.status === 401) this._refused(problem);
+    else if (problem.code === "link_used") this.page.lookAgain();
   }
 
   async _refused(problem) {
-    if (this.token) return this._turnAway(problem);
-    if (problem.status === 401) return this._askForToken();
-    const notice = find("#notice");
-    notice.hidden = false;
-    find("h1", notice).textContent = say("The studio is closed");
-    find("p", notice).textContent = problem.message;
+    const isTurned = problem.status >= 400 && problem.status < 500;
+    if (this.page && isTurned) return this.page.turnAway(problem);
+    if (problem.status === 401) return this.door.ask(problem);
+    this._notice(say("The studio is closed"), problem.message, say("Try again"), () => location.reload());
   }
 
-  _askForToken() {
-    const [dialog, form] = [find("#token"), find("#token-form")];
-    dialog.addEventListener("cancel", (event) => event.preventDefault());
-    form.onsubmit = async (event) => {
-      event.preventDefault();
-      identify(form.token.value.trim(), form.keep.checked);
-      try {
-        const options = await askJson("/v1/options");
-        dialog.close();
-        if (!this.gallery) this._furnish(options);
-      } catch (problem) {
-        find(".problem", form).hidden = false;
-        find(".problem", form).textContent = problem.message;
-      }
-    };
-    if (!dialog.open) dialog.showModal();
+  /** A token was found to be good. */
+  _enter(options) {
+    find("#notice").hidden = true;
+    if (!this.gallery) this._furnish(options);
+    for (const desk of Object.values(this.desks)) desk.complain("");
+  }
+
+  /** Somebody did without: where nothing is set up yet, there is nothing but a way back. */
+  _stayOut() {
+    if (this.gallery) return;
+    const told = say("Whoever runs it gives you one. It starts with atl_.");
+    this._notice(say("This studio asks for a token"), told, say("Enter a token"), () => this.door.ask());
+  }
+
+  _notice(title, sentence, label, act) {
+    const notice = find("#notice");
+    const button = find("button", notice);
+    find("h1", notice).textContent = title;
+    find("p", notice).textContent = sentence;
+    Object.assign(button, { textContent: label, onclick: act });
+    notice.hidden = button.hidden = false;
+    button.focus();
   }
 
   // --- what a job's end, and its result's buttons, lead to -----------------------------------
 
-  ended(job, kind) {
-    if (this.link) {
-      if (job.results.length) this.whiteboard.forget();
-      else this._banner(say("Nothing was posted. Your drawing is kept: type /sketch again for a new link."));
-      return;
-    }
-    if (this.tab === "gallery") this.gallery?.refresh();
+  /** What was asked for in a desk is queued. */
+  sent(job) {
+    this.page?.sent(job);
   }
 
-  started() {
-    if (this.link) this._sent();
+  ended(job) {
+    if (this.page) this.page.ended(job);
+    else if (this.tab === "gallery") this.gallery?.refresh();
   }
 
   async drawOn(job, index) {
@@ -211,10 +168,12 @@ class Studio {
   }
 
   _moveTab(event) {
-    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-    if (!step) return;
     const tabs = TABS.filter((tab) => !find(`#tab-${tab}`).hidden);
-    const next = tabs[(tabs.indexOf(this.tab) + step + tabs.length) % tabs.length];
+    const at = tabs.indexOf(this.tab);
+    const places = { ArrowRight: at + 1, ArrowLeft: at - 1, Home: 0, End: -1 };
+    if (!(event.key in places)) return;
+    event.preventDefault(); // to scroll
+    const next = tabs.at(places[event.key] % tabs.length);
     this.show(next);
     find(`#tab-${next}`).focus();
   }
@@ -255,13 +214,15 @@ function turnTheme() {
 }
 
 function showShortcuts() {
+  const [command, enter] = [isMac ? "⌘" : say("Ctrl"), say("Enter")];
+  const redo = isMac ? "⇧ ⌘ Z" : `${command} Y`;
   const keys = [
-    ["Ctrl Enter", say("Paint")],
+    [`${command} ${enter}`, say("Paint")],
     ["B · E", say("Brush, eraser")],
     ["[ · ]", say("Smaller, larger brush")],
     ["1 – 9", say("Colours")],
-    ["Ctrl Z · Ctrl Y", say("Undo, redo")],
-    ["Ctrl V", say("Put a copied picture on the paper")],
+    [`${command} Z · ${redo}`, say("Undo, redo")],
+    [`${command} V`, say("Put a copied picture on the paper")],
     ["← ↑ → ↓", say("On the paper: move the pen; with Shift further, with Alt less")],
     [say("Space"), say("On the paper: put the pen down, lift it")],
     ["?", say("This list")],
