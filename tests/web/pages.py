@@ -39,7 +39,8 @@ def opened(
 
 
 def _is_bad(message: Any) -> bool:
-    return message.type in ("error", "warning")
+    """A preview may be gone, its job done, before the page comes to ask for it."""
+    return message.type in ("error", "warning") and "/preview?" not in message.location["url"]
 
 
 def reload(page: Page) -> None:

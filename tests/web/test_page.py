@@ -194,7 +194,7 @@ def test_words_become_pictures_and_one_of_them_a_playing_video(
         expect(cards).to_have_count(before + 1)
         cards.filter(has_text="a green heart").first.click()
         viewer.get_by_role("button", name="Delete").click()
-        viewer.get_by_role("button", name="Delete for good?").click()
+        viewer.get_by_role("button", name="Delete all 2 for good?").click()
         expect(cards).to_have_count(before - 1)  # both pictures of that job
 
 
