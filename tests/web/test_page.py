@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, FilePayload, Page, expect
 
 from benchmarks import page as measured
 from tests.browser import MARKS, Demo
@@ -111,12 +111,23 @@ def test_a_picture_from_outside_lies_on_the_paper(browser: Browser, demo: Demo, 
 
 
 def test_a_file_that_is_no_picture_is_told_of(browser: Browser, demo: Demo) -> None:
+    broken: FilePayload = {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"}
     with opened(browser, demo.studio) as page:
-        page.locator("#import-file").set_input_files(
-            {"name": "no.png", "mimeType": "image/png", "buffer": b"no picture"}
-        )
+        page.locator("#import-file").set_input_files(broken)
         expect(page.locator("#toast")).to_contain_text("cannot be read as a picture")
         assert ink(page) == 0
+        page.get_by_role("tab", name="Animate").click()
+        page.locator("#slot-file").set_input_files(broken)
+        expect(page.get_by_role("alert")).to_contain_text("cannot be read as a picture")
+        expect(page.get_by_role("button", name="Choose, paste or drop")).to_be_visible()
+
+
+def test_the_hint_leaves_room_for_the_first_stroke(browser: Browser, demo: Demo) -> None:
+    with opened(browser, demo.studio) as page:
+        page.mouse.move(*LINE[0])
+        page.mouse.down()
+        expect(page.locator("#invite")).to_be_hidden()
+        page.mouse.up()
 
 
 def _black(width: int, height: int) -> bytes:
@@ -160,11 +171,19 @@ def test_words_become_pictures_and_one_of_them_a_playing_video(
         page.get_by_role("tab", name="Imagine").click()
         page.get_by_role("textbox", name="Prompt").fill("a green heart")
         page.locator(".counts .chip", has_text="2").click()
+        page.locator("#imagine-seed").fill("41")
         page.get_by_role("button", name="Paint").click()
         expect_done(page, "imagine")
         second = page.get_by_role("button", name="Picture 2 of 2")
         second.click()
         expect(second).to_have_attribute("aria-pressed", "true")
+        second.click()
+        viewer = page.get_by_role("dialog")
+        expect(viewer.get_by_role("definition").filter(has_text=re.compile("^42$"))).to_be_visible()
+        with page.expect_download() as download:
+            viewer.get_by_role("button", name="Download").click()
+        assert download.value.suggested_filename == "imagine-42.png"
+        viewer.get_by_role("button", name="Close").click()
 
         page.get_by_role("button", name="Animate it").click()
         expect(page.get_by_role("tab", name="Animate")).to_have_attribute("aria-selected", "true")
@@ -184,7 +203,6 @@ def test_words_become_pictures_and_one_of_them_a_playing_video(
         moving.hover()
         page.wait_for_function("() => document.querySelector('.card video').currentTime > 0.2")
         mine.click()
-        viewer = page.get_by_role("dialog")
         expect(viewer.get_by_role("heading")).to_have_text("a green heart")
         viewer.get_by_role("button", name="Enlarge ×2").click()
         larger = sheet(page, "imagine").get_by_role("img")
@@ -192,6 +210,7 @@ def test_words_become_pictures_and_one_of_them_a_playing_video(
         assert wide_as_painted(larger) == 512
         page.get_by_role("tab", name="Gallery").click()
         expect(cards).to_have_count(before + 1)
+        expect(cards.first).to_have_text("Enlarged ×2")
         cards.filter(has_text="a green heart").first.click()
         viewer.get_by_role("button", name="Delete").click()
         viewer.get_by_role("button", name="Delete all 2 for good?").click()
@@ -204,6 +223,28 @@ def test_a_refusal_is_told_in_the_readers_language(browser: Browser, demo: Demo)
         page.get_by_role("button", name="Malen").click()
         expect(page.get_by_role("alert")).to_have_text(re.compile("^Bitte sag"))
         assert page.evaluate("document.documentElement.lang") == "de"
+
+
+@pytest.mark.parametrize(
+    ("locale", "control", "style"), [("de", "Strg", "italic"), ("ja", "Ctrl", "normal")]
+)
+def test_letters_and_keys_are_the_readers(
+    browser: Browser, demo: Demo, locale: str, control: str, style: str
+) -> None:
+    with opened(browser, demo.studio, locale=locale) as page:
+        expect(page.locator("#invite")).to_have_css("font-style", style)
+        page.keyboard.press("?")
+        expect(page.locator("#shortcuts kbd").first).to_contain_text(control)
+
+
+def test_the_arrows_home_and_end_go_from_tab_to_tab(browser: Browser, demo: Demo) -> None:
+    with opened(browser, demo.studio) as page:
+        page.get_by_role("tab", name="Draw").focus()
+        for key, name in (("End", "Gallery"), ("ArrowRight", "Draw"), ("ArrowLeft", "Gallery")):
+            page.keyboard.press(key)
+            expect(page.get_by_role("tab", name=name)).to_be_focused()
+        page.keyboard.press("Home")
+        expect(page.get_by_role("tabpanel", name="Draw")).to_be_visible()
 
 
 def test_a_job_is_cancelled_where_it_is_followed(browser: Browser, demo: Demo) -> None:
@@ -264,6 +305,16 @@ def test_a_finger_draws_on_a_phone(browser: Browser, demo: Demo) -> None:
         page.get_by_role("button", name="Paint").tap()
         expect_done(page, "sketch")
         expect(sheet(page, "sketch")).to_be_in_viewport()
+
+        page.get_by_role("button", name="Clear").tap()
+        page.get_by_role("button", name="Paint").tap()
+        expect(page.get_by_role("alert")).to_be_in_viewport()
+        result = sheet(page, "sketch").get_by_role("button", name="Show it large")
+        result.tap()  # which a refusal leaves where it is
+        shown = page.locator("#viewer img").bounding_box()
+        title = page.locator("#viewer-title").bounding_box()
+        assert shown is not None and title is not None
+        assert title["y"] >= shown["y"] + shown["height"]
 
 
 def test_the_page_is_light_and_paints_at_once(browser: Browser, demo: Demo) -> None:

@@ -1,0 +1,97 @@
+"""What the page of a link says: while it is good, after it was used, and when it has expired."""
+
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from bot.app import App
+from bot.config import Config
+from bot.jobs.job import new_job_id
+from bot.jobs.links import Links, read_key
+from tests.browser import CHROMIUM, MARKS
+from tests.integration.test_whiteboard import invited
+from tests.loopback import LoopbackDiscord, Member
+from tests.web.serving import web_config
+
+pytestmark = MARKS
+
+FITS = "document.documentElement.scrollHeight <= innerHeight"
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Config:
+    return web_config(tmp_path)
+
+
+@pytest.fixture
+async def browser() -> AsyncIterator[Browser]:
+    async with async_playwright() as playwright:
+        yield await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
+        )
+
+
+async def test_each_page_of_a_used_link_says_what_became_of_it(
+    server: LoopbackDiscord, ada: Member, app: App, browser: Browser
+) -> None:
+    link, _ = await invited(server, ada)
+    first, second = [await opened(app, browser, link) for _ in range(2)]
+    assert await first.evaluate(FITS)
+    await draw(first)
+    await draw(second)
+    await first.get_by_role("button", name="Paint for #pictures").click()
+    await painted(first, "Sent.")
+    await first.reload()
+    await painted(first, "Sent.")
+    await expect(first.locator("#paper")).to_be_hidden()
+
+    await second.get_by_role("button", name="Paint for #pictures").click()
+    await painted(second, "used already. Your drawing is kept")
+    new, _ = await invited(server, ada)
+    await second.goto(f"{app.studio}draw/{new}")
+    await expect(second.locator("#clear")).to_be_enabled()  # with what was drawn there
+
+
+async def test_a_link_that_runs_out_is_warned_of_and_gives_the_drawing_back(
+    server: LoopbackDiscord, ada: Member, app: App, config: Config, browser: Browser
+) -> None:
+    link, _ = await invited(server, ada)
+    page = await opened(app, browser, await ending_soon(app, config, link))
+    await expect(page.locator("#link-banner")).to_contain_text("The link ends at")
+    await draw(page)
+    await expect(page.get_by_role("heading", name="does not work any more")).to_be_visible()
+    await expect(page.get_by_role("img", name="Your drawing")).to_be_visible()
+    await expect(page.get_by_role("link", name="Save the drawing")).to_be_visible()
+    await expect(page.locator("#link-banner")).to_be_hidden()
+
+
+async def ending_soon(app: App, config: Config, text: str) -> str:
+    """A link as another, good for two seconds more."""
+    links = Links(app.store, read_key(config.storage.folder / "link.key"))
+    link = links.read(text)
+    ends_at = int(time.time()) + 3
+    return await links.make(
+        replace(link, job_id=new_job_id(), ends_at=ends_at), await links.said(link)
+    )
+
+
+async def opened(app: App, browser: Browser, link: str) -> Page:
+    """The page of a link, in a browser that knows no other."""
+    page = await (await browser.new_context()).new_page()
+    await page.goto(f"{app.studio}draw/{link}")
+    await expect(page.locator("html[data-ready]")).to_be_attached()
+    return page
+
+
+async def draw(page: Page) -> None:
+    await page.locator("#paper").click()
+    await expect(page.locator("#clear")).to_be_enabled()
+
+
+async def painted(page: Page, said: str) -> None:
+    await expect(page.locator("[data-stage=sketch] .sheet")).to_have_attribute("data-state", "done")
+    await expect(page.locator("#link-banner")).to_contain_text(said)
