@@ -5,7 +5,8 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from bot.web.forms import FORMS, PictureOf
+from bot.web.forms import FORMS, PictureOf, SketchForm
+from bot.web.generate import KNOWN
 from bot.web.shapes import JobShape, JobsShape, ProblemShape
 
 VERSION = "1.0.0"
@@ -56,7 +57,7 @@ def _paths() -> dict[str, Any]:
         },
         "/v1/jobs": {
             "get": {
-                **_reads("Your jobs, newest first", _json(_of(JobsShape)), 400, 401, 403),
+                **_reads("Your jobs, newest first", _json(_of(JobsShape)), 400, 401, 403, 404),
                 "parameters": [
                     _parameter("cursor", "query", {"type": "string"}, "`next` of a page before."),
                     _parameter(
@@ -123,16 +124,16 @@ def _makes(kind: str, form: type[BaseModel]) -> dict[str, Any]:
                 "headers": {"Location": {"schema": {"type": "string"}}},
                 "content": _json(_of(JobShape)),
             },
-            **_refusals(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+            **_refusals(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
         },
     }
 
 
 def _generates() -> dict[str, Any]:
-    picture = {"type": "string", "contentEncoding": "base64"}
+    fields = _schemas()[SketchForm.__name__]["properties"]
     sent = {
         "type": "object",
-        "properties": {"image": picture, "prompt": {"type": "string", "maxLength": 1000}},
+        "properties": {"image": fields["drawing"], **{name: fields[name] for name in KNOWN}},
         "required": ["image"],
     }
     told = {
@@ -148,11 +149,12 @@ def _generates() -> dict[str, Any]:
     return {
         "summary": "Paint a sketch and wait for the picture",
         "description": "The sketch may be called `image`, `file`, `sketch` or `drawing`. JSON is "
-        "answered by JSON, a form by the picture; `Accept` chooses otherwise.",
+        "answered by JSON, a form by the picture; `Accept` chooses otherwise. Other fields are "
+        "passed over.",
         "requestBody": _body(sent),
         "responses": {
             "200": {"description": "The picture", "content": {**_json(told), **_file("image/png")}},
-            **_refusals(400, 401, 403, 413, 415, 422, 429, 500, 503),
+            **_refusals(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503),
         },
     }
 
