@@ -15,6 +15,7 @@ from bot.jobs.queue import JobQueue
 from bot.web.askers import Askers
 from bot.web.openapi import document
 from bot.web.problems import Missing
+from bot.web.shapes import HealthShape
 from bot.web.tags import is_known
 from bot.web.words import STATIC, words
 
@@ -94,13 +95,17 @@ class Pages:
     async def health(self, _: web.Request) -> web.Response:
         """Whether anything can be made: 503 where no graphics card can be used."""
         usable = sum(executor.usable() for executor in self._executors)
-        told = {
-            "status": "running" if usable else "down",
-            "executor": {"cards": len(self._executors), "usable": usable},
-            "queue": {"waiting": self._queue.length(), "running": len(self._queue.running())},
-            "models": sorted(self._queue.models()),
-        }
-        return web.json_response(told, status=200 if usable else 503)
+        told = HealthShape(
+            status="running" if usable else "down",
+            executor={"cards": len(self._executors), "usable": usable},
+            queue={"waiting": self._queue.length(), "running": len(self._queue.running())},
+            models=sorted(self._queue.models()),
+        )
+        return web.Response(
+            status=200 if usable else 503,
+            text=told.model_dump_json(),
+            content_type="application/json",
+        )
 
     async def metrics(self, request: web.Request) -> web.Response:
         """For Prometheus, which has a token as everyone."""

@@ -7,8 +7,8 @@ Refused
 ├── Missing         404  there is nothing here
 ├── TooSlow         408  what was sent did not come in time
 ├── TooMuch         413  more than is taken
-├── Unsatisfiable   416  a range that a result does not have
 ├── Unreadable      415  a type that is not read here
+├── Unsatisfiable   416  a range that a result does not have
 ├── Incomplete      422  a field lacks, is too much, or is not what it should be
 └── TooOften        429  more requests than were agreed
 """
