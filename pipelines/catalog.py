@@ -356,6 +356,16 @@ class Catalog(_Table):
                 yield f"{key}.{part}", inner
 
 
+def painters(models: Iterable[ModelKey]) -> frozenset[ModelKey]:
+    """Of the models of a request, those that have to be on the card for it to begin at once.
+
+    The captioner of a sketch is none: it reads for several requests on the way, and on a small
+    card it leaves before SDXL has room.
+    """
+    models = frozenset(models)
+    return models - {ModelKey.CAPTION} or models
+
+
 def _anchored(model: Checkpoint | None, folder: Path) -> Checkpoint | None:
     if model is None:
         return None

@@ -21,7 +21,7 @@ from bot.jobs.limits import Limits
 from bot.jobs.queue import Run
 from bot.jobs.store import Store
 from bot.jobs.usage import DAY
-from pipelines.catalog import CaptionModel, Catalog, ImagineModel
+from pipelines.catalog import CaptionModel, Catalog, ImagineModel, ModelKey
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
@@ -143,6 +143,19 @@ async def test_leasing_follows_the_policy_and_ends_with_none(studio: MakeStudio)
     assert s.seen.count(QueueMoved()) == 3
     assert await s.queue.lease(NONE) is None
     assert s.queue.place(jobs[0].id) is None
+
+
+async def test_what_is_on_the_card_goes_first_and_a_sketch_needs_no_captioner_there(
+    studio: MakeStudio,
+) -> None:
+    s = studio()
+    first = await s.submit(owner=1)
+    sketch = SketchRequest(drawing=Path("fox.png"), seed=1)
+    second = await s.queue.submit(sketch, owner=2, origin={})
+    run = await s.queue.lease([frozenset({ModelKey.SKETCH})])
+    assert run is not None
+    assert run.job.id == second.id
+    assert (await _lease(s)).job.id == first.id
 
 
 async def test_work_is_noticed_when_it_comes(studio: MakeStudio) -> None:

@@ -110,7 +110,7 @@ export class Stage {
     const { phase, step, steps } = job.progress ?? {};
     const of = steps ? say("step {step} of {of}", { step, of: steps }) : "";
     const headline = PHASES()[phase] ?? say("Starting");
-    this._tell(headline, steps && percent(step / steps));
+    this._tell(headline, step && percent(step / steps));
     const done = steps && job.eta && [job.eta, (time) => say("done in about {time}", { time })];
     this._say(headline, [of, done]);
     this._bar(steps ? step / steps : null);
