@@ -86,7 +86,9 @@ class Pages:
         said = await asyncio.to_thread(words, tag)
         if not said:
             raise Missing("There is nothing at this address. The API is described at /docs.")
-        return web.json_response({"tag": tag, "words": said}, headers={"Cache-Control": "no-cache"})
+        text = json.dumps({"tag": tag, "words": said}, ensure_ascii=False)  # which is shorter
+        headers = {"Cache-Control": "no-cache"}
+        return web.Response(text=text, content_type="application/json", headers=headers)
 
     async def openapi(self, _: web.Request) -> web.Response:
         """The OpenAPI document."""
