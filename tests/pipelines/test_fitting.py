@@ -15,7 +15,7 @@ from pipelines import animate, imagine, sketch
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import ImagineRequest
-from pipelines.fitting import fit_to, modules_of, stream
+from pipelines.fitting import fit_to, modules_of, stream, streamable
 from pipelines.loading import Loader
 from pipelines.placement import PAINTER, TEXT, TILE, Group, Plan
 from pipelines.runner import Runner
@@ -127,7 +127,7 @@ def test_a_streamed_group_computes_the_same(group: str, catalog: Catalog) -> Non
 
     pipeline = loaded(catalog, ModelKey.IMAGINE)
     before = picture(pipeline)
-    stream(modules_of(pipeline, group), CPU)
+    stream(streamable(modules_of(pipeline, group)), CPU)
     assert np.abs(before - picture(pipeline)).max() < 1e-5
 
 
