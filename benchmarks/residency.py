@@ -38,7 +38,14 @@ from math import inf
 
 from benchmarks._report import report
 from bot.jobs.policy import Policy
-from pipelines.catalog import AnimateModel, CaptionModel, Conditioner, ImagineModel, ModelKey
+from pipelines.catalog import (
+    AnimateModel,
+    CaptionModel,
+    Conditioner,
+    ImagineModel,
+    ModelKey,
+    decisive,
+)
 from pipelines.catalog import SketchModel as Sdxl
 from pipelines.placement import GIB, PAINTER, TEXT, Card, Group, Model, plan_model
 from pipelines.residency import Residency
@@ -180,7 +187,7 @@ class Fair:
         """Let a job wait."""
         self._jobs[job.id] = job
         for policy in (self._policy, self._strict):
-            policy.add(job.id, job.owner, 1.0, job.seconds, frozenset(job.models), job.came)
+            policy.add(job.id, job.owner, 1.0, job.seconds, decisive(job.models), job.came)
 
     def take(self, resident: frozenset[str], now: float) -> Job | None:
         """The next job, which waits no longer."""
@@ -209,7 +216,8 @@ def run(
     sizes = {name: group.size for name, group in groups.items()}
     bus = Bus(sizes)
     working = {name: group.working for name, group in groups.items()}
-    residency: Residency[str] = Residency(budget, sizes, bus, working)
+    passing = {name: group.passing for name, group in groups.items()}
+    residency: Residency[str] = Residency(budget, sizes, bus, working, passing)
     coming, now, outcome = deque(jobs), 0.0, Outcome(0, 0, [])
     read: set[tuple[str, str]] = {
         (job.id, f"{key}.{TEXT}") for job in jobs if not job.new for key in job.models
@@ -217,7 +225,7 @@ def run(
     while True:
         while coming and coming[0].came <= now:
             queue.add(coming.popleft())
-        there = residency.resident()
+        there = residency.ready()
         painters = frozenset(key for key in ModelKey if f"{key}.{PAINTER}" in there)
         job = queue.take(painters, now)
         if job is None:
@@ -282,7 +290,7 @@ def least(needed: Sequence[str], groups: Mapping[str, Group], budget: float) -> 
         group = groups[name]
         moved += group.size - there.get(name, 0)
         there[name], due[name] = group.size, next_use[at]
-        over = sum(there.values()) + group.working - budget
+        over = sum(there.values()) + group.peak - group.size - budget
         for other in sorted(there.keys() - {name}, key=lambda n: due[n], reverse=True):
             if over <= 0:
                 break

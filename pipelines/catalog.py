@@ -3,7 +3,7 @@
 Sizes are in pixels.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -54,6 +54,14 @@ class ModelKey(StrEnum):
     IMAGINE = "imagine"
     ANIMATE = "animate"
     UPSCALE = "upscale"
+
+
+def decisive(models: Collection[ModelKey]) -> frozenset[ModelKey]:
+    """Of the models that a job needs, those whose place decides when it runs, and on which card.
+
+    The captioner is small, and has mostly read ahead what the others paint from.
+    """
+    return frozenset(models) - {ModelKey.CAPTION} or frozenset(models)
 
 
 PREVIEW = "preview"

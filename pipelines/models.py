@@ -67,9 +67,10 @@ class Models:
         self._loader = loader
         self._sizes: dict[str, int] = {}
         self._working: dict[str, int] = {}
+        self._passing: dict[str, int] = {}
         self._shelf = Shelf(catalog, card, self.plans, loader, loads)
         self._residency: Residency[Shelved] = Residency(
-            card.budget, self._sizes, self._shelf, self._working
+            card.budget, self._sizes, self._shelf, self._working, self._passing
         )
         self._adapters = Adapters(loader.device)
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
@@ -82,6 +83,7 @@ class Models:
         for name, group in plan.groups.items():
             self._sizes[name_of(key, name)] = group.size
             self._working[name_of(key, name)] = group.working
+            self._passing[name_of(key, name)] = group.passing
 
     @contextmanager
     def use(
@@ -245,8 +247,8 @@ class Models:
                 return
 
     def resident(self) -> frozenset[str]:
-        """Keys of the models whose painter is on the card."""
-        there = self._residency.resident()
+        """Keys of the models whose painter is on the card, and needs nobody to leave it."""
+        there = self._residency.ready()
         return frozenset(key for key in self.plans if name_of(key, PAINTER) in there)
 
     def fits(self, key: ModelKey) -> bool:

@@ -35,6 +35,7 @@ from pipelines.contract.text import Text
 GIB = 2**30
 _MARGIN = 1.5  # GiB at most, for what libraries take beside the tensors
 _WINDOW = 0.1  # of streamed weights that are on the card: two blocks of about forty, and the VAE
+_WHOLE = ("vae",)  # parts that are not called as a whole, and so not streamed
 _PACKED = 1.015  # of weights in RAM: blocks of pinned memory are not filled to their last byte
 Model = SafetyModel | CaptionModel | SketchModel | ImagineModel | AnimateModel | UpscaleModel
 
@@ -90,14 +91,23 @@ class Group:
     working: int
     held: Held = Held.CARD
     precision: Precision = Precision.FULL
+    whole: int = 0
+    """Of its weights, those that are not streamed with the others."""
 
     @property
     def size(self) -> int:
-        """What its weights take of the card. Scales are not streamed."""
+        """What its weights take of the card, before its turn, in it and after it."""
         if self.held is Held.CARD:
             return self.kept
         scales = _SCALES if self.precision is Precision.NF4 else 0.0
-        return round(self.kept * _WINDOW + self.weights * scales)
+        return self.whole + round(self.weights * scales)
+
+    @property
+    def passing(self) -> int:
+        """What more of its weights is on the card in its turn, where they are streamed."""
+        if self.held is Held.CARD:
+            return 0
+        return max(0, round(self.kept * _WINDOW) - self.whole)
 
     @property
     def kept(self) -> int:
@@ -107,7 +117,7 @@ class Group:
     @property
     def peak(self) -> int:
         """What it takes of the card during its turn."""
-        return self.size + self.working
+        return self.size + self.passing + self.working
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,7 +366,11 @@ def plan_model(
     wider = 2 if card.kind == "cpu" and model.dtype != "float32" else 1  # it computes in float32
     for part, size in (weights or _usual(key, model)).items():
         before = groups.get(name := group_of(part), Group(0, 0))
-        groups[name] = replace(before, weights=before.weights + wider * size)
+        groups[name] = replace(
+            before,
+            weights=before.weights + wider * size,
+            whole=before.whole + wider * size * (part in _WHOLE),
+        )
     if isinstance(model, ImagineModel) and model.precision not in ("auto", "full"):
         groups[PAINTER] = replace(groups[PAINTER], precision=Precision(model.precision))
     whole = Plan(groups)
@@ -386,7 +400,8 @@ def _lacking(plan: Plan, card: Card) -> tuple[float, ...]:
 def _moving(plan: Plan, budget: float) -> float:
     """The seconds that a run spends on moving weights when one like it ran before."""
     beside = sum(group.size for group in plan.groups.values())
-    stay = beside + max(group.working for group in plan.groups.values()) <= budget
+    turns = [group.passing + group.working for group in plan.groups.values()]
+    stay = beside + max(turns) <= budget
     moved = sum(
         group.kept
         for name, group in plan.groups.items()

@@ -172,7 +172,7 @@ class Runner:
         return True
 
     def resident(self) -> frozenset[str]:
-        """Keys of the models that are on the GPU now."""
+        """Keys of the models that are on the GPU, and can be used without another leaving it."""
         return self._models.resident()
 
     def plans(self) -> Mapping[ModelKey, Plan]:
