@@ -103,6 +103,8 @@ class Residency(Generic[M]):
 
     def ready(self) -> frozenset[str]:
         """Keys of those among them that can be used without another leaving."""
+        if len(self._resident) == 1:
+            return self.resident()
         free = self._budget - self._taken()
         return frozenset(
             key

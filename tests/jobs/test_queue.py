@@ -145,6 +145,17 @@ async def test_leasing_follows_the_policy_and_ends_with_none(studio: MakeStudio)
     assert s.queue.place(jobs[0].id) is None
 
 
+async def test_a_sketch_is_preferred_where_its_painter_is_though_its_captioner_has_left(
+    studio: MakeStudio,
+) -> None:
+    s = studio()
+    first = await s.submit(owner=1)
+    drawing = SketchRequest(drawing=Path("fox.png"), seed=1)
+    sketch = await s.queue.submit(drawing, owner=2, origin={})
+    runs = [await s.queue.lease([frozenset({"sketch"})]) for _ in range(2)]
+    assert [run and run.job.id for run in runs] == [sketch.id, first.id]
+
+
 async def test_work_is_noticed_when_it_comes(studio: MakeStudio) -> None:
     s = studio()
     assert await s.queue.lease(NONE) is None
