@@ -21,8 +21,8 @@ perfect foresight, both printed as parts of what ours moves:
 - least: the same where models may leave piece by piece. For pieces of one size it is the optimum,
   and who evicts whole models evicts pieces too, so no way to evict moves less.
 
-Weights that are streamed cross the bus in any case, while they compute, and are not counted; a group
-of which nothing else comes in still counts as a swap.
+Weights that are streamed cross the bus in any case, while they compute, and are not counted; a
+group of which nothing else comes in still counts as a swap.
 
 "Passed over" is how long a job waited from when its turn came until it was taken, at most; it may
 be `patience` and the job that ran then.

@@ -143,6 +143,16 @@ def free_caches(device: torch.device) -> None:
         torch.mps.empty_cache()
 
 
+def free_ram(device: torch.device) -> None:
+    """Give RAM that nobody holds any more back to the system, also what is pinned.
+
+    torch would keep that for what is pinned next, which has to be read into other memory before.
+    """
+    free_caches(device)
+    if device.type == "cuda" and hasattr(torch.accelerator, "empty_host_cache"):  # from 2.13
+        torch.accelerator.empty_host_cache()
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on the GPU, in its libraries or in RAM."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):

@@ -9,7 +9,7 @@ from pipelines.acceleration import accelerate, forget_recordings
 from pipelines.catalog import PREVIEW, Catalog, ModelKey, Network
 from pipelines.checkpoints import check_preview
 from pipelines.contract.errors import ModelUnavailable
-from pipelines.device import free_caches
+from pipelines.device import free_ram
 from pipelines.fitting import divide, fit_to, modules_of, stream, streamable
 from pipelines.loading import BUILDING, Loader
 from pipelines.placement import PAINTER, Card, Held, Plan, unmet
@@ -73,7 +73,7 @@ class Shelf:
     def drop(self, key: ModelKey) -> None:
         """Forget a model, and free its memory."""
         if self._models.pop(key, None) is not None:
-            free_caches(self._loader.device)  # pipelines hold themselves in circles
+            free_ram(self._loader.device)  # pipelines hold themselves in circles
 
     def clear(self) -> None:
         """Forget all."""
