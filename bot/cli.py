@@ -172,7 +172,8 @@ def sync(config: ConfigFile = DEFAULT_CONFIG) -> None:
 def add_token(
     name: Annotated[str, typer.Argument(help="Whose it is, or what for.", show_default=False)],
     daily_seconds: Annotated[
-        float | None, typer.Option(min=1, help="GPU-seconds a day before it waits behind others.")
+        float | None,
+        typer.Option(min=1, max=1e6, help="GPU-seconds a day before it waits behind others."),
     ] = None,
     waiting: Annotated[
         int | None, typer.Option(min=1, help="Jobs that may wait or run at a time.")
@@ -201,7 +202,8 @@ def list_tokens(config: ConfigFile = DEFAULT_CONFIG) -> None:
     for token in _tokens(config).all():
         state = "revoked" if token.revoked_at is not None else "good"
         made = time.strftime("%Y-%m-%d", time.localtime(token.made_at))
-        out.print(f"{token.id:>3}  {state:<7}  {made}  {token.name}", markup=False)
+        agreed = f"  ({token.agreed})" if token.agreed else ""
+        out.print(f"{token.id:>3}  {state:<7}  {made}  {token.name}{agreed}", markup=False)
 
 
 @token_commands.command("revoke")

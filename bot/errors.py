@@ -25,7 +25,7 @@ AtelierError
 └── Unforeseen              a job met an error that is not in the tree; the log has it
 """
 
-from typing import Self
+from typing import Any, Self
 
 from pipelines.contract.errors import AtelierError
 from pipelines.contract.text import Text
@@ -88,9 +88,13 @@ class Refused(AtelierError):
 
 
 class QueueFull(Refused):
-    """Too many jobs wait, of this member or of everyone."""
+    """Too many jobs wait, of this member or of everyone; `after` so many seconds fewer should."""
 
     code = "queue_full"
+
+    def __init__(self, sentence: str | Text, /, *, after: float, **values: Any) -> None:
+        super().__init__(sentence, **values)
+        self.after = after
 
 
 class NotAllowed(Refused):

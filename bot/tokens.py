@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.errors import ConfigError, StorageFailed
 from bot.jobs.limits import Terms
@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "atl_"
 LOCAL = 1  # the owner id of whoever uses this machine; tokens' follow, and Discord's are far larger
+MAX_NAME = 60
 _SETTLED = 2.0  # seconds after which a folder's time tells two changes apart
 
 
@@ -35,11 +36,11 @@ class Token(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
     id: Annotated[int, Field(gt=LOCAL)]
-    name: Annotated[str, Field(min_length=1, max_length=60)]
+    name: Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
     digest: str
     made_at: float
     revoked_at: float | None = None
-    daily_seconds: Annotated[float, Field(ge=1)] | None = None
+    daily_seconds: Annotated[float, Field(ge=1, allow_inf_nan=False)] | None = None
     waiting: Annotated[int, Field(ge=1)] | None = None
     per_minute: Annotated[int, Field(ge=1)] | None = None
     weight: Annotated[float, Field(ge=0.1, le=100)] = 1.0
@@ -48,6 +49,17 @@ class Token(BaseModel):
     def is_good(self) -> bool:
         """Whether it was not revoked."""
         return self.revoked_at is None
+
+    @property
+    def agreed(self) -> str:
+        """In words, what its owner may have that differs from what everyone may."""
+        told = {
+            "{:g} s a day": self.daily_seconds,
+            "{} waiting": self.waiting,
+            "{} a minute": self.per_minute,
+            "weight {:g}": self.weight if self.weight != 1.0 else None,
+        }
+        return ", ".join(words.format(value) for words, value in told.items() if value is not None)
 
     def terms(self, waiting: int) -> Terms:
         """What its owner may have; `waiting` is what everyone may."""
@@ -82,6 +94,8 @@ class TokenBook:
 
     def add(self, name: str, **terms: float | None) -> str:
         """Make a token and return it; it can never be shown again. Raises ConfigError."""
+        if not (0 < len(name) <= MAX_NAME and name.isprintable() and name == name.strip()):
+            raise ConfigError(f"Name a token in one line of 1 to {MAX_NAME} characters.")
         if any(token.name == name and token.is_good for token in self.all()):
             raise ConfigError(
                 f"There is a token “{name}” already. Revoke it first, or name another."
@@ -89,7 +103,11 @@ class TokenBook:
         secret = PREFIX + secrets.token_urlsafe(32)
         number = max((token.id for token in self.all()), default=LOCAL) + 1
         fields = {"id": number, "name": name, "digest": _digest(secret), "made_at": time.time()}
-        token = Token.model_validate({**fields, **terms})
+        try:
+            token = Token.model_validate({**fields, **terms})
+        except ValidationError as error:
+            first = error.errors()[0]
+            raise ConfigError(f"{first['loc'][0]}: {first['msg']}.") from None
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             _write(self._file(token), token)

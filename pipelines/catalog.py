@@ -3,7 +3,7 @@
 Sizes are in pixels.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
@@ -54,14 +54,6 @@ class ModelKey(StrEnum):
     IMAGINE = "imagine"
     ANIMATE = "animate"
     UPSCALE = "upscale"
-
-
-def decisive(models: Collection[ModelKey]) -> frozenset[ModelKey]:
-    """Of the models that a job needs, those whose place decides when it runs, and on which card.
-
-    The captioner is small, and has mostly read ahead what the others paint from.
-    """
-    return frozenset(models) - {ModelKey.CAPTION} or frozenset(models)
 
 
 PREVIEW = "preview"
@@ -362,6 +354,16 @@ class Catalog(_Table):
             yield key, model
             for part, inner in model.parts():
                 yield f"{key}.{part}", inner
+
+
+def painters(models: Iterable[ModelKey]) -> frozenset[ModelKey]:
+    """Of the models of a request, those that have to be on the card for it to begin at once.
+
+    The captioner of a sketch is none: it reads for several requests on the way, and on a small
+    card it leaves before SDXL has room.
+    """
+    models = frozenset(models)
+    return models - {ModelKey.CAPTION} or models
 
 
 def _anchored(model: Checkpoint | None, folder: Path) -> Checkpoint | None:

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 from pipelines.catalog import ModelKey
 from pipelines.placement import GIB, Card, Model, Plan, plan_model
+from pipelines.residency import enough
 
 Sizes = Mapping[str, int]
 """The weights of a model by its parts, in bytes."""
@@ -37,17 +38,8 @@ def leaving(wanted: int, held: Mapping[K, int], used: Collection[K], room: float
     `held` are bytes, of what was used longest ago first. That one leaves first, but none that is
     being used, and none that need not. Where all that is not enough, the room is overdrawn.
     """
-    over = sum(held.values()) + wanted - room
-    chosen = []
-    for key, size in held.items():
-        if over > 0 and key not in used:
-            chosen.append(key)
-            over -= size
-    for key in reversed(chosen):
-        if over + held[key] <= 0:
-            chosen.remove(key)
-            over += held[key]
-    return chosen
+    idle = {key: size for key, size in held.items() if key not in used}
+    return enough(idle, sum(held.values()) + wanted - room)
 
 
 def together(plans: Mapping[ModelKey, Plan], ram: float) -> str | None:

@@ -1,5 +1,6 @@
 """Tokens: made, known, revoked; stored as hashes that only their owner may read."""
 
+import math
 import os
 from pathlib import Path
 
@@ -45,6 +46,19 @@ def test_names_are_their_own(tmp_path: Path) -> None:
         book.revoke("bob")
 
 
+@pytest.mark.parametrize("name", ["", " ", "x" * 61, "two\nlines", "\x1b[31mred"])
+def test_what_cannot_be_a_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match="in one line of 1 to 60"):
+        TokenBook(tmp_path).add(name)
+
+
+@pytest.mark.parametrize("number", [math.inf, math.nan, 0.0])
+def test_what_cannot_be_agreed(tmp_path: Path, number: float) -> None:
+    with pytest.raises(ConfigError, match="daily_seconds"):
+        TokenBook(tmp_path).add("ada", daily_seconds=number)
+    assert TokenBook(tmp_path).all() == []
+
+
 def test_a_file_that_is_none_is_named_to_the_owner_and_stops_nobody_else(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -64,7 +78,7 @@ def test_the_command_line(tmp_path: Path) -> None:
     secret = added.out.strip()
     assert TokenBook(tmp_path / "data" / "tokens").find(secret) is not None
     listed = command("token", "list", cwd=tmp_path).out
-    assert "good" in listed and "ada" in listed and secret not in listed
+    assert "good" in listed and "ada  (60 s a day)" in listed and secret not in listed
     assert command("token", "revoke", "ada", cwd=tmp_path).code == 0
     assert TokenBook(tmp_path / "data" / "tokens").find(secret) is None
     again = command("token", "revoke", "ada", cwd=tmp_path)

@@ -52,36 +52,35 @@ class Crowd:
     def refusal(self, owner: int, limits: Limits, jobs: int = 1) -> QueueFull | None:
         """Why `jobs` more of `owner` cannot be taken together, or None when they can."""
         own = self.jobs.get(owner, 0)
+        pause = self.seconds / max(1, self.count) / limits.cards  # from one job's end to the next's
         room = min(limits.waiting_per_member - own, limits.waiting_in_all - self.count)
         if jobs > room > 0:
             return QueueFull(
                 "That would be {jobs} jobs, and there is room for {room} more of yours now. Please "
                 "ask for fewer, or come back later.",
+                after=pause,
                 jobs=jobs,
                 room=room,
             )
         if own >= limits.waiting_per_member:
             # Members take turns, so one of theirs ends about once in a round of everybody.
-            again = about(self._pause(limits) * len(self.jobs))
+            again = pause * len(self.jobs)
             return QueueFull(
                 "You already have {jobs} waiting, as many as one person may have. The next of "
                 "yours should be done in {time}: please come back then.",
+                after=again,
                 jobs=_jobs(own),
-                time=again,
+                time=about(again),
             )
         if self.count >= limits.waiting_in_all:
-            again = about(self._pause(limits))
             return QueueFull(
                 "The queue is full: {jobs} in all. The next place should be free in {time}: please "
                 "come back then.",
+                after=pause,
                 jobs=_jobs(self.count),
-                time=again,
+                time=about(pause),
             )
         return None
-
-    def _pause(self, limits: Limits) -> float:
-        """The seconds from one job's end to the next's."""
-        return self.seconds / self.count / limits.cards
 
 
 def about(seconds: float) -> Text:

@@ -34,7 +34,7 @@ from bot.jobs.store import Store, Used
 from bot.jobs.usage import DAY
 from bot.tasks import Tasks
 from bot.words import WordRules
-from pipelines.catalog import Catalog, ModelKey, decisive
+from pipelines.catalog import Catalog, ModelKey, painters
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.requests import Request, may_share, pictures
 
@@ -522,7 +522,7 @@ class JobQueue:
         self._events.publish(JobQueued(job))
 
     def _models(self, job: Job) -> Models:
-        return decisive(self._catalog.needs(job.request))
+        return painters(self._catalog.needs(job.request))
 
     def _forget(self, job_id: str) -> None:
         """A job waits no longer."""

@@ -1,11 +1,12 @@
 """/v1: jobs are made, watched, fetched and ended."""
 
 import asyncio
+import mimetypes
 import re
 from contextlib import suppress
 from functools import partial
 
-from aiohttp import ETag, hdrs, web
+from aiohttp import hdrs, web
 
 from bot.access import offered
 from bot.config import Config
@@ -18,8 +19,9 @@ from bot.web.bodies import Bodies
 from bot.web.choices import choices
 from bot.web.counter import Counter
 from bot.web.forms import FORMS, AnyForm
-from bot.web.problems import Malformed, Missing, TooOften, spoken
+from bot.web.problems import Malformed, Missing, TooOften, Unsatisfiable, spoken
 from bot.web.shapes import JobsShape, Shape, Shaping
+from bot.web.tags import is_known
 from bot.web.watching import Watching
 from pipelines.media import thumbnail
 
@@ -76,9 +78,9 @@ class Api:
         asker = self._askers.of(request)
         if form is not FORMS["sketch"]:
             asker.require_no_link()
-        job = await self._counter.take(
-            asker, form, await self._bodies.read(request), spoken(request)
-        )
+        has_picture = form is not FORMS["imagine"]
+        async with self._bodies.reading(request, asker.owner, has_picture=has_picture) as body:
+            job = await self._counter.take(asker, form, body, spoken(request))
         answer = self._answer(request, job, status=202)
         answer.headers["Location"] = f"/v1/jobs/{job.id}"
         return answer
@@ -102,14 +104,18 @@ class Api:
         style = self._config.models.styles.get(request.match_info["name"])
         if style is None or style.preview is None or not style.preview.is_file():
             raise Missing("There is no picture of this style.")
-        return web.FileResponse(style.preview, headers=PRIVATE)
+        kind = mimetypes.guess_type(style.preview, strict=False)[0] or "image/*"
+        return web.FileResponse(style.preview, headers={**PRIVATE, hdrs.CONTENT_TYPE: kind})
 
     async def jobs(self, request: web.Request) -> web.Response:
         """The asker's own jobs, newest first."""
         asker = self._askers.of(request)
         asker.require_no_link()
         limit = _number(request.query.get("limit", str(PAGE)), 1, MOST)
-        found = await self._queue.last(asker.owner, limit + 1, request.query.get("cursor"))
+        cursor = request.query.get("cursor")
+        if cursor is not None:
+            await self._counter.own(asker, cursor)
+        found = await self._queue.last(asker.owner, limit + 1, cursor)
         shapes = [self._shaping.job(job, spoken(request)) for job in found[:limit]]
         more = found[limit - 1].id if len(found) > limit else None
         return _json(JobsShape(jobs=shapes, next=more))
@@ -144,6 +150,7 @@ class Api:
     async def result(self, request: web.Request) -> web.StreamResponse:
         """A picture or a video, or a range of its bytes."""
         artifact = await self._artifact(request)
+        _require_range(request, artifact.size)
         kind = "attachment" if "download" in request.query else "inline"
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", artifact.name).strip("-.") or "result"
         headers = {
@@ -157,10 +164,7 @@ class Api:
         """A small picture of a result. A result never changes, so its address is its tag."""
         artifact = await self._artifact(request)
         answer = web.Response(content_type="image/webp", headers=PRIVATE)
-        answer.etag = tag = ETag(request.path)
-        if tag in (request.if_none_match or ()):
-            answer.set_status(304)
-        else:
+        if not is_known(request, answer, request.path):
             answer.body = await asyncio.to_thread(
                 lambda: thumbnail(artifact.path.read_bytes(), THUMBNAIL)
             )
@@ -205,6 +209,16 @@ class Api:
 def _json(shape: Shape, *, status: int = 200) -> web.Response:
     text = shape.model_dump_json()
     return web.Response(status=status, text=text, content_type="application/json", headers=PRIVATE)
+
+
+def _require_range(request: web.Request, size: int) -> None:
+    """Raise Unsatisfiable where bytes are asked for that there are not, or that mean nothing."""
+    try:
+        start = request.http_range.start
+    except ValueError:
+        raise Unsatisfiable(size) from None
+    if start is not None and start >= size:
+        raise Unsatisfiable(size)
 
 
 def _number(text: str, least: int, most: int) -> int:

@@ -2,19 +2,28 @@
 
 import asyncio
 import json
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakValueDictionary
 
 from aiohttp import BodyPartReader, MultipartReader, hdrs, web
 from aiohttp.http import HttpProcessingError
 
-from bot.web.problems import Malformed, TooMuch, Unreadable
+from bot.web.problems import Malformed, TooMuch, TooOften, TooSlow, Unreadable
 
 MIB = 2**20
-FIELD = 16 * 1024  # bytes that a field of a form may have
+JSON, FORM = "application/json", "multipart/form-data"
+PICTURES = ("image", "file", "sketch", "drawing")  # fields that may be as long as an upload
+SMALL = 64 * 1024  # bytes of a body that needs no place, and of one without a picture
+FIELD = 16 * 1024  # bytes that another field of a form may have
 FIELDS = 32
+MARKS = 8192  # commas and brackets in JSON, of which each takes far more memory than its byte
 BASE64 = 4 / 3
-AT_ONCE = 8  # bodies that are read at a time, each as large as an upload may be
+AT_ONCE = 8  # large bodies that are held at a time …
+EACH = 2  # … and of one owner
+PLACE = 20.0  # seconds that are waited for a place
 IDLE, WHOLE = 15.0, 120.0  # seconds for the next piece of a body, and for all of it
 
 
@@ -24,82 +33,125 @@ class Body:
 
     fields: dict[str, Any]
     is_form: bool = False
+    sent_as: Mapping[str, str] = field(default_factory=dict)
+    """What a field was called by whoever sent it, where that is another name."""
 
 
 class Bodies:
     """Reads bodies of which no picture has more than `upload_mib`."""
 
     def __init__(self, upload_mib: float) -> None:
-        self._most = int(upload_mib * MIB)
+        self._file = int(upload_mib * MIB)
         self._room = asyncio.Semaphore(AT_ONCE)
+        self._own: WeakValueDictionary[int, asyncio.Semaphore] = WeakValueDictionary()
 
-    async def read(self, request: web.Request) -> Body:
-        """The body of a request. Raises Malformed, TooMuch, Unreadable."""
-        kind = request.content_type
-        if kind not in ("application/json", "multipart/form-data"):
+    @asynccontextmanager
+    async def reading(
+        self, request: web.Request, owner: int, *, has_picture: bool = True
+    ) -> AsyncIterator[Body]:
+        """The body of a request. A large one has a place for as long as it is used.
+
+        Raises Malformed, TooMuch, TooOften, TooSlow, Unreadable.
+        """
+        if request.content_type not in (JSON, FORM):
             raise Unreadable("Please send JSON, or a form as multipart/form-data.")
-        is_form = kind == "multipart/form-data"
-        most = self._most + MIB if is_form else int(self._most * BASE64) + MIB
-        if (request.content_length or 0) > most:
+        most = self._picture + MIB if has_picture else SMALL
+        length = request.content_length
+        if (length or 0) > most:
             raise self._too_much()
+        async with AsyncExitStack() as places:
+            if length is None or length > SMALL:
+                await self._enter(places, owner)
+            yield await self._read(request, most)
+
+    @property
+    def _picture(self) -> int:
+        """The bytes of a picture, which may be base64."""
+        return int(self._file * BASE64)
+
+    async def _enter(self, places: AsyncExitStack, owner: int) -> None:
+        """Take a place, of which nobody has many: who sends slowly is in nobody else's way."""
+        own = self._own.setdefault(owner, asyncio.Semaphore(EACH))
         try:
-            async with self._room, asyncio.timeout(WHOLE):
+            async with asyncio.timeout(PLACE):
+                await places.enter_async_context(own)
+                await places.enter_async_context(self._room)
+        except TimeoutError:
+            raise TooOften(
+                "Many pictures are being sent just now. Please try again in a moment.", PLACE
+            ) from None
+
+    async def _read(self, request: web.Request, most: int) -> Body:
+        is_form = request.content_type == FORM
+        try:
+            async with asyncio.timeout(WHOLE):
                 if is_form:
-                    return Body(await self._form(await request.multipart()), is_form=True)
-                data = await self._whole(request, most)
+                    return Body(await self._form(await request.multipart(), most), is_form=True)
+                data = await self._all(request.content.readany, most)
                 return Body(await asyncio.to_thread(_object, data))
         except TimeoutError:
-            raise Malformed("What was sent came too slowly. Please try again.") from None
+            raise TooSlow("What was sent came too slowly. Please try again.") from None
         except (ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as error:
             raise _unreadable(is_form=is_form) from error
 
-    async def _whole(self, request: web.Request, most: int) -> bytes:
-        data = bytearray()
-        while piece := await asyncio.wait_for(request.content.readany(), IDLE):
-            data += piece
-            if len(data) > most:
-                raise self._too_much()
-        return bytes(data)
-
-    async def _form(self, reader: MultipartReader) -> dict[str, Any]:
-        """The parts of a form. Of each name the last counts."""
+    async def _form(self, reader: MultipartReader, most: int) -> dict[str, Any]:
+        """The parts of a form, `most` bytes in all. Of each name the last counts."""
         fields: dict[str, Any] = {}
-        for _ in range(FIELDS):
+        for _ in range(FIELDS + 1):
             part = await asyncio.wait_for(reader.next(), IDLE)
             if part is None:
                 return fields
             if not isinstance(part, BodyPartReader) or not part.name:
                 raise _unreadable(is_form=True)
-            fields[part.name] = await self._part(part)
-        raise TooMuch("This form has too many fields.")
+            data = await self._all(part.read_chunk, min(most, self._share(part)))
+            most -= len(data)
+            fields[part.name] = data if _is_file(part) else data.decode()
+        raise _too_many()
 
-    async def _part(self, part: BodyPartReader) -> str | bytes:
-        """A file's bytes, or a field's text."""
-        is_file = part.filename is not None or hdrs.CONTENT_TYPE in part.headers
-        most = self._most if is_file else FIELD
+    def _share(self, part: BodyPartReader) -> int:
+        """The bytes that a part of a form may have."""
+        if _is_file(part):
+            return self._file
+        return self._picture if part.name in PICTURES else FIELD
+
+    async def _all(self, read: Callable[[], Awaitable[bytes]], most: int) -> bytes:
         data = bytearray()
-        while piece := await asyncio.wait_for(part.read_chunk(64 * 1024), IDLE):
+        while piece := await asyncio.wait_for(read(), IDLE):
             data += piece
             if len(data) > most:
                 raise self._too_much()
-        return bytes(data) if is_file else data.decode()
+        return bytes(data)
 
     def _too_much(self) -> TooMuch:
         return TooMuch(
             "This is more than is taken here. Please send a file of at most {most} MiB.",
-            most=round(self._most / MIB, 1),
+            most=round(self._file / MIB, 1),
         )
 
 
+def _is_file(part: BodyPartReader) -> bool:
+    """Whether a part is bytes; some clients name the type of text, too."""
+    kind = part.headers.get(hdrs.CONTENT_TYPE, "text/plain").lower()
+    return part.filename is not None or not kind.startswith(("text/", JSON))
+
+
 def _object(data: bytes) -> dict[str, Any]:
-    """A JSON object. Raises Malformed."""
+    """A JSON object. Raises Malformed, TooMuch."""
+    if sum(map(data.count, (b",", b"[", b"{"))) > MARKS:
+        raise _too_many()
     try:
         fields = json.loads(data)
     except (ValueError, RecursionError):
         raise _unreadable(is_form=False) from None
     if not isinstance(fields, dict):
         raise Malformed("Please send a JSON object: fields and their values, in braces.")
+    if len(fields) > FIELDS:
+        raise _too_many()
     return fields
+
+
+def _too_many() -> TooMuch:
+    return TooMuch("This has too many fields. Please send those that /docs names.")
 
 
 def _unreadable(*, is_form: bool) -> Malformed:

@@ -112,4 +112,4 @@ class Counter:
 
 async def _read(kind: type[AnyForm], body: Body) -> AnyForm:
     """A form; in a thread, for its picture may be much base64. Raises as `filled`."""
-    return await asyncio.to_thread(filled, kind, body.fields, is_form=body.is_form)
+    return await asyncio.to_thread(filled, kind, body)

@@ -6,6 +6,7 @@ to say. The bounds in the document are theirs.
 
 import base64
 import binascii
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +20,7 @@ from pydantic import (
 )
 
 from bot.errors import Refused
+from bot.web.bodies import Body
 from bot.web.problems import Incomplete
 from pipelines.contract.requests import (
     MAX_COUNT,
@@ -52,6 +54,8 @@ def _picture(sent: Any) -> Any:
         return PictureOf.model_validate(sent)
     if not isinstance(sent, str):
         return sent
+    if sent.startswith("{"):  # a form's way to say which result is meant
+        return PictureOf.model_validate_json(sent[:MAX_PROMPT])
     head, comma, tail = sent.partition(",")
     text = tail if comma and head.startswith("data:") else sent
     try:
@@ -189,14 +193,15 @@ FORMS: dict[str, type[AnyForm]] = {
 }
 
 
-def filled(form: type[AnyForm], fields: dict[str, Any], *, is_form: bool) -> AnyForm:
+def filled(form: type[AnyForm], body: Body) -> AnyForm:
     """A form with what was sent. Raises Incomplete, BadInput."""
-    if is_form:
+    fields = body.fields
+    if body.is_form:
         fields = {name: value for name, value in fields.items() if value not in ("", b"")}
     try:
-        return form.model_validate(fields, strict=not is_form)
+        return form.model_validate(fields, strict=not body.is_form)
     except ValidationError as error:
-        raise _incomplete(form, error) from None
+        raise _incomplete(form, error, body.sent_as) from None
 
 
 def picture_of(form: AnyForm) -> bytes | PictureOf | None:
@@ -205,9 +210,10 @@ def picture_of(form: AnyForm) -> bytes | PictureOf | None:
     return found
 
 
-def _incomplete(form: type[AnyForm], error: ValidationError) -> Refused:
+def _incomplete(form: type[AnyForm], error: ValidationError, sent_as: Mapping[str, str]) -> Refused:
     first = error.errors(include_url=False, include_input=False)[0]
-    field = str(first["loc"][0])[:60]
+    name = str(first["loc"][0])[:60]
+    field = sent_as.get(name, name)
     match first["type"]:
         case "missing":
             return Incomplete("“{field}” is missing: please send it.", field=field)
@@ -217,10 +223,31 @@ def _incomplete(form: type[AnyForm], error: ValidationError) -> Refused:
                 field=field,
                 fields=", ".join(form.model_fields),
             )
-    if field in ("drawing", "image"):
-        return Incomplete(
-            "“{field}” is no picture: please send a file, or base64, or a result as "
-            "{{“job”: …, “index”: …}}.",
-            field=field,
-        )
-    return Incomplete("“{field}” is not what it should be: /docs says what is taken.", field=field)
+    return _unlike(form, name, field)
+
+
+def _unlike(form: type[AnyForm], name: str, field: str) -> Incomplete:
+    """Says what a field has to be, by the name by which it was sent."""
+    told: Any = form.model_fields[name].json_schema_extra or {}
+    match name:
+        case "drawing" | "image":
+            return Incomplete(
+                "“{field}” is no picture: please send a file, or base64, or a result as "
+                "{{“job”: …, “index”: …}}.",
+                field=field,
+            )
+        case "aspect" | "scale":
+            values = ", ".join(map(str, told.get("enum", Aspect)))
+            return Incomplete("“{field}” is one of these: {values}.", field=field, values=values)
+        case "strength" | "count" | "motion" | "seed":
+            return Incomplete(
+                "“{field}” is a whole number from {least} to {most}.",
+                field=field,
+                least=told.get("minimum", 0),
+                most=told.get("maximum", MAX_SEED),
+            )
+    return Incomplete(
+        "“{field}” is text of at most {most} characters.",
+        field=field,
+        most=told.get("maxLength", MAX_NAME),
+    )

@@ -13,7 +13,7 @@ from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
 from bot.tasks import Tasks
 from bot.web.askers import Askers
-from bot.web.bodies import Bodies, Body
+from bot.web.bodies import PICTURES, Bodies, Body
 from bot.web.counter import Counter
 from bot.web.forms import SketchForm
 from bot.web.problems import Incomplete, problem, spoken
@@ -21,7 +21,6 @@ from bot.web.watching import Watching
 from pipelines.contract.errors import AtelierError, BadInput, RenderFailed, Withheld
 from pipelines.contract.text import Text
 
-NAMES = ("image", "file", "sketch", "drawing")
 KNOWN = ("prompt", "style", "strength", "seed", "lora")
 
 
@@ -48,8 +47,9 @@ class Generate:
         """The picture, once it is there. Whoever hangs up meanwhile wants it no more."""
         asker = self._askers.of(request)
         asker.require_no_link()
-        body = await self._bodies.read(request)
-        job = await self._counter.take(asker, SketchForm, _as_sketch(body), spoken(request))
+        async with self._bodies.reading(request, asker.owner) as body:
+            is_form = body.is_form
+            job = await self._counter.take(asker, SketchForm, _as_sketch(body), spoken(request))
         try:
             job = await self._watching.ended(job.id)
         except asyncio.CancelledError:
@@ -59,7 +59,7 @@ class Generate:
             return problem(request, _why(job))
         result = self._counter.result(job, 0)
         headers = {"X-Job": job.id, "X-Seed": str(job.request.seed)}
-        if _wants_file(request, body):
+        if _wants_file(request, is_form=is_form):
             headers[hdrs.CONTENT_TYPE] = str(result.media_type)
             return web.FileResponse(result.path, headers=headers)
         data = base64.b64encode(await asyncio.to_thread(result.path.read_bytes)).decode()
@@ -76,19 +76,23 @@ class Generate:
 
 
 def _as_sketch(body: Body) -> Body:
-    """What clients of the first system send; of what else they send nothing is made."""
-    fields = {name: body.fields[name] for name in KNOWN if name in body.fields}
-    drawing = next((body.fields[name] for name in NAMES if body.fields.get(name)), None)
-    if drawing is None:
-        raise Incomplete("“{field}” is missing: please send it.", field="image")
-    return Body({**fields, "drawing": drawing}, is_form=body.is_form)
+    """What clients of the first system send; of what else they send nothing is made.
+
+    JSON is read like a form, for theirs has numbers in quotes, and null for what is left out.
+    """
+    fields = {name: body.fields[name] for name in KNOWN if body.fields.get(name) is not None}
+    name = next((name for name in PICTURES if body.fields.get(name)), None)
+    if name is None:
+        raise Incomplete("“{field}” is missing: please send it.", field=PICTURES[0])
+    sketch = {**fields, "drawing": body.fields[name]}
+    return Body(sketch, is_form=True, sent_as={"drawing": name})
 
 
-def _wants_file(request: web.Request, body: Body) -> bool:
+def _wants_file(request: web.Request, *, is_form: bool) -> bool:
     accepted = request.headers.get("Accept", "")
     if "image/" in accepted:
         return True
-    return body.is_form and "application/json" not in accepted
+    return is_form and "application/json" not in accepted
 
 
 def _why(job: Job) -> AtelierError:

@@ -5,8 +5,9 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from bot.web.forms import FORMS, PictureOf
-from bot.web.shapes import JobShape, JobsShape, ProblemShape
+from bot.web.forms import FORMS, PictureOf, SketchForm
+from bot.web.generate import KNOWN
+from bot.web.shapes import HealthShape, JobShape, JobsShape, ProblemShape
 
 VERSION = "1.0.0"
 REF = "#/components/schemas/{model}"
@@ -16,9 +17,34 @@ Jobs are made by a POST and answered at once; a job is then asked for, or watche
 events (`Accept: text/event-stream`), and its results are fetched from the addresses that it names.
 `/generate` waits instead and answers the picture.
 
+A program shows its token, which `python -m bot token add` makes, with every request: \
+`Authorization: Bearer atl_…`. Pages of other websites are refused, with a token too.
+
 Errors are problem documents (RFC 9457): `detail` is a sentence in the language of Accept-Language,
-`code` is for programs.
+`code` is for programs. After 429 and 503, `Retry-After` says in how many seconds to try again.
 """
+REFUSALS = {
+    400: "What was sent cannot be read.",
+    401: "There is no token, or none that is good; or a link from Discord has expired.",
+    403: "Another website asks, a rule forbids it, or the result is withheld.",
+    404: "There is no such thing, or it is somebody else's.",
+    408: "What was sent did not come in time.",
+    409: "It is too late for that, or a link from Discord was used already.",
+    413: "That is more than is taken.",
+    415: "That type is not read here.",
+    416: "The result has no such bytes.",
+    422: "A field is missing, or not what it should be.",
+    429: "Too many requests or uploads, or too many jobs wait.",
+    500: "Painting failed; the bot's log says why.",
+    503: "The model, the disk or every graphics card is unavailable.",
+}
+CURL = 'curl -H "Authorization: Bearer $TOKEN"'
+SAMPLES = {
+    "sketch": '-F drawing=@drawing.png -F prompt="a fox in snow" -F strength=70',
+    "imagine": '-F prompt="a fox in snow" -F aspect=3:2 -F count=2',
+    "animate": "-F image=@photo.jpg -F motion=127",
+    "upscale": "-F image=@photo.jpg -F scale=2",
+}
 
 
 def document() -> dict[str, Any]:
@@ -56,7 +82,7 @@ def _paths() -> dict[str, Any]:
         },
         "/v1/jobs": {
             "get": {
-                **_reads("Your jobs, newest first", _json(_of(JobsShape)), 400, 401, 403),
+                **_reads("Your jobs, newest first", _json(_of(JobsShape)), 400, 401, 403, 404),
                 "parameters": [
                     _parameter("cursor", "query", {"type": "string"}, "`next` of a page before."),
                     _parameter(
@@ -71,6 +97,7 @@ def _paths() -> dict[str, Any]:
         "/v1/jobs/{id}": {
             "get": {
                 **_reads("A job, now or as it goes on", _watched(), 401, 403, 404, 429),
+                **_sample('-N -H "Accept: text/event-stream" $URL/v1/jobs/$ID'),
                 "parameters": job,
             },
             "delete": {
@@ -88,6 +115,7 @@ def _paths() -> dict[str, Any]:
         "/v1/jobs/{id}/results/{number}": {
             "get": {
                 **_reads("A result, or a range of it", _file("*/*"), 400, 401, 403, 404, 416),
+                **_sample('-OJ "$URL/v1/jobs/$ID/results/0?download"'),
                 "parameters": [
                     *job,
                     number,
@@ -104,8 +132,12 @@ def _paths() -> dict[str, Any]:
         "/generate": {"post": _generates()},
         "/health": {
             "get": {
-                **_reads("Whether anything can be made", _json({"type": "object"}), 503),
+                "summary": "Whether anything can be made",
                 "security": [{}],
+                "responses": {
+                    "200": {"description": "Yes", "content": _json(_of(HealthShape))},
+                    "503": {"description": "No", "content": _json(_of(HealthShape))},
+                },
             }
         },
         "/metrics": {"get": _reads("For Prometheus", _file("text/plain"), 401, 403)},
@@ -117,22 +149,23 @@ def _makes(kind: str, form: type[BaseModel]) -> dict[str, Any]:
         "summary": (form.__doc__ or "").strip(),
         "operationId": kind,
         "requestBody": _body(_of(form)),
+        **_sample(f"{SAMPLES[kind]} $URL/v1/{kind}"),
         "responses": {
             "202": {
                 "description": "Queued",
                 "headers": {"Location": {"schema": {"type": "string"}}},
                 "content": _json(_of(JobShape)),
             },
-            **_refusals(400, 401, 403, 404, 409, 413, 415, 422, 429, 503),
+            **_refusals(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503),
         },
     }
 
 
 def _generates() -> dict[str, Any]:
-    picture = {"type": "string", "contentEncoding": "base64"}
+    fields = _schemas()[SketchForm.__name__]["properties"]
     sent = {
         "type": "object",
-        "properties": {"image": picture, "prompt": {"type": "string", "maxLength": 1000}},
+        "properties": {"image": fields["drawing"], **{name: fields[name] for name in KNOWN}},
         "required": ["image"],
     }
     told = {
@@ -148,11 +181,13 @@ def _generates() -> dict[str, Any]:
     return {
         "summary": "Paint a sketch and wait for the picture",
         "description": "The sketch may be called `image`, `file`, `sketch` or `drawing`. JSON is "
-        "answered by JSON, a form by the picture; `Accept` chooses otherwise.",
+        "answered by JSON, a form by the picture; `Accept` chooses otherwise. Other fields are "
+        "passed over.",
         "requestBody": _body(sent),
+        **_sample("-F image=@drawing.png -F prompt=fox -o fox.png $URL/generate"),
         "responses": {
             "200": {"description": "The picture", "content": {**_json(told), **_file("image/png")}},
-            **_refusals(400, 401, 403, 413, 415, 422, 429, 500, 503),
+            **_refusals(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503),
         },
     }
 
@@ -170,13 +205,18 @@ def _body(schema: dict[str, Any]) -> dict[str, Any]:
 def _reads(summary: str, content: dict[str, Any], *refusals: int) -> dict[str, Any]:
     return {
         "summary": summary,
-        "responses": {"200": {"description": "It", "content": content}, **_refusals(*refusals)},
+        "responses": {"200": {"description": summary, "content": content}, **_refusals(*refusals)},
     }
 
 
 def _refusals(*statuses: int) -> dict[str, Any]:
     content = {PROBLEM: {"schema": _of(ProblemShape)}}
-    return {str(status): {"description": "Why not", "content": content} for status in statuses}
+    return {str(each): {"description": REFUSALS[each], "content": content} for each in statuses}
+
+
+def _sample(rest: str) -> dict[str, Any]:
+    """A command that does it, as readers of such documents show it."""
+    return {"x-codeSamples": [{"lang": "Shell", "source": f"{CURL} {rest}"}]}
 
 
 def _watched() -> dict[str, Any]:
@@ -208,7 +248,7 @@ def _parameter(name: str, where: str, schema: dict[str, Any], description: str) 
 
 def _schemas() -> dict[str, Any]:
     sent = [(model, "validation") for model in (*FORMS.values(), PictureOf)]
-    told = [(model, "serialization") for model in (JobShape, JobsShape, ProblemShape)]
+    told = [(model, "serialization") for model in (HealthShape, JobShape, JobsShape, ProblemShape)]
     _, schema = models_json_schema([*sent, *told], ref_template=REF)  # type: ignore[list-item]
     schemas: dict[str, Any] = schema["$defs"]
     return schemas

@@ -5,8 +5,10 @@ Refused
 ├── Unidentified    401  there is no token, or none that is good
 ├── Foreign         403  another website asks in the name of a person
 ├── Missing         404  there is nothing here
+├── TooSlow         408  what was sent did not come in time
 ├── TooMuch         413  more than is taken
 ├── Unreadable      415  a type that is not read here
+├── Unsatisfiable   416  a range that a result does not have
 ├── Incomplete      422  a field lacks, is too much, or is not what it should be
 └── TooOften        429  more requests than were agreed
 """
@@ -76,6 +78,12 @@ class Missing(Turned):
     code, status = "missing", 404
 
 
+class TooSlow(Turned):
+    """What was sent did not come in time."""
+
+    code, status = "too_slow", 408
+
+
 class TooMuch(Turned):
     """More than is taken."""
 
@@ -86,6 +94,18 @@ class Unreadable(Turned):
     """A type that is not read here."""
 
     code, status = "unreadable", 415
+
+
+class Unsatisfiable(Turned):
+    """A range that a result, of `size` bytes, does not have."""
+
+    code, status = "range", 416
+
+    def __init__(self, size: int) -> None:
+        super().__init__(
+            Text("This result has {size} bytes: please ask for some of them.", size=size)
+        )
+        self.size = size
 
 
 class Incomplete(Turned):
@@ -104,6 +124,7 @@ class TooOften(Turned):
         self.after = after
 
 
+CODES = {404: Missing.code, 405: "method_not_allowed"}  # of what aiohttp refuses by itself
 STATUSES: tuple[tuple[type[AtelierError], int], ...] = (
     (LinkInvalid, 401),
     (LinkExpired, 401),
@@ -121,7 +142,7 @@ STATUSES: tuple[tuple[type[AtelierError], int], ...] = (
     (StorageFailed, 503),
     (ModelUnavailable, 503),
 )
-RETRY = 30  # seconds after which a place in the queue, or the disk, may be free
+RETRY = 30  # seconds after which the disk may have room, or a model be there
 
 
 @web.middleware
@@ -152,8 +173,10 @@ def problem(request: web.Request, error: AtelierError) -> web.Response:
     if status == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     if status in (429, 503):
-        after = error.after if isinstance(error, TooOften) else RETRY
-        answer.headers["Retry-After"] = str(math.ceil(after))
+        after = error.after if isinstance(error, TooOften | QueueFull) else RETRY
+        answer.headers["Retry-After"] = str(max(1, math.ceil(after)))
+    if isinstance(error, Unsatisfiable):
+        answer.headers["Content-Range"] = f"bytes */{error.size}"
     return answer
 
 
@@ -190,7 +213,7 @@ def _of_aiohttp(request: web.Request, error: web.HTTPException) -> web.Response:
             detail = say("This cannot be done at this address. The API is described at /docs.")
         case _:
             detail = say("This request cannot be understood. The API is described at /docs.")
-    code = HTTPStatus(error.status).phrase.lower().replace(" ", "_")
+    code = CODES.get(error.status, Malformed.code)
     answer = _document(error.status, code, detail)
     if "Allow" in error.headers:
         answer.headers["Allow"] = error.headers["Allow"]

@@ -1,6 +1,6 @@
 """What is answered: jobs as JSON."""
 
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict
@@ -88,6 +88,18 @@ class JobsShape(Shape):
     jobs: list[JobShape]
     next: str | None
     """`cursor` of the page that follows."""
+
+
+class HealthShape(Shape):
+    """Whether anything can be made: not where no graphics card can be used."""
+
+    status: Literal["running", "down"]
+    executor: dict[str, int]
+    """How many `cards` there are, and how many are `usable`."""
+    queue: dict[str, int]
+    """How many jobs are `waiting` and `running`."""
+    models: list[str]
+    """What can be asked for."""
 
 
 class ProblemShape(Shape):

@@ -74,19 +74,26 @@ def clean_text(text: str, field: str = "prompt") -> str:
 
     Raises BadInput when more than MAX_PROMPT characters remain.
     """
+    if len(text) > _WORTH_CLEANING:
+        raise _too_long(field, len(text))
     spaced = "".join(" " if unicodedata.category(c) in _BLANK else c for c in text)
     kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in _DROPPED)
     clean = " ".join(kept.split())
     if len(clean) > MAX_PROMPT:
-        raise BadInput(
-            "Please keep {what} to {most} characters or fewer; now it has {count}.",
-            what=NAMES[field],
-            most=MAX_PROMPT,
-            count=len(clean),
-        )
+        raise _too_long(field, len(clean))
     return clean
 
 
+def _too_long(field: str, count: int) -> BadInput:
+    return BadInput(
+        "Please keep {what} to {most} characters or fewer; now it has {count}.",
+        what=NAMES[field],
+        most=MAX_PROMPT,
+        count=count,
+    )
+
+
+_WORTH_CLEANING = 20 * MAX_PROMPT  # characters: of more, so few are never left
 _BLANK = {"Zs", "Zl", "Zp", "Cc"}
 _DROPPED = {"Cf", "Cs", "Co", "Cn"}
 _JOINERS = {"\u200c", "\u200d"}  # words in Persian and emoji sequences need them

@@ -49,8 +49,8 @@ def test_the_fairness_benchmark_reaches_its_goal_in_a_day() -> None:
 
 
 @pytest.mark.parametrize(
-    ("gib", "swaps", "moved"),  # of FIFO's; the goal of a third is missed on 8 and on 24 GiB
-    [(8, 0.44, 0.56), (12, 1 / 3, 1 / 3), (16, 1 / 3, 0.36), (24, 1 / 3, 0.40)],
+    ("gib", "swaps", "moved"),  # of FIFO's
+    [(8, 0.22, 0.29), (12, 0.28, 0.27), (16, 0.31, 0.31), (24, 0.27, 0.34)],
 )
 def test_the_residency_benchmark_is_as_good_as_it_was(gib: int, swaps: float, moved: float) -> None:
     for seed in range(2):  # on a virtual clock: it is the same on every machine
@@ -59,7 +59,7 @@ def test_the_residency_benchmark_is_as_good_as_it_was(gib: int, swaps: float, mo
         assert swapped <= swaps
         assert carried <= moved
         assert max(day.of(day.stock)) <= 1 / 3
-        assert day.least <= day.foreseen <= day.ours.moved
+        assert day.least <= min(day.foreseen, day.ours.moved)
 
 
 def test_the_offline_optimum_is_between_its_two_bounds() -> None:

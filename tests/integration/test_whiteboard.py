@@ -64,6 +64,8 @@ async def test_a_drawing_lands_in_the_channel_once(
         told = await (await page.get(f"/v1/jobs/{job['id']}")).json()
         assert told["id"] == job["id"]
         assert (await page.get("/v1/jobs")).status == 401
+        assert (await page.get("/metrics")).status == 401
+        assert (await page.get("/metrics")).status == 401
         assert (await page.post("/v1/imagine", json={"prompt": "x"})).status == 401
         assert (await page.get("/v1/jobs/0123456789abcdef")).status == 404
 

@@ -21,7 +21,7 @@ from bot.jobs.limits import Limits
 from bot.jobs.queue import Run
 from bot.jobs.store import Store
 from bot.jobs.usage import DAY
-from pipelines.catalog import CaptionModel, Catalog, ImagineModel
+from pipelines.catalog import CaptionModel, Catalog, ImagineModel, ModelKey
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
@@ -145,15 +145,17 @@ async def test_leasing_follows_the_policy_and_ends_with_none(studio: MakeStudio)
     assert s.queue.place(jobs[0].id) is None
 
 
-async def test_a_sketch_is_preferred_where_its_painter_is_though_its_captioner_has_left(
+async def test_what_is_on_the_card_goes_first_and_a_sketch_needs_no_captioner_there(
     studio: MakeStudio,
 ) -> None:
     s = studio()
     first = await s.submit(owner=1)
-    drawing = SketchRequest(drawing=Path("fox.png"), seed=1)
-    sketch = await s.queue.submit(drawing, owner=2, origin={})
-    runs = [await s.queue.lease([frozenset({"sketch"})]) for _ in range(2)]
-    assert [run and run.job.id for run in runs] == [sketch.id, first.id]
+    sketch = SketchRequest(drawing=Path("fox.png"), seed=1)
+    second = await s.queue.submit(sketch, owner=2, origin={})
+    run = await s.queue.lease([frozenset({ModelKey.SKETCH})])
+    assert run is not None
+    assert run.job.id == second.id
+    assert (await _lease(s)).job.id == first.id
 
 
 async def test_work_is_noticed_when_it_comes(studio: MakeStudio) -> None:

@@ -15,8 +15,8 @@ from PIL import Image
 from bot.app import App
 from bot.config import Config
 from bot.jobs.events import JobEnded, JobStarted
-from bot.web import api, watching
-from pipelines.contract.requests import ImagineRequest
+from bot.web import api, bodies, watching
+from pipelines.contract.requests import ImagineRequest, SketchRequest
 from tests.integration.apps import Heard
 from tests.loopback.runner import Studio
 from tests.web.serving import client, drawing, opened, tokens
@@ -61,6 +61,9 @@ async def test_a_job_is_watched_to_its_end_and_fetched_in_ranges(
     assert len(whole) == told[-1]["results"][1]["size"]
     part = await ada.get(url, headers={"Range": "bytes=10-19"})
     assert (part.status, await part.read()) == (206, whole[10:20])
+    beyond = await ada.get(url, headers={"Range": f"bytes={len(whole)}-"})
+    assert (beyond.status, (await beyond.json())["code"]) == (416, "range")
+    assert beyond.headers["Content-Range"] == f"bytes */{len(whole)}"
     again = await ada.get(url, headers={"If-None-Match": part.headers["ETag"]})
     assert again.status == 304
     saved = await ada.get(f"{url}?download")
@@ -78,11 +81,16 @@ async def test_a_result_is_input_and_is_deleted(ada: aiohttp.ClientSession) -> N
     larger = await (await ada.post("/v1/upscale", json=body)).json()
     ended = (await states(ada, larger["id"]))[-1]
     assert (ended["results"][0]["width"], ended["state"]) == (128, "delivered")
+    form = aiohttp.FormData({"scale": "2"}, default_to_multipart=True)
+    form.add_field("image", json.dumps(body["image"]), content_type="application/json")
+    larger = await (await ada.post("/v1/upscale", data=form)).json()
+    assert (await states(ada, larger["id"]))[-1]["results"][0]["width"] == 128
     listed = await (await ada.get("/v1/jobs?limit=1")).json()
     assert [job["id"] for job in listed["jobs"]] == [larger["id"]]
-    older = await (await ada.get(f"/v1/jobs?limit=1&cursor={listed['next']}")).json()
-    assert [job["id"] for job in older["jobs"]] == [first["id"]]
+    older = await (await ada.get(f"/v1/jobs?limit=2&cursor={listed['next']}")).json()
+    assert [job["id"] for job in older["jobs"]][1:] == [first["id"]]
     assert older["next"] is None
+    assert (await ada.get("/v1/jobs?cursor=none")).status == 404
     assert (await ada.delete(f"/v1/jobs/{first['id']}")).status == 204
     assert (await ada.get(first["results"][0]["url"])).status == 404
 
@@ -150,6 +158,25 @@ async def test_generate_answers_as_the_first_system_did(
         data = base64.b64decode((await answer.json())["image"].partition(",")[2])
     assert answer.status == 200
     assert data.startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("is_form", [True, False])
+async def test_generate_takes_what_was_left_out_and_numbers_in_quotes(
+    ada: aiohttp.ClientSession, studio: Studio, is_form: bool
+) -> None:
+    image = base64.b64encode(drawing() + bytes(bodies.FIELD)).decode()
+    fields = {"image": image, "prompt": "", "style": None, "strength": "40", "seed": "7"}
+    if is_form:
+        form = aiohttp.FormData(default_to_multipart=True)
+        for name, value in fields.items():
+            form.add_field(name, value or "")
+        answer = await ada.post("/generate", data=form)
+    else:
+        answer = await ada.post("/generate", json=fields)
+    assert answer.status == 200
+    [run] = studio.runs
+    assert isinstance(run, SketchRequest)
+    assert (run.style, run.strength, run.seed) == (None, 40, 7)
 
 
 async def test_who_hangs_up_wants_no_picture(

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import io
+import json
 import resource
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -58,12 +59,18 @@ async def test_what_cannot_be_done(ada: aiohttp.ClientSession, studio: Studio, s
     assert studio.runs == []
 
 
+MANY_KEYS = json.dumps(dict.fromkeys(map(str, range(40)))).encode()
+
+
 @pytest.mark.parametrize(
     ("headers", "data", "status"),
     [
         ({"Content-Type": "text/plain"}, b"hello", 415),
         ({"Content-Type": "application/json"}, b"{", 400),
-        ({"Content-Type": "application/json"}, b"[" * 100_000, 400),
+        ({"Content-Type": "application/json"}, b"[" * 8_000, 400),
+        ({"Content-Type": "application/json"}, b"[" * 60_000, 413),
+        ({"Content-Type": "application/json"}, b'{"prompt": "%s"}' % (b"x" * 70_000), 413),
+        ({"Content-Type": "application/json"}, MANY_KEYS, 413),
         ({"Content-Type": "application/json"}, b"\xff", 400),
         ({"Content-Type": "application/json"}, b"[1]", 400),
         ({"Content-Type": "multipart/form-data"}, b"x", 400),
@@ -181,8 +188,48 @@ async def test_a_slow_loris_is_hung_up_on(
             writer.write(sent)
             async with asyncio.timeout(10):
                 answer = await reader.read()
-            assert not answer or answer.startswith(b"HTTP/1.1 400")
+            assert not answer or answer.startswith(b"HTTP/1.1 408")
             writer.close()
+
+
+async def test_who_sends_slowly_is_in_nobody_elses_way(
+    ada: aiohttp.ClientSession, app: App, config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "PLACE", 0.2)
+    released = asyncio.Event()
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"--x"
+        await released.wait()
+
+    async def post() -> int:
+        async with ada.post("/v1/sketch", data=slow(), headers=kind) as answer:
+            return answer.status
+
+    sending = [asyncio.create_task(post()) for _ in range(bodies.EACH + 1)]
+    done, held = await asyncio.wait(sending, return_when=asyncio.FIRST_COMPLETED)
+    assert [await each for each in done] == [429]
+    large = {"drawing": picture(100, 100) + " " * bodies.SMALL}
+    async with client(app, tokens(config).add("bob")) as bob:
+        assert (await bob.post("/v1/sketch", json=large)).status == 202
+    released.set()
+    assert [await each for each in held] == [400] * bodies.EACH
+    assert (await ada.post("/v1/sketch", json=large)).status == 202
+
+
+async def test_what_a_field_should_be_is_said(ada: aiohttp.ClientSession) -> None:
+    wrong: list[tuple[str, dict[str, Any], str]] = [
+        ("animate", {"motion": "fast"}, "“motion” is a whole number from 1 to 255."),
+        ("imagine", {"prompt": "x", "aspect": "5:4"}, "“aspect” is one of these: 1:1, 3:2,"),
+        ("imagine", {"prompt": "x", "lora": "x" * 101}, "“lora” is text of at most 100"),
+    ]
+    for kind, fields, said in wrong:
+        answer = await ada.post(f"/v1/{kind}", json=fields)
+        assert answer.status == 422
+        assert (await answer.json())["detail"].startswith(said)
+    answer = await ada.post("/generate", json={"sketch": "!!!", "strength": "70"})
+    assert (await answer.json())["detail"].startswith("“sketch” is no picture")
 
 
 async def test_too_often(app: App, config: Config) -> None:
