@@ -152,7 +152,7 @@ class Plan:
         if self.peak > card.budget:
             return f"{takes} at the least; this card is too small for it"
         if not self.fits:
-            ram = f"{self.in_ram / GIB:.1f} GiB of {card.ram / GIB:.1f}"
+            ram = f"{self.in_ram / GIB:.1f} of {card.ram / GIB:.1f} GiB"
             return f"{takes}, and {ram} of RAM; this computer's memory is too small for it"
         return f"{takes}, with {'; '.join(self.given_up)}" if self.given_up else takes
 

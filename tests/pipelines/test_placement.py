@@ -136,7 +136,7 @@ def test_a_plan_says_what_it_takes_and_what_is_too_small() -> None:
     small = planned(ModelKey.ANIMATE, card(3)).in_words(card(3))
     assert small.endswith("of 2.0 at the least; this card is too small for it")
     poor = planned(ModelKey.IMAGINE, card(12, ram=16)).in_words(card(12, ram=16))
-    assert poor.endswith("18.4 GiB of 12.0 of RAM; this computer's memory is too small for it")
+    assert poor.endswith("18.4 of 12.0 GiB of RAM; this computer's memory is too small for it")
 
 
 def test_what_a_precision_lacks_is_said() -> None:
