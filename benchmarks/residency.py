@@ -21,7 +21,8 @@ perfect foresight, both printed as parts of what ours moves:
 - least: the same where models may leave piece by piece. For pieces of one size it is the optimum,
   and who evicts whole models evicts pieces too, so no way to evict moves less.
 
-Weights that are streamed cross the bus in any case, while they compute, and are not counted.
+Weights that are streamed cross the bus in any case, while they compute, and are not counted; a
+group of which nothing else comes in still counts as a swap.
 
 "Passed over" is how long a job waited from when its turn came until it was taken, at most; it may
 be `patience` and the job that ran then.
@@ -228,8 +229,9 @@ def run(
     sizes = {name: group.size for name, group in groups.items()}
     bus = Bus(sizes)
     working = {name: group.working for name, group in groups.items()}
+    passing = {name: group.passing for name, group in groups.items()}
     kind = Oldest if isinstance(queue, Line) else Residency[str]
-    residency = kind(budget, sizes, bus, working)
+    residency = kind(budget, sizes, bus, working, passing)
     coming, now, outcome = deque(jobs), 0.0, Outcome(0, 0, [])
     read: set[tuple[str, str]] = {
         (job.id, f"{key}.{TEXT}") for job in jobs if not job.new for key in job.models
@@ -237,7 +239,7 @@ def run(
     while True:
         while coming and coming[0].came <= now:
             queue.add(coming.popleft())
-        there = residency.resident()
+        there = residency.ready()
         job = queue.take(frozenset(k for k in ModelKey if f"{k}.{PAINTER}" in there), now)
         if job is None:
             if not coming:
@@ -301,7 +303,7 @@ def least(needed: Sequence[str], groups: Mapping[str, Group], budget: float) -> 
         group = groups[name]
         moved += group.size - there.get(name, 0)
         there[name], due[name] = group.size, next_use[at]
-        over = sum(there.values()) + group.working - budget
+        over = sum(there.values()) + group.peak - group.size - budget
         for other in sorted(there.keys() - {name}, key=lambda n: due[n], reverse=True):
             if over <= 0:
                 break

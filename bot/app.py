@@ -258,4 +258,5 @@ def _build_runner(config: Config, number: int) -> RunnerLike:
         batches=batches_file(config),
         number=number,
         cards=len(gpu.devices),
+        ram_gib=gpu.ram_gib,
     )

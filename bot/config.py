@@ -95,6 +95,8 @@ class GpuConfig(_Table):
     """Several cards work side by side, each on a job of its own."""
     vram_gib: Annotated[float, Field(gt=0)] | None = None
     """The budget for models on each card; without it, what the card has less 1 GiB."""
+    ram_gib: Annotated[float, Field(gt=0)] | None = None
+    """The budget for models in RAM, for all cards together; without it, four fifths of it."""
     models_folder: Path | None = None
     """Where `fetch` puts models; without it, the Hugging Face cache."""
     preload: bool = True

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from math import inf
 from pathlib import Path
 
 from PIL import Image
@@ -35,8 +34,9 @@ from pipelines.contract.errors import (
 )
 from pipelines.driver import RIGHT_TORCH
 from pipelines.media import encode_mp4
-from pipelines.placement import GIB, Card, Plan, plan_model, unmet
+from pipelines.placement import GIB, Card, Model, Plan, plan_model, unmet
 from pipelines.presets import PRESETS
+from pipelines.ram import Sizes, beside_the_classifier, together
 
 
 class Level(StrEnum):
@@ -389,7 +389,7 @@ def check_plans(catalog: Catalog, gpu: GpuConfig) -> Iterator[Finding]:
 
     for device in gpu.devices:
         try:
-            card = card_of(choose_device(device), gpu.vram_gib, len(gpu.devices))
+            card = card_of(choose_device(device), gpu.vram_gib, len(gpu.devices), gpu.ram_gib)
         except DeviceMissing:
             continue  # which check_device has said
         for finding in plans_on(card, catalog, gpu.models_folder):
@@ -397,7 +397,9 @@ def check_plans(catalog: Catalog, gpu: GpuConfig) -> Iterator[Finding]:
 
 
 def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterator[Finding]:
-    """The plan of each model on `card`, in words."""
+    """The plan of each model on `card`, in words, and what all take of RAM together."""
+    models: dict[ModelKey, Model] = {}
+    sizes: dict[ModelKey, Sizes | None] = {}
     for key in ModelKey:
         if (model := getattr(catalog, key)) is None:
             continue
@@ -410,32 +412,33 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
                 continue  # a part of it is missing
         except ModelUnavailable:
             continue  # which check_models has said
-        plan = plan_model(key, model, card, weights)
-        yield _plan_in_words(key, plan, card, "" if weights else "the usual checkpoint ")
-        if card.capability is not None and card.capability < (8, 0) and model.dtype == "bfloat16":
-            yield Finding(
-                Level.WARNING,
-                f"{key} dtype",
-                f"this card (compute capability {card.capability[0]}.{card.capability[1]}) is slow "
-                f'in bfloat16; try models.{key}.dtype = "float16"',
-            )
+        models[key], sizes[key] = model, weights
+    left = beside_the_classifier(card, models, sizes)
+    plans = {key: plan_model(key, model, left, sizes[key]) for key, model in models.items()}
+    for key, plan in plans.items():
+        yield _plan_in_words(key, plan, left, "" if sizes[key] else "the usual checkpoint ")
+        yield from _check_dtype(key, models[key], card)
+    if (words := together(plans, card.ram)) is not None:
+        yield Finding(Level.WARNING, "RAM", words)
+
+
+def _check_dtype(key: ModelKey, model: Model, card: Card) -> Iterator[Finding]:
+    """Whether the card is quick in a model's type."""
+    if card.capability is not None and card.capability < (8, 0) and model.dtype == "bfloat16":
+        yield Finding(
+            Level.WARNING,
+            f"{key} dtype",
+            f"this card (compute capability {card.capability[0]}.{card.capability[1]}) is slow "
+            f'in bfloat16; try models.{key}.dtype = "float16"',
+        )
 
 
 def _plan_in_words(key: ModelKey, plan: Plan, card: Card, what: str) -> Finding:
-    needs = f"{what}takes {plan.peak / GIB:.1f} GiB"
-    if card.budget < inf:
-        needs += f" of {card.budget / GIB:.1f}"
-    if not plan.fits:
-        lacks = "card" if plan.peak > card.budget else "computer's memory"
-        return Finding(
-            Level.PROBLEM,
-            f"{key} fits",
-            f"{needs} at the least; this {lacks} is too small for it. Choose a smaller checkpoint, "
-            f"a smaller size, or delete [models.{key}]",
-        )
-    if not plan.given_up:
-        return Finding(Level.FINE, f"{key} fits", needs)
-    return Finding(Level.FINE, f"{key} fits", f"{needs}, with {'; '.join(plan.given_up)}")
+    words = f"{what}{plan.in_words(card)}"
+    if plan.fits:
+        return Finding(Level.FINE, f"{key} fits", words)
+    remedy = f"Choose a smaller checkpoint, a smaller size, or delete [models.{key}]"
+    return Finding(Level.PROBLEM, f"{key} fits", f"{words}. {remedy}")
 
 
 def check_last_start(storage: StorageConfig) -> Iterator[Finding]:

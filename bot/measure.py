@@ -28,7 +28,9 @@ def measure(config: Config, console: Console) -> None:
     table = Batches.read(batches_file(config))
     for device in dict.fromkeys(gpu.devices):
         with console.status(f"painting on {device}", spinner="dots"):
-            runner = Runner(config.models, device, gpu.vram_gib, gpu.models_folder)
+            runner = Runner(
+                config.models, device, gpu.vram_gib, gpu.models_folder, ram_gib=gpu.ram_gib
+            )
             try:
                 seconds = runner.measure()
             finally:

@@ -106,7 +106,9 @@ def painter(config: Config, console: Console) -> Iterator[Callable[[Request], Ar
         from pipelines.runner import Runner
 
         gpu = config.gpu
-        runner = Runner(config.models, gpu.devices[0], gpu.vram_gib, gpu.models_folder)
+        runner = Runner(
+            config.models, gpu.devices[0], gpu.vram_gib, gpu.models_folder, ram_gib=gpu.ram_gib
+        )
 
     def paint(request: Request) -> Artifact:
         with _bar(console) as show, _cancelled_by_ctrl_c() as cancel:

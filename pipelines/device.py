@@ -25,7 +25,7 @@ from pipelines.placement import GIB, Card
 log = logging.getLogger(__name__)
 
 _RESERVE = GIB  # for the CUDA context and the desktop
-_FOR_MODELS = 0.75  # of RAM
+_FOR_MODELS = 0.8  # of RAM
 
 
 def choose_device(name: str) -> torch.device:
@@ -94,14 +94,18 @@ def leave_a_core(device: torch.device) -> None:
         torch.set_num_threads(min(torch.get_num_threads(), spare))
 
 
-def card_of(device: torch.device, vram_gib: float | None, cards: int = 1) -> Card:
+def card_of(
+    device: torch.device, vram_gib: float | None, cards: int = 1, ram_gib: float | None = None
+) -> Card:
     """What models may take: of the card as configured, else all but a reserve; of RAM, most.
 
     `cards` share the RAM: each has its own copy of the weights there.
-    A CPU's memory is not reckoned: what it holds is in RAM once, and never moves.
+    On a CPU weights are in RAM once, and never move.
     """
+    total = psutil.virtual_memory().total
+    ram = (_FOR_MODELS * total if ram_gib is None else ram_gib * GIB) / cards
     if device.type == "cpu":
-        return Card("cpu", budget=math.inf if vram_gib is None else vram_gib * GIB)
+        return Card("cpu", budget=math.inf if vram_gib is None else vram_gib * GIB, ram=ram)
     if vram_gib is not None:
         budget = vram_gib * GIB
     elif device.type == "cuda":
@@ -111,7 +115,7 @@ def card_of(device: torch.device, vram_gib: float | None, cards: int = 1) -> Car
     return Card(
         device.type,
         budget,
-        ram=_FOR_MODELS * psutil.virtual_memory().total / cards,
+        ram=ram,
         capability=torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
         packages=frozenset(name for name in ("bitsandbytes",) if find_spec(name)),
     )
@@ -137,6 +141,16 @@ def free_caches(device: torch.device) -> None:
         torch.cuda.empty_cache()
     elif device.type == "mps":
         torch.mps.empty_cache()
+
+
+def free_ram(device: torch.device) -> None:
+    """Give RAM that nobody holds any more back to the system, also what is pinned.
+
+    torch would keep that for what is pinned next, which has to be read into other memory before.
+    """
+    free_caches(device)
+    if device.type == "cuda" and hasattr(torch.accelerator, "empty_host_cache"):  # from 2.13
+        torch.accelerator.empty_host_cache()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -96,21 +96,24 @@ def _picked(values: Any, row: int, rows: int) -> Iterator[Any]:
         yield value[row : row + 1] if batched else value
 
 
-def stream(modules: list[nn.Module], device: torch.device) -> list[nn.Module]:
+def streamable(modules: list[nn.Module]) -> list[nn.Module]:
+    """Those that can be streamed: an autoencoder is small, and not called as a whole."""
+    from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
+
+    return [m for m in modules if not isinstance(m, AutoencoderKL | AutoencoderKLTemporalDecoder)]
+
+
+def stream(modules: list[nn.Module], device: torch.device) -> None:
     """Let layers of these networks visit `device` one after the other, the next while one computes.
 
     Layers rather than blocks: diffusers takes as a block what is in a list of the network itself,
     and so a whole T5, or a quarter of a UNet, at once. Not by `record_stream`: weights would pile
-    up on the card as far as the processor is ahead of it. Returns those that cannot be streamed:
-    an autoencoder is small, and not called as a whole.
+    up on the card as far as the processor is ahead of it. diffusers pins each tensor by itself,
+    but leaves those as they are that `Weights` packed before.
     """
-    from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
     from diffusers.hooks import apply_group_offloading
 
-    whole = [m for m in modules if isinstance(m, AutoencoderKL | AutoencoderKLTemporalDecoder)]
     for module in modules:
-        if module in whole:
-            continue
         apply_group_offloading(
             module,
             onload_device=device,
@@ -118,4 +121,3 @@ def stream(modules: list[nn.Module], device: torch.device) -> list[nn.Module]:
             offload_type="leaf_level",
             use_stream=device.type == "cuda",
         )
-    return whole

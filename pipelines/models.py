@@ -15,23 +15,22 @@ from typing import Any, Generic, TypeVar
 
 import torch
 
-from pipelines.acceleration import accelerate, attention, forget_recordings
+from pipelines.acceleration import attention
 from pipelines.adapting import Adapters
-from pipelines.catalog import PREVIEW, Catalog, ModelKey, Network, SafetyModel
-from pipelines.checkpoints import check_preview, weigh
+from pipelines.catalog import Catalog, ModelKey, SafetyModel
+from pipelines.checkpoints import weigh
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import ModelUnavailable
-from pipelines.fitting import divide, fit_to, modules_of, stream
-from pipelines.loading import BUILDING, Loader
+from pipelines.loading import Loader
 from pipelines.loras import Lora, find
-from pipelines.placement import GIB, PAINTER, Card, Held, Plan, plan_model, unmet
+from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
+from pipelines.ram import beside_the_classifier, leaving
 from pipelines.residency import Residency
-from pipelines.weights import Weights
+from pipelines.shelf import Load, Shelf, Shelved, name_of
 
 log = logging.getLogger(__name__)
 
 A = TypeVar("A", bound="str | Embeddings")
-Load = Callable[[Any, Loader], Any]
 Embeddings = dict[str, torch.Tensor | None]
 """What a painter is told, by the names of its pipeline's arguments."""
 EMBEDS = (
@@ -53,17 +52,6 @@ class Question(Generic[A]):
     ask: Callable[[Any], A]
 
 
-@dataclass(frozen=True, slots=True)
-class _Group:
-    """A pipeline, and those of its weights that are on the card with this group."""
-
-    pipeline: Any
-    weights: Weights
-    """But those that are streamed, which come and go by their own hooks."""
-    decoder: Any = None
-    """Of its previews, beside the painter."""
-
-
 class Models:
     """Owns every model of `catalog` on one card; `loads` says how each is read. Not thread-safe."""
 
@@ -72,31 +60,30 @@ class Models:
     ) -> None:
         self.device = loader.device
         self.plans: dict[ModelKey, Plan] = {}
+        models = {key: model for key in ModelKey if (model := getattr(catalog, key)) is not None}
+        weights = {key: _weights(key, model, loader) for key, model in models.items()}
         self._catalog = catalog
-        self._card = card
+        self._card = beside_the_classifier(card, models, weights)
         self._loader = loader
         self._sizes: dict[str, int] = {}
         self._working: dict[str, int] = {}
-        self._shelf = _Shelf(catalog, card, self.plans, loader, loads)
-        self._residency: Residency[_Group] = Residency(
-            card.budget, self._sizes, self._shelf, self._working
+        self._passing: dict[str, int] = {}
+        self._shelf = Shelf(catalog, card, self.plans, loader, loads)
+        self._residency: Residency[Shelved] = Residency(
+            card.budget, self._sizes, self._shelf, self._working, self._passing
         )
         self._adapters = Adapters(loader.device)
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._latest: ModelKey | None = None
-        for key in ModelKey:
-            if getattr(catalog, key) is not None:
-                self._adopt(key, self._planned(key, card))
-
-    def _planned(self, key: ModelKey, card: Card) -> Plan:
-        model = getattr(self._catalog, key)
-        return plan_model(key, model, card, _weights(key, model, self._loader))
+        for key, model in models.items():
+            self._adopt(key, plan_model(key, model, self._card, weights[key]))
 
     def _adopt(self, key: ModelKey, plan: Plan) -> None:
         self.plans[key] = plan
         for name, group in plan.groups.items():
-            self._sizes[_name(key, name)] = group.size
-            self._working[_name(key, name)] = group.working
+            self._sizes[name_of(key, name)] = group.size
+            self._working[name_of(key, name)] = group.working
+            self._passing[name_of(key, name)] = group.passing
 
     @contextmanager
     def use(
@@ -115,19 +102,45 @@ class Models:
         """
         before, self._latest = self._latest, key
         context = context or RunContext()
+        self._make_room_in_ram(key)
         kernel = attention(self._catalog.acceleration)
         with (
-            self._residency.use(_name(key, group), context, batch) as held,
+            self._residency.use(name_of(key, group), context, batch) as held,
             self._adapted(held.pipeline, context, lora),
             kernel,
         ):
             yield held.pipeline
-        if before is not None and self._residency.in_use(_name(before, PAINTER)):
+        if before is not None and self._residency.in_use(name_of(before, PAINTER)):
             self._latest = before  # this was on the way, as for a preview
+
+    def _make_room_in_ram(self, key: ModelKey) -> None:
+        """Drop the models used longest ago until this one fits beside the others, if it is new."""
+        self._shelf.touch(key)
+        held = self._in_ram()
+        if key in held or key is ModelKey.SAFETY:
+            return
+        used = {other for other in held if self._in_use(other)}
+        for other in leaving(self.plans[key].in_ram, held, used, self._card.ram):
+            log.info("models.%s leaves RAM, where models.%s needs the room", other, key)
+            self._drop(other)
+
+    def _in_ram(self) -> dict[ModelKey, int]:
+        """The bytes of each model there that may leave, of that used longest ago first."""
+        there = [key for key in self._shelf.models() if key is not ModelKey.SAFETY]
+        return {key: self.plans[key].in_ram for key in there}
+
+    def _in_use(self, key: ModelKey) -> bool:
+        return any(self._residency.in_use(name_of(key, name)) for name in self.plans[key].groups)
+
+    def _drop(self, key: ModelKey) -> None:
+        """Forget a model that nobody uses."""
+        for name in self.plans[key].groups:
+            self._residency.drop(name_of(key, name))
+        self._shelf.drop(key)
 
     def decoder(self, key: ModelKey) -> Any:
         """What makes previews of a model, while its painter is used; None where nothing does."""
-        return self._shelf.load(_name(key, PAINTER)).decoder
+        return self._shelf.load(name_of(key, PAINTER)).decoder
 
     def _adapted(
         self, pipeline: Any, context: RunContext, lora: Lora | None
@@ -152,7 +165,7 @@ class Models:
 
     def most(self, key: ModelKey) -> int:
         """How many pictures the painter of a model has room for at once."""
-        return self._residency.most(_name(key, PAINTER))
+        return self._residency.most(name_of(key, PAINTER))
 
     def step_down(self) -> bool:
         """Hold the model that was used last in less, after memory ran out.
@@ -164,7 +177,8 @@ class Models:
             return False
         key, old = self._latest, self.plans[self._latest]
         less = replace(self._card, budget=_LESS * min(old.peak, self._card.budget))
-        plan = self._planned(key, less)
+        model = getattr(self._catalog, key)
+        plan = plan_model(key, model, less, _weights(key, model, self._loader))
         if plan.peak >= old.peak:
             return False
         log.warning(
@@ -174,9 +188,7 @@ class Models:
             old.peak / GIB,
             "; ".join(plan.given_up),
         )
-        for name in old.groups:
-            self._residency.drop(_name(key, name))
-            self._shelf.drop(_name(key, name))
+        self._drop(key)
         self._adopt(key, plan)
         return True
 
@@ -195,7 +207,7 @@ class Models:
         """
         known = self.known(key, group, question.about)
         if known is None:
-            there = _name(key, group) in self._residency.resident()
+            there = name_of(key, group) in self._residency.resident()
             with self.use(key, context, group) as pipeline, torch.inference_mode():
                 self._remember(key, group, question.about, question.ask(pipeline))
                 if not there:
@@ -235,13 +247,20 @@ class Models:
                 return
 
     def resident(self) -> frozenset[str]:
-        """Keys of the models whose painter is on the card."""
-        there = self._residency.resident()
-        return frozenset(key for key in self.plans if _name(key, PAINTER) in there)
+        """Keys of the models whose painter is on the card, and needs nobody to leave it."""
+        there = self._residency.ready()
+        return frozenset(key for key in self.plans if name_of(key, PAINTER) in there)
 
     def fits(self, key: ModelKey) -> bool:
-        """Whether a model's painter is on the card, or could be without another leaving."""
-        return self._residency.fits(_name(key, PAINTER))
+        """Whether a model's painter is on the card, or could be without another leaving.
+
+        No more may another have to leave RAM for it.
+        """
+        stays = self._in_ram()
+        if key is not ModelKey.SAFETY:
+            stays[key] = self.plans[key].in_ram
+        has_ram = sum(stays.values()) <= self._card.ram
+        return has_ram and self._residency.fits(name_of(key, PAINTER))
 
     def evict_idle(self) -> None:
         """Let every model that nobody uses leave the card."""
@@ -275,91 +294,3 @@ def _to(answer: Any, device: torch.device | str) -> Any:
     if isinstance(answer, dict):
         return {name: _to(value, device) for name, value in answer.items()}
     return answer.to(device) if isinstance(answer, torch.Tensor) else answer
-
-
-def _name(key: ModelKey, group: str) -> str:
-    return f"{key}.{group}"
-
-
-class _Shelf:
-    """Reads pipelines from disk, divides them, and moves the groups."""
-
-    def __init__(
-        self,
-        catalog: Catalog,
-        card: Card,
-        plans: Mapping[ModelKey, Plan],
-        loader: Loader,
-        loads: Mapping[ModelKey, Load],
-    ) -> None:
-        self._catalog = catalog
-        self._card = card
-        self._plans = plans
-        self._loader = loader
-        self._loads = loads
-        self._groups: dict[str, _Group] = {}
-
-    def load(self, name: str) -> _Group:
-        if name not in self._groups:
-            key = ModelKey(name.partition(".")[0])
-            with BUILDING:
-                self._groups |= self._read(key)
-        return self._groups[name]
-
-    def _read(self, key: ModelKey) -> dict[str, _Group]:
-        """All groups of a model, its weights in RAM."""
-        plan, device = self._plans[key], self._loader.device
-        if lacking := unmet(getattr(self._catalog, key), self._card):
-            raise ModelUnavailable(lacking)
-        loader = replace(self._loader, precision=plan.groups[PAINTER].precision)
-        whole = self._loads[key](getattr(self._catalog, key), loader)
-        if isinstance(getattr(self._catalog, key), Network):
-            return {_name(key, PAINTER): _Group(whole, Weights([whole.model], device))}
-        accelerate(whole, self._catalog.acceleration, plan, device, roomy=self._has_room_for_all())
-        groups = {}
-        for group, pipeline in divide(whole).items():
-            pipeline.set_progress_bar_config(disable=True)
-            modules = modules_of(whole, group)
-            if plan.groups[group].held is Held.STREAMED:
-                modules = stream(modules, device)
-            decoder = self._decoder(key, loader) if group == PAINTER else None
-            weights = Weights([*modules, *([] if decoder is None else [decoder])], device)
-            groups[_name(key, group)] = _Group(pipeline, weights, decoder)
-        fit_to(whole, plan)
-        return groups
-
-    def _decoder(self, key: ModelKey, loader: Loader) -> Any:
-        """The tiny decoder of a model's latents. Where it cannot serve, the model does without."""
-        model = getattr(self._catalog, key)
-        if (preview := getattr(model, PREVIEW, None)) is None:
-            return None
-        from diffusers import AutoencoderTiny
-
-        try:
-            check_preview(key, model, loader.models_folder)
-            tiny = loader.load(AutoencoderTiny, f"{key}.{PREVIEW}", preview, model.dtype)
-        except ModelUnavailable as error:
-            log.warning("%s Until then nothing is shown while it paints.", error.sentence)
-            return None
-        return tiny.eval()
-
-    def move_in(self, name: str, group: _Group) -> None:
-        group.weights.move_in()
-
-    def move_out(self, name: str, group: _Group) -> None:
-        if not isinstance(getattr(self._catalog, name.partition(".")[0]), Network):
-            forget_recordings(group.pipeline)
-        group.weights.move_out()
-
-    def _has_room_for_all(self) -> bool:
-        """Whether all models, and what each computes, are on the card at once."""
-        plans = self._plans.values()
-        return (
-            sum(group.peak for plan in plans for group in plan.groups.values()) <= self._card.budget
-        )
-
-    def drop(self, name: str) -> None:
-        self._groups.pop(name, None)
-
-    def clear(self) -> None:
-        self._groups.clear()

@@ -35,6 +35,8 @@ from pipelines.contract.text import Text
 GIB = 2**30
 _MARGIN = 1.5  # GiB at most, for what libraries take beside the tensors
 _WINDOW = 0.1  # of streamed weights that are on the card: two blocks of about forty, and the VAE
+_WHOLE = ("vae",)  # parts that are not called as a whole, and so not streamed
+_PACKED = 1.015  # of weights in RAM: blocks of pinned memory are not filled to their last byte
 Model = SafetyModel | CaptionModel | SketchModel | ImagineModel | AnimateModel | UpscaleModel
 
 
@@ -55,8 +57,16 @@ class Precision(StrEnum):
     NF4 = "nf4"
 
 
-_SHARES = {Precision.FULL: 1.0, Precision.FP8: 0.5, Precision.NF4: 0.28}
-"""Of 16-bit weights. NF4 has its scales, and leaves some layers as they are."""
+_SCALES = 32 / 64 / 16
+"""Of 16-bit weights: NF4 has a scale of 32 bits for each 64 of them."""
+_LAYERS = 0.975
+"""Of SD3.5's weights, what is in layers; embeddings of places and the decoder stay as they are."""
+_SHARES = {
+    Precision.FULL: 1.0,
+    Precision.FP8: 1 - _LAYERS + _LAYERS * 8 / 16,
+    Precision.NF4: 1 - _LAYERS + _LAYERS * (4 / 16 + _SCALES),
+}
+"""Of 16-bit weights."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +91,23 @@ class Group:
     working: int
     held: Held = Held.CARD
     precision: Precision = Precision.FULL
+    whole: int = 0
+    """Of its weights, those that are not streamed with the others."""
 
     @property
     def size(self) -> int:
-        """What its weights take of the card."""
-        return round(self.kept * (_WINDOW if self.held is Held.STREAMED else 1.0))
+        """What its weights take of the card, before its turn, in it and after it."""
+        if self.held is Held.CARD:
+            return self.kept
+        scales = _SCALES if self.precision is Precision.NF4 else 0.0
+        return self.whole + round(self.weights * scales)
+
+    @property
+    def passing(self) -> int:
+        """What more of its weights is on the card in its turn, where they are streamed."""
+        if self.held is Held.CARD:
+            return 0
+        return max(0, round(self.kept * _WINDOW) - self.whole)
 
     @property
     def kept(self) -> int:
@@ -95,7 +117,7 @@ class Group:
     @property
     def peak(self) -> int:
         """What it takes of the card during its turn."""
-        return self.size + self.working
+        return self.size + self.passing + self.working
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +141,20 @@ class Plan:
 
     @property
     def in_ram(self) -> int:
-        """What its copy in RAM takes, from which it is moved to the card."""
-        return sum(group.kept for group in self.groups.values())
+        """What its copy in RAM takes, from which it is moved to the card or streamed."""
+        return round(_PACKED * sum(group.kept for group in self.groups.values()))
+
+    def in_words(self, card: Card) -> str:
+        """What it takes of the card, and what is given up for that."""
+        takes = f"takes {self.peak / GIB:.1f} GiB"
+        if card.budget < inf:
+            takes += f" of {card.budget / GIB:.1f}"
+        if self.peak > card.budget:
+            return f"{takes} at the least; this card is too small for it"
+        if not self.fits:
+            ram = f"{self.in_ram / GIB:.1f} of {card.ram / GIB:.1f} GiB"
+            return f"{takes}, and {ram} of RAM; this computer's memory is too small for it"
+        return f"{takes}, with {'; '.join(self.given_up)}" if self.given_up else takes
 
 
 # --- what models take ---------------------------------------------------------------------------
@@ -326,12 +360,17 @@ def plan_model(
     """The plan that fits `card` for the least time, and changes pictures only if it must.
 
     `weights` are the bytes of each part on the card; by default those of the usual checkpoint.
-    Where nothing fits, the plan that takes least, with `fits` False.
+    Where nothing fits, the plan that comes nearest to it, with `fits` False.
     """
     groups: dict[str, Group] = {}
+    wider = 2 if card.kind == "cpu" and model.dtype != "float32" else 1  # it computes in float32
     for part, size in (weights or _usual(key, model)).items():
         before = groups.get(name := group_of(part), Group(0, 0))
-        groups[name] = replace(before, weights=before.weights + size)
+        groups[name] = replace(
+            before,
+            weights=before.weights + wider * size,
+            whole=before.whole + wider * size * (part in _WHOLE),
+        )
     if isinstance(model, ImagineModel) and model.precision not in ("auto", "full"):
         groups[PAINTER] = replace(groups[PAINTER], precision=Precision(model.precision))
     whole = Plan(groups)
@@ -349,13 +388,20 @@ def plan_model(
     fitting = [plan for plan in tried if plan.peak <= card.budget and plan.in_ram <= card.ram]
     if fitting:
         return min(fitting, key=lambda plan: (plan.cost, plan.peak))
-    return replace(min(tried, key=lambda plan: (plan.peak, plan.cost)), fits=False)
+    return replace(min(tried, key=lambda plan: _lacking(plan, card)), fits=False)
+
+
+def _lacking(plan: Plan, card: Card) -> tuple[float, ...]:
+    """By how much a plan does not fit: what is least comes nearest."""
+    lacking = max(0, plan.peak - card.budget), max(0, plan.in_ram - card.ram)
+    return *lacking, plan.peak, plan.cost
 
 
 def _moving(plan: Plan, budget: float) -> float:
     """The seconds that a run spends on moving weights when one like it ran before."""
     beside = sum(group.size for group in plan.groups.values())
-    stay = beside + max(group.working for group in plan.groups.values()) <= budget
+    turns = [group.passing + group.working for group in plan.groups.values()]
+    stay = beside + max(turns) <= budget
     moved = sum(
         group.kept
         for name, group in plan.groups.items()

@@ -21,7 +21,22 @@ from pipelines.contract.errors import AtelierError
 
 log = logging.getLogger(__name__)
 
+K = TypeVar("K")
 M = TypeVar("M")
+
+
+def enough(sizes: Mapping[K, int], wanted: float) -> list[K]:
+    """The first of `sizes` that are `wanted` bytes together, without those that are not needed."""
+    going = []
+    for key, size in sizes.items():
+        if wanted > 0:
+            going.append(key)
+            wanted -= size
+    for key in sorted(going, key=lambda key: sizes[key], reverse=True):
+        if wanted + sizes[key] <= 0:
+            going.remove(key)
+            wanted += sizes[key]
+    return going
 
 
 class Mover(Protocol[M]):
@@ -52,8 +67,8 @@ class _Resident(Generic[M]):
 class Residency(Generic[M]):
     """A cache of models by bytes.
 
-    `budget` is bytes of GPU memory, as are `sizes`, of weights, and `working`, of what a model
-    needs beside them while it is used.
+    `budget` is bytes of GPU memory, as are `sizes`, of weights, and what a model needs beside them
+    while it is used: `working` for each of a batch, and `passing` for weights that come and go.
     """
 
     def __init__(
@@ -62,10 +77,12 @@ class Residency(Generic[M]):
         sizes: Mapping[str, int],
         mover: Mover[M],
         working: Mapping[str, int] | None = None,
+        passing: Mapping[str, int] | None = None,
     ) -> None:
         self._budget = budget
         self._sizes = sizes
-        self._working = {} if working is None else working  # both may change later
+        self._working = {} if working is None else working  # all three may change later
+        self._passing = {} if passing is None else passing
         self._mover = mover
         self._resident: dict[str, _Resident[M]] = {}  # the one used longest ago comes first
         self._waiting: dict[str, M] = {}
@@ -101,6 +118,17 @@ class Residency(Generic[M]):
         """Keys of the models on the GPU."""
         return frozenset(self._resident)
 
+    def ready(self) -> frozenset[str]:
+        """Keys of those among them that can be used without another leaving."""
+        if len(self._resident) == 1:
+            return self.resident()
+        free = self._budget - self._taken()
+        return frozenset(
+            key
+            for key, resident in self._resident.items()
+            if resident.users or self._peak(key) - self._sizes[key] <= free
+        )
+
     def in_use(self, key: str) -> bool:
         """Whether a model is being used."""
         return key in self._resident and self._resident[key].users > 0
@@ -129,7 +157,8 @@ class Residency(Generic[M]):
         """The largest batch for which a model has room, if all others leave; one at the least."""
         if not (working := self._working.get(key, 0)) or self._budget == inf:
             return sys.maxsize
-        return max(1, int((self._budget - self._sizes[key]) // working))
+        weights = self._sizes[key] + self._passing.get(key, 0)
+        return max(1, int((self._budget - weights) // working))
 
     def _bring_in(self, key: str, context: RunContext, batch: int) -> _Resident[M]:
         found = self._resident.pop(key, None)
@@ -159,17 +188,7 @@ class Residency(Generic[M]):
         it was not used: the square root is what `benchmarks.residency` liked best. Whoever turns
         out not to be in the way stays.
         """
-        going: list[str] = []
-        for key in sorted(idle, key=self._worth):
-            if size <= 0:
-                break
-            going.append(key)
-            size -= self._sizes[key]
-        for key in sorted(going, key=lambda k: self._sizes[k], reverse=True):
-            if size + self._sizes[key] <= 0:
-                going.remove(key)
-                size += self._sizes[key]
-        return going
+        return enough({key: self._sizes[key] for key in sorted(idle, key=self._worth)}, size)
 
     def _worth(self, key: str) -> float:
         return self._sizes[key] / sqrt(self._uses - self._resident[key].used_at + 1)
@@ -187,4 +206,4 @@ class Residency(Generic[M]):
         )
 
     def _peak(self, key: str, batch: int = 1) -> int:
-        return self._sizes[key] + batch * self._working.get(key, 0)
+        return self._sizes[key] + self._passing.get(key, 0) + batch * self._working.get(key, 0)

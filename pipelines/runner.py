@@ -48,8 +48,10 @@ from pipelines.device import (
 )
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
-from pipelines.models import Load, Models
-from pipelines.placement import Plan
+from pipelines.models import Models
+from pipelines.placement import Card, Plan
+from pipelines.ram import together
+from pipelines.shelf import Load
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +64,10 @@ class Runner:
     `device` is `auto`, `cpu`, `mps`, `cuda` or `cuda:N`; `vram_gib` is the budget for models, by
     default what the card has less 1 GiB; `models_folder` is the Hugging Face cache that `fetch`
     fills, by default the user's own; `batches` is the file with what `measure` found to pay. It is
-    the card `number` of `cards` in this machine: they share its RAM, and each preloads other models
-    first. `warm_up` says whether `preload` also runs each model once, by default where that makes
-    the first job quicker. `loads` says how each is read, by default from its checkpoint. Raises
-    DeviceMissing.
+    the card `number` of `cards` in this machine: they share its RAM, of which all may take
+    `ram_gib`, by default four fifths, and each preloads other models first. `warm_up` says
+    whether `preload` also runs each model once, by default where that makes the first job quicker.
+    `loads` says how each is read, by default from its checkpoint. Raises DeviceMissing.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Runner:
         batches: Path | None = None,
         number: int = 0,
         cards: int = 1,
+        ram_gib: float | None = None,
         warm_up: bool | None = None,
         loads: Mapping[ModelKey, Load] | None = None,
     ) -> None:
@@ -88,13 +91,21 @@ class Runner:
         leave_a_core(self._device)
         self.card = name_of(self._device)
         self._table = None if batches is None else Batches.read(batches)
-        card = card_of(self._device, vram_gib, cards)
+        card = card_of(self._device, vram_gib, cards, ram_gib)
         self._models = Models(catalog, card, Loader(self._device, models_folder), loads or LOADERS)
         keys = list(self._models.plans)
         first = number * len(keys) // cards
         self._unloaded = keys[first:] + keys[:first]
         pays = self._device.type == "cuda" or catalog.acceleration.compile
         self._warms_up = pays if warm_up is None else warm_up
+        self._log_plans(card)
+
+    def _log_plans(self, card: Card) -> None:
+        for key, plan in self._models.plans.items():
+            level = logging.INFO if plan.fits else logging.WARNING
+            log.log(level, "%s: models.%s %s", self.card, key, plan.in_words(card))
+        if (words := together(self._models.plans, card.ram)) is not None:
+            log.info("%s: %s", self.card, words)
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
         """Render requests, those of /imagine of one aspect together; artifacts for each.
@@ -161,7 +172,7 @@ class Runner:
         return True
 
     def resident(self) -> frozenset[str]:
-        """Keys of the models that are on the GPU now."""
+        """Keys of the models that are on the GPU, and can be used without another leaving it."""
         return self._models.resident()
 
     def plans(self) -> Mapping[ModelKey, Plan]:

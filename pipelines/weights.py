@@ -2,18 +2,19 @@
 
 Weights never change, so nothing is ever copied back: to leave the card is to forget the copy there.
 The copy in RAM is packed into blocks of pinned memory. They cross the bus in a few large
-asynchronous copies, and being powers of two they lose nothing to the allocator of pinned memory,
-which rounds up to one.
+asynchronous copies, and being powers of two they lose nothing to torch's allocator of pinned
+memory, which rounds up to one: pinned one by one, SD3.5's weights would take half as much again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-BLOCK = 2**28  # bytes
+BLOCK = 2**29  # bytes
 _ALIGNED = 256  # bytes: where a tensor may begin, for kernels that read sixteen at a time
 
 
@@ -43,8 +44,9 @@ class _Block:
 class Weights:
     """The parameters and buffers of modules, in RAM until `move_in`.
 
-    `device` is where they visit; on a CPU they are there already, and nothing is moved or copied
-    unless `packed` says so. Not for quantised tensors, which are more than their data.
+    Those of `streamed` modules are packed with them, and stay: their layers visit the card by
+    themselves. `device` is where weights visit; on a CPU they are there already, and nothing is
+    moved or copied unless `packed` says so.
     """
 
     def __init__(
@@ -52,47 +54,90 @@ class Weights:
         modules: Iterable[nn.Module],
         device: torch.device,
         *,
+        streamed: Iterable[nn.Module] = (),
         packed: bool | None = None,
         block: int = BLOCK,
     ) -> None:
         self._device = device
-        self._blocks: list[_Block] = []
-        tensors = {
-            id(tensor): tensor
-            for module in modules
-            for tensor in chain(module.parameters(), module.buffers())
-        }
-        self.size = sum(_padded(tensor) for tensor in tensors.values())
+        stay = list(_tensors(streamed))
+        visit = [*_with_scales(_tensors(modules)), *_scales(stay)]  # a layer brings no scales along
+        self.size = sum(map(_padded, _distinct(visit)))
+        self._visiting: list[_Block] = []
+        self._staying: list[_Block] = []
         if packed or (packed is None and device.type != "cpu"):
-            self._pack(tensors.values(), block)
+            self._visiting = [self._pack(share) for share in _shares(visit, block)]
+            self._staying = [self._pack(share) for share in _shares(stay, block)]
 
-    def _pack(self, tensors: Iterable[Tensor], block: int) -> None:
-        shares: list[list[Tensor]] = []
-        free = 0
-        for tensor in sorted(tensors, key=_padded, reverse=True):
-            if _padded(tensor) > free:
-                shares.append([])
-                free = max(block, _padded(tensor))
-            shares[-1].append(tensor)
-            free -= _padded(tensor)
-        for share in shares:
-            length = 1 << (sum(map(_padded, share)) - 1).bit_length()
-            pinned = self._device.type == "cuda"
-            home = torch.empty(length, dtype=torch.uint8, pin_memory=pinned)
-            self._blocks.append(_Block(home))
-            for tensor in share:
-                self._blocks[-1].add(tensor)
+    def _pack(self, tensors: list[Tensor]) -> _Block:
+        length = _power_of_two(sum(map(_padded, tensors)))
+        pinned = self._device.type == "cuda"
+        block = _Block(torch.empty(length, dtype=torch.uint8, pin_memory=pinned))
+        for tensor in tensors:
+            block.add(tensor)
+        return block
 
     def move_in(self) -> None:
         """Copy to the device, asynchronously on its current stream."""
-        for block in self._blocks:
+        for block in self._visiting:
             there = block.home[: block.used].to(self._device, non_blocking=True, copy=True)
             block.place(there)
 
     def move_out(self) -> None:
         """Forget the copy on the device."""
-        for block in self._blocks:
+        for block in chain(self._visiting, self._staying):
             block.place(block.home)
+
+
+def _tensors(modules: Iterable[nn.Module]) -> Iterator[Tensor]:
+    for module in modules:
+        yield from module.parameters()
+        yield from module.buffers()
+
+
+def _with_scales(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
+    for tensor in tensors:
+        yield tensor
+        yield from _scales([tensor])
+
+
+def _scales(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
+    """What bitsandbytes keeps beside quantised weights, and neither parameter nor buffer is."""
+    for tensor in tensors:
+        if (state := getattr(tensor, "quant_state", None)) is not None:
+            yield from _within(state)
+
+
+def _within(state: Any) -> Iterator[Tensor]:
+    """The tensors of a QuantState, and of the one for its own scales, where these are quantised."""
+    for value in vars(state).values():
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, type(state)):
+            yield from _within(value)
+
+
+def _distinct(tensors: Iterable[Tensor]) -> Iterable[Tensor]:
+    return {id(tensor): tensor for tensor in tensors}.values()
+
+
+def _shares(tensors: Iterable[Tensor], block: int) -> list[list[Tensor]]:
+    """Which tensors share a block: the largest first, each where there is still room for it."""
+    shares: list[list[Tensor]] = []
+    free: list[int] = []
+    for tensor in sorted(_distinct(tensors), key=_padded, reverse=True):
+        size = _padded(tensor)
+        at = next((at for at, room in enumerate(free) if room >= size), len(shares))
+        if at == len(shares):
+            shares.append([])
+            free.append(max(block, _power_of_two(size)))
+        shares[at].append(tensor)
+        free[at] -= size
+    return shares
+
+
+def _power_of_two(size: int) -> int:
+    """The next one that is not smaller."""
+    return 1 << (size - 1).bit_length() if size else 0
 
 
 def _padded(tensor: Tensor) -> int:

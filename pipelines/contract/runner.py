@@ -28,7 +28,7 @@ class RunnerLike(Protocol):
         ...
 
     def resident(self) -> frozenset[str]:
-        """Keys of the models that are on the GPU now."""
+        """Keys of the models that are on the GPU, and can be used without another leaving it."""
         ...
 
     def batches(self) -> Mapping[Kind, int]:

@@ -157,7 +157,7 @@ def test_a_model_that_does_not_fit_is_a_line_of_the_table(
 
     monkeypatch.setattr(Runner, "run", run)
     assert list(gpu.cards(bench)) == [False]
-    assert "ran out of 0.29 GiB: Tried to allocate 20.00 GiB." in capsys.readouterr().out
+    assert "ran out of 0.30 GiB: Tried to allocate 20.00 GiB." in capsys.readouterr().out
 
 
 def test_what_the_processor_waits_for_within_the_steps_is_counted() -> None:

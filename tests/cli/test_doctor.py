@@ -310,6 +310,14 @@ def test_a_machine_that_is_too_small_is_said_so() -> None:
     assert "computer's memory is too small" in poor.text
 
 
+def test_models_that_have_no_room_in_ram_together_are_said_to_be_read_again() -> None:
+    little = plans(Card("cuda", 23 * GIB, 19 * GIB, (8, 6)))
+    assert little["RAM"].level is Level.WARNING
+    assert "of 19.0 together" in little["RAM"].text and "gpu.ram_gib" in little["RAM"].text
+    assert little["imagine fits"].level is Level.FINE
+    assert "RAM" not in plans(Card("cuda", 23 * GIB, 48 * GIB, (8, 6)))
+
+
 def test_an_old_card_and_a_missing_package_are_named() -> None:
     old = plans(Card("cuda", 10 * GIB, 48 * GIB, (7, 5)))
     assert "float16" in old["imagine dtype"].text

@@ -97,10 +97,10 @@ async def test_a_job_waits_for_one_model_to_be_loaded_and_not_for_all(started: S
     executor = started(lambda: painter, preload=True)
     await executor.start()
     await asyncio.wait_for(painter.loading.wait(), SOON)
-    run = asyncio.create_task(_run(executor, "now"))
-    await asyncio.sleep(0)  # by now it is ordered
+    run = asyncio.create_task(executor.run([a_request("now")], RunContext()))
+    await asyncio.sleep(0)  # by now it is ordered, as it would not be within a `wait_for`
     painter.may_load.set()
-    await run
+    await asyncio.wait_for(run, SOON)
     assert unloaded == [2]
 
 

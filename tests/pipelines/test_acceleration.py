@@ -2,6 +2,7 @@
 
 import io
 import shutil
+from functools import partialmethod
 from pathlib import Path
 
 import av
@@ -81,6 +82,29 @@ def test_compiled_blocks_compute_the_same(
     torch._dynamo.utils.counters.clear()
     after = made(catalog, NOTHING.model_copy(update={"compile": True}), request)
     assert torch._dynamo.utils.counters["stats"]["unique_graphs"] > 0
+    assert np.abs(before - after).mean() < LEVELS
+
+
+@pytest.mark.parametrize("kind", ["sketch", "animate"])
+def test_what_is_compiled_as_a_whole_computes_the_same(
+    kind: str,
+    catalog: Catalog,
+    requests: dict[str, Request],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """By the graphs that are compiled, but without the compiler, which takes minutes on a CPU."""
+    less = {"steps": 1, "frames": 2, "width": 64, "height": 64, "size": 64}
+    model = getattr(catalog, kind)
+    less = {name: value for name, value in less.items() if hasattr(model, name)}
+    catalog = catalog.model_copy(update={kind: model.model_copy(update=less)})
+    whole = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(whole, backend="eager"))
+    before = made(catalog, NOTHING, requests[kind])
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    after = made(catalog, NOTHING.model_copy(update={"compile": True}), requests[kind])
+    assert torch._dynamo.utils.counters["frames"] == {"total": 2, "ok": 2}  # with the decoder
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 2
     assert np.abs(before - after).mean() < LEVELS
 
 

@@ -15,23 +15,23 @@ from pipelines import animate, imagine, sketch
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import ImagineRequest
-from pipelines.fitting import fit_to, modules_of, stream
+from pipelines.fitting import fit_to, modules_of, stream, streamable
 from pipelines.loading import Loader
-from pipelines.placement import PAINTER, TEXT, TILE, Group, Plan
+from pipelines.placement import PAINTER, TEXT, TILE, Group, Plan, Precision
 from pipelines.runner import Runner
+from pipelines.weights import Weights
 
 CPU = torch.device("cpu")
-LOADER = Loader(CPU)
 PROMPT = "a red star on a blue background"
 
 
-def loaded(catalog: Catalog, key: ModelKey) -> Any:
+def loaded(catalog: Catalog, key: ModelKey, precision: Precision = Precision.FULL) -> Any:
     loads: dict[ModelKey, Callable[[Any, Loader], Any]] = {
         ModelKey.SKETCH: sketch.load,
         ModelKey.IMAGINE: imagine.load,
         ModelKey.ANIMATE: animate.load,
     }
-    pipeline = loads[key](getattr(catalog, key), LOADER)
+    pipeline = loads[key](getattr(catalog, key), Loader(CPU, precision=precision))
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
@@ -112,23 +112,64 @@ def test_tiles_are_decoded_where_a_plan_says_so(key: ModelKey, catalog: Catalog)
     assert max(max(tile) for tile in tiles) * scale == TILE
 
 
-@pytest.mark.parametrize("group", [TEXT, PAINTER])
-def test_a_streamed_group_computes_the_same(group: str, catalog: Catalog) -> None:
-    def picture(pipeline: Any) -> np.ndarray[Any, Any]:
-        made = pipeline(
-            prompt=PROMPT,
-            num_inference_steps=2,
-            width=128,
-            height=128,
-            generator=torch.Generator().manual_seed(1),
-            output_type="np",
-        )
-        return np.asarray(made.images[0])
+def picture(pipeline: Any) -> np.ndarray[Any, Any]:
+    made = pipeline(
+        prompt=PROMPT,
+        num_inference_steps=2,
+        width=128,
+        height=128,
+        generator=torch.Generator().manual_seed(1),
+        output_type="np",
+    )
+    return np.asarray(made.images[0])
 
-    pipeline = loaded(catalog, ModelKey.IMAGINE)
-    before = picture(pipeline)
-    stream(modules_of(pipeline, group), CPU)
-    assert np.abs(before - picture(pipeline)).max() < 1e-5
+
+@pytest.mark.parametrize(
+    ("key", "group", "precision", "make"),
+    [
+        (ModelKey.IMAGINE, TEXT, Precision.FULL, picture),
+        (ModelKey.IMAGINE, PAINTER, Precision.FULL, picture),
+        (ModelKey.IMAGINE, PAINTER, Precision.FP8, picture),
+        (ModelKey.ANIMATE, PAINTER, Precision.FULL, clip),
+    ],
+)
+def test_a_streamed_group_computes_the_same_from_the_blocks_it_was_packed_into(
+    key: ModelKey,
+    group: str,
+    precision: Precision,
+    make: Callable[[Any], np.ndarray[Any, Any]],
+    catalog: Catalog,
+) -> None:
+    pipeline = loaded(catalog, key, precision)
+    before = make(pipeline)
+    modules = streamable(modules_of(pipeline, group))
+    weights = Weights([], CPU, streamed=modules, packed=True)
+    tensors = [tensor for module in modules for tensor in module.parameters()]
+    homes = {tensor.untyped_storage().data_ptr() for tensor in tensors}
+    assert len(homes) == 1
+    stream(modules, CPU)
+    assert np.abs(before - make(pipeline)).max() < 1e-5
+    weights.move_out()  # what was cast is whole again
+    assert {tensor.untyped_storage().data_ptr() for tensor in tensors} == homes
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA here; on a machine with a GPU: pytest -m gpu"
+)
+def test_what_is_streamed_is_pinned_once() -> None:
+    card = torch.device("cuda")
+    network = torch.nn.Sequential(*(torch.nn.Linear(64, 64) for _ in range(4)))
+    given = torch.randn(2, 64)
+    with torch.inference_mode():
+        expected = network(given)
+    Weights([], card, streamed=[network])
+    homes = [weights.data_ptr() for weights in network.parameters()]
+    stream([network], card)
+    for _ in range(3):  # in the first, diffusers sees in what order layers are called
+        with torch.inference_mode():
+            assert torch.allclose(network(given.to(card)).cpu(), expected, atol=1e-4)
+        assert [weights.data_ptr() for weights in network.parameters()] == homes
 
 
 def test_what_is_streamed_comes_in_small_parts() -> None:

@@ -23,7 +23,7 @@ from pipelines.catalog import Catalog, ModelKey, Style
 from pipelines.contract.context import Phase, Progress, RunContext
 from pipelines.contract.errors import BadInput, ModelUnavailable
 from pipelines.contract.requests import ImagineRequest, Request, SketchRequest
-from pipelines.fitting import modules_of, stream
+from pipelines.fitting import modules_of, stream, streamable
 from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.placement import PAINTER
@@ -101,7 +101,7 @@ def test_it_works_while_the_network_is_streamed(kind: str, offering: Catalog, fo
     plain = painted(pipeline)
     with beside(pipeline, folder / kind / "ink.safetensors"):
         whole = painted(pipeline)
-    stream(modules_of(pipeline, PAINTER), CPU)
+    stream(streamable(modules_of(pipeline, PAINTER)), CPU)
     with beside(pipeline, folder / kind / "ink.safetensors"):
         streamed = painted(pipeline)
     assert np.abs(streamed - whole).max() < 1e-5 < np.abs(whole - plain).max()

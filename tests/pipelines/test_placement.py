@@ -1,5 +1,6 @@
 """What fits which card, and what is given up for it."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from pipelines.placement import (
     PAINTER,
     TEXT,
     Card,
+    Group,
     Held,
     Plan,
     Precision,
@@ -95,6 +97,46 @@ def test_a_precision_that_is_configured_is_kept() -> None:
             assert not any("changes pictures" in text for text in plan.given_up)
     fp8 = ImagineModel(source="a/b", precision="fp8")
     assert plan_model(ModelKey.IMAGINE, fp8, card(12)).groups[PAINTER].held is Held.CARD
+
+
+def test_four_bits_have_scales_that_are_counted_and_not_streamed() -> None:
+    """Of 64 weights of 16 bits: 64 of 4 bits, and a scale of 32; some stay as they are."""
+    million = 64 * 10**6
+    four = Group(2 * million, 0, precision=Precision.NF4)
+    of_layers = million // 2 + 4 * million // 64
+    assert of_layers < four.kept < 1.08 * of_layers
+    streamed = replace(four, held=Held.STREAMED)
+    assert streamed.kept == four.kept
+    assert streamed.size == 4 * million // 64
+    assert streamed.size < streamed.peak < 0.3 * four.peak
+
+
+def test_what_is_streamed_leaves_its_room_between_its_turns() -> None:
+    plan = planned(ModelKey.IMAGINE, card(12))
+    painter, text = plan.groups[PAINTER], plan.groups[TEXT]
+    assert painter.size == 2 * 84_000_000  # the decoder, which is not streamed
+    assert painter.size + painter.passing == pytest.approx(0.1 * painter.kept, abs=1)
+    assert text.passing == 0 and text.size == text.kept
+    assert plan.in_ram == pytest.approx(1.015 * (painter.kept + text.kept), abs=1)
+
+
+def test_a_cpu_computes_in_float32() -> None:
+    for key, model in MODELS.items():
+        whole = plan_model(key, model.model_copy(update={"dtype": "float32"}), Card("cpu"))
+        assert planned(key, Card("cpu")).in_ram == whole.in_ram
+
+
+def test_a_plan_says_what_it_takes_and_what_is_too_small() -> None:
+    plan = planned(ModelKey.IMAGINE, card(24))
+    assert plan.in_words(card(24)) == (
+        "takes 18.2 GiB of 23.0, with the text encoders streamed from RAM while computing "
+        "(more gpu.vram_gib spares that)"
+    )
+    assert planned(ModelKey.SKETCH, Card("cuda")).in_words(Card("cuda")) == "takes 8.1 GiB"
+    small = planned(ModelKey.ANIMATE, card(3)).in_words(card(3))
+    assert small.endswith("of 2.0 at the least; this card is too small for it")
+    poor = planned(ModelKey.IMAGINE, card(12, ram=16)).in_words(card(12, ram=16))
+    assert poor.endswith("18.4 of 12.0 GiB of RAM; this computer's memory is too small for it")
 
 
 def test_what_a_precision_lacks_is_said() -> None:

@@ -46,9 +46,11 @@ class Shelf:
         model.on_gpu = False
 
 
-def make(budget: float, **working: int) -> tuple[Residency[Weights], Shelf]:
+def make(
+    budget: float, passing: dict[str, int] | None = None, **working: int
+) -> tuple[Residency[Weights], Shelf]:
     shelf = Shelf()
-    return Residency(budget, SIZES, shelf, working), shelf
+    return Residency(budget, SIZES, shelf, working, passing), shelf
 
 
 def touch(models: Residency[Weights], *keys: str) -> None:
@@ -120,6 +122,32 @@ def test_what_fits_has_room_to_compute() -> None:
     touch(models, "c")
     assert models.fits("a")
     assert not models.fits("b")
+
+
+def test_what_has_room_to_compute_without_another_leaving_is_ready() -> None:
+    models, _ = make(budget=9, a=3, b=4, c=2)
+    touch(models, "c", "b", "a")
+    assert models.resident() == {"a", "b", "c"}
+    assert models.ready() == {"a", "c"}  # three are free
+    with models.use("b"):
+        assert models.resident() == {"b", "c"}
+        assert models.ready() == {"b"}
+    assert models.ready() == {"b", "c"}
+    large, _ = make(budget=4, d=9)
+    touch(large, "d")  # which never has its room, but nobody is there who could leave
+    assert large.ready() == {"d"}
+
+
+def test_weights_that_pass_through_take_room_once_and_only_while_they_do() -> None:
+    models, _ = make(budget=9, passing={"a": 3}, a=2)
+    touch(models, "c")
+    with models.use("a"):  # 1, 3 that pass, 2 to compute
+        assert models.resident() == {"a", "c"}
+    with models.use("a", batch=2):
+        assert models.resident() == {"a"}
+    assert models.most("a") == 2
+    touch(models, "c", "d")
+    assert models.resident() == {"a", "c", "d"}
 
 
 def test_loading_is_reported_when_there_is_something_to_wait_for() -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
+from weakref import WeakSet
 
 import av
 import pytest
@@ -40,10 +41,13 @@ from pipelines.contract.requests import (
     Request,
     SketchRequest,
 )
+from pipelines.fitting import denoiser_of
 from pipelines.loading import Loader
 from pipelines.media import read_facts
+from pipelines.models import Models
 from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
-from pipelines.runner import Runner
+from pipelines.runner import LOADERS, Runner
+from pipelines.shelf import Load
 
 PROMPT = "a red star on a blue background"
 
@@ -539,15 +543,16 @@ def test_preload_brings_in_what_fits(catalog: Catalog) -> None:
     assert runner.resident() == {"caption", "sketch", "imagine", "animate", "upscale"}
     runner.close()
     assert runner.resident() == frozenset()
-    room = planned(catalog)[ModelKey.CAPTION].peak
-    small = Runner(catalog, device="cpu", vram_gib=room / GIB)
-    preload_all(small)
-    assert small.resident() == {
+    plans = planned(catalog)
+    room = plans[ModelKey.CAPTION].groups[PAINTER].size + plans[ModelKey.SKETCH].peak
+    reads = Reads()
+    preload_all(Runner(catalog, device="cpu", vram_gib=room / GIB, loads=reads.loads))
+    assert reads.read == [
         "caption",
         "sketch",
         "animate",
         "upscale",
-    }  # imagine needs more to compute
+    ]  # imagine needs more to compute
 
 
 def test_a_caption_that_is_given_is_not_asked_for(runner: Runner, drawing: Path) -> None:
@@ -615,6 +620,89 @@ def test_models_take_turns_where_they_do_not_fit_together(
         assert run(small, requests[kind]) == run(runner, requests[kind])
         assert kind in small.resident()
         assert kind != "imagine" or small.resident() == {"imagine"}
+
+
+def hasty(catalog: Catalog) -> Catalog:
+    """The same models, for as little work as they can have."""
+    sizes: dict[str, dict[str, int]] = {
+        "sketch": {"size": 64, "steps": 1},
+        "imagine": {"size": 64, "steps": 1},
+        "animate": {"width": 64, "height": 64, "frames": 2, "steps": 1},
+    }
+    changes = {kind: getattr(catalog, kind).model_copy(update=sizes[kind]) for kind in sizes}
+    return catalog.model_copy(update=changes)
+
+
+class Reads:
+    """How each model is read, which were, and those of their denoisers that are still in RAM."""
+
+    def __init__(self) -> None:
+        self.read: list[str] = []
+        self.alive: WeakSet[torch.nn.Module] = WeakSet()
+        self.loads = {key: self._counted(key) for key in LOADERS}
+
+    def _counted(self, key: ModelKey) -> Load:
+        def load(model: Any, loader: Loader) -> Any:
+            self.read.append(key)
+            made = LOADERS[key](model, loader)
+            if key in (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE):
+                self.alive.add(denoiser_of(made))
+            return made
+
+        return load
+
+
+def test_where_ram_is_too_small_for_all_the_model_used_longest_ago_is_read_again(
+    catalog: Catalog, requests: dict[str, Request]
+) -> None:
+    plans = planned(catalog)
+    ram = 1.01 * sum(plans[key].in_ram for key in (ModelKey.CAPTION, ModelKey.SKETCH))
+    reads = Reads()
+    runner = Runner(hasty(catalog), device="cpu", ram_gib=ram / GIB, loads=reads.loads)
+    made = []
+    for kind in ("sketch", "imagine", "animate") * 2:
+        made.append(run(runner, requests[kind]))
+        assert len(reads.alive) == 1
+    assert made[3:] == made[:3]
+    again = ["sketch", "imagine", "animate"]  # the captioner is small, and was not in the way
+    assert reads.read == ["caption", *again, *again]
+    for seed in range(20):
+        run(runner, ImagineRequest(prompt=PROMPT, seed=seed))
+    assert reads.read[7:] == ["imagine"]
+
+
+def test_what_is_preloaded_drives_nothing_out_of_ram(catalog: Catalog) -> None:
+    plans = planned(catalog)
+    ram = sum(plans[key].in_ram for key in (ModelKey.CAPTION, ModelKey.SKETCH))
+    reads = Reads()
+    preload_all(Runner(catalog, device="cpu", ram_gib=1.01 * ram / GIB, loads=reads.loads))
+    assert reads.read == ["caption", "sketch"]
+
+
+def test_what_is_in_use_never_leaves_ram(catalog: Catalog) -> None:
+    reads = Reads()
+    models = Models(catalog, Card("cpu", ram=0.0), Loader(torch.device("cpu")), reads.loads)
+    with models.use(ModelKey.IMAGINE) as pipeline:
+        with models.use(ModelKey.CAPTION):
+            assert models.resident() == {"imagine", "caption"}
+        assert pipeline.transformer is not None
+    with models.use(ModelKey.CAPTION):
+        pass
+    with models.use(ModelKey.UPSCALE):
+        assert models.resident() == {"upscale"}
+    assert reads.read == ["imagine", "caption", "upscale"]
+
+
+def test_each_plan_is_logged_in_a_line_before_anything_is_loaded(
+    catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "pipelines.runner"):
+        Runner(catalog, device="cpu", ram_gib=0.05)
+    lines = [record.getMessage() for record in caplog.records]
+    for key in planned(catalog):
+        (line,) = [line for line in lines if line.startswith(f"cpu: models.{key} takes ")]
+        assert "GiB" in line and "\n" not in line
+    assert lines[-1].startswith("cpu: models take ") and " together" in lines[-1]
 
 
 def test_a_device_that_is_not_there(catalog: Catalog) -> None:

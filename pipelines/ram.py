@@ -1,0 +1,61 @@
+"""What the models take of RAM together, and which leave it where that is too much. Pure.
+
+Each has a copy of its weights there, from which they come to the card. Where the copies do not fit
+beside each other, that of the model used longest ago is dropped, and read from disk again when
+somebody wants it. That of the classifier always stays: it looks at what the others make.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import TypeVar
+
+from pipelines.catalog import ModelKey
+from pipelines.placement import GIB, Card, Model, Plan, plan_model
+from pipelines.residency import enough
+
+Sizes = Mapping[str, int]
+"""The weights of a model by its parts, in bytes."""
+
+K = TypeVar("K")
+
+_DISK = 2 * GIB  # a second, from an SSD: it is only said, nothing is decided by it
+
+
+def beside_the_classifier(
+    card: Card, models: Mapping[ModelKey, Model], sizes: Mapping[ModelKey, Sizes | None]
+) -> Card:
+    """The card, with the RAM that is left to the other models; `sizes` are theirs, where known."""
+    key = ModelKey.SAFETY
+    if key not in models:
+        return card
+    plan = plan_model(key, models[key], card, sizes.get(key))
+    return replace(card, ram=card.ram - plan.in_ram)
+
+
+def leaving(wanted: int, held: Mapping[K, int], used: Collection[K], room: float) -> list[K]:
+    """Which of what is held leaves, so that `wanted` more bytes fit `room`.
+
+    `held` are bytes, of what was used longest ago first. That one leaves first, but none that is
+    being used, and none that need not. Where all that is not enough, the room is overdrawn.
+    """
+    idle = {key: size for key, size in held.items() if key not in used}
+    return enough(idle, sum(held.values()) + wanted - room)
+
+
+def together(plans: Mapping[ModelKey, Plan], ram: float) -> str | None:
+    """What the copies of all models take, in words; None where nobody has to mind."""
+    takes = sum(plan.in_ram for plan in plans.values())
+    if takes <= ram:
+        return None
+    longest = max(plans, key=lambda key: _on_disk(plans[key]))
+    return (
+        f"models take {takes / GIB:.1f} GiB of {ram / GIB:.1f} together: the one used longest ago "
+        "leaves, and is read from disk again when it is needed, for which somebody waits up to "
+        f"{max(1, round(_on_disk(plans[longest]) / _DISK))} s or so (models.{longest}, at 2 GiB a "
+        "second; more gpu.ram_gib spares that)"
+    )
+
+
+def _on_disk(plan: Plan) -> int:
+    """Roughly the bytes of its files, whatever is made of them."""
+    return sum(group.weights for group in plan.groups.values())

@@ -1,0 +1,136 @@
+"""The shelf in RAM: models read from disk, divided into groups, and moved from here to the card."""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pipelines.acceleration import accelerate, forget_recordings
+from pipelines.catalog import PREVIEW, Catalog, ModelKey, Network
+from pipelines.checkpoints import check_preview
+from pipelines.contract.errors import ModelUnavailable
+from pipelines.device import free_ram
+from pipelines.fitting import divide, fit_to, modules_of, stream, streamable
+from pipelines.loading import BUILDING, Loader
+from pipelines.placement import PAINTER, Card, Held, Plan, unmet
+from pipelines.weights import Weights
+
+log = logging.getLogger(__name__)
+
+Load = Callable[[Any, Loader], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Shelved:
+    """A group: a pipeline, and those of its weights that are on the card with this group."""
+
+    pipeline: Any
+    weights: Weights
+    decoder: Any = None
+    """Of its previews, beside the painter."""
+
+
+def name_of(key: ModelKey, group: str) -> str:
+    """What residency calls a group."""
+    return f"{key}.{group}"
+
+
+class Shelf:
+    """A Mover of groups. A model is read as a whole, and stays until it is dropped."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        card: Card,
+        plans: Mapping[ModelKey, Plan],
+        loader: Loader,
+        loads: Mapping[ModelKey, Load],
+    ) -> None:
+        self._catalog = catalog
+        self._card = card
+        self._plans = plans
+        self._loader = loader
+        self._loads = loads
+        self._models: dict[ModelKey, dict[str, Shelved]] = {}  # what was used longest ago first
+
+    def load(self, name: str) -> Shelved:
+        """A group, read from disk with its model if that is not here. Raises ModelUnavailable."""
+        key = ModelKey(name.partition(".")[0])
+        if key not in self._models:
+            with BUILDING:
+                self._models[key] = self._read(key)
+        return self._models[key][name]
+
+    def models(self) -> list[ModelKey]:
+        """Those that are here, the one used longest ago first."""
+        return list(self._models)
+
+    def touch(self, key: ModelKey) -> None:
+        """Reckon a model as the one used last, if it is here."""
+        if key in self._models:
+            self._models[key] = self._models.pop(key)
+
+    def drop(self, key: ModelKey) -> None:
+        """Forget a model, and free its memory."""
+        if self._models.pop(key, None) is not None:
+            free_ram(self._loader.device)  # pipelines hold themselves in circles
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._models.clear()
+
+    def move_in(self, name: str, group: Shelved) -> None:
+        """Weights to the card."""
+        group.weights.move_in()
+
+    def move_out(self, name: str, group: Shelved) -> None:
+        """Weights off the card, and what was recorded of calls with them."""
+        if not isinstance(getattr(self._catalog, name.partition(".")[0]), Network):
+            forget_recordings(group.pipeline)
+        group.weights.move_out()
+
+    def _read(self, key: ModelKey) -> dict[str, Shelved]:
+        """All groups of a model, its weights in RAM."""
+        plan, device = self._plans[key], self._loader.device
+        if lacking := unmet(getattr(self._catalog, key), self._card):
+            raise ModelUnavailable(lacking)
+        loader = replace(self._loader, precision=plan.groups[PAINTER].precision)
+        whole = self._loads[key](getattr(self._catalog, key), loader)
+        if isinstance(getattr(self._catalog, key), Network):
+            return {name_of(key, PAINTER): Shelved(whole, Weights([whole.model], device))}
+        accelerate(whole, self._catalog.acceleration, plan, device, roomy=self._has_room_for_all())
+        groups = {}
+        for group, pipeline in divide(whole).items():
+            pipeline.set_progress_bar_config(disable=True)
+            decoder = self._decoder(key, loader) if group == PAINTER else None
+            modules = modules_of(whole, group) + ([] if decoder is None else [decoder])
+            is_streamed = plan.groups[group].held is Held.STREAMED
+            streamed = streamable(modules_of(whole, group)) if is_streamed else []
+            visiting = [module for module in modules if module not in streamed]
+            weights = Weights(visiting, device, streamed=streamed)
+            stream(streamed, device)
+            groups[name_of(key, group)] = Shelved(pipeline, weights, decoder)
+        fit_to(whole, plan)
+        return groups
+
+    def _decoder(self, key: ModelKey, loader: Loader) -> Any:
+        """The tiny decoder of a model's latents. Where it cannot serve, the model does without."""
+        model = getattr(self._catalog, key)
+        if (preview := getattr(model, PREVIEW, None)) is None:
+            return None
+        from diffusers import AutoencoderTiny
+
+        try:
+            check_preview(key, model, loader.models_folder)
+            tiny = loader.load(AutoencoderTiny, f"{key}.{PREVIEW}", preview, model.dtype)
+        except ModelUnavailable as error:
+            log.warning("%s Until then nothing is shown while it paints.", error.sentence)
+            return None
+        return tiny.eval()
+
+    def _has_room_for_all(self) -> bool:
+        """Whether all models, and what each computes, are on the card at once."""
+        plans = self._plans.values()
+        return (
+            sum(group.peak for plan in plans for group in plan.groups.values()) <= self._card.budget
+        )
