@@ -50,6 +50,19 @@ Pixels = NDArray[np.float32]
 T = TypeVar("T")
 
 
+def after_decoding(pipeline: Any, hear: Callable[[Any], None]) -> Any:
+    """The pipeline, from now on telling what its decoder makes."""
+    decode = pipeline.vae.decode
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        made = decode(*args, **kwargs)
+        hear(made)
+        return made
+
+    pipeline.vae.decode = watched
+    return pipeline
+
+
 @dataclass(slots=True)
 class Seen:
     """What pipelines decode, as it is before it is rounded to eight bits."""
@@ -58,15 +71,10 @@ class Seen:
 
     def watch(self, pipeline: Any) -> Any:
         """The pipeline, from now on watched."""
-        decode = pipeline.vae.decode
+        return after_decoding(pipeline, self._note)
 
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            made = decode(*args, **kwargs)
-            self.decoded.append(made[0] if isinstance(made, tuple) else made.sample)
-            return made
-
-        pipeline.vae.decode = watched
-        return pipeline
+    def _note(self, made: Any) -> None:
+        self.decoded.append(made[0] if isinstance(made, tuple) else made.sample)
 
     def take(self) -> Pixels:
         """What was decoded since the last time, 0 being black and 1 white."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from benchmarks._bench import PROMPT, Bench
+from benchmarks._bench import PROMPT, Bench, after_decoding
 from bot.executors.thread import ThreadExecutor
 from bot.jobs.events import Event, Events, JobEnded
 from bot.jobs.files import FileStore
@@ -36,14 +36,7 @@ class Marks:
 
     def watch(self, pipeline: Any) -> Any:
         """The pipeline, from now on watched."""
-        decode = pipeline.vae.decode
-
-        def watched(*args: Any, **kwargs: Any) -> Any:
-            made = decode(*args, **kwargs)
-            self.ends.append(self._now())
-            return made
-
-        pipeline.vae.decode = watched
+        after_decoding(pipeline, lambda _: self.ends.append(self._now()))
         denoiser_of(pipeline).register_forward_pre_hook(lambda net, given: self._begin())
         return pipeline
 

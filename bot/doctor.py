@@ -34,9 +34,9 @@ from pipelines.contract.errors import (
 )
 from pipelines.driver import RIGHT_TORCH
 from pipelines.media import encode_mp4
-from pipelines.placement import GIB, Card, Model, Plan, plan_model, unmet
+from pipelines.placement import GIB, Card, Model, Plan, unmet
 from pipelines.presets import PRESETS
-from pipelines.ram import Sizes, beside_the_classifier, together
+from pipelines.ram import Sizes, plan_all, together
 
 
 class Level(StrEnum):
@@ -413,8 +413,7 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
         except ModelUnavailable:
             continue  # which check_models has said
         models[key], sizes[key] = model, weights
-    left = beside_the_classifier(card, models, sizes)
-    plans = {key: plan_model(key, model, left, sizes[key]) for key, model in models.items()}
+    left, plans = plan_all(card, models, sizes)
     for key, plan in plans.items():
         yield _plan_in_words(key, plan, left, "" if sizes[key] else "the usual checkpoint ")
         yield from _check_dtype(key, models[key], card)

@@ -24,7 +24,7 @@ from pipelines.contract.errors import ModelUnavailable
 from pipelines.loading import Loader
 from pipelines.loras import Lora, find
 from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
-from pipelines.ram import beside_the_classifier, leaving
+from pipelines.ram import leaving, plan_all
 from pipelines.residency import Residency
 from pipelines.shelf import Load, Shelf, Shelved, name_of
 
@@ -63,7 +63,7 @@ class Models:
         models = {key: model for key in ModelKey if (model := getattr(catalog, key)) is not None}
         weights = {key: _weights(key, model, loader) for key, model in models.items()}
         self._catalog = catalog
-        self._card = beside_the_classifier(card, models, weights)
+        self._card, plans = plan_all(card, models, weights)
         self._loader = loader
         self._sizes: dict[str, int] = {}
         self._working: dict[str, int] = {}
@@ -75,8 +75,8 @@ class Models:
         self._adapters = Adapters(loader.device)
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._latest: ModelKey | None = None
-        for key, model in models.items():
-            self._adopt(key, plan_model(key, model, self._card, weights[key]))
+        for key, plan in plans.items():
+            self._adopt(key, plan)
 
     def _adopt(self, key: ModelKey, plan: Plan) -> None:
         self.plans[key] = plan

@@ -21,6 +21,14 @@ K = TypeVar("K")
 _DISK = 2 * GIB  # a second, from an SSD: it is only said, nothing is decided by it
 
 
+def plan_all(
+    card: Card, models: Mapping[ModelKey, Model], sizes: Mapping[ModelKey, Sizes | None]
+) -> tuple[Card, dict[ModelKey, Plan]]:
+    """The plan of each model, and the card with the RAM that they were planned for."""
+    left = beside_the_classifier(card, models, sizes)
+    return left, {key: plan_model(key, model, left, sizes[key]) for key, model in models.items()}
+
+
 def beside_the_classifier(
     card: Card, models: Mapping[ModelKey, Model], sizes: Mapping[ModelKey, Sizes | None]
 ) -> Card:

@@ -15,7 +15,7 @@ from bot.jobs.job import Job, StoredArtifact
 from bot.jobs.queue import JobQueue
 from bot.ui.whiteboard import Whiteboard
 from bot.web.askers import Askers
-from bot.web.bodies import Bodies
+from bot.web.bodies import PICTURES, Bodies
 from bot.web.choices import choices
 from bot.web.counter import Counter
 from bot.web.forms import FORMS, AnyForm
@@ -78,7 +78,7 @@ class Api:
         asker = self._askers.of(request)
         if form is not FORMS["sketch"]:
             asker.require_no_link()
-        has_picture = form is not FORMS["imagine"]
+        has_picture = not form.model_fields.keys().isdisjoint(PICTURES)
         async with self._bodies.reading(request, asker.owner, has_picture=has_picture) as body:
             job = await self._counter.take(asker, form, body, spoken(request))
         answer = self._answer(request, job, status=202)

@@ -49,13 +49,14 @@ SAMPLES = {
 
 def document() -> dict[str, Any]:
     """The whole of it."""
+    schemas = _schemas()
     return {
         "openapi": "3.1.0",
         "info": {"title": "Atelier", "version": VERSION, "description": DESCRIPTION},
         "security": [{"token": []}, {}],
-        "paths": _paths(),
+        "paths": _paths(schemas[SketchForm.__name__]["properties"]),
         "components": {
-            "schemas": _schemas(),
+            "schemas": schemas,
             "securitySchemes": {
                 "token": {
                     "type": "http",
@@ -68,7 +69,8 @@ def document() -> dict[str, Any]:
     }
 
 
-def _paths() -> dict[str, Any]:
+def _paths(sketch: dict[str, Any]) -> dict[str, Any]:
+    """The routes; `sketch` are the schemas of its fields, which /generate takes too."""
     job = [_parameter("id", "path", {"type": "string"}, "The job's id.")]
     number = _parameter("number", "path", {"type": "integer", "minimum": 0}, "Which of them.")
     return {
@@ -129,7 +131,7 @@ def _paths() -> dict[str, Any]:
                 "parameters": [*job, number],
             }
         },
-        "/generate": {"post": _generates()},
+        "/generate": {"post": _generates(sketch)},
         "/health": {
             "get": {
                 "summary": "Whether anything can be made",
@@ -161,11 +163,10 @@ def _makes(kind: str, form: type[BaseModel]) -> dict[str, Any]:
     }
 
 
-def _generates() -> dict[str, Any]:
-    fields = _schemas()[SketchForm.__name__]["properties"]
+def _generates(sketch: dict[str, Any]) -> dict[str, Any]:
     sent = {
         "type": "object",
-        "properties": {"image": fields["drawing"], **{name: fields[name] for name in KNOWN}},
+        "properties": {"image": sketch["drawing"], **{name: sketch[name] for name in KNOWN}},
         "required": ["image"],
     }
     told = {

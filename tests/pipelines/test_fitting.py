@@ -20,9 +20,9 @@ from pipelines.loading import Loader
 from pipelines.placement import PAINTER, TEXT, TILE, Group, Plan, Precision
 from pipelines.runner import Runner
 from pipelines.weights import Weights
+from tests.pipelines.painting import PROMPT, painted
 
 CPU = torch.device("cpu")
-PROMPT = "a red star on a blue background"
 
 
 def loaded(catalog: Catalog, key: ModelKey, precision: Precision = Precision.FULL) -> Any:
@@ -112,24 +112,12 @@ def test_tiles_are_decoded_where_a_plan_says_so(key: ModelKey, catalog: Catalog)
     assert max(max(tile) for tile in tiles) * scale == TILE
 
 
-def picture(pipeline: Any) -> np.ndarray[Any, Any]:
-    made = pipeline(
-        prompt=PROMPT,
-        num_inference_steps=2,
-        width=128,
-        height=128,
-        generator=torch.Generator().manual_seed(1),
-        output_type="np",
-    )
-    return np.asarray(made.images[0])
-
-
 @pytest.mark.parametrize(
     ("key", "group", "precision", "make"),
     [
-        (ModelKey.IMAGINE, TEXT, Precision.FULL, picture),
-        (ModelKey.IMAGINE, PAINTER, Precision.FULL, picture),
-        (ModelKey.IMAGINE, PAINTER, Precision.FP8, picture),
+        (ModelKey.IMAGINE, TEXT, Precision.FULL, painted),
+        (ModelKey.IMAGINE, PAINTER, Precision.FULL, painted),
+        (ModelKey.IMAGINE, PAINTER, Precision.FP8, painted),
         (ModelKey.ANIMATE, PAINTER, Precision.FULL, clip),
     ],
 )

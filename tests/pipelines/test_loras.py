@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
@@ -30,10 +29,10 @@ from pipelines.placement import PAINTER
 from pipelines.runner import Runner
 from pipelines.weights import Weights
 from tests.pipelines.adapters import imagine_lora, sketch_lora
+from tests.pipelines.painting import PROMPT, painted
 from tests.tensors import SD3_LAYER, SDXL_LAYER, lora, of_names
 
 CPU = torch.device("cpu")
-PROMPT = "a red star on a blue background"
 
 
 @pytest.fixture(scope="module")
@@ -359,15 +358,3 @@ def pipeline_of(catalog: Catalog, kind: str) -> Any:
 def beside(pipeline: Any, file: Path) -> AbstractContextManager[None]:
     lora = Lora(file.stem, file, 0)
     return Adapters(CPU).beside(pipeline, lora, on_read=lambda: None, make_room=lambda size: None)
-
-
-def painted(pipeline: Any) -> NDArray[np.float64]:
-    picture = pipeline(
-        prompt=PROMPT,
-        num_inference_steps=2,
-        width=128,
-        height=128,
-        generator=torch.Generator().manual_seed(1),
-        output_type="np",
-    ).images[0]
-    return np.asarray(picture)
