@@ -18,6 +18,7 @@ JSON, FORM = "application/json", "multipart/form-data"
 PICTURES = ("image", "file", "sketch", "drawing")  # fields that may be as long as an upload
 SMALL = 64 * 1024  # bytes of a body that needs no place, and of one without a picture
 FIELD = 16 * 1024  # bytes that another field of a form may have
+NAME = 40  # letters of a field's name that are said
 FIELDS = 32
 MARKS = 8192  # commas and brackets in JSON, of which each takes far more memory than its byte
 BASE64 = 4 / 3
@@ -58,7 +59,7 @@ class Bodies:
         most = self._picture + MIB if has_picture else SMALL
         length = request.content_length
         if (length or 0) > most:
-            raise self._too_much()
+            raise self._too_much(most)
         async with AsyncExitStack() as places:
             if length is None or length > SMALL:
                 await self._enter(places, owner)
@@ -87,7 +88,7 @@ class Bodies:
             async with asyncio.timeout(WHOLE):
                 if is_form:
                     return Body(await self._form(await request.multipart(), most), is_form=True)
-                data = await self._all(request.content.readany, most)
+                data = await _all(request.content.readany, most, self._too_much(most))
                 return Body(await asyncio.to_thread(_object, data))
         except TimeoutError:
             raise TooSlow("What was sent came too slowly. Please try again.") from None
@@ -97,14 +98,17 @@ class Bodies:
     async def _form(self, reader: MultipartReader, most: int) -> dict[str, Any]:
         """The parts of a form, `most` bytes in all. Of each name the last counts."""
         fields: dict[str, Any] = {}
+        left = most
         for _ in range(FIELDS + 1):
             part = await asyncio.wait_for(reader.next(), IDLE)
             if part is None:
                 return fields
             if not isinstance(part, BodyPartReader) or not part.name:
                 raise _unreadable(is_form=True)
-            data = await self._all(part.read_chunk, min(most, self._share(part)))
-            most -= len(data)
+            may_have = self._share(part)
+            over = self._too_much(most) if may_have > left else self._too_long(part.name, may_have)
+            data = await _all(part.read_chunk, min(left, may_have), over)
+            left -= len(data)
             fields[part.name] = data if _is_file(part) else data.decode()
         raise _too_many()
 
@@ -114,19 +118,39 @@ class Bodies:
             return self._file
         return self._picture if part.name in PICTURES else FIELD
 
-    async def _all(self, read: Callable[[], Awaitable[bytes]], most: int) -> bytes:
-        data = bytearray()
-        while piece := await asyncio.wait_for(read(), IDLE):
-            data += piece
-            if len(data) > most:
-                raise self._too_much()
-        return bytes(data)
+    def _too_long(self, name: str, most: int) -> TooMuch:
+        """What a part of a form is told that has more than `most` bytes."""
+        if most > FIELD:
+            return self._too_large()
+        return TooMuch(
+            "“{field}” is longer than is taken here. Please send at most {most} KiB of it.",
+            field=name[:NAME],
+            most=most // 1024,
+        )
 
-    def _too_much(self) -> TooMuch:
+    def _too_much(self, most: int) -> TooMuch:
+        """What a body is told that has more than `most` bytes."""
+        if most > SMALL:
+            return self._too_large()
+        return TooMuch(
+            "This is more than is taken here. Please send at most {most} KiB.", most=most // 1024
+        )
+
+    def _too_large(self) -> TooMuch:
         return TooMuch(
             "This is more than is taken here. Please send a file of at most {most} MiB.",
             most=round(self._file / MIB, 1),
         )
+
+
+async def _all(read: Callable[[], Awaitable[bytes]], most: int, over: TooMuch) -> bytes:
+    """All that is read; raises `over` where that is more than `most` bytes."""
+    data = bytearray()
+    while piece := await asyncio.wait_for(read(), IDLE):
+        data += piece
+        if len(data) > most:
+            raise over
+    return bytes(data)
 
 
 def _is_file(part: BodyPartReader) -> bool:

@@ -85,6 +85,23 @@ async def test_what_cannot_be_read(
     assert (await refused(answer))[0] == status
 
 
+@pytest.mark.parametrize(
+    ("path", "fields", "said"),
+    [
+        ("/v1/imagine", {"prompt": "x" * 70_000}, "Please send at most 64 KiB."),
+        ("/v1/imagine", {"prompt": "x" * 20_000}, "“prompt” is longer than is taken here. "),
+        ("/v1/sketch", {"prompt": "x" * 20_000}, "Please send at most 16 KiB of it."),
+    ],
+)
+async def test_what_is_too_long_is_told_what_may_be_sent(
+    ada: aiohttp.ClientSession, path: str, fields: dict[str, str], said: str
+) -> None:
+    form = aiohttp.FormData(fields, default_to_multipart=True)
+    answer = await ada.post(path, data=form)
+    assert answer.status == 413
+    assert said in (await answer.json())["detail"]
+
+
 async def test_nobody_is_let_in_without_a_good_token(
     app: App, config: Config, studio: Studio
 ) -> None:
