@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,8 +35,9 @@ class Demo:
     studio: str
 
 
-@pytest.fixture(scope="session")
-def demo() -> Iterator[Demo]:
+@contextmanager
+def running_demo() -> Iterator[Demo]:
+    """The demo in a process of its own, its three commands performed."""
     with subprocess.Popen(
         [sys.executable, "-m", "demo", "--port", "0"], cwd=ROOT, stdout=subprocess.PIPE, text=True
     ) as process:
@@ -46,8 +48,9 @@ def demo() -> Iterator[Demo]:
         process.terminate()
 
 
-@pytest.fixture(scope="module")  # no longer: Playwright's event loop is in the way of others
-def browser() -> Iterator[Browser]:
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """Debian's Chromium, without a window."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM,
@@ -55,6 +58,18 @@ def browser() -> Iterator[Browser]:
         )
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def demo() -> Iterator[Demo]:
+    with running_demo() as demo:
+        yield demo
+
+
+@pytest.fixture(scope="module")  # no longer: Playwright's event loop is in the way of others
+def browser() -> Iterator[Browser]:
+    with chromium() as browser:
+        yield browser
 
 
 # --- what a person does in the channel ---------------------------------------------------------
