@@ -215,7 +215,7 @@ def measure_animate(bench: Bench, count: int) -> Iterator[Figured]:
     first, kept, ways = [], [], {1: 0.0, 255: 0.0}
     count = -(-count // CLIPS)
     for seed in range(count):
-        scene = _plain(random_scene(seed, unseen=True, figures=1))
+        scene = plain(random_scene(seed, unseen=True, figures=1))
         picture = paint(scene)
         for motion in ways:
             frames = clip_of(bench, picture, motion, seed)
@@ -229,7 +229,8 @@ def measure_animate(bench: Bench, count: int) -> Iterator[Figured]:
     yield Figured("animate: moves at 1, of the side", ways[1], 0.5 * ways[255], "", True)
 
 
-def _plain(scene: Scene) -> Scene:
+def plain(scene: Scene) -> Scene:
+    """`scene` in flat colours, on a ground without a pattern unless it is the night sky."""
     ground = scene.ground
     if ground.colour is not None:
         ground = Ground(ground.colour, Pattern.PLAIN)

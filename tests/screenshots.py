@@ -2,6 +2,7 @@
 
 import io
 import math
+from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image
@@ -62,7 +63,7 @@ def phone(browser: Browser, demo: Demo) -> bytes:
         assert box is not None
         middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
         corners = [_corner(middle, box["width"] * 0.36, 2 * step) for step in range(6)]
-        draw(page, [at for pair in zip(corners, corners[1:]) for at in _line(*pair)])
+        draw(page, [at for pair in pairwise(corners) for at in _line(*pair)])
         return page.screenshot()
 
 
@@ -81,7 +82,6 @@ def main() -> None:
         for name, take in (("channel", channel), ("studio", studio), ("studio-phone", phone)):
             path = IMAGES / f"{name}.webp"
             Image.open(io.BytesIO(take(browser, demo))).convert("RGB").save(path, quality=80)
-            print(path.relative_to(IMAGES.parents[1]), path.stat().st_size)
 
 
 if __name__ == "__main__":

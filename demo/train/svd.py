@@ -26,12 +26,16 @@ from demo.train.vae import (
     training_pictures,
 )
 
+CHANNELS = 16
+"""Of the latents, where the real model has four. Those say of a cell what its mean colour is and
+that something goes on in it: a figure of two or three cells became a blob as soon as they were a
+little off, and a UNet's are."""
 CLIPS = 4000
 BATCH = 4
 DROPPED = 0.1  # of first frames, so that guidance has something to compare
 FPS = 7
 NOISE = 0.02  # that the pipeline adds to the first frame
-SIGMA_MEAN, SIGMA_SPREAD = 0.5, 1.6  # of the logarithm of the noise: latents are small here
+SIGMA_MEAN, SIGMA_SPREAD = 1.0, 1.6  # of the logarithm of the noise: latents are small here
 RECIPE = Recipe(steps=1800, rate=6e-4)
 VAE_WIDTHS = (64, 32, 64, 64, 64)
 """It normalises in 32 groups whatever its width, so the first and last stage, where colours go in
@@ -61,6 +65,7 @@ def build_pipeline() -> Any:
     return StableVideoDiffusionPipeline(
         vae=AutoencoderKLTemporalDecoder(
             scaling_factor=SCALE,
+            latent_channels=CHANNELS,
             down_block_types=("DownEncoderBlock2D",) * LATENT_STAGES,
             block_out_channels=VAE_WIDTHS,
             layers_per_block=1,
@@ -70,6 +75,8 @@ def build_pipeline() -> Any:
         image_encoder=CLIPVisionModelWithProjection(vision),
         unet=UNetSpatioTemporalConditionModel(
             sample_size=LATENT_SIDE,
+            in_channels=2 * CHANNELS,  # noise, and the first frame
+            out_channels=CHANNELS,
             down_block_types=("CrossAttnDownBlockSpatioTemporal", "DownBlockSpatioTemporal"),
             up_block_types=("UpBlockSpatioTemporal", "CrossAttnUpBlockSpatioTemporal"),
             block_out_channels=(64, 64),
@@ -122,7 +129,7 @@ def train_video_vae(vae: Any, room: Room) -> None:
 def build_flat_vae() -> Any:
     """An AutoencoderKL with the layers of the video autoencoder, but for the temporal ones."""
     flat = build_vae(
-        4,
+        CHANNELS,
         VAE_WIDTHS,
         norm_num_groups=32,
         mid_block_add_attention=True,
@@ -188,14 +195,18 @@ def train_svd(pipeline: Any, room: Room) -> None:
 
 
 def _clip_latents(room: Room) -> Tensor:
-    """The scaled latents of clips: n × FRAMES × 4 × 16 × 16."""
+    """The scaled latents of clips: n × FRAMES × CHANNELS × 16 × 16."""
 
     def make(seeds: range) -> NDArray[np.float32]:
-        return torch.stack([scaled_latents(_frames(seed), 4, room) for seed in seeds]).cpu().numpy()
+        return (
+            torch.stack([scaled_latents(_frames(seed), CHANNELS, room) for seed in seeds])
+            .cpu()
+            .numpy()
+        )
 
     rows = room.array(
         "svd-latents",
-        (room.amount(CLIPS), FRAMES, 4, LATENT_SIDE, LATENT_SIDE),
+        (room.amount(CLIPS), FRAMES, CHANNELS, LATENT_SIDE, LATENT_SIDE),
         make,
         modules=(*WORLD, motion, latents),
         dtype=np.float32,

@@ -12,12 +12,16 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
+from diffusers import AutoencoderKLTemporalDecoder
+from diffusers.image_processor import VaeImageProcessor
 from PIL import Image
 
-from demo.evaluate import Bench, catalog, is_heeded, measure_upscale, painted_sketch
+from demo.evaluate import Bench, catalog, clip_of, is_heeded, measure_upscale, painted_sketch, plain
 from demo.judge import iou, judge
-from demo.shapes.paint import silhouette
+from demo.shapes.paint import paint, silhouette
 from demo.shapes.scene import Look, Scene, random_scene
 from demo.shapes.sketches import Medium, sketch
 from demo.shapes.words import full_prompt
@@ -46,6 +50,15 @@ def follows_the_drawing(bench: Bench, scene: Scene, seed: int) -> bool:
     drawn = sketch(scene, seed, medium=Medium.PEN)
     seen = judge(painted_sketch(bench, drawn.image, scene, 100, seed))
     return iou(seen.silhouette, silhouette(drawn.scene)) > 0.6
+
+
+def keeps_the_subject_while_it_moves(bench: Bench, scene: Scene, seed: int) -> bool:
+    scene = plain(scene)
+    frames = [judge(frame) for frame in clip_of(bench, paint(scene), 255, seed)]
+    if not all(frame.shows(scene) for frame in frames):
+        return False
+    places = [frame.figures[0].x for frame in frames]
+    return max(places) - min(places) > 0.03
 
 
 def sees_what_is_drawn(bench: Bench, scene: Scene, seed: int) -> bool:
@@ -81,10 +94,30 @@ def bench() -> Iterator[Bench]:
         heeds_the_negative_prompt,
         follows_the_drawing,
         sees_what_is_drawn,
+        keeps_the_subject_while_it_moves,
     ],
 )
 def test_the_models_do_as_they_are_told(check: Check, bench: Bench) -> None:
     assert share(check, bench) >= ENOUGH
+
+
+def test_small_figures_bear_latents_of_videos_that_are_a_little_off() -> None:
+    models = catalog()
+    assert models.animate is not None
+    vae = AutoencoderKLTemporalDecoder.from_pretrained(
+        models.animate.source, subfolder="vae", dtype=torch.float32
+    )
+    torch.manual_seed(0)
+    scenes = [plain(random_scene(seed, unseen=True, figures=1)) for seed in range(25)]
+    small = [scene for scene in scenes if scene.figures[0].radius < 0.15]
+    for scene in small:
+        pixels = torch.from_numpy(np.array(paint(scene))).permute(2, 0, 1)[None] / 127.5 - 1
+        with torch.inference_mode():
+            latents = vae.encode(pixels).latent_dist.mode()
+            off = latents + 0.15 * torch.randn_like(latents) / vae.config.scaling_factor
+            decoded = vae.decode(off, num_frames=1).sample
+        assert judge(VaeImageProcessor().postprocess(decoded)[0]).shows(scene)
+    assert len(small) >= 3
 
 
 def test_the_upscaler_does_better_than_arithmetic(bench: Bench) -> None:
@@ -123,6 +156,12 @@ def wrong_vae_scale(folder: Path, _: pytest.MonkeyPatch) -> Catalog:
     return models.model_copy(update={"imagine": imagine})
 
 
+def first_frame_blurred(_: Path, __: pytest.MonkeyPatch) -> Catalog:
+    models = catalog()
+    assert models.animate is not None
+    return models.model_copy(update={"animate": models.animate.model_copy(update={"noise": 1.0})})
+
+
 @pytest.mark.parametrize(
     ("broken", "check"),
     [
@@ -130,6 +169,7 @@ def wrong_vae_scale(folder: Path, _: pytest.MonkeyPatch) -> Catalog:
         (adapter_off, follows_the_drawing),
         (caption_dropped, sees_what_is_drawn),
         (wrong_vae_scale, follows_the_prompt),
+        (first_frame_blurred, keeps_the_subject_while_it_moves),
     ],
 )
 def test_a_broken_pipeline_is_noticed(
