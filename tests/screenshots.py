@@ -6,13 +6,13 @@ from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, FloatRect, Page, expect
+from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, expect
 
 from tests.browser import Demo, chromium, results, running_demo
 from tests.web.pages import draw, expect_done, opened, sheet
 
 IMAGES = Path(__file__).parents[1] / "docs" / "images"
-CHANNEL = {"width": 584, "height": 2200}
+CHANNEL = ViewportSize(width=584, height=2200)
 WISH = "yellow on a purple background"
 
 
