@@ -6,7 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Browser, FloatRect, Page, ViewportSize, expect
+from playwright.sync_api import Browser, FloatRect, ViewportSize, expect
 
 from tests.browser import Demo, chromium, results, running_demo
 from tests.web.pages import draw, expect_done, opened, sheet
@@ -44,16 +44,11 @@ def studio(browser: Browser, demo: Demo) -> bytes:
         draw(page)
         page.get_by_placeholder("What should it become?").fill(WISH)
         page.locator(".chip", has_text="watercolour").click()
-        _seed(page)
+        page.locator("#sketch-seed").fill("7")
         page.get_by_role("button", name="Paint").click()
         expect_done(page, "sketch")
         expect(sheet(page, "sketch").get_by_role("img")).to_have_js_property("complete", True)
-        page.mouse.move(5, 5)
         return page.screenshot()
-
-
-def _seed(page: Page) -> None:
-    page.locator("#sketch-seed").fill("7")
 
 
 def phone(browser: Browser, demo: Demo) -> bytes:
