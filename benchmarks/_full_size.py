@@ -2,6 +2,7 @@
 published configurations: speed and memory do not depend on the values. No network, no disk."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -83,8 +84,13 @@ _CLIP_H_VISION = {
 WORDS = ["a", "red", "star", "on", "blue", "background"]
 
 
-def build(key: ModelKey, device: torch.device, dtype: torch.dtype) -> Any:
-    """The stock pipeline of a model, its weights random and on `device`."""
+def build(
+    key: ModelKey,
+    device: torch.device,
+    dtype: torch.dtype,
+    mode: AbstractContextManager[object] | None = None,
+) -> Any:
+    """The stock pipeline of a model, its weights random and on `device`, made in a torch mode."""
     maker: Callable[[Any], Any] = {
         ModelKey.SKETCH: _sdxl,
         ModelKey.IMAGINE: _sd3,
@@ -95,7 +101,7 @@ def build(key: ModelKey, device: torch.device, dtype: torch.dtype) -> Any:
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
     try:
-        with torch.device(device):
+        with mode or nullcontext(), torch.device(device):
             pipeline = maker(scheduler)
     finally:
         torch.set_default_dtype(before)

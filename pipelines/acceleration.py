@@ -86,7 +86,7 @@ def _compile(denoiser: Any, plan: Plan) -> None:
     torch._dynamo.config.suppress_errors = True
     torch._dynamo.config.recompile_limit = _SHAPES
     name = type(denoiser).__name__
-    if name in _WHOLE and not (plan.split_guidance or plan.chunked):
+    if name in _WHOLE and not (plan.split_guidance or plan.forward_chunk):
         denoiser.compile()
         return
     if blocks := _REPEATED.get(name):

@@ -52,8 +52,8 @@ def fit_to(pipeline: Any, plan: Plan) -> None:
         _tile(pipeline.vae)
     if plan.split_guidance:
         _one_by_one(pipeline.unet)
-    if plan.chunked:
-        pipeline.unet.enable_forward_chunking(1, dim=1)
+    if plan.forward_chunk is not None:
+        pipeline.unet.enable_forward_chunking(plan.forward_chunk)  # dim=1 would be pixels
 
 
 def _tile(vae: Any) -> None:

@@ -9,8 +9,8 @@ working memory, not the whole pipeline. Where that is too much, concessions are 
 quickest ones that do, each named for the owner with the setting that decides it.
 
 All sizes are bytes. Weights are those of the checkpoint at hand, or of the usual one; working
-memory was computed for the architectures at their usual size (docs/performance.md) and grows with
-the pixels.
+memory is what the tensors of the usual architectures take (`python -m benchmarks.memory`), grows
+with the pixels, and has a margin for what libraries take beside them.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -129,7 +129,8 @@ class Plan:
     decode_chunk: int | None = None
     tile: int | None = None
     split_guidance: bool = False
-    chunked: bool = False
+    forward_chunk: int | None = None
+    """Frames that a video's feed-forward layers take at a time, a divisor of them all."""
     given_up: tuple[str, ...] = ()
     cost: float = 0.0
     fits: bool = True
@@ -210,7 +211,7 @@ def _working(model: Model, plan: Plan) -> dict[str, int]:
         return {PAINTER: _room(0.1)}
     if isinstance(model, AnimateModel):
         pixels = model.width * model.height / (1024 * 576)
-        step = 2.1 if plan.chunked else 3.7 if plan.split_guidance else 7.7
+        step = 2.1 if plan.forward_chunk else 3.7 if plan.split_guidance else 7.7
         decode = 1.125 * min(plan.decode_chunk or model.decode_chunk, model.frames)
         return {PAINTER: max(_room(step * pixels * model.frames / 25), _room(decode * pixels))}
     pixels = model.size**2 / 1024**2
@@ -283,8 +284,13 @@ def _of_videos(model: AnimateModel) -> Iterator[_Concession]:
     yield _Concession(
         4.0,
         "frames taken part by part (fewer models.animate.frames spare that)",
-        lambda plan: replace(plan, split_guidance=True, chunked=True),
+        lambda plan: replace(plan, split_guidance=True, forward_chunk=_forward_chunk(model.frames)),
     )
+
+
+def _forward_chunk(frames: int) -> int:
+    """A quarter of the frames or fewer, of parts that are alike: smaller ones save no more."""
+    return max(part for part in range(1, max(1, frames // 4) + 1) if frames % part == 0)
 
 
 def _of_tiles(model: UpscaleModel) -> Iterator[_Concession]:

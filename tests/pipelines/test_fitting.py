@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.models.attention import BasicTransformerBlock
 from PIL import Image
 from transformers import T5Config, T5EncoderModel
 
@@ -75,25 +76,32 @@ def test_the_bot_paints_what_diffusers_paints(catalog: Catalog) -> None:
 
 
 @pytest.mark.parametrize(
-    "settings",
-    [{"split_guidance": True}, {"chunked": True}, {"split_guidance": True, "chunked": True}],
+    ("settings", "forwards", "fed"),
+    [
+        ({"split_guidance": True}, 2, 2),
+        ({"forward_chunk": 2}, 1, 4),  # both halves' frames, two at a time
+        ({"split_guidance": True, "forward_chunk": 2}, 2, 4),
+        ({"split_guidance": True, "forward_chunk": 1}, 2, 8),
+    ],
 )
 def test_a_sparing_video_pipeline_makes_the_same_frames(
-    settings: dict[str, bool], catalog: Catalog
+    settings: dict[str, Any], forwards: int, fed: int, catalog: Catalog
 ) -> None:
     pipeline = loaded(catalog, ModelKey.ANIMATE)
+    blocks = [m for m in pipeline.unet.modules() if isinstance(m, BasicTransformerBlock)]
+    assert blocks
+    rows, calls = [], []
+    pipeline.unet.conv_in.register_forward_hook(lambda _, given, __: rows.append(len(given[0])))
+    for block in blocks:
+        block.ff.register_forward_hook(lambda *_: calls.append(1))
     before = clip(pipeline)
-    rows = []
-    hook = pipeline.unet.conv_in.register_forward_hook(
-        lambda _, given, __: rows.append(len(given[0]))
-    )
+    assert rows == [8, 8]  # four frames, with guidance, in two steps
+    whole = len(calls)
     fit_to(pipeline, plan(**settings))
     after = clip(pipeline)
-    hook.remove()
     assert np.abs(before - after).max() < 2e-4
-    if "split_guidance" in settings:
-        assert set(rows) == {4}  # the frames of one half of guidance
-        assert len(rows) == 4  # two steps
+    assert rows[2:] == [8 // forwards] * 2 * forwards
+    assert len(calls) - whole == fed * whole  # a part is some frames, and not a pixel
 
 
 @pytest.mark.parametrize("key", [ModelKey.SKETCH, ModelKey.IMAGINE])
