@@ -25,6 +25,7 @@ from bot.fetch import Hub, check_disk, free_bytes, is_here
 from bot.startup import FirstWait
 from bot.tokens import TokenBook
 from pipelines import loras
+from pipelines.caching import computed
 from pipelines.catalog import PREVIEW, Catalog, ModelKey
 from pipelines.checkpoints import check_preview, require_whole, weigh
 from pipelines.contract.errors import (
@@ -74,6 +75,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield from check_loras(config.models)
     yield from check_previews(config.models)
     yield from check_presets(config.models)
+    yield from check_caches(config.models)
     yield from check_decoders(config)
     yield from check_last_start(config.storage)
 
@@ -359,6 +361,21 @@ def check_presets(catalog: Catalog) -> Iterator[Finding]:
             f"{model.preset}: {model.steps} steps, {guidance}; pictures differ from the model's own"
             + (f"; it was made for {meant} steps" if model.steps != meant else ""),
         )
+
+
+def check_caches(catalog: Catalog) -> Iterator[Finding]:
+    """Which models extrapolate steps instead of computing them."""
+    for key, model in ((ModelKey.SKETCH, catalog.sketch), (ModelKey.IMAGINE, catalog.imagine)):
+        if model is None or model.cache_interval == 1:
+            continue
+        count = computed(model.steps, model.cache_interval)
+        subject, share = f"{key} cache", f"{count} of {model.steps} steps are computed"
+        if count == model.steps:
+            words = f"{share}: that few are all needed; models.{key}.cache_interval does nothing"
+            yield Finding(Level.WARNING, subject, words)
+        else:
+            words = f"{share}; pictures differ a little from the model's own"
+            yield Finding(Level.FINE, subject, words)
 
 
 def check_decoders(config: Config) -> Iterator[Finding]:

@@ -46,6 +46,7 @@ SHOWN_FACTS = (
     "lora",
     "preset",
     "precision",
+    "computed",
     "strength",
     "motion",
     "seed",

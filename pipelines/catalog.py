@@ -43,6 +43,8 @@ Dtype = Literal["float32", "float16", "bfloat16"]
 Pixels = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
 Steps = Annotated[int, Field(ge=1, le=200)]
 Guidance = Annotated[float, Field(ge=0.0, le=30.0)]
+CacheInterval = Annotated[int, Field(ge=1, le=4)]
+"""Of so many steps one is computed, and the others are extrapolated (`pipelines.caching`)."""
 
 
 class ModelKey(StrEnum):
@@ -160,6 +162,7 @@ class SketchModel(Checkpoint):
     preset_lora: LoraFile | None = None
     """Where the preset's LoRA is; without it, in the repository of its makers."""
     steps: Steps = 30
+    cache_interval: CacheInterval = 1
     guidance: Guidance = 6.0
     size: Pixels = 1024
     negative: str = ""
@@ -196,6 +199,7 @@ class ImagineModel(Checkpoint):
     precision: Literal["auto", "full", "fp8", "nf4"] = "auto"
     """In what the transformer's weights are kept. `auto` is full wherever that fits."""
     steps: Steps = 28
+    cache_interval: CacheInterval = 1
     guidance: Guidance = 4.5
     size: Pixels = 1024
     text_tokens: Annotated[int, Field(ge=16, le=512)] = 256

@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from pipelines import noise
+from pipelines.caching import cache_facts, cached
 from pipelines.catalog import ImagineModel, ModelKey, dimensions
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext, Viewer
@@ -266,17 +267,18 @@ def _paint_some(
     width, height = size
     begun = [noise.begin(pipeline, size, seed, variations, dtype_of(told)) for seed in seeds]
     latents = [each for each in begun if each is not None]
-    images: list[Image.Image] = pipeline(
-        **told,
-        width=width,
-        height=height,
-        num_inference_steps=model.steps,
-        guidance_scale=model.guidance,
-        max_sequence_length=model.text_tokens,
-        generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-        latents=torch.cat(latents) if latents else None,
-        callback_on_step_end=steps.on_step_end,
-    ).images
+    with cached(pipeline.transformer, model.steps, model.cache_interval):
+        images: list[Image.Image] = pipeline(
+            **told,
+            width=width,
+            height=height,
+            num_inference_steps=model.steps,
+            guidance_scale=model.guidance,
+            max_sequence_length=model.text_tokens,
+            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
+            latents=torch.cat(latents) if latents else None,
+            callback_on_step_end=steps.on_step_end,
+        ).images
     return images
 
 
@@ -295,6 +297,7 @@ def _artifact(
         facts["lora"] = request.lora
     if model.preset is not None:
         facts["preset"] = model.preset
+    facts |= cache_facts(model)
     precision = models.plans[ModelKey.IMAGINE].groups[PAINTER].precision
     if precision is not Precision.FULL:
         facts["precision"] = precision

@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 
 from pipelines import noise
 from pipelines.adapting import fuse
+from pipelines.caching import cache_facts, cached
 from pipelines.catalog import (
     CaptionModel,
     Conditioner,
@@ -150,6 +151,7 @@ def _artifact(
         facts["lora"] = lora.name
     if model.preset is not None:
         facts["preset"] = model.preset
+    facts |= cache_facts(model)
     if model.conditioner is not None:
         facts["strength"] = request.strength
     facts |= {"seed": request.seed, "steps": model.steps, "model": model.name}
@@ -277,7 +279,7 @@ def paint(
     width, height = fit(lines.width, lines.height, size=model.size)
     steps = Steps(context, Phase.PAINTING, model.steps, previews=previews)
     steering = _steering(pipeline, model.conditioner, lines, (width, height), strength)
-    with torch.inference_mode():
+    with torch.inference_mode(), cached(pipeline.unet, model.steps, model.cache_interval):
         image: Image.Image = pipeline(
             **told,
             width=width,

@@ -27,6 +27,7 @@ FACTS = {
     "seed": Text("Seed"),
     "variations": Text("Varied by"),
     "steps": Text("Steps"),
+    "computed": Text("Steps computed"),
     "model": Text("Model"),
     "scale": Text("Scale"),
     "upscaler": Text("Upscaler"),

@@ -303,11 +303,16 @@ def asked_for(job: Job) -> str:
     return job.request.prompt or clean_text(str(job.facts.get("prompt", ""))[:MAX_PROMPT])
 
 
-def _looks(job: Job, request: SketchRequest | ImagineRequest) -> list[str]:
-    """The LoRA, which may be the style's, preset and precision, as far as they are known."""
+def _looks(job: Job, request: SketchRequest | ImagineRequest) -> Iterator[str | Text]:
+    """The LoRA, which may be the style's, preset, precision and steps that were not computed, as
+    far as they are known."""
     facts = job.facts
     looks = (facts.get("lora", request.lora), facts.get("preset"), facts.get("precision"))
-    return [plain(str(look), 60) for look in looks if look]
+    yield from (plain(str(look), 60) for look in looks if look)
+    if computed := facts.get("computed"):
+        yield Text(
+            "{computed} of {steps} steps computed", computed=computed, steps=facts.get("steps", "?")
+        )
 
 
 def _seeds(seed: int, count: int) -> Text:

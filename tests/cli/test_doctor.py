@@ -11,6 +11,7 @@ from bot.config import Config, DiscordConfig, GpuConfig, StorageConfig, WebConfi
 from bot.doctor import (
     Finding,
     Level,
+    check_caches,
     check_decoders,
     check_device,
     check_devices,
@@ -195,6 +196,21 @@ def test_presets_are_said(tmp_path: Path) -> None:
     assert turbo.level is Level.FINE
     assert turbo.text.startswith("turbo: 4 steps, no guidance, and so without negative prompts;")
     assert list(check_presets(Catalog(sketch=SketchModel(source="acme/sdxl")))) == []
+
+
+def test_steps_that_are_not_computed_are_said() -> None:
+    catalog = Catalog.model_validate(
+        {
+            "sketch": {"source": "acme/sdxl", "cache_interval": 2},
+            "imagine": {"preset": "turbo", "cache_interval": 3},
+        }
+    )
+    sketch, turbo = check_caches(catalog)
+    assert (sketch.level, sketch.subject) == (Level.FINE, "sketch cache")
+    assert sketch.text.startswith("17 of 30 steps are computed; pictures differ")
+    assert (turbo.level, turbo.subject) == (Level.WARNING, "imagine cache")
+    assert turbo.text.endswith("models.imagine.cache_interval does nothing")
+    assert list(check_caches(Catalog(sketch=SketchModel(source="acme/sdxl")))) == []
 
 
 def test_videos_can_be_made_here() -> None:

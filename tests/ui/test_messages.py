@@ -108,6 +108,11 @@ def test_the_looks_are_told_as_far_as_they_are_known() -> None:
         (styled, {"lora": "ink"}, "`/sketch` · inky · ink · strength 70"),
         (LIGHTHOUSE, {"preset": "turbo"}, "`/imagine` · turbo · 1:1"),
         (LIGHTHOUSE, {"precision": "fp8"}, "`/imagine` · fp8 · 1:1"),
+        (
+            LIGHTHOUSE,
+            {"computed": 16, "steps": 28},
+            "`/imagine` · 16 of 28 steps computed · 1:1",
+        ),
     ):
         done = job(request, status=Status.RENDERED, artifacts=(artifact(**facts),), gpu_seconds=1.0)
         assert f"-# {shown} · seed 7" in text(messages.finished(done, ["a.png"]))
