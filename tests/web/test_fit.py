@@ -4,6 +4,7 @@ from pathlib import Path
 
 from playwright.async_api import async_playwright, expect
 
+from benchmarks.page import READY
 from pipelines.catalog import Style
 from tests.browser import CHROMIUM, MARKS
 from tests.loopback.runner import Studio
@@ -38,6 +39,7 @@ async def test_nine_styles_and_german_words_leave_every_button_in_the_window(
         page = await browser.new_page(locale="de")
         assert app.studio is not None
         await page.goto(app.studio)
+        await page.wait_for_selector(READY, state="attached")
         await page.locator("#paper").click()
         await page.get_by_role("button", name="Malen").click()
         await expect(page.locator("#draw .action")).to_have_count(4)
