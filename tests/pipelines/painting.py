@@ -1,4 +1,4 @@
-"""A small picture by a pipeline of diffusers, quickly, and always the same."""
+"""Results for tests: a small picture by a pipeline of diffusers, and what the bot makes."""
 
 from typing import Any
 
@@ -6,11 +6,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipelines.catalog import Catalog
+from pipelines.contract.artifact import Artifact
+from pipelines.contract.context import RunContext
+from pipelines.contract.requests import Request
+from pipelines.runner import Runner
+
 PROMPT = "a red star on a blue background"
 
 
 def painted(pipeline: Any) -> NDArray[Any]:
-    """The picture: 128 × 128 × 3, 0 to 1."""
+    """The picture, always the same: 128 × 128 × 3, 0 to 1."""
     made = pipeline(
         prompt=PROMPT,
         num_inference_steps=2,
@@ -20,3 +26,9 @@ def painted(pipeline: Any) -> NDArray[Any]:
         output_type="np",
     )
     return np.asarray(made.images[0])
+
+
+def made(catalog: Catalog, request: Request) -> Artifact:
+    """The one artifact of a request, on a CPU."""
+    ((artifact,),) = Runner(catalog, device="cpu").run([request], RunContext())
+    return artifact

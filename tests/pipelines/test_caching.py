@@ -3,12 +3,10 @@
 import io
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from diffusers import SD3Transformer2DModel, UNet2DConditionModel
 from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
@@ -21,8 +19,7 @@ from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import Cancelled
 from pipelines.contract.requests import ImagineRequest, Request, SketchRequest
 from pipelines.runner import Runner
-
-PROMPT = "a red star on a blue background"
+from tests.pipelines.painting import PROMPT, made
 
 
 class Line(nn.Module):
@@ -68,27 +65,8 @@ def test_a_run_that_is_cancelled_leaves_nothing_behind() -> None:
     assert network._compiled_call_impl is None
 
 
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each denoiser was called."""
-    counter: Counter[str] = Counter()
-    for network in (SD3Transformer2DModel, UNet2DConditionModel):
-
-        def forward(*args: Any, whole: Any = network.forward, **kwargs: Any) -> Any:
-            counter[type(args[0]).__name__] += 1
-            return whole(*args, **kwargs)
-
-        monkeypatch.setattr(network, "forward", forward)
-    return counter
-
-
 def changed(catalog: Catalog, key: ModelKey, **settings: int) -> Catalog:
     return catalog.model_copy(update={key: getattr(catalog, key).model_copy(update=settings)})
-
-
-def made(catalog: Catalog, request: Request) -> Artifact:
-    ((artifact,),) = Runner(catalog, device="cpu").run([request], RunContext())
-    return artifact
 
 
 def pixels(artifact: Artifact) -> NDArray[np.float64]:

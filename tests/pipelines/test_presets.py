@@ -15,13 +15,11 @@ from pipelines import presets, sketch
 from pipelines.adapting import fuse
 from pipelines.catalog import Catalog, ImagineModel, ModelKey, SketchModel
 from pipelines.checkpoints import weigh, weight_files
-from pipelines.contract.artifact import Artifact
-from pipelines.contract.context import RunContext
 from pipelines.contract.errors import ModelMissing, ModelUnavailable
-from pipelines.contract.requests import ImagineRequest, Request, SketchRequest
+from pipelines.contract.requests import ImagineRequest, SketchRequest
 from pipelines.loading import Loader
-from pipelines.runner import Runner
 from tests.pipelines.adapters import ATTENTION, sketch_lora
+from tests.pipelines.painting import made
 
 CPU = Loader(torch.device("cpu"))
 REQUEST = ImagineRequest(prompt="a red star", negative="dark", seed=1)
@@ -67,11 +65,6 @@ def quick(catalog: Catalog, folder: Path, preset: str, **changes: object) -> Cat
     given = catalog.sketch.model_dump(exclude={"steps", "guidance", "preset", "preset_lora"})
     given |= {"preset": preset, "preset_lora": {"source": str(folder)}, **changes}
     return catalog.model_copy(update={"sketch": SketchModel.model_validate(given)})
-
-
-def made(catalog: Catalog, request: Request) -> Artifact:
-    ((artifact,),) = Runner(catalog, device="cpu").run([request], RunContext())
-    return artifact
 
 
 @pytest.mark.parametrize(

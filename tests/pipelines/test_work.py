@@ -1,14 +1,9 @@
 """How much work a request is: calls of networks and bytes moved, for which no clock is needed."""
 
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import diffusers
 import pytest
-import transformers
-from torch import nn
 
 from demo.sample import draw_sample
 from pipelines.catalog import Catalog, ModelKey
@@ -25,38 +20,6 @@ from pipelines.contract.requests import (
 from pipelines.placement import GIB, PAINTER, Card, plan_model
 from pipelines.runner import Runner
 from pipelines.weights import Weights
-
-NETWORKS: tuple[type[nn.Module], ...] = (
-    diffusers.UNet2DConditionModel,
-    diffusers.SD3Transformer2DModel,
-    diffusers.UNetSpatioTemporalConditionModel,
-    diffusers.T2IAdapter,
-    transformers.CLIPTextModelWithProjection,
-    transformers.CLIPVisionModelWithProjection,
-    transformers.T5EncoderModel,
-    transformers.BlipVisionModel,
-    transformers.Swin2SRForImageSuperResolution,
-)
-DECODERS = (diffusers.AutoencoderKL, diffusers.AutoencoderKLTemporalDecoder)
-
-
-@pytest.fixture
-def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
-    """How often each network was called since this was last cleared."""
-    counter: Counter[str] = Counter()
-
-    def counted(name: str, whole: Callable[..., Any]) -> Callable[..., Any]:
-        def call(*args: Any, **kwargs: Any) -> Any:
-            counter[name] += 1
-            return whole(*args, **kwargs)
-
-        return call
-
-    for network in NETWORKS:
-        monkeypatch.setattr(network, "forward", counted(network.__name__, network.forward))
-    for decoder in DECODERS:
-        monkeypatch.setattr(decoder, "decode", counted(decoder.__name__, decoder.decode))
-    return counter
 
 
 @pytest.fixture
