@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
 
 from bot.app import App
 from bot.config import Config
@@ -19,6 +19,7 @@ from tests.web.serving import web_config
 
 pytestmark = MARKS
 
+POSTED = "() => 'atelier.posted' in localStorage"
 FITS = "document.documentElement.scrollHeight <= innerHeight"
 
 
@@ -45,6 +46,7 @@ async def test_each_page_of_a_used_link_says_what_became_of_it(
     await draw(second)
     await first.get_by_role("button", name="Paint for #pictures").click()
     await painted(first, "Sent.")
+    await first.wait_for_function(POSTED)
     await first.reload()
     await painted(first, "Sent.")
     await expect(first.locator("#paper")).to_be_hidden()
@@ -54,6 +56,27 @@ async def test_each_page_of_a_used_link_says_what_became_of_it(
     new, _ = await invited(server, ada)
     await second.goto(f"{app.studio}draw/{new}")
     await expect(second.locator("#clear")).to_be_enabled()  # with what was drawn there
+
+
+async def test_what_is_drawn_while_a_drawing_is_sent_is_kept_for_the_next_link(
+    server: LoopbackDiscord, ada: Member, app: App, browser: Browser
+) -> None:
+    link, _ = await invited(server, ada)
+    page = await opened(app, browser, link)
+
+    async def draw_on(route: Route) -> None:
+        await page.locator("#paper").click(position={"x": 30, "y": 30})
+        await route.continue_()
+
+    await page.route("**/v1/sketch", draw_on)
+    await draw(page)
+    await page.get_by_role("button", name="Paint for #pictures").click()
+    await painted(page, "Sent.")
+    await page.reload()
+    await painted(page, "Your drawing is kept")
+    new, _ = await invited(server, ada)
+    await page.goto(f"{app.studio}draw/{new}")
+    await expect(page.locator("#clear")).to_be_enabled()
 
 
 async def test_a_link_that_runs_out_is_warned_of_and_gives_the_drawing_back(

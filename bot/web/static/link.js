@@ -35,8 +35,9 @@ export class LinkPage {
 
   /** The drawing was sent from here. */
   sent(job) {
-    keep("sent", { job: job.id, drawing: this.studio.whiteboard.id });
-    this._end(this._onItsWay, true);
+    const { taken, id } = this.studio.whiteboard;
+    keep("sent", { job: job.id, drawing: taken });
+    this._end(this._onItsWay, taken === id);
   }
 
   /** Its job has ended. What was posted from this paper makes room for the next. */

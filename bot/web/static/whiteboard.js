@@ -2,7 +2,7 @@
 
 import { Board, SHAPES } from "./board.js";
 import { announce, find, isMac, isTyping, toast } from "./dom.js";
-import { keepDrawing, keptDrawing } from "./keep.js";
+import { keep, keepDrawing, kept, keptDrawing } from "./keep.js";
 import { Pen } from "./pen.js";
 import { decoded, onChoice, onDrop } from "./pictures.js";
 import { Toolbox } from "./toolbox.js";
@@ -15,7 +15,7 @@ export class Whiteboard {
   constructor(name) {
     this.name = name;
     this._changes = this._kept = 0; // how many there were, and with how many it was kept
-    this.id = Math.random(); // of the drawing: another page may keep its own under the same name
+    this.id = Math.random(); // of the drawing as it is now: another page may keep its own under the same name
     this.board = new Board(find("#ink"), find("#live"));
     this.toolbox = new Toolbox();
     this.pen = new Pen(this.board, find("#paper"), find("#ring"), this.toolbox.inHand);
@@ -27,7 +27,7 @@ export class Whiteboard {
   /** Bring back what was drawn before the page was left. */
   async restore() {
     const before = await keptDrawing(this.name);
-    if (before && this.board.isEmpty) {
+    if (before && before.id !== kept("posted") && this.board.isEmpty) {
       await this.board.restore(before);
       this._kept = this._changes;
       this.id = before.id ?? this.id;
@@ -39,8 +39,9 @@ export class Whiteboard {
     return this.board.isEmpty;
   }
 
-  /** The drawing as a file to send. */
+  /** The drawing as a file to send. `taken` is the id of what that shows. */
   picture() {
+    this.taken = this.id;
     return this.board.picture();
   }
 
@@ -65,10 +66,10 @@ export class Whiteboard {
   }
 
   /** Let the next visit begin with a fresh sheet; this one still shows the drawing. */
-  async forget() {
+  forget() {
     this._kept = this._changes;
     clearTimeout(this._timer);
-    if ((await keptDrawing(this.name))?.id === this.id) await keepDrawing(this.name, undefined);
+    keep("posted", this.id); // not in the database, which may not be done when the page is left
   }
 
   /** Keep the drawing now, unless it is. */
@@ -143,6 +144,7 @@ export class Whiteboard {
 
   _changed() {
     this._changes++;
+    this.id = Math.random();
     this._show();
     clearTimeout(this._timer);
     this._timer = setTimeout(() => this.save(), REST);
