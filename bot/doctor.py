@@ -21,7 +21,7 @@ from bot.account import Account, ask_discord, invitation, members_link
 from bot.config import Config, GpuConfig, StorageConfig, load_config, read_token
 from bot.device import require_device
 from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
-from bot.fetch import Hub, check_disk, free_bytes, is_here
+from bot.fetch import Hub, check_disk, free_bytes, is_here, nearest
 from bot.startup import FirstWait
 from bot.tokens import TokenBook
 from pipelines import loras
@@ -38,6 +38,7 @@ from pipelines.media import encode_mp4
 from pipelines.placement import GIB, Card, Model, Plan, unmet
 from pipelines.presets import PRESETS
 from pipelines.ram import Sizes, plan_all, together
+from pipelines.visible import require_visible
 
 
 class Level(StrEnum):
@@ -181,7 +182,7 @@ def check_encoder() -> Finding:
 def check_storage(storage: StorageConfig) -> Finding:
     """Whether jobs and results can be written."""
     folder = storage.folder
-    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    existing = nearest(folder)
     try:
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
             raise PermissionError(f"{existing} cannot be written to")
@@ -306,7 +307,7 @@ def check_loras(catalog: Catalog) -> Iterator[Finding]:
         if found:
             yield Finding(Level.FINE, subject, f"{len(found)} in {place}: {', '.join(found)}")
         elif not unfit:
-            yield Finding(Level.WARNING, subject, f"none in {place}; put .safetensors files there")
+            yield Finding(Level.WARNING, subject, _without_loras(Path(place)))
         for each in unfit:
             level = Level.PROBLEM if each.is_damaged else Level.WARNING
             yield Finding(level, subject, each.why)
@@ -333,6 +334,14 @@ def check_loras(catalog: Catalog) -> Iterator[Finding]:
                 f"there is no LoRA {style.lora!r}; correct models.styles.{name}.lora or put "
                 f"{style.lora}.safetensors into the folder {ModelKey.SKETCH} of models.loras",
             )
+
+
+def _without_loras(folder: Path) -> str:
+    try:
+        require_visible(folder)
+    except PermissionError:
+        return f"{folder} may not be read by this user; give it the right to read it"
+    return f"none in {folder}; put .safetensors files there"
 
 
 def check_previews(catalog: Catalog) -> Iterator[Finding]:

@@ -5,6 +5,7 @@ that is damaged is, and a connection that drops is taken up where it broke.
 """
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -133,9 +134,12 @@ def check_disk(size: int, folder: Path) -> None:
 
 def free_bytes(folder: Path) -> int:
     """Bytes free on the disk that holds `folder`, which need not exist yet."""
-    while not folder.exists():
-        folder = folder.parent
-    return shutil.disk_usage(folder).free
+    return shutil.disk_usage(nearest(folder)).free
+
+
+def nearest(folder: Path) -> Path:
+    """A folder itself, or the first above it that is there and may be seen."""
+    return next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
 
 
 class Hub:

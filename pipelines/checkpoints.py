@@ -4,15 +4,16 @@
 checkpoint's place in the configuration, as `Catalog.checkpoints` yields it: `sketch.vae`.
 """
 
+import functools
 import json
 import math
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from huggingface_hub import try_to_load_from_cache
+from huggingface_hub import constants, try_to_load_from_cache
 from huggingface_hub.errors import HFValidationError
 
 from pipelines.catalog import (
@@ -30,11 +31,35 @@ from pipelines.catalog import (
 from pipelines.contract.errors import ModelGated, ModelMissing, ModelUnavailable, UnsafeModel
 from pipelines.contract.text import Text
 from pipelines.headers import NotWhole, read_shapes
+from pipelines.visible import require_visible
 
 INDEX = "model_index.json"
 Index = dict[str, Any]
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
+def _explained(
+    look: Callable[Concatenate[str, Checkpoint, P], T],
+) -> Callable[Concatenate[str, Checkpoint, P], T]:
+    """What may not be read of a checkpoint is neither missing nor damaged, and is named."""
+
+    @functools.wraps(look)
+    def looked(place: str, checkpoint: Checkpoint, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return look(place, checkpoint, *args, **kwargs)
+        except PermissionError as error:
+            why = Text(
+                "cannot be used: {file} may not be read by the user that the bot runs as. Give "
+                "that user the right to read it.",
+                file=str(error.filename),
+            )
+            raise unusable(place, checkpoint, why) from None
+
+    return looked
+
+
+@_explained
 def locate(place: str, checkpoint: Checkpoint, models_folder: Path | None = None) -> Path:
     """The folder that holds a checkpoint, complete and safe to load.
 
@@ -60,6 +85,7 @@ def require_whole(place: str, checkpoint: Checkpoint, models_folder: Path | None
     return folder
 
 
+@_explained
 def damaged_files(
     place: str, checkpoint: Checkpoint, models_folder: Path | None = None
 ) -> list[Path]:
@@ -238,6 +264,8 @@ def _read_settings(file: Path) -> Index | None:
     """What a file of settings holds, if it can be read."""
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
+    except PermissionError:
+        raise
     except (OSError, ValueError, RecursionError):
         return None
     return settings if isinstance(settings, dict) else None
@@ -251,10 +279,13 @@ def _is_whole(file: Path) -> bool:
         if file.suffix == ".safetensors":
             read_shapes(file)
         return file.stat().st_size > 0
+    except PermissionError:
+        raise
     except (NotWhole, OSError):
         return False
 
 
+@_explained
 def count_parameters(
     place: str, checkpoint: Checkpoint, models_folder: Path | None = None
 ) -> dict[str, int]:
@@ -278,6 +309,7 @@ def count_parameters(
     return counts
 
 
+@_explained
 def weight_files(place: str, checkpoint: Checkpoint, models_folder: Path | None) -> list[Path]:
     """The files that hold a checkpoint's weights. Raises as `locate` does."""
     source = _Source(place, checkpoint)
@@ -300,9 +332,11 @@ def _folder(source: _Source, models_folder: Path | None) -> Path:
     first = index_file(checkpoint)
     if checkpoint.is_folder:
         folder = Path(checkpoint.source).expanduser()
+        require_visible(folder)
         if not (folder / first).is_file():
             raise source.missing(first)
         return folder
+    require_visible(models_folder or Path(constants.HF_HUB_CACHE))
     try:
         file = try_to_load_from_cache(
             checkpoint.source, first, cache_dir=models_folder, revision=checkpoint.revision
@@ -319,7 +353,9 @@ def _folder(source: _Source, models_folder: Path | None) -> Path:
 def _files(folder: Path) -> Iterator[str]:
     """Every file under `folder`, named as in a repository. A link to nothing is no file."""
     for path in folder.rglob("*"):
-        if path.is_file():
+        if path.is_dir():
+            require_visible(path)
+        elif path.is_file():
             yield path.relative_to(folder).as_posix()
 
 

@@ -17,7 +17,10 @@ class NotWhole(Exception):
 
 
 def read_shapes(file: Path) -> Shapes:
-    """The shape of each tensor by its name. Raises NotWhole, also for a file without tensors."""
+    """The shape of each tensor by its name.
+
+    Raises NotWhole, also for a file without tensors, and PermissionError.
+    """
     try:
         size = file.stat().st_size
         with file.open("rb") as opened:
@@ -29,5 +32,7 @@ def read_shapes(file: Path) -> Shapes:
         if size != 8 + length + max(tensor["data_offsets"][1] for tensor in tensors.values()):
             raise NotWhole
         return {name: tuple(map(int, tensor["shape"])) for name, tensor in tensors.items()}
+    except PermissionError:
+        raise
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError, OSError) as error:
         raise NotWhole from error

@@ -5,6 +5,7 @@ The folder is looked at whenever somebody asks: a file that comes or goes needs 
 is what can be read and was made for the model, as far as the names in a file's header tell.
 """
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -93,6 +94,7 @@ def _serves(file: Path) -> bool:
 _DAMAGED = (
     "cannot be read: it is cut short, or no safetensors file. Copy it there again, or delete it."
 )
+_HIDDEN = "may not be read by the user that the bot runs as. Give that user the right to read it."
 _DORA = "is a DoRA, which is not supported. Delete it."
 _FOREIGN = "is for another model. Delete it."
 _MISPLACED = "is for /{other}. Move it to {folder}."
@@ -113,6 +115,8 @@ def _flaw(file: Path, key: ModelKey) -> str | None:
         stat = file.stat()
     except OSError:
         return None  # it went in this moment
+    if not os.access(file, os.R_OK):
+        return _HIDDEN
     return _flaw_of(file, key, stat.st_mtime_ns, stat.st_size)
 
 

@@ -71,6 +71,12 @@ def test_what_the_owner_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert os.environ[NAMES[0]] == "backend:cudaMallocAsync"
 
 
+def test_where_nothing_can_be_written_torch_keeps_its_own_folder(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("a file where the storage folder should be")
+    environment.prepare_torch(tmp_path / "data" / "compiled")
+    assert NAMES[1] not in os.environ
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="segments grow on Linux alone")
 def test_a_benchmark_prepares_torch_before_it_is_imported() -> None:
     check = (

@@ -20,6 +20,8 @@ async def open_database(path: Path) -> aiosqlite.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # Not left to aiosqlite: where it cannot connect, its thread answers once too often.
+        path.open("ab").close()
         # Autocommit: transactions are begun in SQL. No busy timeout: the lock is never waited for.
         connection = await aiosqlite.connect(path, isolation_level=None, timeout=0)
     except (OSError, sqlite3.Error) as error:

@@ -42,6 +42,7 @@ from pipelines.driver import Driver, Version
 from pipelines.placement import GIB, Card
 from tests.cli.command import command
 from tests.cli.hub import Repository, captioner, hub_of, painter
+from tests.strangers import locked, visible_folder
 from tests.tensors import SD3_LAYER, lora
 
 
@@ -223,6 +224,26 @@ def test_the_storage_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "not").exists()
     (tmp_path / "taken").write_text("")
     assert check_storage(StorageConfig(folder=tmp_path / "taken")).level is Level.PROBLEM
+
+
+def test_a_storage_folder_that_may_not_be_seen() -> None:
+    with visible_folder() as folder:
+        (folder / "private" / "data").mkdir(parents=True)
+        with locked(folder / "private"):
+            found = check_storage(StorageConfig(folder=folder / "private" / "data"))
+    assert found.level is Level.PROBLEM
+    assert "cannot be written to; correct storage.folder" in found.text
+
+
+@pytest.mark.parametrize("hidden", ["sketch", "sketch/ink.safetensors"])
+def test_loras_that_may_not_be_read(hidden: str) -> None:
+    with visible_folder() as folder:
+        (folder / "sketch").mkdir()
+        (folder / "sketch" / "ink.safetensors").write_bytes(b"whatever it is")
+        with locked(folder / hidden):
+            found = by_subject(list(check_loras(Catalog(loras=folder))))["sketch loras"]
+    assert found.level is Level.WARNING
+    assert f"{folder / hidden} may not be read" in found.text
 
 
 def test_the_web_server(tmp_path: Path) -> None:

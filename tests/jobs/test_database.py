@@ -1,6 +1,7 @@
 import asyncio
 import sqlite3
 import sys
+import threading
 import time
 from asyncio.subprocess import PIPE
 from contextlib import closing
@@ -148,3 +149,10 @@ async def test_a_torn_database_is_called_damaged(path: Path) -> None:
 async def test_an_impossible_folder_is_said(tmp_path: Path) -> None:
     (tmp_path / "data").write_bytes(b"a file where the folder should be")
     assert "cannot be opened" in (await _refusal(tmp_path / "data" / "jobs.sqlite3")).sentence
+
+
+def test_a_file_that_cannot_be_opened_is_said_and_nothing_after_it(path: Path) -> None:
+    path.mkdir(parents=True)
+    threads = threading.active_count()
+    assert "cannot be opened" in asyncio.run(_refusal(path)).sentence
+    assert threading.active_count() == threads  # SQLite's would still have something to say

@@ -16,8 +16,16 @@ from pipelines.catalog import (
     SketchModel,
     UpscaleModel,
 )
-from pipelines.checkpoints import damaged_files, gated, locate, needed_files, require_whole
+from pipelines.checkpoints import (
+    count_parameters,
+    damaged_files,
+    gated,
+    locate,
+    needed_files,
+    require_whole,
+)
 from pipelines.contract.errors import ModelMissing, ModelUnavailable, UnsafeModel
+from tests.strangers import locked, visible_folder
 
 FETCH = "python -m bot fetch"
 HEAVY = {"torch", "diffusers", "transformers", "accelerate"}
@@ -199,6 +207,42 @@ def test_a_damaged_file_of_a_repository_is_fetched(models: Path, tmp_path: Path)
         "models.caption: acme/blip is not whole: model.safetensors is cut short or damaged. Run "
         f"`{FETCH}`, which downloads it again."
     )
+
+
+@pytest.mark.parametrize(
+    "hidden", ["", "model_index.json", "unet", "unet/diffusion_pytorch_model.safetensors"]
+)
+def test_what_may_not_be_read_is_neither_missing_nor_damaged(hidden: str, models: Path) -> None:
+    with visible_folder() as folder:
+        shutil.copytree(models / "sdxl", folder / "sdxl")
+        _open_to_all(folder)
+        checkpoint = SketchModel(source=str(folder / "sdxl"))
+        require_whole("sketch", checkpoint)
+        for look in (require_whole, damaged_files, count_parameters):
+            with (
+                locked(folder / "sdxl" / hidden),
+                pytest.raises(ModelUnavailable, match="may not be read") as raised,
+            ):
+                look("sketch", checkpoint)
+            assert not isinstance(raised.value, ModelMissing)
+            assert str(folder / "sdxl" / hidden) in raised.value.sentence
+
+
+def test_a_cache_that_may_not_be_read_is_not_fetched_again() -> None:
+    with visible_folder() as folder:
+        (folder / "hub" / "below").mkdir(parents=True)
+        for cache in (folder / "hub", folder / "hub" / "below"):
+            with (
+                locked(folder / "hub"),
+                pytest.raises(ModelUnavailable, match=f"{cache} may not be read") as raised,
+            ):
+                locate("imagine", ImagineModel(source="acme/painter"), cache)
+            assert FETCH not in raised.value.sentence
+
+
+def _open_to_all(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def test_every_model_is_whole(catalog: Catalog) -> None:
