@@ -6,7 +6,6 @@ import math
 import os
 from importlib.util import find_spec
 
-import psutil
 import torch
 
 from pipelines.catalog import Dtype
@@ -20,6 +19,7 @@ from pipelines.driver import (
     why_unfit,
     why_unseen,
 )
+from pipelines.memory import total_ram
 from pipelines.placement import GIB, Card
 
 log = logging.getLogger(__name__)
@@ -102,8 +102,7 @@ def card_of(
     `cards` share the RAM: each has its own copy of the weights there.
     On a CPU weights are in RAM once, and never move.
     """
-    total = psutil.virtual_memory().total
-    ram = (_FOR_MODELS * total if ram_gib is None else ram_gib * GIB) / cards
+    ram = (_FOR_MODELS * total_ram() if ram_gib is None else ram_gib * GIB) / cards
     if device.type == "cpu":
         return Card("cpu", budget=math.inf if vram_gib is None else vram_gib * GIB, ram=ram)
     if vram_gib is not None:

@@ -15,6 +15,7 @@ import psutil
 from pipelines.catalog import Catalog
 from pipelines.checkpoints import weight_files
 from pipelines.contract.errors import ModelUnavailable
+from pipelines.memory import total_ram
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ def _read(catalog: Catalog, models_folder: Path | None) -> None:
 
 
 def _free() -> int:
-    return int(psutil.virtual_memory().available)
+    return min(int(psutil.virtual_memory().available), total_ram())
 
 
 def _files(catalog: Catalog, models_folder: Path | None) -> Iterator[Path]:
