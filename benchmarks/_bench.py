@@ -15,7 +15,6 @@ from PIL import Image, ImageDraw
 from torch import Tensor, nn
 
 from benchmarks._full_size import build
-from pipelines import imagine
 from pipelines.catalog import (
     Acceleration,
     AnimateModel,
@@ -254,7 +253,9 @@ def of_full_size(device: torch.device, folder: Path) -> Bench:
             free_caches(device)
             pipeline = build(key, torch.device("cpu"), dtype)  # takes minutes
         if precision is Precision.FP8:
-            imagine.keep_in_eight_bits(pipeline.transformer)
+            from pipelines.casting import keep_in_eight_bits
+
+            keep_in_eight_bits(pipeline.transformer)
         return pipeline
 
     return Bench(FULL, device, load, folder, rounds=3)

@@ -36,24 +36,10 @@ def load(model: ImagineModel, loader: Loader) -> Any:
     pipeline = loader.load(StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype, **parts)
     pipeline.vae.enable_slicing()  # decoding several at once would take memory and save no time
     if loader.precision is Precision.FP8:
+        from pipelines.casting import keep_in_eight_bits
+
         keep_in_eight_bits(pipeline.transformer)
     return pipeline
-
-
-def keep_in_eight_bits(transformer: Any) -> None:
-    """Keep weights in fp8, of which each is cast when its layer computes.
-
-    diffusers' `enable_layerwise_casting` would leave out whatever is called a norm, and with it
-    the modulations, a third of the weights.
-    """
-    from diffusers.hooks import apply_layerwise_casting
-
-    apply_layerwise_casting(
-        transformer,
-        storage_dtype=torch.float8_e4m3fn,
-        compute_dtype=transformer.dtype,
-        skip_modules_pattern=("pos_embed", "time_text_embed", "norm_out", "^proj_out$"),
-    )
 
 
 def _nf4(dtype: torch.dtype) -> Any:
