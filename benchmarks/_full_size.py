@@ -194,7 +194,7 @@ def _svd(scheduler: Any) -> Any:
     import transformers
 
     return diffusers.StableVideoDiffusionPipeline(
-        vae=diffusers.AutoencoderKLTemporalDecoder(**_VAE, force_upcast=False),
+        vae=diffusers.AutoencoderKLTemporalDecoder(**_VAE),
         image_encoder=transformers.CLIPVisionModelWithProjection(
             transformers.CLIPVisionConfig(**_CLIP_H_VISION)
         ),

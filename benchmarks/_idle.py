@@ -111,4 +111,4 @@ def synchronisations(
             run(RunContext(listen))
         finally:
             set_mode("default")
-    return sum("synchronizing" in str(each.message) for each in said)
+    return sum("called a synchronizing" in str(each.message) for each in said)

@@ -176,7 +176,10 @@ def _of_animate(pipeline: Any, model: AnimateModel, plan: Plan) -> Parts:
 
     def read() -> object:
         seen = pipeline.image_encoder(torch.empty(1, 3, 224, 224, dtype=half))
-        return seen, pipeline.vae.encode(torch.empty(1, 3, model.height, model.width, dtype=half))
+        encoder = pipeline.vae.encoder  # which force_upcast has compute in float32
+        weights = {name: tensor.float() for name, tensor in encoder.state_dict().items()}
+        picture = torch.empty(1, 3, model.height, model.width)
+        return seen, torch.func.functional_call(encoder, weights, picture)
 
     def step() -> object:
         return pipeline.unet(

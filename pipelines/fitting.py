@@ -19,7 +19,10 @@ def divide(pipeline: Any) -> dict[str, Any]:
     text = [name for name in parts if group_of(name) == TEXT]
     if not text:
         return {PAINTER: pipeline}
-    return {TEXT: pipeline, PAINTER: type(pipeline)(**_arguments(pipeline, dict.fromkeys(text)))}
+    painter = type(pipeline)(**_arguments(pipeline, dict.fromkeys(text)))
+    if hasattr(pipeline, "watermark"):  # which no part or setting says
+        painter.watermark = pipeline.watermark
+    return {TEXT: pipeline, PAINTER: painter}
 
 
 def _arguments(pipeline: Any, changes: Mapping[str, Any]) -> dict[str, Any]:

@@ -110,6 +110,7 @@ class Models:
             kernel,
         ):
             yield held.pipeline
+            held.settle()
         if before is not None and self._residency.in_use(name_of(before, PAINTER)):
             self._latest = before  # this was on the way, as for a preview
 

@@ -4,6 +4,7 @@ network._compiled_call_impl = Recorded(network._compiled_call_impl)
 """
 
 import logging
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from torch.utils import _pytree as pytree
 log = logging.getLogger(__name__)
 
 SHAPES = 2  # that are kept: each holds what its call computes
+_ONE_AT_A_TIME = threading.Lock()  # in a process, as torch has it
+_MODE = "thread_local"  # the threads of other cards may take memory meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +87,15 @@ class Recorded:
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):  # libraries take their workspaces before, not meanwhile
             self._run(kept, spec)
-        torch.cuda.current_stream().wait_stream(aside)
+        here = torch.cuda.current_stream()
+        here.wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            made = self._run(kept, spec)
+        try:
+            # Not on torch's own stream: that is of the card that was recorded on first.
+            with _ONE_AT_A_TIME, torch.cuda.graph(graph, stream=aside, capture_error_mode=_MODE):
+                made = self._run(kept, spec)
+        finally:
+            torch.cuda.set_stream(here)
         return _Recording(graph, [leaf for leaf in kept if isinstance(leaf, Tensor)], made)
 
     def _run(self, leaves: list[Any], spec: pytree.TreeSpec) -> Any:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import torch
+
 from pipelines.acceleration import accelerate, forget_recordings
 from pipelines.catalog import PREVIEW, Catalog, ModelKey, Network
 from pipelines.checkpoints import check_preview
@@ -28,6 +30,15 @@ class Shelved:
     weights: Weights
     decoder: Any = None
     """Of its previews, beside the painter."""
+
+    def settle(self) -> None:
+        """Undo what a run has left in the card's memory.
+
+        diffusers casts an autoencoder that is not made for float16 to float32 and back again.
+        """
+        vae = getattr(self.pipeline, "vae", None)
+        if vae is not None and vae.dtype is torch.float16 and vae.config.get("force_upcast"):
+            self.weights.settle([vae])
 
 
 def name_of(key: ModelKey, group: str) -> str:

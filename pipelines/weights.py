@@ -6,7 +6,7 @@ asynchronous copies, and being powers of two they lose nothing to torch's alloca
 memory, which rounds up to one: pinned one by one, SD3.5's weights would take half as much again.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -35,10 +35,11 @@ class _Block:
         self.members.append((self.used, tensor, like))
         self.used += _padded(like)
 
-    def place(self, memory: Tensor) -> None:
-        """Let the tensors' data be in `memory`, which holds what `home` holds."""
+    def place(self, memory: Tensor, only: Container[int] | None = None) -> None:
+        """Let the data of tensors, or of those with these ids, be in `memory`, a copy of `home`."""
         for begin, tensor, like in self.members:
-            tensor.data = _view(memory, begin, like)
+            if only is None or id(tensor) in only:
+                tensor.data = _view(memory, begin, like)
 
 
 class Weights:
@@ -64,6 +65,7 @@ class Weights:
         self.size = sum(map(_padded, _distinct(visit)))
         self._visiting: list[_Block] = []
         self._staying: list[_Block] = []
+        self._there: list[Tensor] = []  # the copies of those that visit
         if packed or (packed is None and device.type != "cpu"):
             self._visiting = [self._pack(share) for share in _shares(visit, block)]
             self._staying = [self._pack(share) for share in _shares(stay, block)]
@@ -81,9 +83,20 @@ class Weights:
         for block in self._visiting:
             there = block.home[: block.used].to(self._device, non_blocking=True, copy=True)
             block.place(there)
+            self._there.append(there)
+
+    def settle(self, modules: Iterable[nn.Module]) -> None:
+        """Let tensors of `modules` be where `move_in` put them.
+
+        What was cast and cast back is the same, but in memory of its own, beside its block.
+        """
+        theirs = {id(tensor) for tensor in _tensors(modules)}
+        for block, there in zip(self._visiting, self._there, strict=True):
+            block.place(there, theirs)
 
     def move_out(self) -> None:
         """Forget the copy on the device."""
+        self._there.clear()
         for block in chain(self._visiting, self._staying):
             block.place(block.home)
 

@@ -168,7 +168,7 @@ def test_what_the_processor_waits_for_within_the_steps_is_counted() -> None:
             context.step(Phase.PAINTING, step, 3)
             if modes[-1] == "warn":
                 warnings.warn("called a synchronizing CUDA operation", stacklevel=1)
-                warnings.warn("something else", stacklevel=1)
+                warnings.warn("does not yet detect all synchronizing operations", stacklevel=1)
         context.step(Phase.ENCODING)
 
     assert synchronisations(run, modes.append) == 2

@@ -1,12 +1,15 @@
 """Weights that are in two places and the same in both."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from torch import nn
 
 from pipelines.placement import _PACKED
+from pipelines.shelf import Shelved
 from pipelines.weights import BLOCK, Weights, _padded, _power_of_two, _shares
 
 CPU = torch.device("cpu")
@@ -149,3 +152,28 @@ def test_on_a_cpu_nothing_is_copied() -> None:
     weights.move_in()
     weights.move_out()
     assert {name: tensor.data_ptr() for name, tensor in layers.state_dict().items()} == before
+
+
+def test_what_was_cast_and_cast_back_is_where_it_was_moved_to() -> None:
+    packed = network()
+    weights = Weights([packed], CPU, packed=True, block=1024)
+    weights.move_in()
+    there = {name: tensor.data_ptr() for name, tensor in packed.state_dict().items()}
+    last = packed[2].float().half()
+    other = packed[1].double().float()
+    moved = {name for name, at in there.items() if packed.state_dict()[name].data_ptr() != at}
+    assert moved >= {"2.weight", "1.weight"}
+    weights.settle([last])
+    assert last.state_dict()["weight"].data_ptr() == there["2.weight"]
+    assert other.state_dict()["weight"].data_ptr() != there["1.weight"]
+
+
+@pytest.mark.parametrize("distrusted", [True, False])
+def test_an_autoencoder_that_is_cast_for_a_run_is_put_back_after_it(distrusted: bool) -> None:
+    vae = AutoencoderKL(block_out_channels=(32,), force_upcast=distrusted).half()
+    shelved = Shelved(SimpleNamespace(vae=vae), Weights([vae], CPU, packed=True))
+    shelved.weights.move_in()
+    there = [tensor.data_ptr() for tensor in vae.parameters()]
+    vae.float().half()
+    shelved.settle()
+    assert (there == [tensor.data_ptr() for tensor in vae.parameters()]) is distrusted
