@@ -15,6 +15,7 @@ from pipelines.contract.requests import AnimateRequest, Aspect
 from pipelines.loading import BUILDING, Loader
 from pipelines.media import encode_mp4, on_white
 from pipelines.models import Models
+from pipelines.pixels import pictures
 from pipelines.safety import is_sensitive_video, vet_upload
 from pipelines.steps import Steps
 
@@ -79,7 +80,7 @@ def move(
     with torch.inference_mode(), ExitStack() as preparing:
         preparing.enter_context(BUILDING)
         steps = Steps(context, Phase.ANIMATING, model.steps, begun=preparing.close)
-        frames: list[Image.Image] = pipeline(
+        decoded = pipeline(
             first,
             width=first.width,
             height=first.height,
@@ -93,8 +94,9 @@ def move(
             decode_chunk_size=chunk,
             generator=torch.Generator().manual_seed(seed),
             callback_on_step_end=steps.on_step_end,
+            output_type="pt",
         ).frames[0]
-    return frames
+    return pictures(decoded)
 
 
 def shape_for(size: tuple[int, int], model: AnimateModel) -> tuple[int, int]:

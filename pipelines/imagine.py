@@ -20,6 +20,7 @@ from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import encode_png
 from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
+from pipelines.pixels import pictures
 from pipelines.placement import PAINTER, TEXT, Precision
 from pipelines.previews import Previews
 from pipelines.safety import are_sensitive
@@ -254,7 +255,7 @@ def _paint_some(
     begun = [noise.begin(pipeline, size, seed, variations, dtype_of(told)) for seed in seeds]
     latents = [each for each in begun if each is not None]
     with cached(pipeline.transformer, model.steps, model.cache_interval):
-        images: list[Image.Image] = pipeline(
+        decoded = pipeline(
             **told,
             width=width,
             height=height,
@@ -264,8 +265,9 @@ def _paint_some(
             generator=[torch.Generator().manual_seed(seed) for seed in seeds],
             latents=torch.cat(latents) if latents else None,
             callback_on_step_end=steps.on_step_end,
+            output_type="pt",
         ).images
-    return images
+    return pictures(decoded)
 
 
 def _artifact(

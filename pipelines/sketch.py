@@ -35,6 +35,7 @@ from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import encode_png, open_picture
 from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
+from pipelines.pixels import pictures
 from pipelines.placement import TEXT
 from pipelines.presets import PRESETS, Preset
 from pipelines.previews import Previews
@@ -280,7 +281,7 @@ def paint(
     steps = Steps(context, Phase.PAINTING, model.steps, previews=previews)
     steering = _steering(pipeline, model.conditioner, lines, (width, height), strength)
     with torch.inference_mode(), cached(pipeline.unet, model.steps, model.cache_interval):
-        image: Image.Image = pipeline(
+        decoded = pipeline(
             **told,
             width=width,
             height=height,
@@ -290,8 +291,9 @@ def paint(
             latents=noise.begin(pipeline, (width, height), seed, variations, dtype_of(told)),
             **steering,
             **_listening(model.conditioner, steps),
-        ).images[0]
-    return image
+            output_type="pt",
+        ).images
+    return pictures(decoded)[0]
 
 
 def _steering(

@@ -1,0 +1,34 @@
+import numpy as np
+import pytest
+import torch
+from diffusers.image_processor import VaeImageProcessor
+from diffusers.video_processor import VideoProcessor
+from PIL import Image
+
+from pipelines.pixels import pictures
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_pictures_are_those_of_diffusers_to_the_last_bit(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    decoded = torch.randn(3, 3, 40, 24).to(dtype)  # some of it beyond black and white
+    processor = VaeImageProcessor()
+    theirs = processor.postprocess(decoded, output_type="pil")
+    ours = pictures(processor.postprocess(decoded, output_type="pt"))
+    assert [picture.size for picture in ours] == [(24, 40)] * 3
+    assert _same(ours, theirs)
+
+
+def test_frames_are_those_of_diffusers() -> None:
+    decoded = torch.rand(1, 3, 5, 16, 8) * 2 - 1
+    processor = VideoProcessor(vae_scale_factor=8)
+    [theirs] = processor.postprocess_video(decoded, output_type="pil")
+    [frames] = processor.postprocess_video(decoded, output_type="pt")
+    assert _same(pictures(frames), theirs)
+
+
+def _same(ours: list[Image.Image], theirs: list[Image.Image]) -> bool:
+    return all(
+        np.array_equal(np.asarray(our), np.asarray(their))
+        for our, their in zip(ours, theirs, strict=True)
+    )
