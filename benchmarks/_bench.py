@@ -83,6 +83,10 @@ class Seen:
         return taken
 
 
+def _prompt(seed: int) -> str:
+    return f"{PROMPT} {seed}"
+
+
 def _unwatched(pipeline: Any) -> Any:
     return pipeline
 
@@ -131,18 +135,20 @@ class Bench:
         return watch(self.load(key, loader.precision))
 
     def request(self, key: ModelKey, seed: int) -> Request:
-        """What a member asks for."""
+        """What a member asks for; with another seed in other words, which have to be read."""
         match key:
             case ModelKey.SKETCH:
-                return SketchRequest(drawing=self._picture(256, 256), caption=PROMPT, seed=seed)
+                drawing = self._picture(256, 256)
+                return SketchRequest(drawing=drawing, caption=_prompt(seed), seed=seed)
             case ModelKey.IMAGINE:
-                return ImagineRequest(prompt=PROMPT, seed=seed)
+                return ImagineRequest(prompt=_prompt(seed), seed=seed)
             case _:
                 return AnimateRequest(image=self._first(), motion=MOTION, seed=seed)
 
     def stock(self, pipeline: Any, key: ModelKey, seed: int) -> None:
         """The same by diffusers alone."""
-        settings = self._of_video() if key is ModelKey.ANIMATE else self._of_picture(key)
+        is_video = key is ModelKey.ANIMATE
+        settings = self._of_video() if is_video else self._of_picture(key, _prompt(seed))
         with torch.inference_mode():
             pipeline(generator=torch.Generator().manual_seed(seed), **settings)
 
@@ -163,12 +169,12 @@ class Bench:
             "decode_chunk_size": model.decode_chunk,
         }
 
-    def _of_picture(self, key: ModelKey) -> dict[str, Any]:
+    def _of_picture(self, key: ModelKey, prompt: str) -> dict[str, Any]:
         model = self.catalog.sketch if key is ModelKey.SKETCH else self.catalog.imagine
         assert model is not None
         more = {"max_sequence_length": model.text_tokens} if isinstance(model, ImagineModel) else {}
         return {
-            "prompt": PROMPT,
+            "prompt": prompt,
             "width": model.size,
             "height": model.size,
             "num_inference_steps": model.steps,
@@ -218,7 +224,6 @@ class Stock:
     """A pipeline of diffusers as it is, on the card for as long as it is used."""
 
     def __init__(self, bench: Bench, key: ModelKey, seen: Seen | None = None) -> None:
-        self._device = bench.device
         self._pipeline = bench.load(key, Precision.FULL)
         self._pipeline.set_progress_bar_config(disable=True)
         if seen is not None:
@@ -234,7 +239,6 @@ class Stock:
             yield self._pipeline
         finally:
             self._weights.move_out()
-            free_caches(self._device)
 
 
 # --- the two that there are ---------------------------------------------------------------------
@@ -258,7 +262,7 @@ def of_full_size(device: torch.device, folder: Path) -> Bench:
             keep_in_eight_bits(pipeline.transformer)
         return pipeline
 
-    return Bench(FULL, device, load, folder, rounds=3)
+    return Bench(FULL, device, load, folder, rounds=2)
 
 
 def of_the_demo(folder: Path) -> Bench:

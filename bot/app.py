@@ -221,6 +221,8 @@ def _warn_of_loras(folder: Path | None) -> None:
     for key in loras.MODELS:
         for each in loras.unfit(folder, key):
             log.warning("models.loras: %s", each.why)
+        for name in loras.ignored(folder, key):
+            log.warning("models.loras: %s/%s/%s is no .safetensors file.", folder, key, name)
 
 
 def _defaults(config: Config) -> Settings:

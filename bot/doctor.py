@@ -35,7 +35,7 @@ from pipelines.contract.errors import (
 )
 from pipelines.driver import RIGHT_TORCH
 from pipelines.media import encode_mp4
-from pipelines.placement import GIB, Card, Model, Plan, unmet
+from pipelines.placement import GIB, Card, Model, Plan, slow, unmet
 from pipelines.presets import PRESETS
 from pipelines.ram import Sizes, plan_all, together
 from pipelines.visible import require_visible
@@ -430,8 +430,7 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
         if (model := getattr(catalog, key)) is None:
             continue
         if lacking := unmet(model, card):
-            yield Finding(Level.PROBLEM, f"{key} fits", str(lacking))
-            continue
+            yield Finding(Level.WARNING, f"{key} precision", lacking)
         try:
             weights = weigh(key, model, models_folder)
             if weights is None and is_here(key, model, models_folder):
@@ -442,20 +441,10 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
     left, plans = plan_all(card, models, sizes)
     for key, plan in plans.items():
         yield _plan_in_words(key, plan, left, "" if sizes[key] else "the usual checkpoint ")
-        yield from _check_dtype(key, models[key], card)
+        if told := slow(key, models[key], card):
+            yield Finding(Level.WARNING, f"{key} dtype", told)
     if (words := together(plans, card.ram)) is not None:
         yield Finding(Level.WARNING, "RAM", words)
-
-
-def _check_dtype(key: ModelKey, model: Model, card: Card) -> Iterator[Finding]:
-    """Whether the card is quick in a model's type."""
-    if card.capability is not None and card.capability < (8, 0) and model.dtype == "bfloat16":
-        yield Finding(
-            Level.WARNING,
-            f"{key} dtype",
-            f"this card (compute capability {card.capability[0]}.{card.capability[1]}) is slow "
-            f'in bfloat16; try models.{key}.dtype = "float16"',
-        )
 
 
 def _plan_in_words(key: ModelKey, plan: Plan, card: Card, what: str) -> Finding:

@@ -30,7 +30,6 @@ from pipelines.catalog import (
     SketchModel,
     UpscaleModel,
 )
-from pipelines.contract.text import Text
 
 GIB = 2**30
 _MARGIN = 1.5  # GiB at most, for what libraries take beside the tensors
@@ -334,27 +333,31 @@ def _with_group(plan: Plan, name: str, **changes: Any) -> Plan:
     return replace(plan, groups={**plan.groups, name: replace(plan.groups[name], **changes)})
 
 
-def unmet(model: Model, card: Card) -> Text | None:
-    """What a configured model needs that is not there, as a sentence, else None."""
+def unmet(model: Model, card: Card) -> str | None:
+    """What a configured model needs that is not there, and what is done instead, else None."""
     if not isinstance(model, ImagineModel):
         return None
+    told = f'models.imagine.precision is "{model.precision}", which'
     if model.precision == "fp8" and card.kind == "mps":  # before torch 2.14
-        return Text(
-            'models.imagine.precision is "fp8", which torch does not have on a Mac; set '
-            'models.imagine.precision to "auto" or "full".'
-        )
-    if model.precision == "nf4" and card.kind != "cuda":
-        return Text(
-            'models.imagine.precision is "nf4", which needs an NVIDIA card; use one, or set '
-            'models.imagine.precision to "auto" or "full".'
-        )
-    if model.precision == "nf4" and "bitsandbytes" not in card.packages:
-        return Text(
-            'models.imagine.precision is "nf4", which needs bitsandbytes: '
-            "`pip install bitsandbytes`, or set models.imagine.precision to "
-            '"auto" or "fp8".'
-        )
-    return None
+        lacking = f"{told} torch does not have on a Mac"
+    elif model.precision == "nf4" and card.kind != "cuda":
+        lacking = f"{told} needs an NVIDIA card"
+    elif model.precision == "nf4" and "bitsandbytes" not in card.packages:
+        lacking = f"{told} needs bitsandbytes: `pip install bitsandbytes`"
+    else:
+        return None
+    return f'{lacking}. Without it the model is held as with "auto".'
+
+
+def slow(key: ModelKey, model: Model, card: Card) -> str | None:
+    """Why a card is slow in a model's type, and what to do, else None."""
+    if card.capability is None or card.capability >= (8, 0) or model.dtype != "bfloat16":
+        return None
+    capability = ".".join(map(str, card.capability))
+    return (
+        f"this card (compute capability {capability}) is slow in bfloat16; try "
+        f'models.{key}.dtype = "float16"'
+    )
 
 
 # --- the choice ---------------------------------------------------------------------------------
@@ -368,6 +371,8 @@ def plan_model(
     `weights` are the bytes of each part on the card; by default those of the usual checkpoint.
     Where nothing fits, the plan that comes nearest to it, with `fits` False.
     """
+    if isinstance(model, ImagineModel) and unmet(model, card):
+        model = model.model_copy(update={"precision": "auto"})
     groups: dict[str, Group] = {}
     wider = 2 if card.kind == "cpu" and model.dtype != "float32" else 1  # it computes in float32
     for part, size in (weights or _usual(key, model)).items():

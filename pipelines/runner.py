@@ -49,7 +49,7 @@ from pipelines.device import (
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
 from pipelines.models import Models
-from pipelines.placement import Card, Plan
+from pipelines.placement import Card, Plan, slow, unmet
 from pipelines.ram import together
 from pipelines.shelf import Load
 
@@ -104,6 +104,9 @@ class Runner:
         for key, plan in self._models.plans.items():
             level = logging.INFO if plan.fits else logging.WARNING
             log.log(level, "%s: models.%s %s", self.card, key, plan.in_words(card))
+            model = getattr(self._catalog, key)
+            for told in filter(None, (unmet(model, card), slow(key, model, card))):
+                log.warning("%s: %s", self.card, told)
         if (words := together(self._models.plans, card.ram)) is not None:
             log.info("%s: %s", self.card, words)
 

@@ -14,7 +14,7 @@ from pipelines.contract.errors import ModelUnavailable
 from pipelines.device import free_ram
 from pipelines.fitting import divide, fit_to, modules_of, stream, streamable
 from pipelines.loading import BUILDING, Loader
-from pipelines.placement import PAINTER, Card, Held, Plan, unmet
+from pipelines.placement import PAINTER, Card, Held, Plan
 from pipelines.weights import Weights
 
 log = logging.getLogger(__name__)
@@ -103,8 +103,6 @@ class Shelf:
     def _read(self, key: ModelKey) -> dict[str, Shelved]:
         """All groups of a model, its weights in RAM."""
         plan, device = self._plans[key], self._loader.device
-        if lacking := unmet(getattr(self._catalog, key), self._card):
-            raise ModelUnavailable(lacking)
         loader = replace(self._loader, precision=plan.groups[PAINTER].precision)
         whole = self._loads[key](getattr(self._catalog, key), loader)
         if isinstance(getattr(self._catalog, key), Network):

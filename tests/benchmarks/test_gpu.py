@@ -89,8 +89,8 @@ def test_what_differs_from_stock_is_missed(
 ) -> None:
     of_ours = gpu._of_ours
 
-    def other(bench: Bench, key: ModelKey, runner: Runner, seen: Seen) -> gpu.Made:
-        made = of_ours(bench, key, runner, seen)
+    def other(bench: Bench, key: ModelKey, seed: int, runner: Runner, seen: Seen) -> gpu.Made:
+        made = of_ours(bench, key, seed, runner, seen)
         return made._replace(pixels=made.pixels + 1 / 1024)  # which eight bits would not show
 
     monkeypatch.setattr(gpu, "_of_ours", other)
@@ -145,7 +145,8 @@ def test_caps_are_those_that_the_card_can_be_given(
     said = capsys.readouterr().out
     assert [line[:8].strip() for line in said.splitlines()] == names
     # capped, not while weights are made, capped again, and as it was
-    assert fractions[:5] == [1.0, 8 / total, 1.0, 8 / total, 1.0]
+    eight = (8 - gpu.CONTEXT) / total
+    assert fractions[:5] == [1.0, eight, 1.0, eight, 1.0]
     assert fractions[-1] == 1.0
 
 
@@ -157,7 +158,7 @@ def test_a_model_that_does_not_fit_is_a_line_of_the_table(
 
     monkeypatch.setattr(Runner, "run", run)
     assert list(gpu.cards(bench)) == [False]
-    assert "ran out of 0.30 GiB: Tried to allocate 20.00 GiB." in capsys.readouterr().out
+    assert "not made in 0.30 GiB: Tried to allocate 20.00 GiB." in capsys.readouterr().out
 
 
 def test_what_the_processor_waits_for_within_the_steps_is_counted() -> None:

@@ -139,14 +139,18 @@ def test_a_plan_says_what_it_takes_and_what_is_too_small() -> None:
     assert poor.endswith("18.4 of 12.0 GiB of RAM; this computer's memory is too small for it")
 
 
-def test_what_a_precision_lacks_is_said() -> None:
+def test_what_a_precision_lacks_is_said_and_done_without() -> None:
     four_bits = ImagineModel(source="a/b", precision="nf4")
     assert unmet(four_bits, card(12, packages="bitsandbytes")) is None
     assert "pip install bitsandbytes" in str(unmet(four_bits, card(12)))
-    for kind in ("cpu", "mps"):  # of which fp8 is no way out on all
-        said = str(unmet(four_bits, Card(kind)))
-        assert "NVIDIA" in said and 'to "auto" or "full".' in said
-    assert unmet(MODELS[ModelKey.IMAGINE], Card("cpu")) is None
+    auto = ImagineModel(source="a/b")
+    for lacking in (Card("cpu"), Card("mps"), card(12)):
+        said = str(unmet(four_bits, lacking))
+        assert "NVIDIA" in said or lacking.kind == "cuda"
+        assert said.endswith('held as with "auto".')
+        plans = [plan_model(ModelKey.IMAGINE, model, lacking) for model in (four_bits, auto)]
+        assert plans[0] == plans[1]
+    assert unmet(auto, Card("cpu")) is None
 
 
 def test_fp8_is_for_every_card_but_a_macs() -> None:
@@ -155,7 +159,6 @@ def test_fp8_is_for_every_card_but_a_macs() -> None:
         assert unmet(eight_bits, able) is None
     said = str(unmet(eight_bits, Card("mps")))
     assert said.startswith('models.imagine.precision is "fp8", which torch does not have on a Mac')
-    assert said.endswith('to "auto" or "full".')
 
 
 def test_what_cannot_fit_is_said_and_comes_as_near_as_it_can() -> None:

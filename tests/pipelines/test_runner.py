@@ -720,3 +720,15 @@ def frames_of(trace: TracebackType | None) -> list[FrameType]:
 
 def is_of_diffusers(frame: FrameType) -> bool:
     return "diffusers" in Path(frame.f_code.co_filename).parts
+
+
+def test_what_is_configured_and_cannot_be_is_said_at_the_start(
+    catalog: Catalog, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert catalog.imagine is not None
+    four_bits = catalog.imagine.model_copy(update={"precision": "nf4"})
+    Runner(catalog.model_copy(update={"imagine": four_bits}), device="cpu")
+    assert [line for line in caplog.messages if "NVIDIA" in line] == [
+        'cpu: models.imagine.precision is "nf4", which needs an NVIDIA card. Without it the model is '
+        'held as with "auto".'
+    ]
