@@ -443,6 +443,8 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
         yield _plan_in_words(key, plan, left, "" if sizes[key] else "the usual checkpoint ")
         if told := slow(key, models[key], card):
             yield Finding(Level.WARNING, f"{key} dtype", told)
+        if catalog.acceleration.compile and plan.uncompiled:
+            yield Finding(Level.WARNING, f"{key} compile", f"off here, for {plan.uncompiled}")
     if (words := together(plans, card.ram)) is not None:
         yield Finding(Level.WARNING, "RAM", words)
 

@@ -11,7 +11,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.catalog import Acceleration
 from pipelines.fitting import denoiser_of
-from pipelines.placement import PAINTER, Held, Plan, Precision
+from pipelines.placement import Plan
 from pipelines.recording import Recorded
 
 _REPEATED = {
@@ -53,10 +53,7 @@ def accelerate(
             weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)
     if type(denoiser).__name__ == "UNetSpatioTemporalConditionModel":
         _spare_queries(denoiser)
-    painter = plan.groups[PAINTER]
-    if not settings.compile or painter.held is not Held.CARD:
-        return
-    if painter.precision is not Precision.FULL:  # its casts break every graph at every layer
+    if not settings.compile or plan.uncompiled:
         return
     for weights in _weights(pipeline, _OF_PICTURES):  # alone, diffusers' group norms undo it again
         weights.data = weights.data.contiguous(memory_format=torch.channels_last)

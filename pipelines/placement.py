@@ -144,6 +144,16 @@ class Plan:
         """What its copy in RAM takes, from which it is moved to the card or streamed."""
         return round(_PACKED * sum(group.kept for group in self.groups.values()))
 
+    @property
+    def uncompiled(self) -> str | None:
+        """Why its networks are never compiled; None where they are if that is configured."""
+        painter = self.groups[PAINTER]
+        if painter.held is not Held.CARD:
+            return "the model is streamed"
+        if painter.precision is not Precision.FULL:  # whose casts break every graph at every layer
+            return f"the model is in {painter.precision}"
+        return None
+
     def in_words(self, card: Card) -> str:
         """What it takes of the card, and what is given up for that."""
         takes = f"takes {self.peak / GIB:.1f} GiB"

@@ -30,6 +30,7 @@ from bot.doctor import (
 from bot.fetch import Hub
 from bot.tokens import TokenBook
 from pipelines.catalog import (
+    Acceleration,
     AnimateModel,
     CaptionModel,
     Catalog,
@@ -363,6 +364,15 @@ def test_an_old_card_and_a_missing_package_are_named() -> None:
     assert found["imagine precision"].level is Level.WARNING
     assert "`pip install bitsandbytes`" in found["imagine precision"].text
     assert found["imagine fits"].text == old["imagine fits"].text  # which is "auto"
+
+
+def test_what_is_not_compiled_although_it_is_configured_is_said() -> None:
+    models = Catalog(imagine=ImagineModel(source="a/b"), animate=AnimateModel(source="c/d"))
+    quick = models.model_copy(update={"acceleration": Acceleration(compile=True)})
+    card = Card("cuda", 15 * GIB, 64 * GIB, (8, 6))
+    assert plans(card, quick)["imagine compile"].text == "off here, for the model is streamed"
+    assert "animate compile" not in plans(card, quick)
+    assert "imagine compile" not in plans(card, models)
 
 
 def copied(models: Path, folder: Path, *names: str) -> list[Path]:

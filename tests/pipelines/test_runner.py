@@ -729,6 +729,6 @@ def test_what_is_configured_and_cannot_be_is_said_at_the_start(
     four_bits = catalog.imagine.model_copy(update={"precision": "nf4"})
     Runner(catalog.model_copy(update={"imagine": four_bits}), device="cpu")
     assert [line for line in caplog.messages if "NVIDIA" in line] == [
-        'cpu: models.imagine.precision is "nf4", which needs an NVIDIA card. Without it the model is '
-        'held as with "auto".'
+        'cpu: models.imagine.precision is "nf4", which needs an NVIDIA card. Without it the model '
+        'is held as with "auto".'
     ]
