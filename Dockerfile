@@ -2,9 +2,9 @@
 # compose.yaml runs it; docs/operations.md says how.
 FROM debian:trixie-slim
 
-# Triton compiles C against Python's headers when `compile` is on.
+# With `compile` Triton needs a C compiler and Python's headers, and TorchInductor one for C++.
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends gcc libc6-dev python3-dev python3-venv \
+    && apt-get install --yes --no-install-recommends g++ python3-dev python3-venv \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/atelier
