@@ -21,7 +21,7 @@ from bot.account import Account, ask_discord, invitation, members_link
 from bot.config import Config, GpuConfig, StorageConfig, load_config, read_token
 from bot.device import require_device
 from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
-from bot.fetch import Hub, check_disk, free_bytes, is_here, nearest
+from bot.fetch import Hub, check_disk, free_bytes, is_here
 from bot.startup import FirstWait
 from bot.tokens import TokenBook
 from pipelines import loras
@@ -38,7 +38,7 @@ from pipelines.media import encode_mp4
 from pipelines.placement import GIB, Card, Model, Plan, slow, unmet
 from pipelines.presets import PRESETS
 from pipelines.ram import Sizes, plan_all, together
-from pipelines.visible import require_visible
+from pipelines.visible import nearest, require_visible
 
 
 class Level(StrEnum):

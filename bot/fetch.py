@@ -5,7 +5,6 @@ that is damaged is, and a connection that drops is taken up where it broke.
 """
 
 import json
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -46,6 +45,7 @@ from pipelines.checkpoints import (
 )
 from pipelines.contract.errors import AtelierError, ModelMissing
 from pipelines.placement import GIB
+from pipelines.visible import nearest
 
 SPARE = GIB  # left free on the disk, for the results
 
@@ -135,11 +135,6 @@ def check_disk(size: int, folder: Path) -> None:
 def free_bytes(folder: Path) -> int:
     """Bytes free on the disk that holds `folder`, which need not exist yet."""
     return shutil.disk_usage(nearest(folder)).free
-
-
-def nearest(folder: Path) -> Path:
-    """A folder itself, or the first above it that is there and may be seen."""
-    return next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
 
 
 class Hub:

@@ -4,6 +4,8 @@ import os
 import sys
 from pathlib import Path
 
+from pipelines.visible import nearest
+
 
 def prepare_torch(compiled: Path | None = None) -> None:
     """Set what the models are run with; call it before torch is imported.
@@ -11,15 +13,7 @@ def prepare_torch(compiled: Path | None = None) -> None:
     `compiled` is the folder that keeps what is compiled: torch's own is cleared by a restart of
     the machine, and does where nothing can be written there. What the owner has set stays as it is.
     """
-    if compiled is not None and _is_writable(compiled):
+    if compiled is not None and os.access(nearest(compiled), os.W_OK | os.X_OK):
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))
     if sys.platform == "linux":  # a small card cannot spare what lies between allocations
         os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
-
-
-def _is_writable(folder: Path) -> bool:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError:
-        return False
-    return os.access(folder, os.W_OK)

@@ -1,9 +1,14 @@
-"""What the user that the bot runs as may not see, and would seem to be missing or damaged."""
+"""What is there, for the user that the bot runs as: what that may not see is not missing."""
 
 import errno
 import os
 import stat
 from pathlib import Path
+
+
+def nearest(folder: Path) -> Path:
+    """A folder itself, or the first above it that is there and may be seen."""
+    return next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
 
 
 def require_visible(folder: Path) -> None:
