@@ -20,6 +20,7 @@ from bot.jobs.files import FileStore
 from bot.jobs.job import Job
 from bot.jobs.limits import Limits
 from bot.jobs.links import Links, read_key
+from bot.jobs.pauses import growing
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import Settings, SettingsBook
@@ -194,13 +195,23 @@ class App:
 
     async def _sweep_daily(self) -> None:
         """Forget ended jobs, their files and reports, after the days that hold where they were."""
+        pauses = growing()
         while True:
-            jobs = await self._forget_old_jobs()
-            # An hour of mercy for files whose job is just being written.
-            files = await self.files.sweep(await self.store.named_files(), older_than=3600)
-            if jobs or files:
-                log.info("forgot %d old jobs and %d files", jobs, files)
-            await asyncio.sleep(DAY)
+            try:
+                await self._sweep()
+            except Exception:  # a disk that refuses today may not tomorrow
+                log.exception("old jobs and files could not be forgotten; it will be tried again")
+                await asyncio.sleep(next(pauses))
+            else:
+                pauses = growing()
+                await asyncio.sleep(DAY)
+
+    async def _sweep(self) -> None:
+        jobs = await self._forget_old_jobs()
+        # An hour of mercy for files whose job is just being written.
+        files = await self.files.sweep(await self.store.named_files(), older_than=3600)
+        if jobs or files:
+            log.info("forgot %d old jobs and %d files", jobs, files)
 
     async def _forget_old_jobs(self) -> int:
         """How many there were."""

@@ -7,6 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -156,15 +157,28 @@ class WebConfig(_Table):
                 "open is for this machine alone; set web.host to 127.0.0.1, or make tokens with "
                 "`python -m bot token add`"
             )
+        if (
+            self.open
+            and self.url is not None
+            and not _is_loopback(urlsplit(self.url).hostname or "")
+        ):
+            raise ValueError(
+                "open is for this machine alone, and web.url is for others; remove one of them, or "
+                "make tokens with `python -m bot token add`"
+            )
         return self
 
     @property
     def is_loopback(self) -> bool:
         """Whether only programs of this machine can reach it."""
-        try:
-            return ipaddress.ip_address(self.host).is_loopback
-        except ValueError:
-            return self.host == "localhost"
+        return _is_loopback(self.host)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class LogConfig(_Table):

@@ -11,6 +11,7 @@ import math
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -33,6 +34,7 @@ FORMATS = (
     TiffImagePlugin.TiffImageFile.format,
     AvifImagePlugin.AvifImageFile.format,
 )
+MAX_FACTS = 64  # that are read from a file, ours or not
 MAX_SIDE = 2048
 MIN_SIDE = 8
 PREVIEW_SIDE = 256
@@ -91,7 +93,7 @@ def read_facts(data: bytes) -> dict[str, str]:
                 return _told(container.metadata.get("comment", ""))
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if text := getattr(image, "text", None):
-                return {key: str(value) for key, value in text.items()}
+                return {key: str(value) for key, value in islice(text.items(), MAX_FACTS)}
             comment = image.getexif().get_ifd(_EXIF_IFD).get(_USER_COMMENT, b"")
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return {}
@@ -104,9 +106,11 @@ def _told(comment: str) -> dict[str, str]:
     """The facts that a comment holds as JSON."""
     try:
         facts = json.loads(comment)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
-    return {str(k): str(v) for k, v in facts.items()} if isinstance(facts, dict) else {}
+    if not isinstance(facts, dict):
+        return {}
+    return {str(key): str(value) for key, value in islice(facts.items(), MAX_FACTS)}
 
 
 def convert(data: bytes, media_type: MediaType) -> bytes:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 from bot.errors import StorageFailed, Undeliverable
 from bot.jobs.events import Event, Events, JobEnded, JobTold, JobWanted
@@ -58,8 +59,15 @@ class Deliveries:
             self._begin(event.job)
 
     async def _catch_up(self) -> None:
-        for job in await self._store.untold():
-            self._begin(job)
+        for pause in growing():
+            try:
+                jobs = await self._store.untold()
+            except StorageFailed:
+                await asyncio.sleep(pause)
+                continue
+            for job in jobs:
+                self._begin(job)
+            return
 
     def _begin(self, job: Job) -> None:
         if job.id not in self._telling:
@@ -73,9 +81,11 @@ class Deliveries:
                     return
                 self._trying.discard(job.id)
                 await asyncio.sleep(pause)
-                job = await self._store.get(job.id) or job
-                if job.told:
-                    return  # erased meanwhile: there is nothing left to tell
+                with suppress(StorageFailed):  # then the next try is with what was known
+                    now = await self._store.get(job.id)
+                    if now is None or now.told:
+                        return  # forgotten or erased meanwhile: there is nothing left to tell
+                    job = now
         finally:
             self._trying.discard(job.id)
             del self._telling[job.id]

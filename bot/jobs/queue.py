@@ -308,9 +308,12 @@ class JobQueue:
         """A member's results that could not be shown and are kept, newest first."""
         return await self._store.undelivered(owner)
 
-    async def hand_over(self, job_id: str, origin: Mapping[str, Any]) -> None:
-        """Have a result that could not be shown be shown at `origin`. Raises TooLate."""
-        job = await self._store.untell(job_id, origin)
+    async def hand_over(self, job_id: str, origin: Mapping[str, Any], standing: Standing) -> None:
+        """Have a result that could not be shown be shown at `origin`, under the rules of there.
+
+        Raises TooLate.
+        """
+        job = await self._store.untell(job_id, origin, standing.server, standing.channel)
         if job is None:
             raise TooLate("This result has been shown already, or it is no longer kept.")
         self._events.publish(JobWanted(job))

@@ -328,13 +328,21 @@ class Store:
             "artifacts = '[]', told = 1", f"id = :id AND NOT {_LIVE}", id=job_id
         )
 
-    async def untell(self, job_id: str, origin: Mapping[str, Any]) -> Job | None:
-        """Have a result that could not be shown be shown at `origin`; None if none is kept."""
+    async def untell(
+        self, job_id: str, origin: Mapping[str, Any], server: int | None, channel: int
+    ) -> Job | None:
+        """Have a result that could not be shown be shown at `origin`; None if none is kept.
+
+        From then on it is a result of that channel, and is kept and reported as such.
+        """
         return await self._change(
-            "told = 0, error_code = NULL, error_sentence = NULL, origin = :origin",
+            "told = 0, error_code = NULL, error_sentence = NULL, error_text = NULL,"
+            " origin = :origin, server = :server, channel = :channel",
             f"id = :id AND {_UNDELIVERED}",
             id=job_id,
             origin=json.dumps(dict(origin)),
+            server=server,
+            channel=channel,
         )
 
     async def set_origin(self, job_id: str, origin: Mapping[str, Any]) -> None:

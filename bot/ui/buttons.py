@@ -14,9 +14,10 @@ from bot.jobs.job import Status, StoredArtifact, only_child_id
 from bot.jobs.queue import JobQueue
 from bot.languages import ENGLISH, Language, language
 from bot.ui.answers import answering
+from bot.ui.asking import check
 from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
-from bot.ui.origin import HasQueue, acknowledge
+from bot.ui.origin import HasQueue, acknowledge, standing_of
 from bot.ui.presses import Presses
 from pipelines.contract.requests import (
     SCALES,
@@ -283,8 +284,9 @@ async def _show(interaction: discord.Interaction, queue: JobQueue, job_id: str) 
     job = await queue.get(job_id)
     if interaction.user.id != job.owner:
         raise NotAllowed("Only the member who asked for this can have it shown.")
+    check(interaction, queue, job.request)
     origin = await acknowledge(interaction)
-    await queue.hand_over(job_id, origin.to_json())
+    await queue.hand_over(job_id, origin.to_json(), standing_of(interaction))
 
 
 async def _delete(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:

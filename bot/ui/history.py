@@ -26,6 +26,7 @@ from pipelines.contract.text import Text
 LISTED, GENERATIONS = 8, 12  # jobs in the list, and in one line of descent
 BRIEFLY = 3  # ancestors of each in the list
 ROOM = 60  # characters of markdown for what was asked
+IN_ALL = 3000  # of a message's 4,000
 MINE = "mine"
 HISTORY_ID = re.compile(r"atelier:history:(?P<of>[0-9a-f]{16}|mine)")
 
@@ -74,10 +75,17 @@ async def last_ones(reader: Reader, queue: JobQueue) -> ui.LayoutView:
     jobs = await queue.last(reader.user, LISTED)
     known = await queue.ancestry(jobs, BRIEFLY + 1)
     lines = [say("**Your last requests**") if jobs else say("You have not asked for anything yet.")]
-    for number, job in enumerate(jobs, start=1):
-        lines.append(f"{number}. {reader.named(job)} · {countdown(job.queued_at)}")
-        if descent := _descent(reader, _line(job, known, BRIEFLY), known):
-            lines.append(f"-# {', '.join(descent)}")
+    named = [
+        f"{number}. {reader.named(job)} · {countdown(job.queued_at)}"
+        for number, job in enumerate(jobs, start=1)
+    ]
+    left = IN_ALL - sum(map(len, named))
+    for line, job in zip(named, jobs, strict=True):
+        lines.append(line)
+        descent = _descent(reader, _line(job, known, BRIEFLY), known)
+        if descent and (told := _within(left, descent)):
+            left -= len(told)
+            lines.append(told)
     buttons = [HistoryButton(job.id, str(n)) for n, job in enumerate(jobs, start=1) if job.parent]
     if buttons:
         lines.append(say("-# A number shows where that one comes from."))
@@ -117,6 +125,15 @@ def _descent(reader: Reader, line: Sequence[Job], known: Mapping[str, Job]) -> l
     if oldest is not None:
         steps.append("…" if oldest in known else say(GONE))
     return steps
+
+
+def _within(room: int, descent: Sequence[str]) -> str:
+    """As much of a line of descent, the latest first, as there is room for."""
+    for count in range(len(descent), 0, -1):
+        steps = descent if count == len(descent) else [*descent[:count], "…"]
+        if len(told := f"-# {', '.join(steps)}") <= room:
+            return told
+    return ""
 
 
 def relation(child: Job, parent: Job, named: str) -> Text:

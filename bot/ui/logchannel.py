@@ -4,10 +4,12 @@ Only listens to events. Whatever Discord says, no job waits for it: lines wait i
 posted together; reports are in the store, and are posted once Discord takes them.
 """
 
+import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 
 import discord
 from discord import ui
@@ -24,6 +26,7 @@ from bot.jobs.events import (
     Reported,
 )
 from bot.jobs.job import Job, Status
+from bot.jobs.pauses import growing
 from bot.jobs.queue import JobQueue
 from bot.tasks import Tasks
 from bot.ui.desk import Desk
@@ -62,6 +65,7 @@ class LogChannel:
         self._closed: dict[int, tuple[int, float]] = {}
         self._writing: set[int] = set()
         self._again: set[int] = set()
+        self._pauses: dict[int, Iterator[float]] = {}
         self._tasks = Tasks()
         events.subscribe(self._on_event)
 
@@ -186,14 +190,27 @@ class LogChannel:
             if isinstance(error, discord.HTTPException) and error.status in CLOSED:
                 self._closed[server] = channel, self._now() + AGAIN
                 self._lines.pop(server, None)
+            else:
+                self._tasks.start(self._write_later(server), name=f"log channel of {server}: later")
+        else:
+            self._pauses.pop(server, None)
+
+    async def _write_later(self, server: int) -> None:
+        await asyncio.sleep(next(self._pauses.setdefault(server, growing())))
+        self._write_soon(server)
 
     async def _post_lines(self, server: int, channel: int) -> None:
         lines = self._lines[server]
         while lines:
-            text = lines.popleft()
-            while lines and len(text) + len(lines[0]) < LONGEST:
-                text += "\n" + lines.popleft()
-            await self._roads.post(channel, text[:LONGEST])
+            written = [lines[0]]
+            for line in islice(lines, 1, None):
+                if sum(map(len, written)) + len(written) + len(line) > LONGEST:
+                    break
+                written.append(line)
+            await self._roads.post(channel, "\n".join(written)[:LONGEST])
+            while lines and written and lines[0] is written[0]:  # else they were dropped meanwhile
+                lines.popleft()
+                written.pop(0)
 
     async def _post_reports(self, server: int, channel: int) -> None:
         """Post the open reports that the moderators were not told of; one message for each job."""

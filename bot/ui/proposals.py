@@ -159,10 +159,12 @@ async def _queue_all(
         origins = [origin_of(interaction, message.id, made_at) for message in posted]
         await queue.accept(proposal, [o.to_json() for o in origins], standing=standing)
     except Exception:
-        await queue.put_back(proposal)
-        with suppress(*UNREACHABLE):
-            for message in posted:
-                await message.delete()
+        try:
+            with suppress(*UNREACHABLE):
+                for message in posted:
+                    await message.delete()
+        finally:
+            await queue.put_back(proposal)
         raise
 
 

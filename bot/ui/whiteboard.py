@@ -4,6 +4,7 @@ The drawing is an ordinary job of the member's. Its message is another of the in
 lives for as long as the link.
 """
 
+import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -42,6 +43,7 @@ class Whiteboard:
         self._links: Links | None = None
         self._url = ""
         self._arriving: set[str] = set()
+        self._taking: set[asyncio.Task[Job]] = set()
 
     def open(self, links: Links, url: str) -> None:
         """From now on there is a whiteboard at `url`."""
@@ -70,11 +72,11 @@ class Whiteboard:
         view = _invitation(f"{self._url}/draw/{text}", link, str(interaction.locale))
         await interaction.followup.send(view=view, ephemeral=True)
 
-    def read(self, text: str) -> Link:
-        """What a link says. Raises LinkInvalid, LinkExpired."""
+    def read(self, text: str, late: float = 0.0) -> Link:
+        """What a link says, until `late` seconds after its end. Raises LinkInvalid, LinkExpired."""
         if self._links is None:
             raise Refused("There is no whiteboard here any more. Attach a drawing to /sketch.")
-        return self._links.read(text)
+        return self._links.read(text, late)
 
     async def shown(self, link: Link) -> Mapping[str, Any]:
         """What the page says of a link: for which channel it is, as whom, and what was asked."""
@@ -119,12 +121,23 @@ class Whiteboard:
     async def take(self, link: Link, request: SketchRequest) -> Job:
         """Queue a drawing as the member's own, its answer in the channel of the link.
 
-        The rules that hold there are asked again. Raises LinkUsed, and what `check` and
-        JobQueue.submit raise.
+        The rules that hold there are asked again. Who stops waiting for it does not stop it.
+        Raises LinkUsed, and what `check` and JobQueue.submit raise.
         """
         if link.job_id in self._arriving:
             raise _used()
         self._arriving.add(link.job_id)
+        taking = asyncio.create_task(self._take_once(link, request))
+        self._taking.add(taking)
+        taking.add_done_callback(self._taken)
+        return await asyncio.shield(taking)
+
+    def _taken(self, taking: asyncio.Task[Job]) -> None:
+        self._taking.discard(taking)
+        if not taking.cancelled():
+            taking.exception()  # whoever still waits for it is told
+
+    async def _take_once(self, link: Link, request: SketchRequest) -> Job:
         try:
             if await self._job(link) is not None:
                 raise _used()

@@ -223,7 +223,7 @@ def _require_range(request: web.Request, size: int) -> None:
 
 def _number(text: str, least: int, most: int) -> int:
     """A number of an address. Raises Malformed."""
-    if text.isascii() and text.isdigit() and least <= int(text[:9]) <= most:
+    if len(text) < 10 and text.isascii() and text.isdigit() and least <= int(text) <= most:
         return int(text)
     raise Malformed(
         "“{value}” is no number from {least} to {most}.",

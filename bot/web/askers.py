@@ -20,6 +20,7 @@ from bot.web.problems import Foreign, TooOften, Unidentified
 from pipelines.contract.text import Text
 
 SAFE = ("GET", "HEAD", "OPTIONS")
+WATCHING = 6 * 3600.0  # seconds after a link's end in which its job may be watched
 UNKNOWN = Text(
     "This token is not known here, or it was revoked. The bot's owner makes a new one with "
     "`python -m bot token add`."
@@ -82,7 +83,8 @@ class Askers:
             return self._local(request)
         web_, limits = self._config.web, self._config.limits
         if not secret.startswith(PREFIX):
-            link = self._whiteboard.read(secret)
+            watches = request.method in SAFE and "id" in request.match_info  # its own job
+            link = self._whiteboard.read(secret, WATCHING if watches else 0.0)
             return Asker(owner=link.member, per_minute=web_.per_minute, link=link)
         token = self._tokens.find(secret)
         if token is None:
@@ -100,6 +102,8 @@ class Askers:
             raise Unidentified(NEEDED)
         if not _is_local(request.url.host or ""):
             raise Foreign("Without a token this answers to the names of this machine alone.")
+        if any(name in request.headers for name in _OF_PROXIES):
+            raise Foreign("What comes through a proxy needs a token.")
         return Asker(owner=LOCAL, per_minute=web_.per_minute)
 
     def _require_own_page(self, request: web.Request) -> None:
@@ -128,6 +132,9 @@ class Askers:
         self._full_at[asker.owner] = full_at
         if len(self._full_at) > 10_000:
             self._full_at = {o: at for o, at in self._full_at.items() if at > now}
+
+
+_OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
 def _is_local(host: str) -> bool:

@@ -4,7 +4,7 @@ from itertools import repeat
 
 import pytest
 
-from bot.errors import Undeliverable
+from bot.errors import StorageFailed, Undeliverable
 from bot.jobs.deliveries import Deliveries
 from bot.jobs.events import JobEnded, JobTold
 from bot.jobs.job import Job, Status
@@ -233,3 +233,44 @@ async def test_a_failing_delivery_leaves_the_gpu_alone(office: Office, post: Pos
     for _ in range(3):
         ended = (await s.said(JobEnded, await s.submit())).job
         assert ended.status is Status.RENDERED
+
+
+@pytest.mark.parametrize("asked", ["get", "untold"])
+async def test_a_disk_that_refuses_for_a_moment_ends_no_delivery(
+    office: Office, post: Post, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    s, deliveries = office
+    job = await _ended(s)
+    ask = getattr(s.store, asked)
+
+    async def refuse(*_: object) -> object:
+        monkeypatch.setattr(s.store, asked, ask)
+        raise StorageFailed("The disk is full.")
+
+    async def away_once(_: Job) -> None:
+        if len(post.tries) == 1:
+            raise OSError("Discord is away")
+
+    monkeypatch.setattr(s.store, asked, refuse)
+    post.plan = away_once
+    deliveries.start()
+    await s.said(JobTold, job)
+    assert post.tries == [job.id] * 2
+
+
+async def test_what_its_member_had_forgotten_is_not_delivered_after_all(
+    office: Office, post: Post
+) -> None:
+    s, deliveries = office
+    job = await _ended(s)
+
+    async def away(_: Job) -> None:
+        await s.store.forget_owner(job.owner)
+        raise OSError("Discord is away")
+
+    post.plan = away
+    deliveries.start()
+    async with asyncio.timeout(SOON):
+        while not post.tries or deliveries._telling:  # noqa: ASYNC110 - nobody is told of nothing
+            await asyncio.sleep(0.001)
+    assert post.tries == [job.id]

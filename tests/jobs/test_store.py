@@ -203,11 +203,12 @@ class TestLife:
         await store.told(await _ended(store), gone)  # which made nothing
         assert await store.undelivered(1) == list(reversed(results))
         assert await store.undelivered(2) == []
-        anew = await store.untell(results[0].id, {"channel": 7})
+        anew = await store.untell(results[0].id, {"channel": 7}, 70, 7)
         assert anew is not None
-        assert (anew.told, anew.error_code, anew.origin) == (False, None, {"channel": 7})
+        assert (anew.told, anew.error_code, anew.error_text) == (False, None, None)
+        assert (anew.origin, anew.server, anew.channel) == ({"channel": 7}, 70, 7)
         assert await store.untold() == [anew]
-        assert await store.untell(results[0].id, {"channel": 8}) is None
+        assert await store.untell(results[0].id, {"channel": 8}, 70, 8) is None
         await store.told(anew)
         await store.erase(results[1].id)
         assert await store.undelivered(1) == []

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.errors import BadInput, TooLarge
 from pipelines.media import (
+    MAX_FACTS,
     MAX_SIDE,
     convert,
     encode_mp4,
@@ -453,3 +454,17 @@ def test_a_thumbnail_is_of_a_picture_or_of_how_a_video_begins() -> None:
     for damaged in (b"", b"\0\0\0\x20ftypisom", encode_mp4(frames, 7, {})[:200]):
         with pytest.raises(BadInput, match="cannot be read"):
             thumbnail(damaged)
+
+
+def test_of_a_file_that_says_too_much_only_the_beginning_is_read() -> None:
+    told = PngImagePlugin.PngInfo()
+    for number in range(MAX_FACTS + 9):
+        told.add_text(f"key {number}", "x")
+    png = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(png, "PNG", pnginfo=told)
+    assert len(read_facts(png.getvalue())) == MAX_FACTS
+    nested = Image.Exif()
+    nested.get_ifd(0x8769)[0x9286] = b"UNICODE\0" + ("[" * 20_000).encode("utf-16-be")
+    jpeg = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(jpeg, "JPEG", exif=nested.tobytes())
+    assert read_facts(jpeg.getvalue()) == {}

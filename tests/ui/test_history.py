@@ -8,7 +8,7 @@ from simcord.actors import MemberActor
 from simcord.results import InteractionResult
 
 from bot.app import App
-from bot.ui.history import BRIEFLY, relation
+from bot.ui.history import BRIEFLY, LISTED, _within, relation
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, UpscaleRequest
 from tests.jobs.samples import a_job
 from tests.ui.channel import Channel, Shown, whispered
@@ -107,3 +107,24 @@ async def test_a_long_line_is_cut_short_and_said_to_be(
     shown = seen(channel, await ada.slash(channel.handle, "history"))
     line = shown.text.splitlines()[2]
     assert line.count("repeated from") == BRIEFLY and line.endswith(", …")
+
+
+def test_what_there_is_no_room_for_is_left_out_of_a_line_of_descent() -> None:
+    steps = ["varied from a", "varied from b", "varied from c"]
+    assert _within(100, steps) == "-# varied from a, varied from b, varied from c"
+    assert _within(40, steps) == "-# varied from a, varied from b, …"
+    assert _within(20, steps) == "-# varied from a, …"
+    assert _within(10, steps) == ""
+
+
+async def test_a_long_history_is_short_enough_to_be_sent(
+    app: App, channel: Channel, ada: MemberActor, ends: Ends
+) -> None:
+    await ada.slash(channel.handle, "imagine", prompt="a fox in the snow, oil painting " * 2)
+    await ends.next()
+    for _ in range(LISTED):
+        await ada.click(channel.shown()[-1].message, label="Vary")
+        await ends.next()
+    listed = seen(channel, await ada.slash(channel.handle, "history"))
+    assert listed.text.count("discord.com/channels") > LISTED
+    assert len(listed.text) < 4000

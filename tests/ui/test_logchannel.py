@@ -81,7 +81,7 @@ async def test_a_withheld_upload_is_told(
     assert line.startswith("**Upload withheld** by the classifier: `/imagine` of")
 
 
-async def test_a_discord_that_is_ill_keeps_no_job_waiting_and_is_not_asked_again(
+async def test_a_discord_that_is_ill_keeps_no_job_waiting_and_is_told_later(
     env: simcord.Env,
     channel: Channel,
     ada: MemberActor,
@@ -95,6 +95,8 @@ async def test_a_discord_that_is_ill_keeps_no_job_waiting_and_is_not_asked_again
     await ada.slash(channel.handle, "imagine", prompt="a lighthouse")
     await ends.next()
     await channel.until(lambda: "cannot be written to" in caplog.text)
+    assert log.history() == []
+    assert len(await lines(channel, log)) == 1  # by itself, after a pause
     await ada.slash(channel.handle, "imagine", prompt="a lighthouse")
     await ends.next()
-    assert len(await lines(channel, log)) == 1
+    await channel.until(lambda: len(log.history()) == 2)

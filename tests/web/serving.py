@@ -16,7 +16,8 @@ from tests.loopback.runner import Studio
 
 
 def web_config(folder: Path, *, is_open: bool = False) -> Config:
-    web = WebConfig(port=0, open=is_open, url="https://paint.example")
+    url = None if is_open else "https://paint.example"
+    web = WebConfig(port=0, open=is_open, url=url)
     return light_config(folder).model_copy(update={"web": web})
 
 

@@ -6,20 +6,22 @@ import io
 import json
 import socket
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from PIL import Image
+from pydantic import ValidationError
 
 from bot.app import App
-from bot.config import Config
+from bot.config import Config, WebConfig
 from bot.jobs.events import JobEnded, JobStarted
 from bot.web import api, bodies, watching
 from pipelines.contract.requests import ImagineRequest, SketchRequest
 from tests.integration.apps import Heard
 from tests.loopback.runner import Studio
-from tests.web.serving import client, drawing, opened, tokens
+from tests.web.serving import client, drawing, opened, tokens, web_config
 
 
 async def imagine(session: aiohttp.ClientSession, **fields: Any) -> dict[str, Any]:
@@ -231,3 +233,25 @@ async def test_metrics_are_for_those_with_a_token(
     assert "atelier_waiting" in await (await ada.get("/metrics")).text()
     async with client(app) as nobody:
         assert (await nobody.get("/metrics")).status == 401
+
+
+@pytest.mark.parametrize("limit", ["0", "1000", "000000001999999999", "1" * 5000])
+async def test_a_limit_that_is_none_is_refused(ada: aiohttp.ClientSession, limit: str) -> None:
+    answer = await ada.get("/v1/jobs", params={"limit": limit})
+    assert answer.status == 400
+
+
+async def test_what_is_open_here_is_not_open_through_a_proxy(
+    tmp_path: Path, studio: Studio
+) -> None:
+    async with opened(web_config(tmp_path, is_open=True), studio) as app, client(app) as session:
+        for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"):
+            answer = await session.get("/v1/jobs", headers={name: "for=203.0.113.9"})
+            assert answer.status == 403
+        assert (await session.get("/v1/jobs")).status == 200
+
+
+def test_what_is_open_here_has_no_address_for_others() -> None:
+    with pytest.raises(ValidationError, match="open is for this machine alone"):
+        WebConfig(port=8080, open=True, url="https://paint.example")
+    assert WebConfig(port=8080, open=True, url="http://localhost:8080").open

@@ -2,7 +2,10 @@
 
 import { say, tag } from "./words.js";
 
-export const ENDED = new Set(["delivered", "failed", "cancelled", "quarantined"]);
+const ENDED = new Set(["delivered", "failed", "cancelled", "quarantined"]);
+
+/** Whether nothing more becomes of a job; one that is rendered and has an error cannot be posted. */
+export const isOver = (job) => ENDED.has(job.state) || (job.state === "rendered" && Boolean(job.error));
 
 const PAUSES = [500, 1000, 2000, 4000, 8000]; // milliseconds before asking again after trouble
 const TOKEN = "atelier.token";
@@ -72,7 +75,7 @@ export async function* follow(id, signal) {
       for await (const job of events(path, signal)) {
         lost = 0;
         yield job;
-        if (ENDED.has(job.state)) return;
+        if (isOver(job)) return;
       }
     } catch (error) {
       const passes = error instanceof Problem && (error.status === 0 || error.status >= 500);

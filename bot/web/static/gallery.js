@@ -1,6 +1,6 @@
 // What was made, newest first.
 
-import { ENDED, askJson, shown } from "./api.js";
+import { askJson, isOver, shown } from "./api.js";
 import { find, icon, isCalm, make, toast } from "./dom.js";
 import { attempt, described, media, view } from "./results.js";
 import { say } from "./words.js";
@@ -37,7 +37,7 @@ export class Gallery {
   /** A card for each result, or one for a job that has none yet. */
   _cards(job) {
     if (job.results.length) return job.results.map((_, index) => this._card(job, index));
-    return ENDED.has(job.state) ? [] : [this._unfinished(job)];
+    return isOver(job) ? [] : [this._unfinished(job)];
   }
 
   _card(job, index) {

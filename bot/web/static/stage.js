@@ -1,6 +1,6 @@
 // Where a job is followed: its place, its progress, a preview, and what came of it.
 
-import { ENDED, ask, follow, glimpse } from "./api.js";
+import { ask, follow, glimpse, isOver } from "./api.js";
 import { announce, find, findAll, make } from "./dom.js";
 import { actions, described, media, seedOf, view } from "./results.js";
 import { percent, say, seconds } from "./words.js";
@@ -64,7 +64,7 @@ export class Stage {
     const { signal } = (this._following = new AbortController());
     try {
       this.show(job);
-      if (ENDED.has(job.state)) return;
+      if (isOver(job)) return;
       for await (const next of follow(job.id, signal)) this.show(next);
     } catch (problem) {
       if (signal.aborted) return;
@@ -91,8 +91,8 @@ export class Stage {
     else if (job.state === "running") this._running(job);
     else if (job.results.length) this._done(job);
     else if (job.state === "cancelled") this._cancelled();
-    else if (ENDED.has(job.state)) this._fail(job.error?.detail ?? say("That did not work."));
-    if (ENDED.has(job.state)) this.ended(job);
+    else if (isOver(job)) this._fail(job.error?.detail ?? say("That did not work."));
+    if (isOver(job)) this.ended(job);
   }
 
   // --- the states ----------------------------------------------------------------------------
