@@ -3,6 +3,7 @@
 import asyncio
 import json
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -119,3 +120,33 @@ async def test_without_a_whiteboard_a_drawing_is_asked_for(
         used = await ada.slash("sketch")
         await server.wait_for(lambda: used.said)
         assert used.said.startswith("Please attach a drawing")
+
+
+async def test_a_drawing_is_taken_although_its_sender_hangs_up(
+    server: LoopbackDiscord, ada: Member, app: App, studio: Studio
+) -> None:
+    link, used = await invited(server, ada, prompt="a fox")
+    gate = server.faults.hold("POST", "/webhooks/*")
+    async with client(app, link) as page:
+        sending = asyncio.create_task(draw(page))
+        await gate.arrived.wait()
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+    gate.open()
+    await server.wait_for(lambda: any(is_final(m) for m in used.followups if not m.ephemeral))
+    assert len(studio.runs) == 1
+
+
+async def test_a_job_may_be_watched_after_its_link_has_ended(
+    server: LoopbackDiscord, ada: Member, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link, used = await invited(server, ada, prompt="a fox")
+    async with client(app, link) as page:
+        job = await (await draw(page)).json()
+        await server.wait_for(lambda: any(is_final(m) for m in used.followups if not m.ephemeral))
+        later = time.time() + 3600
+        monkeypatch.setattr(app.client.whiteboard._links, "_now", lambda: later)
+        assert (await page.get(f"/v1/jobs/{job['id']}/results/0")).status == 200
+        assert (await page.get("/v1/jobs/0123456789abcdef")).status == 404
+        assert (await page.get("/v1/options")).status == 401
+        assert (await draw(page)).status == 401
