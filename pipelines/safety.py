@@ -66,7 +66,8 @@ def are_sensitive(
         )
         pixels = inputs["pixel_values"].to(classifier.model.device, classifier.model.dtype)
         shares = classifier.model(pixels).logits.float().softmax(dim=-1)
-    found: list[bool] = (shares[:, classifier.unwanted].sum(dim=-1) >= settings.threshold).tolist()
+    harmless = shares[:, classifier.unwanted].sum(dim=-1) < settings.threshold
+    found: list[bool] = (~harmless).tolist()  # what is no number is not harmless
     return found
 
 

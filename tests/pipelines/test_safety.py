@@ -1,8 +1,10 @@
 """What is uploaded and what is made is looked at, by the demo's classifier."""
 
+import shutil
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file, save_file
 
 from demo.shapes.paint import paint
 from demo.shapes.scene import forbidden_scene, random_scene
@@ -98,3 +100,14 @@ def test_a_classifier_that_cannot_say_it_stops_everything(catalog: Catalog, mode
     runner = watched(catalog, models / "gone")
     with pytest.raises(ModelUnavailable, match=r"models\.safety"):
         run(runner, ImagineRequest(prompt="a red star", seed=1))
+
+
+def test_a_classifier_that_gives_no_number_finds_nothing_harmless(
+    catalog: Catalog, models: Path, harmless: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(models / "classifier", tmp_path / "classifier")
+    weights = load_file(tmp_path / "classifier" / "model.safetensors")
+    weights["classifier.bias"].fill_(float("nan"))
+    save_file(weights, tmp_path / "classifier" / "model.safetensors", {"format": "pt"})
+    with pytest.raises(Withheld):
+        run(watched(catalog, tmp_path), DescribeRequest(image=harmless))
