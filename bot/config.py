@@ -160,7 +160,7 @@ class WebConfig(_Table):
         if (
             self.open
             and self.url is not None
-            and not _is_loopback(urlsplit(self.url).hostname or "")
+            and not is_loopback_name(urlsplit(self.url).hostname or "")
         ):
             raise ValueError(
                 "open is for this machine alone, and web.url is for others; remove one of them, or "
@@ -171,10 +171,11 @@ class WebConfig(_Table):
     @property
     def is_loopback(self) -> bool:
         """Whether only programs of this machine can reach it."""
-        return _is_loopback(self.host)
+        return is_loopback_name(self.host)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback_name(host: str) -> bool:
+    """Whether a name or an address is of this machine, and reached from it alone."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:

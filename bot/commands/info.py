@@ -67,7 +67,6 @@ def in_words(facts: Mapping[str, str], reader: Language) -> str:
     text = ""
     for name, value in [*known, *other]:
         line = f"**{name}** {plain(value, ROOM)}\n"
-        if len(text) + len(line) > IN_ALL:
-            break
-        text += line
+        if len(text) + len(line) <= IN_ALL:
+            text += line
     return text or reader.say(UNTOLD)

@@ -65,6 +65,7 @@ class LogChannel:
         self._closed: dict[int, tuple[int, float]] = {}
         self._writing: set[int] = set()
         self._again: set[int] = set()
+        self._later: set[int] = set()  # those with a pause under way
         self._pauses: dict[int, Iterator[float]] = {}
         self._tasks = Tasks()
         events.subscribe(self._on_event)
@@ -190,13 +191,15 @@ class LogChannel:
             if isinstance(error, discord.HTTPException) and error.status in CLOSED:
                 self._closed[server] = channel, self._now() + AGAIN
                 self._lines.pop(server, None)
-            else:
+            elif server not in self._later:
+                self._later.add(server)
                 self._tasks.start(self._write_later(server), name=f"log channel of {server}: later")
         else:
             self._pauses.pop(server, None)
 
     async def _write_later(self, server: int) -> None:
         await asyncio.sleep(next(self._pauses.setdefault(server, growing())))
+        self._later.discard(server)
         self._write_soon(server)
 
     async def _post_lines(self, server: int, channel: int) -> None:
@@ -208,9 +211,9 @@ class LogChannel:
                     break
                 written.append(line)
             await self._roads.post(channel, "\n".join(written)[:LONGEST])
-            while lines and written and lines[0] is written[0]:  # else they were dropped meanwhile
-                lines.popleft()
-                written.pop(0)
+            for line in written:
+                if lines and lines[0] is line:  # else it was dropped meanwhile
+                    lines.popleft()
 
     async def _post_reports(self, server: int, channel: int) -> None:
         """Post the open reports that the moderators were not told of; one message for each job."""

@@ -1,6 +1,5 @@
 """Who asks: the holder of a token, of a link to the whiteboard, or whoever uses this machine."""
 
-import ipaddress
 import math
 import time
 from collections.abc import Callable
@@ -9,7 +8,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from bot.config import Config
+from bot.config import Config, is_loopback_name
 from bot.errors import NoSuchJob
 from bot.jobs.job import Job
 from bot.jobs.limits import Terms
@@ -138,7 +137,4 @@ _OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", 
 
 
 def _is_local(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
+    return is_loopback_name(host.strip("[]")) or host.endswith(".localhost")

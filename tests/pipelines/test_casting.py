@@ -1,28 +1,17 @@
 """SD3's weights in fp8: it computes as diffusers' casting does, where its weights were moved to."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 from diffusers.hooks import apply_layerwise_casting
 from torch import nn
 
-from pipelines import imagine
-from pipelines.catalog import Catalog
-from pipelines.loading import Loader
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.placement import Precision
 from pipelines.weights import Weights
-from tests.pipelines.painting import painted
+from tests.pipelines.painting import loaded, painted
 
 CPU = torch.device("cpu")
-
-
-def loaded(catalog: Catalog, precision: Precision) -> Any:
-    assert catalog.imagine is not None
-    pipeline = imagine.load(catalog.imagine, Loader(CPU, precision=precision))
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
 
 
 def storages(network: nn.Module) -> set[int]:
@@ -30,7 +19,10 @@ def storages(network: nn.Module) -> set[int]:
 
 
 def test_it_computes_what_diffusers_computes(catalog: Catalog) -> None:
-    ours, theirs = loaded(catalog, Precision.FP8), loaded(catalog, Precision.FULL)
+    ours, theirs = (
+        loaded(catalog, ModelKey.IMAGINE, Precision.FP8),
+        loaded(catalog, ModelKey.IMAGINE, Precision.FULL),
+    )
     apply_layerwise_casting(
         theirs.transformer,
         storage_dtype=torch.float8_e4m3fn,
@@ -44,7 +36,7 @@ def test_it_computes_what_diffusers_computes(catalog: Catalog) -> None:
 
 
 def test_weights_stay_in_the_blocks_that_they_were_moved_in(catalog: Catalog) -> None:
-    pipeline = loaded(catalog, Precision.FP8)
+    pipeline = loaded(catalog, ModelKey.IMAGINE, Precision.FP8)
     weights = Weights([pipeline.transformer], CPU, packed=True, block=2**18)
     homes = storages(pipeline.transformer)
     weights.move_in()

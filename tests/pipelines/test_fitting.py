@@ -12,29 +12,16 @@ from diffusers.models.attention import BasicTransformerBlock
 from PIL import Image
 from transformers import T5Config, T5EncoderModel
 
-from pipelines import animate, imagine, sketch
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import ImagineRequest
 from pipelines.fitting import fit_to, modules_of, stream, streamable
-from pipelines.loading import Loader
 from pipelines.placement import PAINTER, TEXT, TILE, Group, Plan, Precision
 from pipelines.runner import Runner
 from pipelines.weights import Weights
-from tests.pipelines.painting import PROMPT, painted
+from tests.pipelines.painting import PROMPT, loaded, painted
 
 CPU = torch.device("cpu")
-
-
-def loaded(catalog: Catalog, key: ModelKey, precision: Precision = Precision.FULL) -> Any:
-    loads: dict[ModelKey, Callable[[Any, Loader], Any]] = {
-        ModelKey.SKETCH: sketch.load,
-        ModelKey.IMAGINE: imagine.load,
-        ModelKey.ANIMATE: animate.load,
-    }
-    pipeline = loads[key](getattr(catalog, key), Loader(CPU, precision=precision))
-    pipeline.set_progress_bar_config(disable=True)
-    return pipeline
 
 
 def plan(**settings: Any) -> Plan:
