@@ -35,10 +35,9 @@ from rich.progress import (
 from bot.errors import TooLittleDisk
 from pipelines.catalog import Catalog, Checkpoint, LoraFile
 from pipelines.checkpoints import (
-    INDEX,
     damaged_files,
+    first_file,
     gated,
-    index_file,
     needed_files,
     require_whole,
     unusable,
@@ -152,8 +151,8 @@ class Hub:
                 checkpoint.source, revision=checkpoint.revision, files_metadata=True
             )
             sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-            index = self._index(checkpoint)
-            names = needed_files(place, checkpoint, sizes, index)
+            first = self._read_first(checkpoint)
+            names = needed_files(place, checkpoint, sizes, first)
         missing = [name for name in names if not self._has(checkpoint, name, info.sha)]
         if isinstance(checkpoint, LoraFile):  # its only file notes the commit when it comes
             commit = checkpoint.revision or constants.DEFAULT_REVISION
@@ -172,15 +171,13 @@ class Hub:
             for name in download.files:
                 self._get(download.checkpoint, name, download.commit, Bar)
 
-    def _index(self, checkpoint: Checkpoint) -> dict[str, Any] | None:
-        """A pipeline's list of parts. Getting it also notes the commit behind the revision."""
+    def _read_first(self, checkpoint: Checkpoint) -> dict[str, Any]:
+        """What a repository's first file says. Getting it also notes the revision's commit."""
         if isinstance(checkpoint, LoraFile):
-            return None
-        file = self._get(checkpoint, index_file(checkpoint), checkpoint.revision, _Bar)
-        if index_file(checkpoint) != INDEX:
-            return None
-        index: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
-        return index
+            return {}
+        file = self._get(checkpoint, first_file(checkpoint), checkpoint.revision, _Bar)
+        first: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
+        return first
 
     def _get(
         self, checkpoint: Checkpoint, name: str, revision: str | None, bar: type["_Bar"]
@@ -274,7 +271,7 @@ def _explained(place: str, checkpoint: Checkpoint) -> Iterator[None]:
         raise unusable(
             place,
             checkpoint,
-            f"lacks {index_file(checkpoint)}: it is not in the format of diffusers or "
+            f"lacks {first_file(checkpoint)}: it is not in the format of diffusers or "
             f"transformers. Correct models.{place}.source.",
         ) from error
     except (HTTPError, OfflineModeIsEnabled, OSError, ValueError) as error:

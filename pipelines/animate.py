@@ -26,7 +26,7 @@ def load(model: AnimateModel, loader: Loader) -> Any:
     """The StableVideoDiffusionPipeline of a catalogue entry, in RAM."""
     from diffusers import StableVideoDiffusionPipeline
 
-    return loader.load(StableVideoDiffusionPipeline, ModelKey.ANIMATE, model, model.dtype)
+    return loader.load_pipeline(StableVideoDiffusionPipeline, ModelKey.ANIMATE, model, model.dtype)
 
 
 def render(

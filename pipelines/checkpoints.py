@@ -8,7 +8,7 @@ import functools
 import json
 import math
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
@@ -21,6 +21,7 @@ from pipelines.catalog import (
     AnimateModel,
     CaptionModel,
     Checkpoint,
+    Conditioner,
     ImagineModel,
     LoraFile,
     ModelKey,
@@ -33,8 +34,8 @@ from pipelines.contract.text import Text
 from pipelines.headers import NotWhole, read_shapes
 from pipelines.visible import require_visible
 
-INDEX = "model_index.json"
-Index = dict[str, Any]
+_INDEX = "model_index.json"
+Settings = dict[str, Any]
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -69,7 +70,7 @@ def locate(place: str, checkpoint: Checkpoint, models_folder: Path | None = None
     source = _Source(place, checkpoint)
     folder = _folder(source, models_folder)
     names = set(_files(folder))
-    parts = _parts(source, _read_index(source, folder))
+    parts = _parts(source, _read_first(source, folder))
     for part in parts:
         _check_settings(source, part, names)
         _check_weights(source, part, names)
@@ -95,29 +96,29 @@ def damaged_files(
     """
     source = _Source(place, checkpoint)
     folder = _folder(source, models_folder)
-    first = folder / index_file(checkpoint)
+    first = folder / first_file(checkpoint)
     if not _is_whole(first):
         return [first]
     names = set(_files(folder))
     return [
         folder / name
-        for part in _parts(source, _read_index(source, folder))
+        for part in _parts(source, _read_first(source, folder))
         for name in _read_of(part, names, checkpoint.variant)
         if name in names and not _is_whole(folder / name)
     ]
 
 
 def needed_files(
-    place: str, checkpoint: Checkpoint, names: Collection[str], index: Index | None
+    place: str, checkpoint: Checkpoint, names: Collection[str], first: Settings
 ) -> list[str]:
     """Which files of a repository the loader reads, and `fetch` therefore downloads.
 
-    `names` are the repository's files; `index` is its model_index.json, or None where
-    `index_file` names another file. Raises as `locate` does when the repository cannot serve.
+    `names` are the repository's files; `first` is what its `first_file` says, nothing for a
+    LoRA's. Raises as `locate` does when the repository cannot serve.
     """
     source = _Source(place, checkpoint)
-    parts = _parts(source, index)
-    needed = {index_file(checkpoint)}
+    parts = _parts(source, first)
+    needed = {first_file(checkpoint)}
     if isinstance(checkpoint, LoraFile) and not needed <= set(names):
         raise source.unusable(Text("has no file {file}.", file=checkpoint.file), key="file")
     for part in parts:
@@ -128,12 +129,12 @@ def needed_files(
     return sorted(needed & set(names))
 
 
-def index_file(checkpoint: Checkpoint) -> str:
+def first_file(checkpoint: Checkpoint) -> str:
     """The file to read first: the list of a pipeline's parts, a single model's settings, or all
     that there is."""
     if isinstance(checkpoint, LoraFile):
         return checkpoint.file
-    return INDEX if type(checkpoint) in _FAMILIES else "config.json"
+    return _INDEX if type(checkpoint) in _FAMILIES else "config.json"
 
 
 def gated(place: str, checkpoint: Checkpoint) -> ModelGated:
@@ -195,6 +196,10 @@ class _Source:
                 file=file,
             )
         return unusable(self.place, self.checkpoint, why)
+
+    def other(self, found: str, needed: str, key: str = "source") -> ModelUnavailable:
+        why = Text("holds {found}, where {needed} is needed.", found=found, needed=needed)
+        return self.unusable(why, key)
 
     def unusable(self, why: Text, key: str = "source") -> ModelUnavailable:
         mend = Text("{why} Correct {setting}.", why=why, setting=f"models.{self.place}.{key}")
@@ -260,7 +265,7 @@ def _setting(file: Path, name: str) -> int | None:
     return number
 
 
-def _read_settings(file: Path) -> Index | None:
+def _read_settings(file: Path) -> Settings | None:
     """What a file of settings holds, if it can be read."""
     try:
         settings = json.loads(file.read_text(encoding="utf-8"))
@@ -298,7 +303,7 @@ def count_parameters(
     folder = locate(place, checkpoint, models_folder)
     names = set(_files(folder))
     counts: dict[str, int] = {}
-    for part in _parts(source, _read_index(source, folder)):
+    for part in _parts(source, _read_first(source, folder)):
         for file in _tensors(part, folder, names, checkpoint.variant):
             key = part.folder or "model"
             try:
@@ -307,6 +312,33 @@ def count_parameters(
                 raise source.damaged(file.relative_to(folder).as_posix()) from None
             counts[key] = counts.get(key, 0) + sum(map(math.prod, shapes))
     return counts
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfTransformers:
+    """A model in a folder of a pipeline that transformers reads, and the variant that it has."""
+
+    name: str
+    class_name: str
+    variant: str | None
+
+
+@_explained
+def of_transformers(
+    place: str, checkpoint: Checkpoint, models_folder: Path | None = None
+) -> list[PartOfTransformers]:
+    """The models of a pipeline that are not of diffusers. Raises as `locate` does."""
+    source = _Source(place, checkpoint)
+    folder = locate(place, checkpoint, models_folder)
+    names, first = set(_files(folder)), _read_first(source, folder)
+    found = []
+    for part in _parts(source, first):
+        weights = _weights(part, names, checkpoint.variant)
+        library, class_name = first[part.folder]
+        if weights and library == "transformers":
+            variant = checkpoint.variant if _are_of(checkpoint.variant, weights) else None
+            found.append(PartOfTransformers(part.folder, class_name, variant))
+    return found
 
 
 @_explained
@@ -319,7 +351,7 @@ def weight_files(place: str, checkpoint: Checkpoint, models_folder: Path | None)
     names = set(_files(folder))
     return [
         file
-        for part in _parts(source, _read_index(source, folder))
+        for part in _parts(source, _read_first(source, folder))
         for file in _tensors(part, folder, names, checkpoint.variant)
     ]
 
@@ -329,9 +361,9 @@ def weight_files(place: str, checkpoint: Checkpoint, models_folder: Path | None)
 
 def _folder(source: _Source, models_folder: Path | None) -> Path:
     checkpoint = source.checkpoint
-    first = index_file(checkpoint)
+    first = first_file(checkpoint)
     if checkpoint.is_folder:
-        folder = Path(checkpoint.source).expanduser()
+        folder = Path(checkpoint.source)
         require_visible(folder)
         if not (folder / first).is_file():
             raise source.missing(first)
@@ -359,12 +391,14 @@ def _files(folder: Path) -> Iterator[str]:
             yield path.relative_to(folder).as_posix()
 
 
-def _read_index(source: _Source, folder: Path) -> Index | None:
-    if index_file(source.checkpoint) != INDEX:
-        return None
-    if (index := _read_settings(folder / INDEX)) is None:
-        raise source.damaged(INDEX)
-    return index
+def _read_first(source: _Source, folder: Path) -> Settings:
+    """What `first_file` says; nothing where that is all there is."""
+    if isinstance(source.checkpoint, LoraFile):
+        return {}
+    name = first_file(source.checkpoint)
+    if (settings := _read_settings(folder / name)) is None:
+        raise source.damaged(name)
+    return settings
 
 
 # --- what a checkpoint is made of ---------------------------------------------------------------
@@ -375,6 +409,8 @@ _FAMILIES: dict[type[Checkpoint], str] = {
     AnimateModel: "StableVideoDiffusion",
 }
 _DENOISERS: dict[type[Checkpoint], str] = {SketchModel: "unet", ImagineModel: "transformer"}
+_CONDITIONERS = {"t2i-adapter": "T2IAdapter", "controlnet": "ControlNetModel"}
+_REPLACEMENTS = {"vae": "AutoencoderKL", PREVIEW: "AutoencoderTiny"}
 _LIBRARIES = {"diffusers", "transformers"}
 _TEXTS = (".json", ".txt", ".model")  # settings, vocabularies, sentencepiece models
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
@@ -405,32 +441,46 @@ _PROCESSOR = (("preprocessor_config.json", "processor_config.json"),)
 _SCHEDULER = (("scheduler_config.json",),)
 
 
-def _parts(source: _Source, index: Index | None) -> list[_Part]:
-    if isinstance(source.checkpoint, LoraFile):
+def _parts(source: _Source, first: Settings) -> list[_Part]:
+    checkpoint = source.checkpoint
+    if isinstance(checkpoint, LoraFile):
         return []
-    if index is None:
-        if isinstance(source.checkpoint, CaptionModel):
-            return [_Part("", _CONFIG + _PROCESSOR + _TOKENIZER, "model")]
-        if isinstance(source.checkpoint, SafetyModel):
-            return [_Part("", _CONFIG + _PROCESSOR, "model")]
-        if isinstance(source.checkpoint, UpscaleModel):
-            return [_Part("", _CONFIG, "model")]
-        return [_Part("", _CONFIG, "diffusion_pytorch_model")]
-    family = _FAMILIES[type(source.checkpoint)]
-    if not str(index.get("_class_name")).startswith(family):
-        raise source.unusable(
-            Text(
-                "holds a {found}, where a {needed} pipeline is needed.",
-                found=str(index.get("_class_name")),
-                needed=family,
-            )
-        )
+    if (family := _FAMILIES.get(type(checkpoint))) is None:
+        _check_class(source, first)
+        return [_single(checkpoint)]
+    if not str(first.get("_class_name")).startswith(family):
+        raise source.other(str(first.get("_class_name")), f"{family}Pipeline")
     replaced = {"vae"} if getattr(source.checkpoint, "vae", None) is not None else set()
     return [
         _part(source, name, *value)
-        for name, value in index.items()
+        for name, value in first.items()
         if isinstance(value, list) and len(value) == 2 and value[0] and name not in replaced
     ]
+
+
+def _single(checkpoint: Checkpoint) -> _Part:
+    """The only part of what is no pipeline."""
+    if isinstance(checkpoint, CaptionModel):
+        return _Part("", _CONFIG + _PROCESSOR + _TOKENIZER, "model")
+    if isinstance(checkpoint, SafetyModel):
+        return _Part("", _CONFIG + _PROCESSOR, "model")
+    if isinstance(checkpoint, UpscaleModel):
+        return _Part("", _CONFIG, "model")
+    return _Part("", _CONFIG, "diffusion_pytorch_model")
+
+
+def _class_of(source: _Source) -> str | None:
+    """The class that reads a checkpoint which is no pipeline."""
+    match source.checkpoint:
+        case CaptionModel():
+            return "BlipForConditionalGeneration"
+        case SafetyModel():
+            return "ViTForImageClassification"
+        case UpscaleModel():
+            return "Swin2SRForImageSuperResolution"
+        case Conditioner(type=kind):
+            return _CONDITIONERS[kind]
+    return _REPLACEMENTS.get(source.place.rpartition(".")[2])
 
 
 def _part(source: _Source, name: str, library: str, class_name: str) -> _Part:
@@ -460,6 +510,11 @@ def _weights(part: _Part, names: Collection[str], variant: str | None) -> list[s
             if shards := _shards(template, names):
                 return [*shards, f"{stem}.safetensors.index{mark}.json"]
     return []
+
+
+def _are_of(variant: str | None, weights: Iterable[str]) -> bool:
+    """Whether any file of weights is the variant's."""
+    return variant is not None and any(f".{variant}" in name for name in weights)
 
 
 def _read_of(part: _Part, names: Collection[str], variant: str | None) -> Iterator[str]:
@@ -494,6 +549,16 @@ def _shards(template: str, names: Collection[str]) -> list[str]:
 # --- what is wrong with it ----------------------------------------------------------------------
 
 
+def _check_class(source: _Source, settings: Settings) -> None:
+    """Read as another class, most of a model would be random numbers."""
+    needed = _class_of(source)
+    found = settings.get("_class_name") or settings.get("architectures") or needed
+    named = found if isinstance(found, list) else [found]
+    if needed not in named:
+        is_kind = isinstance(source.checkpoint, Conditioner) and found in _CONDITIONERS.values()
+        raise source.other(", ".join(map(str, named)), str(needed), "type" if is_kind else "source")
+
+
 def _check_settings(source: _Source, part: _Part, names: Collection[str]) -> None:
     for group in part.settings:
         if not any(part.path(name) in names for name in group):
@@ -522,5 +587,5 @@ def _check_variant(source: _Source, parts: list[_Part], names: Collection[str]) 
     if variant is None:
         return
     chosen = [name for part in parts for name in _weights(part, names, variant)]
-    if not any(f".{variant}" in name for name in chosen):
+    if not _are_of(variant, chosen):
         raise source.unusable(Text("has no variant '{name}'.", name=variant), key="variant")

@@ -34,7 +34,9 @@ def load(model: ImagineModel, loader: Loader) -> Any:
     parts = {}
     if loader.precision is Precision.NF4:
         parts["quantization_config"] = _nf4(dtype_on(loader.device, model.dtype))
-    pipeline = loader.load(StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype, **parts)
+    pipeline = loader.load_pipeline(
+        StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype, **parts
+    )
     pipeline.vae.enable_slicing()  # decoding several at once would take memory and save no time
     if loader.precision is Precision.FP8:
         from pipelines.casting import keep_in_eight_bits

@@ -4,6 +4,8 @@ import logging
 import os
 import threading
 import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 
 from pipelines.catalog import Checkpoint, Dtype
-from pipelines.checkpoints import locate, require_whole, unusable
+from pipelines.checkpoints import locate, of_transformers, require_whole, unusable
 from pipelines.contract.text import Text
 from pipelines.device import dtype_on
 from pipelines.placement import Precision
@@ -30,6 +32,13 @@ type, takes the lock too. Moving weights and denoising do neither, and go on bes
 """
 
 
+@contextmanager
+def _timed(place: str) -> Iterator[None]:
+    begun = time.perf_counter()
+    yield
+    log.info("loaded models.%s in %.1f s", place, time.perf_counter() - begun)
+
+
 @dataclass(frozen=True, slots=True)
 class Loader:
     """Reads checkpoints for one device: safetensors only, no code of theirs, never the network.
@@ -41,48 +50,114 @@ class Loader:
     models_folder: Path | None = None
     precision: Precision = Precision.FULL
 
-    def load(
+    def load(self, cls: Any, place: str, checkpoint: Checkpoint, dtype: Dtype) -> Any:
+        """A model of diffusers or transformers, in RAM. Raises ModelUnavailable."""
+        with _timed(place), self._explained(place, checkpoint) as folder:
+            return self._read_model(cls, folder, dtype, checkpoint.variant)
+
+    def load_pipeline(
         self, cls: Any, place: str, checkpoint: Checkpoint, dtype: Dtype, **parts: object
     ) -> Any:
-        """A model or pipeline, `cls` being of diffusers or transformers, in RAM.
+        """A pipeline of diffusers, in RAM. Raises ModelUnavailable.
 
-        `parts` replace or add to the checkpoint's own. Raises ModelUnavailable.
+        `parts` replace or add to the checkpoint's own.
         """
-        begun = time.perf_counter()
-        model = self._read(
-            cls,
-            place,
-            checkpoint,
-            dtype=dtype_on(self.device, dtype),
-            variant=checkpoint.variant,
-            use_safetensors=True,
-            **parts,
-        )
-        log.info("loaded models.%s in %.1f s", place, time.perf_counter() - begun)
-        return model
+        import transformers
+
+        with _timed(place), self._explained(place, checkpoint) as folder:
+            # diffusers would not ask what they lack
+            for part in of_transformers(place, checkpoint, self.models_folder):
+                model = getattr(transformers, part.class_name)
+                parts[part.name] = self._read_model(model, folder / part.name, dtype, part.variant)
+            pipeline = _read(
+                cls,
+                folder,
+                dtype=dtype_on(self.device, dtype),
+                variant=checkpoint.variant,
+                use_safetensors=True,
+                **parts,
+            )
+            for part in pipeline.components.values():
+                if isinstance(part, torch.nn.Module):
+                    _require_all(_on_meta(part), type(part).__name__)
+            return pipeline
 
     def load_processor(self, cls: Any, place: str, checkpoint: Checkpoint) -> Any:
         """What prepares a model's input, and has no weights. Raises ModelUnavailable."""
-        return self._read(cls, place, checkpoint)
+        with self._explained(place, checkpoint) as folder:
+            return _read(cls, folder)
 
-    def _read(self, cls: Any, place: str, checkpoint: Checkpoint, **kwargs: object) -> Any:
+    def _read_model(self, cls: Any, folder: Path, dtype: Dtype, variant: str | None) -> Any:
+        """Raises as the libraries do, and _Lacks for what they would fill with random numbers."""
+        import diffusers
+
+        of_diffusers = issubclass(cls, diffusers.ModelMixin)  # raises for one of another shape
+        model, info = _read(
+            cls,
+            folder,
+            dtype=dtype_on(self.device, dtype),
+            variant=variant,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=not of_diffusers,
+        )
+        _require_all(info["missing_keys"], cls.__name__)
+        _require_all((name for name, *_ in info["mismatched_keys"]), cls.__name__)
+        return model
+
+    @contextmanager
+    def _explained(self, place: str, checkpoint: Checkpoint) -> Iterator[Path]:
+        """The folder of a checkpoint, and a ModelUnavailable for what is wrong in it."""
         folder = locate(place, checkpoint, self.models_folder)
+        setting = f"models.{place}.source"
         try:
-            return cls.from_pretrained(str(folder), local_files_only=True, **kwargs)
+            yield folder
+        except _Lacks as lacks:
+            why = Text(
+                "lacks weights that {reader} needs, or has them in another shape: for instance "
+                "{weight}. Correct {setting}.",
+                reader=lacks.reader,
+                weight=lacks.weight,
+                setting=setting,
+            )
+            raise unusable(place, checkpoint, why) from None
         except (OSError, ValueError, SafetensorError) as error:
             require_whole(place, checkpoint, self.models_folder)  # which names the file
             why = Text(
                 "cannot be loaded: {why} Correct {setting}.",
                 why=_in_a_sentence(error, folder),
-                setting=f"models.{place}.source",
+                setting=setting,
             )
             raise unusable(place, checkpoint, why) from error
 
 
+def _read(cls: Any, folder: Path, **kwargs: object) -> Any:
+    return cls.from_pretrained(str(folder), local_files_only=True, **kwargs)
+
+
+class _Lacks(Exception):
+    """A checkpoint has no numbers for a weight, which a library would draw at random."""
+
+    def __init__(self, reader: str, weight: str) -> None:
+        super().__init__(f"{reader}: {weight}")
+        self.reader, self.weight = reader, weight
+
+
+def _require_all(lacking: Iterable[str], reader: str) -> None:
+    """Raise _Lacks where any weight is lacking."""
+    if names := sorted(lacking):
+        raise _Lacks(reader, names[0])
+
+
+def _on_meta(model: torch.nn.Module) -> list[str]:
+    """The weights that diffusers found in no file: they have a shape only."""
+    return [name for name, weight in model.state_dict().items() if weight.is_meta]
+
+
 def _in_a_sentence(error: Exception, folder: Path) -> str:
-    """The first line of what a library says, with the files of `folder` by their names there."""
+    """The first sentence of what a library says, files of `folder` by their names there."""
     line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    line = line.replace(f"{folder}{os.sep}", "")
+    line = line.replace(f"{folder}{os.sep}", "").partition(". ")[0]
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 

@@ -175,7 +175,7 @@ def _artifact(
 def load(model: SketchModel, loader: Loader) -> Any:
     """The SDXL pipeline that a catalogue entry asks for, in RAM."""
     cls, parts = _parts(model, loader)
-    pipeline = loader.load(cls, ModelKey.SKETCH, model, model.dtype, **parts)
+    pipeline = loader.load_pipeline(cls, ModelKey.SKETCH, model, model.dtype, **parts)
     if model.preset is not None:
         _adopt(pipeline, model, PRESETS[model.preset], loader)
     return pipeline

@@ -13,6 +13,7 @@ from pipelines.catalog import (
     Checkpoint,
     Conditioner,
     ImagineModel,
+    SafetyModel,
     SketchModel,
     UpscaleModel,
 )
@@ -134,8 +135,67 @@ def test_code_of_its_own_is_refused(models: Path, tmp_path: Path) -> None:
 
 
 def test_another_kind_of_pipeline_is_refused(models: Path) -> None:
-    with pytest.raises(ModelUnavailable, match=r"holds a StableDiffusion3Pipeline.*models\.sketch"):
+    with pytest.raises(ModelUnavailable, match=r"holds StableDiffusion3Pipeline.*models\.sketch"):
         locate("sketch", SketchModel(source=str(models / "sd3")))
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "checkpoint", "found", "needed", "key"),
+    [
+        ("blip", "safety", SafetyModel(source="."), "Blip", "ViTForImage", "source"),
+        ("classifier", "caption", CaptionModel(source="."), "ViT", "BlipForCond", "source"),
+        ("blip", "upscale", UpscaleModel(source="."), "Blip", "Swin2SRForImage", "source"),
+        (
+            "sdxl/vae",
+            "sketch.preview",
+            Checkpoint(source="."),
+            "AutoencoderKL",
+            "AutoencoderTiny",
+            "source",
+        ),
+        (
+            "sdxl-preview",
+            "sketch.vae",
+            Checkpoint(source="."),
+            "AutoencoderTiny",
+            "AutoencoderKL",
+            "source",
+        ),
+        (
+            "sdxl-adapter",
+            "sketch.conditioner",
+            Conditioner(source=".", type="controlnet"),
+            "T2IAdapter",
+            "ControlNetModel",
+            "type",
+        ),
+        (
+            "sdxl/unet",
+            "sketch.conditioner",
+            Conditioner(source=".", type="t2i-adapter"),
+            "UNet2DConditionModel",
+            "T2IAdapter",
+            "source",
+        ),
+    ],
+)
+def test_a_model_of_another_class_is_refused(
+    name: str, place: str, checkpoint: Checkpoint, found: str, needed: str, key: str, models: Path
+) -> None:
+    checkpoint = checkpoint.model_copy(update={"source": str(models / name)})
+    with pytest.raises(
+        ModelUnavailable, match=rf"{found}.* where {needed}.*models\.{place}\.{key}"
+    ):
+        locate(place, checkpoint)
+
+
+def test_an_older_model_does_not_say_its_class(models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "classifier"
+    shutil.copytree(models / "classifier", folder)
+    settings = json.loads((folder / "config.json").read_text())
+    del settings["architectures"]
+    (folder / "config.json").write_text(json.dumps(settings))
+    assert locate("safety", SafetyModel(source=str(folder))) == folder
 
 
 def test_a_variant_that_is_not_there_is_refused(models: Path) -> None:
@@ -384,7 +444,7 @@ def test_of_a_single_model_its_settings_and_one_file_of_weights(
         "diffusion_pytorch_model.bin",
     )
     adapter = Conditioner(source="acme/adapter", type="t2i-adapter", variant=variant)
-    needed = needed_files("sketch.conditioner", adapter, names, None)
+    needed = needed_files("sketch.conditioner", adapter, names, {})
     assert needed == ["config.json", expected]
 
 

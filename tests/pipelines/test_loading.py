@@ -1,0 +1,75 @@
+"""What is wrong with a checkpoint comes to light when it is read, and is never made up."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from pipelines import animate, describe, imagine, safety, sketch, upscale
+from pipelines.catalog import Catalog, SafetyModel
+from pipelines.checkpoints import require_whole
+from pipelines.contract.errors import ModelUnavailable
+from pipelines.loading import Loader
+
+CPU = Loader(torch.device("cpu"))
+READ: dict[str, Callable[[Any, Loader], Any]] = {
+    "caption": describe.load,
+    "safety": safety.load,
+    "sketch": sketch.load,
+    "imagine": imagine.load,
+    "animate": animate.load,
+    "upscale": upscale.load,
+}
+Harm = Callable[[dict[str, Tensor], str], None]
+
+
+def drop(weights: dict[str, Tensor], name: str) -> None:
+    del weights[name]
+
+
+def cut(weights: dict[str, Tensor], name: str) -> None:
+    weights[name] = weights[name][:1].clone()
+
+
+@pytest.mark.parametrize("harm", [drop, cut])
+@pytest.mark.parametrize(
+    ("place", "file"),
+    [
+        ("caption", "model"),
+        ("safety", "model"),
+        ("upscale", "model"),
+        ("sketch", "unet/diffusion_pytorch_model"),
+        ("sketch", "text_encoder_2/model"),
+        ("sketch.conditioner", "diffusion_pytorch_model"),
+        ("imagine", "text_encoder_3/model"),
+        ("imagine", "vae/diffusion_pytorch_model"),
+        ("animate", "image_encoder/model"),
+    ],
+)
+def test_weights_that_lack_or_do_not_fit_are_named(
+    place: str, file: str, harm: Harm, catalog: Catalog, models: Path, tmp_path: Path
+) -> None:
+    classifier = SafetyModel(source=str(models / "classifier"))
+    catalog = catalog.model_copy(update={"safety": classifier})
+    whole = dict(catalog.checkpoints())[place]
+    folder = tmp_path / "model"
+    shutil.copytree(whole.source, folder)
+    weights = load_file(folder / f"{file}.safetensors")
+    name = max(weights, key=lambda name: (weights[name].dim(), weights[name].numel()))
+    harm(weights, name)
+    save_file(weights, folder / f"{file}.safetensors", {"format": "pt"})
+    key, _, part = place.partition(".")
+    model = getattr(catalog, key)
+    here = (model if not part else whole).model_copy(update={"source": str(folder)})
+    require_whole(place, here)  # each file is whole in itself
+    model = here if not part else model.model_copy(update={part: here})
+    with pytest.raises(ModelUnavailable) as raised:
+        READ[key](model, CPU)
+    assert f"models.{place}: {folder} " in raised.value.sentence
+    assert name.rpartition(".")[0].rpartition(".")[2] in raised.value.sentence
+    assert raised.value.sentence.endswith(f" Correct models.{place}.source.")
