@@ -1,6 +1,10 @@
 """`python -m bot`."""
 
-from bot.cli import cli
+import sys
 
 if __name__ == "__main__":
+    try:
+        from bot.cli import cli
+    except KeyboardInterrupt:  # whoever stops it that soon knows why
+        sys.exit(130)
     cli(prog_name="python -m bot")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from bot.client import AtelierClient
-from bot.config import Config, read_words
+from bot.config import Config
 from bot.delivery import Delivery
 from bot.executors.thread import ThreadExecutor
 from bot.jobs.deliveries import Deliveries
@@ -33,7 +33,7 @@ from bot.startup import StartWatch
 from bot.tasks import Tasks
 from bot.ui.logchannel import LogChannel
 from bot.ui.progress import ProgressBoard
-from bot.words import WordRules
+from bot.words import WordRules, read_words
 from pipelines import loras
 from pipelines.contract.runner import RunnerLike
 from pipelines.environment import prepare_torch
@@ -84,7 +84,7 @@ class App:
         Raises AlreadyRunning, ConfigError for a list of words, or PortTaken for the metrics.
         """
         folder = config.storage.folder
-        store = await Store.open(folder / "jobs.sqlite3", folder / "files")
+        store = await Store.open(config.storage.database, folder / "files")
         try:
             events = Events()
             executors = executors or _executors(config)

@@ -199,11 +199,14 @@ def add_token(
 @token_commands.command("list")
 def list_tokens(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Show which tokens there are, without what they are."""
-    for token in _tokens(config).all():
+    book = _tokens(config)
+    for token in book.all():
         state = "revoked" if token.revoked_at is not None else "good"
         made = time.strftime("%Y-%m-%d", time.localtime(token.made_at))
         agreed = f"  ({token.agreed})" if token.agreed else ""
         out.print(f"{token.id:>3}  {state:<7}  {made}  {token.name}{agreed}", markup=False)
+    for what in book.damaged():
+        err.print(f"atelier: {what}", markup=False, soft_wrap=True)
 
 
 @token_commands.command("revoke")
@@ -347,20 +350,30 @@ def _of_a_render(config: Config) -> Iterator[None]:
 
 async def _serve(config: Config, token: str) -> None:
     """The bot, until a signal. A second signal lets the running job have no more time."""
-    from bot.app import App
-
-    app = await App.open(config)
-    serving = asyncio.create_task(app.serve(token))
+    is_asked = False
+    serving: asyncio.Task[None] | None = None
     hurry: list[asyncio.Task[None]] = []
 
     def stop() -> None:
+        nonlocal is_asked
+        is_asked = True
+        if serving is None:
+            return  # what is half open is opened first, and then closed in order
         if serving.cancelling():
             hurry.append(asyncio.create_task(app.close()))
         else:
             serving.cancel()
 
-    with _on_signals(stop), suppress(asyncio.CancelledError):
-        await serving
+    with _on_signals(stop):
+        from bot.app import App  # which takes long enough for a signal to come meanwhile
+
+        app = await App.open(config)
+        if is_asked:
+            await app.close()
+            return
+        serving = asyncio.create_task(app.serve(token))
+        with suppress(asyncio.CancelledError):
+            await serving
     await asyncio.gather(*hurry)
 
 

@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+import json
 import os
 import re
 import tomllib
@@ -21,7 +22,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from bot.errors import ConfigError, TokenRefused
-from pipelines.catalog import Catalog
+from pipelines.catalog import Catalog, LocalPath
 
 Location = tuple[int | str, ...]
 
@@ -29,13 +30,13 @@ TOKEN_VARIABLE = "ATELIER_TOKEN"
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DiscordConfig(_Table):
     """[discord]"""
 
-    token_file: Path | None = None
+    token_file: LocalPath | None = None
     """Read when the environment variable ATELIER_TOKEN is empty."""
     install: Literal["servers", "servers-and-members"] = "servers"
     """Who may add the bot: servers, or also members to their own account, for direct messages."""
@@ -46,10 +47,15 @@ class DiscordConfig(_Table):
 class StorageConfig(_Table):
     """[storage]"""
 
-    folder: Path = Path("data")
+    folder: LocalPath = Path("data")
     """Holds jobs.sqlite3 and files/."""
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """How long results and drawings are kept after a job has ended."""
+
+    @property
+    def database(self) -> Path:
+        """The file of the jobs."""
+        return self.folder / "jobs.sqlite3"
 
     @property
     def compiled(self) -> Path:
@@ -98,7 +104,7 @@ class GpuConfig(_Table):
     """The budget for models on each card; without it, what the card has less 1 GiB."""
     ram_gib: Annotated[float, Field(gt=0)] | None = None
     """The budget for models in RAM, for all cards together; without it, four fifths of it."""
-    models_folder: Path | None = None
+    models_folder: LocalPath | None = None
     """Where `fetch` puts models; without it, the Hugging Face cache."""
     preload: bool = True
     """Load models at start, behind the commands, as far as they fit."""
@@ -119,7 +125,7 @@ class ModerationConfig(_Table):
 
     words: tuple[str, ...] = ()
     """What prompts must not hold, however it is spelt; `*` at the end for all that begin so."""
-    words_file: Path | None = None
+    words_file: LocalPath | None = None
     """More of them, one a line; what follows a # is a comment."""
     sensitive: Sensitive = "withhold"
     """What becomes of a result in which models.safety finds something."""
@@ -202,6 +208,14 @@ class Config(_Table):
     log: LogConfig = LogConfig()
     models: Catalog = Catalog()
 
+    @model_validator(mode="after")
+    def _listens_once(self) -> Self:
+        hosts = {self.web.host, self.metrics.host}
+        meet = len(hosts) == 1 or hosts & {"0.0.0.0", "::"}
+        if self.web.port and self.web.port == self.metrics.port and meet:
+            raise ValueError("web.port and metrics.port are the same; choose another for one")
+        return self
+
 
 def load_config(path: Path) -> Config:
     """Read and check a file. Raises ConfigError with file, key and remedy in one line."""
@@ -212,13 +226,21 @@ def load_config(path: Path) -> Config:
         raise ConfigError(
             f"{path}: there is no such file. Copy config.example.toml to {path} and edit it."
         ) from None
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read: {unreadable(error)}.") from None
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: cannot be read as TOML: {error}.") from None
     try:
-        config = Config.model_validate(table)
+        # As JSON, so that pydantic takes no number for a text and no truth for a number.
+        config = Config.model_validate_json(json.dumps(table, default=_as_table), strict=True)
     except ValidationError as error:
         raise ConfigError(f"{path}: {_remedy(error)}") from None
     return _anchored(config, path.resolve().parent)
+
+
+def _as_table(moment: object) -> dict[str, str]:
+    """What JSON has for TOML's dates and times, which no key asks for."""
+    return {"time": str(moment)}
 
 
 def read_token(config: Config) -> str:
@@ -233,26 +255,17 @@ def read_token(config: Config) -> str:
             "https://discord.com/developers/applications."
         )
     try:
-        token = file.read_text().strip()
+        token = file.read_text("utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise TokenRefused(f"The token file {file} cannot be read: {error}.") from None
+        raise TokenRefused(f"The token file {file} cannot be read: {unreadable(error)}.") from None
     if not token:
         raise TokenRefused(f"The token file {file} is empty. Paste the bot's token into it.")
     return token
 
 
-def read_words(moderation: ModerationConfig) -> list[str]:
-    """The words that prompts must not hold. Raises ConfigError."""
-    if moderation.words_file is None:
-        return list(moderation.words)
-    try:
-        lines = moderation.words_file.read_text("utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"moderation.words_file: {moderation.words_file} cannot be read: {error}. Correct the "
-            "path, or remove the key."
-        ) from None
-    return [*moderation.words, *(line.partition("#")[0] for line in lines)]
+def unreadable(error: OSError | UnicodeDecodeError) -> str:
+    """Why a file of text cannot be read, without its name."""
+    return str(error.strerror) if isinstance(error, OSError) else "it is not in UTF-8"
 
 
 def _remedy(error: ValidationError) -> str:
@@ -272,8 +285,18 @@ def _problem(error: ErrorDetails) -> str:
             return f"{key}: this key is required; add it"
         case "model_type" | "dict_type":
             return f"{key}: must be a table, written as [{key}], not {found}"
-        case "path_type":
-            return f"{key}: must be a path in quotes, not {found}"
+        case "no_home":
+            return f"{key}: {found} {error['msg']}"
+        case "tuple_type":
+            return f"{key}: must be a list, written as [{found}], not {found}"
+        case "string_type":
+            return f"{key}: must be a text in quotes, not {found}"
+        case "bool_type":
+            return f"{key}: must be true or false, not {found}"
+        case "int_type":
+            return f"{key}: must be a whole number, not {found}"
+        case "float_type" | "finite_number":
+            return f"{key}: must be a number, not {found}"
         case "string_pattern_mismatch" if location == ("web", "url"):
             return f"{key}: is {found}; use an address that begins with https:// or http://"
         case "string_pattern_mismatch" if field := _field_at(location):
@@ -281,7 +304,7 @@ def _problem(error: ErrorDetails) -> str:
         case "literal_error":
             return f"{key}: is {found}; use {error['ctx']['expected']}"
         case "value_error":
-            return f"{key}: {error['ctx']['error']}"
+            return f"{key}: {error['ctx']['error']}".removeprefix(": ")
     return f"{key}: {message}, not {found}"
 
 
@@ -342,7 +365,7 @@ def _anchored(config: Config, folder: Path) -> Config:
     """`config` with every path absolute, and model folders beside the file found there."""
 
     def anchor(path: Path | None) -> Path | None:
-        return None if path is None else folder / path.expanduser()
+        return None if path is None else folder / path
 
     return config.model_copy(
         update={

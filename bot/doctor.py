@@ -18,12 +18,28 @@ from pathlib import Path
 from PIL import Image
 
 from bot.account import Account, ask_discord, invitation, members_link
-from bot.config import Config, GpuConfig, StorageConfig, load_config, read_token
+from bot.config import (
+    Config,
+    GpuConfig,
+    MetricsConfig,
+    ModerationConfig,
+    StorageConfig,
+    load_config,
+    read_token,
+)
 from bot.device import require_device
-from bot.errors import ConfigError, DiscordUnreachable, TooLittleDisk
+from bot.errors import (
+    AlreadyRunning,
+    ConfigError,
+    DiscordUnreachable,
+    StartupError,
+    TooLittleDisk,
+)
 from bot.fetch import Hub, check_disk, free_bytes, is_here
+from bot.jobs.database import check_database
 from bot.startup import FirstWait
 from bot.tokens import TokenBook
+from bot.words import read_words
 from pipelines import loras
 from pipelines.caching import computed
 from pipelines.catalog import PREVIEW, Catalog, ModelKey
@@ -69,7 +85,9 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield from check_account(config)
     yield from check_devices(config.gpu)
     yield check_encoder()
-    yield check_storage(config.storage)
+    yield from check_storage(config.storage)
+    yield from check_words(config.moderation)
+    yield from check_metrics(config.metrics)
     yield from check_web(config)
     yield from check_models(config.models, Hub(config.gpu.models_folder))
     yield from check_plans(config.models, config.gpu)
@@ -179,27 +197,62 @@ def check_encoder() -> Finding:
     return Finding(Level.FINE, "video", "H.264 by libx264")
 
 
-def check_storage(storage: StorageConfig) -> Finding:
-    """Whether jobs and results can be written."""
+def check_storage(storage: StorageConfig) -> Iterator[Finding]:
+    """Whether jobs and results can be written, and those that are there be read."""
     folder = storage.folder
-    existing = nearest(folder)
-    try:
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            raise PermissionError(f"{existing} cannot be written to")
-        with tempfile.TemporaryFile(dir=existing):
-            pass
-    except OSError as error:
-        return Finding(
-            Level.PROBLEM,
-            "storage",
-            f"{folder}: {error.strerror or error}; correct storage.folder or its permissions",
-        )
+    if (why := _unwritable(nearest(folder))) is not None:
+        words = f"{folder} cannot be written to: {why}; correct storage.folder or its permissions"
+        yield Finding(Level.PROBLEM, "storage", words)
+        return
     free = free_bytes(folder) / GIB
     if free < 2:
-        return Finding(
-            Level.WARNING, "storage", f"{folder}: only {free:.1f} GiB free; results need room"
-        )
-    return Finding(Level.FINE, "storage", f"{folder}: {free:.0f} GiB free")
+        words = f"{folder}: only {free:.1f} GiB free; results need room"
+        yield Finding(Level.WARNING, "storage", words)
+    else:
+        yield Finding(Level.FINE, "storage", f"{folder}: {free:.0f} GiB free")
+    if (file := storage.database).exists():
+        yield _check_jobs(file)
+
+
+def _unwritable(existing: Path) -> str | None:
+    """Why no file can be made in a folder; None where one can."""
+    if not existing.is_dir():
+        return f"{existing} is no folder"
+    if not os.access(existing, os.W_OK | os.X_OK):
+        return os.strerror(errno.EACCES)
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            return None
+    except OSError as error:
+        return error.strerror
+
+
+def _check_jobs(file: Path) -> Finding:
+    """Whether a bot could start with the jobs of an earlier one."""
+    try:
+        asyncio.run(check_database(file))
+    except AlreadyRunning:
+        return Finding(Level.FINE, "jobs", f"{file.name} is in use: the bot is running")
+    except StartupError as error:
+        return Finding(Level.PROBLEM, "jobs", error.sentence)
+    return Finding(Level.FINE, "jobs", f"{file.name} is sound")
+
+
+def check_words(moderation: ModerationConfig) -> Iterator[Finding]:
+    """Whether the words can be read that prompts must not hold."""
+    try:
+        words = read_words(moderation)
+    except ConfigError as error:
+        yield Finding(Level.PROBLEM, "words", error.sentence)
+        return
+    if words:
+        yield Finding(Level.FINE, "words", f"{len(words)} that prompts must not hold")
+
+
+def check_metrics(metrics: MetricsConfig) -> Iterator[Finding]:
+    """Whether Prometheus could ask the bot."""
+    if metrics.port is not None:
+        yield _check_address("metrics", metrics.host, metrics.port)
 
 
 def check_web(config: Config) -> Iterator[Finding]:
@@ -207,9 +260,10 @@ def check_web(config: Config) -> Iterator[Finding]:
     web = config.web
     if web.port is None:
         return
-    yield _check_address(web.host, web.port)
+    yield _check_address("web", web.host, web.port)
+    book = TokenBook.in_storage(config.storage.folder)
     try:
-        good = [t.name for t in TokenBook.in_storage(config.storage.folder).all() if t.is_good]
+        good = [token.name for token in book.all() if token.is_good]
     except ConfigError as error:
         yield Finding(Level.PROBLEM, "web tokens", error.sentence)
     else:
@@ -221,6 +275,8 @@ def check_web(config: Config) -> Iterator[Finding]:
                 "web tokens",
                 "there are none, and so nobody may use it; `python -m bot token add NAME`",
             )
+        for what in book.damaged():
+            yield Finding(Level.WARNING, "web tokens", what)
     if web.url is None:
         if not web.open:
             yield Finding(Level.FINE, "web links", "/sketch gives none: web.url is not set")
@@ -235,8 +291,8 @@ def check_web(config: Config) -> Iterator[Finding]:
         yield Finding(Level.FINE, "web links", f"/sketch without a file leads to {web.url}")
 
 
-def _check_address(host: str, port: int) -> Finding:
-    """Whether the web server could listen there now."""
+def _check_address(table: str, host: str, port: int) -> Finding:
+    """Whether a server that `table` configures could listen there now."""
     name = f"{host}:{port}"
     try:
         family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -247,15 +303,15 @@ def _check_address(host: str, port: int) -> Finding:
         if error.errno == errno.EADDRINUSE:
             return Finding(
                 Level.WARNING,
-                "web",
-                f"{name} is taken: by this bot, if it runs now; else choose another web.port",
+                table,
+                f"{name} is taken: by this bot, if it runs now; else choose another {table}.port",
             )
         return Finding(
             Level.PROBLEM,
-            "web",
-            f"cannot listen on {name} ({error.strerror}); correct web.host and web.port",
+            table,
+            f"cannot listen on {name} ({error.strerror}); correct {table}.host and {table}.port",
         )
-    return Finding(Level.FINE, "web", f"will listen on {name}")
+    return Finding(Level.FINE, table, f"will listen on {name}")
 
 
 def check_models(catalog: Catalog, hub: Hub) -> Iterator[Finding]:

@@ -14,13 +14,15 @@ import os
 import secrets
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.errors import ConfigError, StorageFailed
+from bot.errors import ConfigError
 from bot.jobs.limits import Terms
+from pipelines.visible import require_visible
 
 log = logging.getLogger(__name__)
 
@@ -89,8 +91,14 @@ class TokenBook:
         return self._good.get(_digest(secret))
 
     def all(self) -> list[Token]:
-        """All that were ever made, oldest first."""
-        return sorted(_read(self._folder), key=lambda token: token.id)
+        """All that were ever made and can be read, oldest first. Raises ConfigError."""
+        with self._explained():
+            require_visible(self._folder)
+            return sorted(_read(self._folder)[0], key=lambda token: token.id)
+
+    def damaged(self) -> list[str]:
+        """What to do about each file that is no token."""
+        return _read(self._folder)[1]
 
     def add(self, name: str, **terms: float | None) -> str:
         """Make a token and return it; it can never be shown again. Raises ConfigError."""
@@ -101,20 +109,20 @@ class TokenBook:
                 f"There is a token “{name}” already. Revoke it first, or name another."
             )
         secret = PREFIX + secrets.token_urlsafe(32)
-        number = max((token.id for token in self.all()), default=LOCAL) + 1
+        numbers = (int(f.stem) for f in self._folder.glob("*.json") if f.stem.isdecimal())
+        number = max(numbers, default=LOCAL) + 1  # nobody inherits another's jobs
         fields = {"id": number, "name": name, "digest": _digest(secret), "made_at": time.time()}
         try:
             token = Token.model_validate({**fields, **terms})
         except ValidationError as error:
             first = error.errors()[0]
             raise ConfigError(f"{first['loc'][0]}: {first['msg']}.") from None
-        try:
+        with self._explained():
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            _write(self._file(token), token)
-        except FileExistsError:
-            return self.add(name, **terms)  # somebody took the number a moment ago
-        except OSError as error:
-            raise StorageFailed.because(error) from error
+            try:
+                _write(self._file(token), token)
+            except FileExistsError:
+                return self.add(name, **terms)  # somebody took the number a moment ago
         return secret
 
     def revoke(self, name: str) -> None:
@@ -123,12 +131,24 @@ class TokenBook:
             if token.name == name and token.is_good:
                 revoked = token.model_copy(update={"revoked_at": time.time()})
                 unfinished = self._file(token).with_suffix(".new")
-                unfinished.unlink(missing_ok=True)
-                _write(unfinished, revoked)
-                unfinished.replace(self._file(token))
+                with self._explained():
+                    unfinished.unlink(missing_ok=True)
+                    _write(unfinished, revoked)
+                    unfinished.replace(self._file(token))
                 return
         names = ", ".join(t.name for t in self.all() if t.is_good) or "none"
         raise ConfigError(f"There is no token “{name}”. Those that are good: {names}.")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what the disk refuses into ConfigError."""
+        try:
+            yield
+        except OSError as error:
+            raise ConfigError(
+                f"{self._folder} cannot be used ({error.strerror}). Correct storage.folder or its "
+                "permissions."
+            ) from error
 
     def _file(self, token: Token) -> Path:
         return self._folder / f"{token.id}.json"
@@ -141,22 +161,24 @@ class TokenBook:
             return
         if changed == self._seen:
             return
-        tokens = list(_read(self._folder, skip=True))
+        tokens, damaged = _read(self._folder)
+        for what in damaged:
+            log.error(what)
         self._good = {token.digest: token for token in tokens if token.is_good}
         # A change within the same tick of the disk's clock could not be told from this one.
         self._seen = changed if time.time() - changed > _SETTLED else -1.0
 
 
-def _read(folder: Path, *, skip: bool = False) -> Iterator[Token]:
-    """The tokens in a folder. Raises ConfigError for a file that is none, or skips and logs it."""
+def _read(folder: Path) -> tuple[list[Token], list[str]]:
+    """The tokens in a folder, and what to do about each file that is none."""
+    tokens, damaged = [], []
     for file in folder.glob("*.json"):
         try:
-            yield Token.model_validate_json(file.read_text("utf-8"))
+            tokens.append(Token.model_validate_json(file.read_text("utf-8")))
         except (OSError, ValueError) as error:
-            what = f"{file} is no token ({type(error).__name__}). Delete it, and make a new one."
-            if not skip:
-                raise ConfigError(what) from error
-            log.error(what)
+            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+            damaged.append(f"{file} is no token ({why}). Delete it, and make a new one.")
+    return tokens, damaged
 
 
 def _write(file: Path, token: Token) -> None:

@@ -1,6 +1,6 @@
 """Words that an owner does not want in prompts, found also where they are spelt to be missed.
 
-Pure. Compared is what a reader sees: without case, accents and marks, look-alikes of other
+Compared is what a reader sees: without case, accents and marks, look-alikes of other
 alphabets and figures as the letters that they stand for, letters drawn out or set apart. A rule
 matches whole words, so that a forbidden word inside of a harmless one is let through; it may end in
 `*` for all words that begin so, and be several words.
@@ -10,7 +10,8 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from bot.errors import WordNotAllowed
+from bot.config import ModerationConfig, unreadable
+from bot.errors import ConfigError, WordNotAllowed
 from pipelines.contract.requests import Request
 from pipelines.contract.text import Text
 
@@ -33,6 +34,26 @@ _WORD = re.compile(rf"[\w{re.escape(_SIGNS)}]+")
 _APART = re.compile(r"\b\w(?: \w\b){2,}")  # f o x
 _INSIDE = re.compile(rf"[^\w\s{re.escape(_SIGNS)}]|_")  # f.ox, f_ox, f*ox
 _UNSPACED = re.compile("[\u2e80-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")  # scripts without spaces
+
+
+def read_words(moderation: ModerationConfig) -> list[str]:
+    """The words that prompts must not hold. Raises ConfigError."""
+    words, file = list(moderation.words), moderation.words_file
+    if file is not None:
+        try:
+            lines = file.read_text("utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"moderation.words_file: {file} cannot be read: {unreadable(error)}. "
+                "Correct the path, or remove the key."
+            ) from None
+        words += filter(None, (line.partition("#")[0].strip() for line in lines))
+    if empty := [word for word in words if not _plain(word)]:
+        raise ConfigError(
+            f"moderation.words: {empty[0]!r} has no letter or figure, and so would forbid nothing. "
+            f"Correct it{'' if file is None else f', here or in {file}'}."
+        )
+    return words
 
 
 class WordRules:

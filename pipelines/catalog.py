@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
     model_validator,
 )
+from pydantic_core import PydanticCustomError
 
 from pipelines import presets
 from pipelines.contract.errors import BadInput
@@ -30,6 +32,20 @@ from pipelines.contract.requests import (
 from pipelines.contract.text import Text
 from pipelines.presets import ImaginePreset, Preset, SketchPreset
 
+
+def _at_home(path: Path) -> Path:
+    """A path whose `~` or `~name` is the home folder that it stands for."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise PydanticCustomError("no_home", "has no home folder; write the path in full") from None
+
+
+def _source_at_home(source: str) -> str:
+    return str(_at_home(Path(source))) if source.startswith("~") else source
+
+
+LocalPath = Annotated[Path, AfterValidator(_at_home)]
 StyleName = Annotated[str, Field(min_length=1, max_length=MAX_NAME)]
 MaybeLora = Annotated[
     str | None,
@@ -63,13 +79,13 @@ PREVIEW = "preview"
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Checkpoint(_Table):
     """Where weights come from: a folder, or a repository on the Hugging Face Hub."""
 
-    source: Annotated[str, Field(min_length=1)]
+    source: Annotated[str, Field(min_length=1), AfterValidator(_source_at_home)]
     revision: str | None = None
     variant: str | None = None
     """The file variant, `fp16` for `model.fp16.safetensors`."""
@@ -252,7 +268,7 @@ class Style(_Table):
     """
 
     description: Annotated[str, Field(max_length=200)] = ""
-    preview: Path | None = None
+    preview: LocalPath | None = None
     frame: Annotated[
         str,
         Field(pattern=r"^[^{}]*\{prompt\}[^{}]*$", description="a text that holds {prompt} once"),
@@ -264,7 +280,7 @@ class Style(_Table):
         """This style with its preview absolute, taken from `folder` if it is relative."""
         if self.preview is None:
             return self
-        return self.model_copy(update={"preview": folder / self.preview.expanduser()})
+        return self.model_copy(update={"preview": folder / self.preview})
 
 
 def no_style(name: str, styles: Iterable[str]) -> BadInput:
@@ -302,7 +318,7 @@ class Catalog(_Table):
     animate: AnimateModel | None = None
     upscale: UpscaleModel | None = None
     styles: dict[StyleName, Style] = Field(default_factory=dict)
-    loras: Path | None = None
+    loras: LocalPath | None = None
     """A folder with the LoRAs that members choose by name (`pipelines.loras`)."""
     acceleration: Acceleration = Acceleration()
     metadata: bool = True
@@ -335,7 +351,7 @@ class Catalog(_Table):
         """This catalogue with every folder absolute, relative ones taken from `folder`."""
         update: dict[str, object] = {key: _anchored(getattr(self, key), folder) for key in ModelKey}
         if self.loras is not None:
-            update["loras"] = folder / self.loras.expanduser()
+            update["loras"] = folder / self.loras
         update["styles"] = {name: style.anchored(folder) for name, style in self.styles.items()}
         return self.model_copy(update=update)
 
@@ -375,7 +391,7 @@ def _anchored(model: Checkpoint | None, folder: Path) -> Checkpoint | None:
         return None
     update: dict[str, object] = {part: _anchored(inner, folder) for part, inner in model.parts()}
     if model.is_folder:
-        update["source"] = str((folder / Path(model.source).expanduser()).resolve())
+        update["source"] = str((folder / model.source).resolve())
     return model.model_copy(update=update)
 
 

@@ -74,7 +74,7 @@ def test_no_file(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="cannot be read"):
+    with pytest.raises(ConfigError, match=r"cannot be read: Is a directory\."):
         load_config(tmp_path)
 
 
@@ -85,7 +85,7 @@ def test_what_is_not_toml_is_said_with_its_place(tmp_path: Path) -> None:
 def test_what_is_not_utf8(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_bytes(b'[log]\nlevel = "\xff"')
-    with pytest.raises(ConfigError, match="cannot be read as TOML"):
+    with pytest.raises(ConfigError, match="cannot be read: it is not in UTF-8"):
         load_config(path)
 
 
@@ -156,9 +156,38 @@ def test_what_is_not_utf8(tmp_path: Path) -> None:
         ("metrics.port = 70000", "metrics.port: should be less than or equal to 65535, not 70000"),
         (
             'gpu.preload = "perhaps"',
-            "gpu.preload: should be a valid boolean, unable to interpret input, not 'perhaps'",
+            "gpu.preload: must be true or false, not 'perhaps'",
         ),
-        ("storage.folder = true", "storage.folder: must be a path in quotes, not true"),
+        ("storage.folder = true", "storage.folder: must be a text in quotes, not true"),
+        ("storage.folder = 7", "storage.folder: must be a text in quotes, not 7"),
+        (
+            "storage.folder = 2026-11-26",
+            "storage.folder: must be a text in quotes, not {'time': '2026-11-26'}",
+        ),
+        (
+            'storage.folder = "~nobody-here/data"',
+            "storage.folder: '~nobody-here/data' has no home folder; write the path in full",
+        ),
+        (
+            'models.imagine.source = "~nobody-here/sd3"',
+            "models.imagine.source: '~nobody-here/sd3' has no home folder; write the path in full",
+        ),
+        ('gpu.vram_gib = "8"', "gpu.vram_gib: must be a number, not '8'"),
+        ("gpu.vram_gib = true", "gpu.vram_gib: must be a number, not true"),
+        ("gpu.ram_gib = inf", "gpu.ram_gib: must be a number, not inf"),
+        (
+            "models.upscale = {source = 'a/b', max_megapixels = nan}",
+            "models.upscale.max_megapixels: must be a number, not nan",
+        ),
+        (
+            "web.port = 8080\nmetrics = {host = '0.0.0.0', port = 8080}",
+            "web.port and metrics.port are the same; choose another for one",
+        ),
+        ("storage.keep_days = 2.5", "storage.keep_days: must be a whole number, not 2.5"),
+        (
+            "moderation.words = 'gore'",
+            "moderation.words: must be a list, written as ['gore'], not 'gore'",
+        ),
         (
             'models.imagine = {source = "a/b", size = 1001}',
             "models.imagine.size: should be a multiple of 8, not 1001",
@@ -240,5 +269,5 @@ class TestToken:
             read_token(Config(discord=DiscordConfig(token_file=file)))
 
     def test_no_such_file(self, tmp_path: Path) -> None:
-        with pytest.raises(TokenRefused, match="cannot be read"):
+        with pytest.raises(TokenRefused, match=r"cannot be read: No such file or directory\."):
             read_token(Config(discord=DiscordConfig(token_file=tmp_path / "absent")))

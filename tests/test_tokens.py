@@ -10,6 +10,7 @@ from bot.errors import ConfigError
 from bot.jobs.limits import Terms
 from bot.tokens import LOCAL, TokenBook
 from tests.cli.command import command
+from tests.strangers import locked, visible_folder
 
 
 def test_one_is_known_until_it_is_revoked(tmp_path: Path) -> None:
@@ -65,10 +66,25 @@ def test_a_file_that_is_none_is_named_to_the_owner_and_stops_nobody_else(
     book = TokenBook(tmp_path)
     secret = book.add("ada")
     (tmp_path / "9.json").write_text("{")
-    with pytest.raises(ConfigError, match="is no token"):
-        book.all()
+    assert [token.name for token in book.all()] == ["ada"]
+    assert [what.partition(" is ")[0] for what in book.damaged()] == [str(tmp_path / "9.json")]
+    anew = book.find(book.add("bob"))
+    assert anew is not None and anew.id == 10
     assert TokenBook(tmp_path).find(secret) is not None
     assert "9.json is no token" in caplog.text
+
+
+def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
+    (tmp_path / "data").write_text("")
+    with pytest.raises(ConfigError, match=rf"{tmp_path}/data/tokens cannot be used \(Not a dir"):
+        TokenBook(tmp_path / "data" / "tokens").add("ada")
+    with visible_folder() as folder:
+        book = TokenBook(folder / "tokens")
+        book.add("ada")
+        with locked(folder / "tokens"):
+            for use in (book.all, lambda: book.add("bob"), lambda: book.revoke("ada")):
+                with pytest.raises(ConfigError, match=r"Permission denied.*storage\.folder"):
+                    use()
 
 
 def test_the_command_line(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from collections.abc import Awaitable, Callable
 from importlib import resources
 from pathlib import Path
 
@@ -20,6 +21,21 @@ async def open_database(path: Path) -> aiosqlite.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(path, error) from None
+    return await _opened(path, _take)
+
+
+async def check_database(path: Path) -> None:
+    """Raise what `open_database` would of a file, which is left as it is."""
+    await (await _opened(path, _examine)).close()
+
+
+async def _opened(
+    path: Path, prepare: Callable[[aiosqlite.Connection, Path], Awaitable[None]]
+) -> aiosqlite.Connection:
+    """A prepared connection. Raises AlreadyRunning or StartupError."""
+    try:
         # Not left to aiosqlite: where it cannot connect, its thread answers once too often.
         path.open("ab").close()
         # Autocommit: transactions are begun in SQL. No busy timeout: the lock is never waited for.
@@ -27,8 +43,7 @@ async def open_database(path: Path) -> aiosqlite.Connection:
     except (OSError, sqlite3.Error) as error:
         raise _unusable(path, error) from None
     try:
-        await _lock(connection)
-        await _migrate(connection, path)
+        await prepare(connection, path)
     except BaseException as error:
         with contextlib.suppress(sqlite3.Error):
             await connection.close()
@@ -37,6 +52,17 @@ async def open_database(path: Path) -> aiosqlite.Connection:
         raise
     connection.row_factory = sqlite3.Row
     return connection
+
+
+async def _examine(connection: aiosqlite.Connection, path: Path) -> None:
+    await connection.execute("BEGIN EXCLUSIVE")
+    await connection.execute("COMMIT")
+    await _version(connection, path)
+
+
+async def _take(connection: aiosqlite.Connection, path: Path) -> None:
+    await _lock(connection)
+    await _migrate(connection, path)
 
 
 async def _lock(connection: aiosqlite.Connection) -> None:
@@ -50,7 +76,17 @@ async def _lock(connection: aiosqlite.Connection) -> None:
 
 
 async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
-    """Check that the file is sound and ours, then apply the migrations it has not seen."""
+    """Check the file, then apply the migrations that it has not seen."""
+    version = await _version(connection, path)
+    for number, script in enumerate(migrations()[version:], start=version + 1):
+        await connection.executescript(
+            f"BEGIN IMMEDIATE; {script}\n; PRAGMA application_id = {APPLICATION_ID};"
+            f" PRAGMA user_version = {number}; COMMIT;"
+        )
+
+
+async def _version(connection: aiosqlite.Connection, path: Path) -> int:
+    """How many migrations a file has seen that is sound and ours. Raises if it is neither."""
     if (found := await _value(connection, "PRAGMA quick_check(1)")) != "ok":
         raise sqlite3.DatabaseError(str(found))
     version = int(await _value(connection, "PRAGMA user_version"))
@@ -60,17 +96,12 @@ async def _migrate(connection: aiosqlite.Connection, path: Path) -> None:
             f"{path} is another program's database. Move it away, or set storage.folder to a "
             "folder of the bot's own."
         )
-    scripts = migrations()
-    if version > len(scripts):
+    if version > (known := len(migrations())):
         raise StartupError(
             f"{path} was written by a newer version of the bot (format {version}, this one knows "
-            f"{len(scripts)}). Install the newer version, or set storage.folder to a new folder."
+            f"{known}). Install the newer version, or set storage.folder to a new folder."
         )
-    for number, script in enumerate(scripts[version:], start=version + 1):
-        await connection.executescript(
-            f"BEGIN IMMEDIATE; {script}\n; PRAGMA application_id = {APPLICATION_ID};"
-            f" PRAGMA user_version = {number}; COMMIT;"
-        )
+    return version
 
 
 def migrations() -> list[str]:

@@ -1,13 +1,24 @@
+import asyncio
 import os
 import shutil
 import socket
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import torch
 
 from bot.account import Account
-from bot.config import Config, DiscordConfig, GpuConfig, StorageConfig, WebConfig
+from bot.config import (
+    Config,
+    DiscordConfig,
+    GpuConfig,
+    MetricsConfig,
+    ModerationConfig,
+    StorageConfig,
+    WebConfig,
+)
 from bot.doctor import (
     Finding,
     Level,
@@ -17,6 +28,7 @@ from bot.doctor import (
     check_devices,
     check_encoder,
     check_loras,
+    check_metrics,
     check_models,
     check_plans,
     check_presets,
@@ -24,10 +36,12 @@ from bot.doctor import (
     check_servers,
     check_storage,
     check_web,
+    check_words,
     examine,
     plans_on,
 )
 from bot.fetch import Hub
+from bot.jobs.store import Store
 from bot.tokens import TokenBook
 from pipelines.catalog import (
     Acceleration,
@@ -220,20 +234,66 @@ def test_videos_can_be_made_here() -> None:
 
 
 def test_the_storage_folder(tmp_path: Path) -> None:
-    fine = check_storage(StorageConfig(folder=tmp_path / "not/yet/there"))
+    [fine] = check_storage(StorageConfig(folder=tmp_path / "not/yet/there"))
     assert fine.level is not Level.PROBLEM
     assert not (tmp_path / "not").exists()
     (tmp_path / "taken").write_text("")
-    assert check_storage(StorageConfig(folder=tmp_path / "taken")).level is Level.PROBLEM
+    [taken] = check_storage(StorageConfig(folder=tmp_path / "taken"))
+    assert taken.level is Level.PROBLEM
+    assert taken.text.count(str(tmp_path)) == 2  # what is configured, and what is no folder
 
 
 def test_a_storage_folder_that_may_not_be_seen() -> None:
     with visible_folder() as folder:
         (folder / "private" / "data").mkdir(parents=True)
         with locked(folder / "private"):
-            found = check_storage(StorageConfig(folder=folder / "private" / "data"))
+            [found] = check_storage(StorageConfig(folder=folder / "private" / "data"))
     assert found.level is Level.PROBLEM
-    assert "cannot be written to; correct storage.folder" in found.text
+    assert "cannot be written to: Permission denied; correct storage.folder" in found.text
+
+
+def test_the_jobs_of_an_earlier_run(tmp_path: Path) -> None:
+    def found() -> Finding:
+        storage, jobs = check_storage(StorageConfig(folder=tmp_path))
+        assert (storage.level, storage.subject, jobs.subject) == (Level.FINE, "storage", "jobs")
+        return jobs
+
+    file = tmp_path / "jobs.sqlite3"
+    with asyncio.Runner() as running:
+        store = running.run(Store.open(file, tmp_path / "files"))
+        assert found() == Finding(Level.FINE, "jobs", "jobs.sqlite3 is in use: the bot is running")
+        running.run(store.close())
+    before = file.read_bytes()
+    assert found() == Finding(Level.FINE, "jobs", "jobs.sqlite3 is sound")
+    assert file.read_bytes() == before
+    file.write_bytes(before[:5000])
+    assert found().level is Level.PROBLEM
+    assert "is damaged" in found().text
+    file.unlink()
+    with closing(sqlite3.connect(file)) as another:
+        another.execute("CREATE TABLE theirs (x)")
+    assert "another program's database" in found().text
+
+
+def test_a_list_of_words(tmp_path: Path) -> None:
+    assert list(check_words(ModerationConfig())) == []
+    file = tmp_path / "words.txt"
+    file.write_text("fox\n\n# what else\nbad wolf\n")
+    [fine] = check_words(ModerationConfig(words=("hen",), words_file=file))
+    assert fine == Finding(Level.FINE, "words", "3 that prompts must not hold")
+    [empty] = check_words(ModerationConfig(words=("*",)))
+    assert empty.level is Level.PROBLEM and "'*' has no letter or figure" in empty.text
+    [missing] = check_words(ModerationConfig(words_file=tmp_path / "absent.txt"))
+    assert missing.level is Level.PROBLEM and "No such file" in missing.text
+
+
+def test_the_metrics_port() -> None:
+    assert list(check_metrics(MetricsConfig())) == []
+    [free] = check_metrics(MetricsConfig(port=0))
+    assert free.level is Level.FINE
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        [taken] = check_metrics(MetricsConfig(port=other.getsockname()[1]))
+    assert taken.level is Level.WARNING and "choose another metrics.port" in taken.text
 
 
 @pytest.mark.parametrize("hidden", ["sketch", "sketch/ink.safetensors"])
@@ -266,7 +326,7 @@ def test_the_web_server(tmp_path: Path) -> None:
     assert {finding.level for finding in fine.values()} == {Level.FINE}
     assert fine["web tokens"].text == "1: ada"
     (tmp_path / "tokens" / "9.json").write_text("{")
-    assert found(WebConfig(port=0))["web tokens"].level is Level.PROBLEM
+    assert found(WebConfig(port=0))["web tokens"].level is Level.WARNING
     nowhere = found(WebConfig(host="203.0.113.1", port=8080))["web"]
     assert nowhere.level is Level.PROBLEM and "web.host" in nowhere.text
 

@@ -73,6 +73,31 @@ def test_without_cuda(tmp_path: Path) -> None:
     assert "gpu.device is 'cuda', but this machine has no such device" in ended.complaint
 
 
+def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text('log.level = "error"')
+    script = (
+        "import os, signal\n"
+        "from bot.cli import cli\n"
+        "from bot.jobs.store import Store\n"
+        "opened = Store.open\n"
+        "async def opening(*files):\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    return await opened(*files)\n"
+        "Store.open = opening\n"
+        "cli(['run'])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=surroundings(ATELIER_TOKEN=TOKEN),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
+    assert (tmp_path / "data" / "jobs.sqlite3").exists()
+
+
 def test_a_storage_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("")
     ended = run(tmp_path, 'storage.folder = "taken"')
