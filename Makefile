@@ -5,7 +5,7 @@ BIN := .venv/bin
 .PHONY: demo test lint languages benchmark clean
 
 demo: .venv/ready
-	$(BIN)/python -m demo $(if $(ONCE),--once)
+	$(BIN)/python -m demo $(if $(ONCE),--once) $(if $(PORT),--port $(PORT))
 
 test: .venv/ready lint
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile

@@ -5,10 +5,12 @@ of our own becomes one line on stderr and exit code 2, or 1 where a render faile
 """
 
 import asyncio
+import platform
 import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +19,9 @@ from rich.console import Console
 from rich.text import Text
 from typer.core import TyperGroup
 
+from bot import __version__
 from bot.config import Config, load_config, read_token
-from bot.errors import StartupError
+from bot.errors import ConfigError, StartupError
 from pipelines.contract.errors import AtelierError, Cancelled
 from pipelines.contract.requests import (
     MAX_SEED,
@@ -69,7 +72,7 @@ render_commands = typer.Typer(
 )
 cli.add_typer(render_commands, name="render")
 token_commands = typer.Typer(
-    help="Who may use the HTTP API. What is changed holds at once, also while the bot runs.",
+    help="Who may use studio and HTTP API; holds at once.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -84,6 +87,31 @@ Seed = Annotated[
 ]
 Lora = Annotated[str | None, typer.Option(help="A LoRA in the folder models.loras, by its name.")]
 DEFAULT_CONFIG = Path("config.toml")
+LIBRARIES = ("discord.py", "torch", "diffusers", "transformers")
+
+
+def _say_versions(asked: bool) -> None:
+    if asked:
+        out.print(f"Atelier {__version__} on Python {platform.python_version()}")
+        for library in LIBRARIES:
+            out.print(f"{library} {metadata.version(library)}")
+        raise typer.Exit
+
+
+Version = Annotated[
+    bool,
+    typer.Option(
+        "--version",
+        help="Say which versions these are, and end.",
+        callback=_say_versions,
+        is_eager=True,
+    ),
+]
+
+
+@cli.callback()
+def cli_options(*, version: Version = False) -> None:
+    """What may stand before a command."""
 
 
 @cli.command()
@@ -102,7 +130,7 @@ def run(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
 @cli.command()
 def doctor(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Check this machine, the models and the Discord account; say what to do."""
+    """Check machine, models and account, and say what to do."""
     from bot.doctor import Level, examine
 
     _quiet()
@@ -123,6 +151,10 @@ def fetch(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
     _quiet()
     settings = load_config(config)
+    if not any(settings.models.checkpoints()):
+        raise ConfigError(
+            f"{config} names no models; add tables [models.…] as in config.example.toml."
+        )
     errors = fetch_models(settings.models, settings.gpu.models_folder, out)
     for error in errors:
         _complain(error)
@@ -132,7 +164,7 @@ def fetch(config: ConfigFile = DEFAULT_CONFIG) -> None:
 
 @cli.command()
 def measure(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Measure whether painting several pictures together pays on this machine's cards."""
+    """Measure whether painting several at a time pays here."""
     from bot.device import require_device
     from bot.measure import measure as measure_cards
 
@@ -152,7 +184,7 @@ def styles(
     anew: Annotated[bool, typer.Option("--anew", help="Also those that are there.")] = False,
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
-    """Paint the previews of the styles, as far as they are not there."""
+    """Paint the styles' previews, as far as they are not there."""
     from bot.styles import paint_previews
 
     settings = load_config(config)
@@ -162,7 +194,7 @@ def styles(
 
 @cli.command()
 def sync(config: ConfigFile = DEFAULT_CONFIG) -> None:
-    """Register the slash commands with Discord, even if they have not changed."""
+    """Register the commands with Discord, changed or not."""
     settings = load_config(config)
     count = asyncio.run(_sync(settings, read_token(settings)))
     out.print(f"Discord knows {count} commands.")

@@ -3,6 +3,7 @@
 Runs on the calling thread, with a progress bar. Ctrl-C cancels between two steps.
 """
 
+import os
 import signal
 import tempfile
 import threading
@@ -62,14 +63,15 @@ def output_file(kind: Kind, seed: int | str, wanted: Path | None) -> Path:
     """
     video = kind is Kind.ANIMATE
     if wanted is None:
-        return _unused(Path(f"{kind}-{seed}{'.mp4' if video else '.png'}"))
+        new = _unused(Path(f"{kind}-{seed}{'.mp4' if video else '.png'}"))
+        return _writable(new)
     media_type = ENDINGS.get(wanted.suffix.lower())
     if media_type is None or media_type.is_video is not video:
         fitting = ".mp4" if video else ".png, .webp or .jpg"
         raise BadInput(f"{wanted}: the result of {kind} is saved as {fitting}; correct -o.")
     if not wanted.parent.is_dir():
         raise BadInput(f"{wanted}: there is no folder {wanted.parent}; make it, or correct -o.")
-    return wanted
+    return _writable(wanted)
 
 
 @contextmanager
@@ -185,6 +187,15 @@ def _cancelled_by_ctrl_c() -> Iterator[threading.Event]:
         yield cancel
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _writable(path: Path) -> Path:
+    """A file that can be written. Raises BadInput before hours of work are done for it."""
+    if not os.access(path if os.access(path, os.F_OK) else path.parent, os.W_OK):
+        raise BadInput(f"{path} may not be written by this user; name another file with -o.")
+    if path.is_dir():
+        raise BadInput(f"{path} is a folder; name a file in it with -o.")
+    return path
 
 
 def _unused(path: Path) -> Path:

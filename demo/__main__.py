@@ -2,8 +2,11 @@
 
 import asyncio
 import io
+import signal
+import socket
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +14,7 @@ import typer
 from rich.console import Console
 
 from bot.config import StorageConfig, WebConfig, load_config
+from bot.errors import PortTaken
 from bot.log import set_up_logging
 from demo.channel import Channel, Shown, open_channel, open_page
 from demo.sample import draw_sample
@@ -27,12 +31,14 @@ def main(
     once: Annotated[
         bool, typer.Option("--once", help="Perform the three commands, save the results and end.")
     ] = False,
-    port: Annotated[int, typer.Option(help="The page's port; 0 takes a free one.")] = 8321,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="The page's port; 0 takes a free one.")
+    ] = 8321,
 ) -> None:
     """Run the bot in a simulated Discord channel: no account, no GPU, no download."""
     try:
         failed = asyncio.run(_demo(once=once, port=port))
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         return
     except AtelierError as error:
         Console(stderr=True).print(f"atelier: {error.sentence}", markup=False)
@@ -42,6 +48,9 @@ def main(
 
 async def _demo(*, once: bool, port: int) -> int:
     """Open the channel, perform, and serve the page unless `once`. Returns how many failed."""
+    _end_in_order()
+    if not once:
+        _require_free(port)
     config = load_config(HERE / "config.toml")
     set_up_logging(config.log)
     with tempfile.TemporaryDirectory(prefix="atelier-demo-") as folder:
@@ -59,6 +68,26 @@ async def _demo(*, once: bool, port: int) -> int:
                     console.print("Try /sketch, /imagine and /animate there. Ctrl-C ends the demo.")
                     await page.serve()
     return failed
+
+
+def _end_in_order() -> None:
+    """Have whoever ends the demo otherwise than by Ctrl-C leave nothing behind, either."""
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None
+    for name in ("SIGTERM", "SIGHUP"):
+        with suppress(NotImplementedError, AttributeError):  # as on Windows
+            loop.add_signal_handler(getattr(signal, name), task.cancel)
+
+
+def _require_free(port: int) -> None:
+    """Raise PortTaken before anything is painted for a page that cannot be served."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise PortTaken(
+            f"The page cannot be at port {port} ({error.strerror}). End what uses it, or choose "
+            "another: make demo PORT=8400."
+        ) from error
 
 
 async def _perform_all(channel: Channel) -> int:

@@ -17,10 +17,12 @@ from typer.testing import CliRunner
 
 from bot.cli import cli
 from bot.render import output_file
+from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Kind
 from tests.cli.command import command, python, surroundings
 from tests.pipelines.adapters import imagine_lora
 from tests.pipelines.sheets import heart, inked, photographed
+from tests.strangers import locked, visible_folder
 
 CONFIG = """
 [models.caption]
@@ -149,10 +151,12 @@ def test_a_failed_render_is_one_line_and_exit_code_1(here: Path) -> None:
         (["imagine", ""], "the prompt is empty"),
         (["imagine", "x" * 6000], "keep the prompt to 1000 characters or fewer"),
         (["imagine", "a fox", "-o", "no/folder/x.png"], "there is no folder no/folder"),
+        (["imagine", "a fox", "-o", "folder.png"], "folder.png is a folder; name a file in it"),
         (["imagine", "a fox", "--config", "other.toml"], "other.toml: there is no such file"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_one_line(here: Path, words: list[str], said: str) -> None:
+    (here / "folder.png").mkdir()
     ended = CliRunner().invoke(cli, ["render", *words])
     assert ended.exit_code in (1, 2)
     assert said in ended.stderr
@@ -229,6 +233,15 @@ def _read_until(screen: int, sign: bytes, seconds: float) -> bytes:
         assert ready, seen
         seen += os.read(screen, 65536)
     return seen
+
+
+def test_a_file_that_may_not_be_written_is_said_before_anything_is_painted() -> None:
+    with visible_folder() as folder:
+        (folder / "x.png").touch()
+        with locked(folder / "x.png"), pytest.raises(BadInput, match="may not be written"):
+            output_file(Kind.IMAGINE, 7, folder / "x.png")
+        with locked(folder), pytest.raises(BadInput, match="may not be written"):
+            output_file(Kind.IMAGINE, 7, folder / "y.png")
 
 
 def test_a_name_is_found_that_overwrites_nothing(here: Path) -> None:

@@ -5,13 +5,14 @@ import socket
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
 import torch
 
 from bot.jobs.store import Store
-from tests.cli.command import Ended, command, surroundings
+from tests.cli.command import ROOT, Ended, command, surroundings
 from tests.loopback import LoopbackDiscord
 
 TOKEN = "a-token"
@@ -113,6 +114,19 @@ def test_help_is_quick_and_names_every_command(tmp_path: Path) -> None:
     assert ended.code == 0
     for word in ("run", "doctor", "fetch", "sync", "render"):
         assert f"\n  {word} " in ended.out
+
+
+def test_each_command_is_told_in_a_whole_line(tmp_path: Path) -> None:
+    for words in ((), ("render",), ("token",)):
+        ended = command(*words, "--help", cwd=tmp_path, COLUMNS="80")
+        assert "..." not in ended.out.partition("Commands:")[2], ended.out
+
+
+def test_the_versions(tmp_path: Path) -> None:
+    ended = command("--version", cwd=tmp_path)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert ended.out.startswith(f"Atelier {project['version']} on Python 3.")
+    assert "\ntorch 2." in ended.out
 
 
 def test_a_typing_mistake_is_no_traceback(tmp_path: Path) -> None:

@@ -1,9 +1,13 @@
 import io
+import os
+import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import av
+import pytest
 from PIL import Image
 
 ROOT = Path(__file__).parents[2]
@@ -30,3 +34,37 @@ def test_once_leaves_two_pictures_and_a_video_that_a_decoder_opens() -> None:
     for command in ("/sketch", "/imagine", "/animate"):
         line = next(line for line in run.stdout.splitlines() if command in line)
         assert "KiB" in line and line.rstrip().endswith(" s")
+
+
+def test_a_port_in_use_is_said_before_anything_is_painted() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        run = subprocess.run(
+            [sys.executable, "-m", "demo", "--port", str(port)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+    assert (run.returncode, run.stdout) == (2, "")
+    assert run.stderr.startswith(f"atelier: The page cannot be at port {port} (")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_however_it_is_ended_nothing_is_left_behind(number: int, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "demo", "--port", "0"],
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as demo:
+        assert demo.stdout is not None
+        assert demo.stderr is not None
+        assert "The bot is up" in demo.stdout.readline()
+        assert list(tmp_path.iterdir())
+        demo.send_signal(number)
+        assert demo.wait(60) == 0
+        assert "Traceback" not in demo.stderr.read()
+    assert list(tmp_path.iterdir()) == []
