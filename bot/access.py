@@ -70,10 +70,10 @@ def require_administrator(*, administrates: bool) -> None:
 
 
 def require_moderator(*, moderates: bool) -> None:
-    """Let moderators go on. Raises NotAllowed with a sentence for everyone else."""
+    """Let a server's moderators go on. Raises NotAllowed for everyone else."""
     if not moderates:
         raise NotAllowed(
-            "Only moderators can do this: members who may manage messages or time out others here."
+            "Only the moderators of this server can do this: members who may time out others."
         )
 
 

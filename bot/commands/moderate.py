@@ -32,7 +32,7 @@ def moderate(desk: Desk, moderation: Moderation) -> app_commands.Command[Any, ..
     @app_commands.command(name="moderate", description="Ban members from the bot, review reports")
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     @app_commands.allowed_installs(guilds=True, users=False)
-    @app_commands.default_permissions(manage_messages=True)
+    @app_commands.default_permissions(moderate_members=True)
     @app_commands.describe(
         action="What to do",
         member="The member to ban, or to let use the bot again",

@@ -7,11 +7,12 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.errors import NotAllowed
+from bot.access import require_moderator
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import Settings
 from bot.jobs.store import Used
 from bot.languages import language
+from bot.ui.desk import moderates
 from bot.ui.origin import settings_of
 from bot.ui.text import seconds
 from pipelines.contract.text import Counted, Text
@@ -32,7 +33,7 @@ def usage(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     )
     async def command(interaction: discord.Interaction, whose: str = MINE) -> None:
         if whose == EVERYONES:
-            _require_moderator(interaction)
+            require_moderator(moderates=moderates(interaction))
         await interaction.response.defer(thinking=True, ephemeral=True)
         server, member = interaction.guild_id, interaction.user.id
         if whose == EVERYONES:
@@ -45,12 +46,6 @@ def usage(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
         await interaction.followup.send("\n".join(map(say, lines)), ephemeral=True)
 
     return command
-
-
-def _require_moderator(interaction: discord.Interaction) -> None:
-    granted = interaction.permissions
-    if not (granted.manage_messages or granted.manage_guild):
-        raise NotAllowed("Only the moderators of this server can see what others have used.")
 
 
 def _mine(used: Sequence[Used], share: float, settings: Settings) -> Iterator[Text]:

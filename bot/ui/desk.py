@@ -243,9 +243,12 @@ class Desk:
 
 
 def moderates(interaction: discord.Interaction) -> bool:
-    """Whether somebody may decide about reports and bans, where they are now."""
+    """Whether somebody may decide what holds in a whole server, such as bans.
+
+    Timeouts are the nearest that Discord has, and no channel can allow them on its own.
+    """
     may = interaction.permissions
-    return may.manage_messages or may.moderate_members
+    return may.moderate_members or may.administrator
 
 
 def hint(language: Language) -> str:

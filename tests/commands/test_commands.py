@@ -260,6 +260,7 @@ def test_the_commands_are_what_discord_allows(app: App) -> None:
     shown = {"styles", "history", "info", "results", "queue", "usage", "privacy"}
     assert set(commands) == paint | shown | {"config", "moderate"}
     assert commands["config"]["default_member_permissions"] == 8  # administrators
+    assert commands["moderate"]["default_member_permissions"] == 1 << 40  # who may time out others
     for command in commands.values():
         assert command["contexts"] == [0]  # servers
         assert len(json.dumps(command)) < 8000

@@ -359,7 +359,7 @@ async def test_everyones_usage_is_for_moderators(
     await imagine(channel, ada)
     await ends.next()
     refused = await ada.slash(channel.handle, "usage", whose="everyone")
-    assert "Only the moderators of this server can see" in whispered(refused)
+    assert "Only the moderators of this server can do this" in whispered(refused)
     told = whispered(await root.slash(channel.handle, "usage", whose="everyone"))
     head, line = told.splitlines()
     assert "used here by 1 member in the last 24 hours" in head

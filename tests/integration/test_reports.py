@@ -12,7 +12,7 @@ from bot.jobs.report import Decision
 from tests.integration.apps import Heard, serving
 from tests.integration.shown import button, end_of, jobs_of, wait_of
 from tests.loopback import Interaction, LoopbackDiscord, Member, Message
-from tests.loopback.model import MANAGE_MESSAGES, ORDINARY, Channel
+from tests.loopback.model import MANAGE_MESSAGES, ORDINARY, TIME_OUT, Channel
 from tests.loopback.problems import missing_permissions
 from tests.loopback.rules import walk
 from tests.loopback.runner import Studio
@@ -20,12 +20,13 @@ from tests.loopback.runner import Studio
 
 @pytest.fixture
 def bob(server: LoopbackDiscord) -> Member:
-    return server.member("bob")
+    """Has a right that channels give: it makes no moderator of a server."""
+    return server.member("bob", permissions=ORDINARY | MANAGE_MESSAGES)
 
 
 @pytest.fixture
 def carol(server: LoopbackDiscord) -> Member:
-    return server.member("carol", permissions=ORDINARY | MANAGE_MESSAGES)
+    return server.member("carol", permissions=ORDINARY | TIME_OUT)
 
 
 async def log_of(app: App, server: LoopbackDiscord) -> Channel:
@@ -87,7 +88,7 @@ async def test_what_is_reported_is_removed_by_a_moderator(
     remove, keep = decision(note, "removed"), decision(note, "kept")
     refused = await bob.press(note, remove)
     await server.wait_for(lambda: refused.followups)
-    assert "Only moderators" in refused.said and not message.deleted
+    assert "Only the moderators" in refused.said and not message.deleted
     await asyncio.gather(*(carol.press(note, remove) for _ in range(3)))
     await server.wait_for(lambda: message.deleted and "**Removed** by" in note.text)
     assert not note.files and not note.custom_ids
@@ -182,7 +183,7 @@ async def test_without_a_log_channel_reports_are_found_with_a_command(
     assert "/config" not in (await sent(server, bob, message)).said
     assert "/config" in (await sent(server, carol, message)).said
     stranger = await bob.slash("moderate", action="reports")
-    await server.wait_for(lambda: "Only moderators" in stranger.said)
+    await server.wait_for(lambda: "Only the moderators" in stranger.said)
     carol.locale = "de"
     shown = await carol.slash("moderate", action="reports")
     await server.wait_for(lambda: "/config" in shown.said)
