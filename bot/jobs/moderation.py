@@ -4,8 +4,9 @@ Everything is in the store; the bans are in memory too, so that asking costs not
 as soon as it is on the disk.
 """
 
+import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 
 from bot.errors import Banned
@@ -78,12 +79,16 @@ class Moderation:
             "decision IS NULL AND server = coalesce(:server, server)", server=server
         )
 
-    async def noted(self, job_id: str, channel: int, message: int) -> None:
-        """The moderators were told of the open reports of a job, by that message."""
+    async def noted(
+        self, job_id: str, reporters: Iterable[int], channel: int, message: int
+    ) -> None:
+        """The moderators were told what these members reported of a job, by that message."""
         await self._change(
-            "UPDATE reports SET note_channel = :channel, note = :message"
-            " WHERE job = :job AND decision IS NULL RETURNING job",
+            "UPDATE reports SET note_channel = :channel, note = :message WHERE job = :job"
+            " AND decision IS NULL AND reporter IN (SELECT value FROM json_each(:reporters))"
+            " RETURNING job",
             job=job_id,
+            reporters=json.dumps(list(reporters)),
             channel=channel,
             message=message,
         )

@@ -224,7 +224,9 @@ class LogChannel:
                 message = await self._post_report(channel, job_id, notes.get(job_id))
             except NoSuchJob:  # the report was deleted a moment ago
                 continue
-            await self._moderation.noted(job_id, channel, message)
+            # Who reports it while it is being posted may not be in it: that is another round.
+            told = [report.reporter for report in reports if report.job == job_id]
+            await self._moderation.noted(job_id, told, channel, message)
 
     async def _post_report(self, channel: int, job_id: str, note: int | None) -> int:
         """Post the reports of a job, or add them to its `note`; without pictures if it must be."""

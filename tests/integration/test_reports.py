@@ -216,6 +216,22 @@ async def test_a_log_channel_that_is_closed_is_left_in_peace_until_it_is_set_ane
     assert f"By <@{bob.user.id}>" in note.text and is_veiled(note)
 
 
+async def test_who_reports_while_a_report_is_being_posted_is_added_to_it(
+    server: LoopbackDiscord, ada: Member, bob: Member, carol: Member, app: App, heard: Heard
+) -> None:
+    log = await log_of(app, server)
+    message = await result_of(server, ada, heard)
+    gate = server.faults.hold("POST", f"/channels/{log.id}/messages", uploads=True)
+    await sent(server, bob, message)
+    await gate.arrived.wait()
+    await sent(server, carol, message)
+    gate.open()
+    [note] = await server.wait_for(lambda: posted(server, log))
+    await server.wait_for(lambda: f"By <@{carol.user.id}>" in note.text)
+    assert f"By <@{bob.user.id}>" in note.text
+    assert len(posted(server, log)) == 1
+
+
 async def test_where_files_are_not_taken_the_report_is_posted_without(
     server: LoopbackDiscord, ada: Member, bob: Member, app: App, heard: Heard
 ) -> None:

@@ -55,7 +55,7 @@ async def test_a_member_reports_a_job_once(register: Register) -> None:
 
 async def test_what_was_decided_stays_until_somebody_reports_anew(register: Register) -> None:
     await register.report(BOB)
-    await register.all.noted(JOB, 20, 21)
+    await register.all.noted(JOB, [BOB], 20, 21)
     assert await register.all.decide(JOB, Decision.KEPT, CAROL)
     assert not await register.all.decide(JOB, Decision.REMOVED, ADA)
     [report] = await register.all.reports_of(JOB)
