@@ -15,7 +15,7 @@ import sqlite3
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
@@ -357,6 +357,8 @@ class Store:
 
     async def get(self, job_id: str) -> Job | None:
         """The job, or None."""
+        if not job_id.isascii():
+            return None  # no id of ours, and maybe nothing that SQLite takes
         return _only(await self._fetch("SELECT * FROM jobs WHERE id = :id", id=job_id))
 
     async def of(self, owner: int) -> list[Job]:
@@ -582,13 +584,16 @@ class Store:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
-        await self._connection.execute("BEGIN IMMEDIATE")
         try:
+            await self._connection.execute("BEGIN IMMEDIATE")
             yield
             await self._connection.execute("COMMIT")
-        finally:
-            if self._connection.in_transaction:
+        except BaseException:
+            # Whoever is cancelled does not know what of this was done: the connection's thread
+            # takes the statements in turn, and refuses a rollback of nothing.
+            with suppress(sqlite3.Error, ValueError):
                 await self._connection.execute("ROLLBACK")
+            raise
 
     def _decode(self, row: sqlite3.Row) -> Job | None:
         """The row's job. One that today's rules refuse must not hide the others: it is logged."""

@@ -28,6 +28,7 @@ from pipelines.media import thumbnail
 PAGE = 24  # jobs, and at most so many …
 MOST = 100
 THUMBNAIL = 480  # pixels a side
+DECODERS = 2  # of results, for thumbnails
 STREAMS = 100  # that watch a job at a time
 STALLED = 60.0  # seconds after which nobody reads a stream any more
 BUFFER = 16 * 1024  # bytes
@@ -57,6 +58,7 @@ class Api:
         self._watching = watching
         self._shaping = shaping
         self._whiteboard = whiteboard
+        self._decoding = asyncio.Semaphore(DECODERS)
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Where they are."""
@@ -165,9 +167,10 @@ class Api:
         artifact = await self._artifact(request)
         answer = web.Response(content_type="image/webp", headers=PRIVATE)
         if not is_known(request, answer, request.path):
-            answer.body = await asyncio.to_thread(
-                lambda: thumbnail(artifact.path.read_bytes(), THUMBNAIL)
-            )
+            async with self._decoding:  # a gallery asks for all at once, and they may be large
+                answer.body = await asyncio.to_thread(
+                    lambda: thumbnail(artifact.path.read_bytes(), THUMBNAIL)
+                )
         return answer
 
     async def _artifact(self, request: web.Request) -> StoredArtifact:

@@ -521,3 +521,14 @@ class TestTrouble:
         with pytest.raises(sqlite3.IntegrityError):
             await store.enqueue(a_job(weight=0.0), ROOMY)
         await store.enqueue(a_job(), ROOMY)
+
+
+async def test_wherever_a_transaction_is_cancelled_the_next_one_begins(store: Store) -> None:
+    for steps in range(40):
+        forgetting = asyncio.create_task(store.forget_owner(1))
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        forgetting.cancel()
+        await asyncio.gather(forgetting, return_exceptions=True)
+        await store.enqueue(a_job(owner=2), ROOMY)
+    assert len(await store.of(2)) == 40

@@ -49,6 +49,7 @@ SENT: dict[str, tuple[Callable[[], dict[str, Any]], int, str]] = {
     "no such LoRA": (lambda: {"drawing": picture(9, 9), "lora": "../x"}, 422, "bad_input"),
     "another's job": (lambda: {"drawing": {"job": "0" * 16}}, 404, "no_such_job"),
     "an odd job": (lambda: {"drawing": {"job": "../../x", "index": -1}}, 404, "no_such_job"),
+    "half a character": (lambda: {"drawing": {"job": "\ud800"}}, 404, "no_such_job"),
 }
 
 
