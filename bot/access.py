@@ -4,11 +4,10 @@ from collections.abc import Collection, Iterable
 
 from bot.errors import NotAllowed, TooNew
 from bot.jobs.settings import Settings
+from bot.jobs.usage import DAY
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Request, pictures
 from pipelines.contract.text import Text
-
-DAY = 86_400
 
 
 def require_owner(owner: int, user: int, *, moderates: bool, refusal: Text) -> None:

@@ -643,7 +643,7 @@ _QUARANTINED = Text(
     times=MAX_CRASHES,
 )
 _LIVE = "status IN ('queued', 'running')"
-_UNDELIVERED = "status = 'rendered' AND told AND artifacts <> '[]'"
+_UNDELIVERED = "status = 'rendered' AND told AND artifacts <> '[]' AND error_code IS NOT 'lost'"
 _CHARGED = (
     "CASE WHEN ended_at IS NULL THEN cost"
     f" WHEN error_code IS NULL OR error_code IN {CHARGED} THEN gpu_seconds ELSE 0 END"

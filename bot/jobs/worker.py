@@ -160,7 +160,7 @@ class Worker:
         else:
             self._queue.give_back(run, job)
             if run.unwanted:  # since a moment ago
-                await self._queue.cancel(job.id)
+                await self._stored(lambda: self._queue.cancel(job.id))
 
     async def _render(self, executor: Executor, runs: Sequence[Run]) -> list[tuple[Outcome, float]]:
         """Each job's artifacts, or why there are none; and its share of the GPU-seconds."""

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, Protocol, Self, cast
+from typing import Any, Self, cast
 
 import discord
 from discord import ui
@@ -18,7 +18,7 @@ from bot.jobs.queue import JobQueue
 from bot.languages import Language, language
 from bot.ui.answers import answering
 from bot.ui.messages import asked_for
-from bot.ui.origin import Origin
+from bot.ui.origin import HasQueue, Origin
 from bot.ui.text import countdown, plain
 from pipelines.contract.requests import Kind, anew
 from pipelines.contract.text import Text
@@ -31,12 +31,6 @@ MINE = "mine"
 HISTORY_ID = re.compile(r"atelier:history:(?P<of>[0-9a-f]{16}|mine)")
 
 GONE = Text("made from something that was deleted, or is too old to be kept")
-
-
-class HasQueue(Protocol):
-    """What the buttons need of the client that hears them."""
-
-    queue: JobQueue
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Protocol, Self, cast
+from typing import Any, Self, cast
 
 import discord
 from discord import ui
@@ -21,7 +21,7 @@ from bot.languages import language
 from bot.permutations import permutations
 from bot.ui.answers import answering
 from bot.ui.asking import check
-from bot.ui.origin import origin_of, standing_of
+from bot.ui.origin import HasQueue, origin_of, standing_of
 from bot.ui.roads import UNREACHABLE
 from bot.ui.text import countdown, plain, seconds
 from pipelines.contract.requests import DescribeRequest, Request, UpscaleRequest
@@ -41,12 +41,6 @@ class Answer(StrEnum):
 
 
 LABELS = {Answer.GO: Text("Go"), Answer.DROP: Text("Cancel")}
-
-
-class HasQueue(Protocol):
-    """What the buttons need of the client that hears them."""
-
-    queue: JobQueue
 
 
 def meant(interaction: discord.Interaction, queue: JobQueue, request: Request) -> list[Request]:

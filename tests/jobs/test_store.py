@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.errors import QueueFull, Repeated, StorageFailed, Undeliverable, Unforeseen
+from bot.errors import Lost, QueueFull, Repeated, StorageFailed, Undeliverable, Unforeseen
 from bot.jobs.job import PROPOSAL_LIFE, Job, Proposal, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.store import Store, Used
@@ -201,6 +201,10 @@ class TestLife:
             assert told is not None
             results.append(told)
         await store.told(await _ended(store), gone)  # which made nothing
+        leased = await _leased(store)
+        damaged = await store.rendered(leased, (an_artifact(tmp_path / "files"),), 1.0)
+        assert damaged is not None
+        await store.told(damaged, Lost("Its file is damaged."))
         assert await store.undelivered(1) == list(reversed(results))
         assert await store.undelivered(2) == []
         anew = await store.untell(results[0].id, {"channel": 7}, 70, 7)
