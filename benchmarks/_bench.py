@@ -1,5 +1,6 @@
 """What benchmarks.gpu measures: three models, as the bot runs them and as diffusers alone does."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -47,6 +48,10 @@ GOALS_ARE_OF = ("H100", "H200")  # in the names of cards
 
 Pixels = NDArray[np.float32]
 T = TypeVar("T")
+
+
+class TimeUp(Exception):
+    """As long as it was to take, it has taken."""
 
 
 def after_decoding(pipeline: Any, hear: Callable[[Any], None]) -> Any:
@@ -103,6 +108,8 @@ class Bench:
     load: Callable[[ModelKey, Precision], Any]
     folder: Path
     rounds: int
+    until: float = math.inf
+    """When no more is begun, by `time.perf_counter`."""
 
     @property
     def on_card(self) -> bool:
@@ -204,6 +211,11 @@ class Bench:
         made = run()
         self.wait()
         return time.perf_counter() - begun, made
+
+    def require_time(self) -> None:
+        """Raise TimeUp where there is none left."""
+        if time.perf_counter() > self.until:
+            raise TimeUp
 
     def wait(self) -> None:
         """Until the device has done what it was given."""

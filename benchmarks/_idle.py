@@ -16,7 +16,7 @@ from bot.jobs.files import FileStore
 from bot.jobs.job import Status
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
-from bot.jobs.queue import JobQueue
+from bot.jobs.queue import JobQueue, Run
 from bot.jobs.store import Store
 from bot.jobs.worker import Worker
 from pipelines.contract.context import Progress, RunContext
@@ -63,8 +63,25 @@ class Marks:
         return [1000 * (begin - end) for end, begin in pairs]
 
 
-async def gaps(bench: Bench, jobs: int) -> list[float]:
-    """Milliseconds without work between jobs that wait together, in the bot's queue and worker."""
+class _Watched(JobQueue):
+    """Notes the milliseconds in which the store takes down that a job is begun."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.leases: list[float] = []
+
+    async def lease(self, *args: Any) -> Run | None:
+        begun = time.perf_counter()
+        run = await super().lease(*args)
+        if run is not None:
+            self.leases.append(1000 * (time.perf_counter() - begun))
+        return run
+
+
+async def gaps(bench: Bench, jobs: int) -> tuple[list[float], list[float]]:
+    """Milliseconds without work between jobs that wait together, in the bot's queue and worker;
+    and what of them the leases take.
+    """
     marks = Marks(bench.on_card)
     executor = ThreadExecutor(lambda: bench.runner(watch=marks.watch))
     store = await Store.open(bench.folder / "jobs.sqlite3", bench.folder / "files")
@@ -78,7 +95,7 @@ async def gaps(bench: Bench, jobs: int) -> list[float]:
                 done.set()
 
     events.subscribe(hear)
-    queue = JobQueue(store, Policy(patience=120.0), bench.catalog, events, Limits(jobs, jobs))
+    queue = _Watched(store, Policy(patience=120.0), bench.catalog, events, Limits(jobs, jobs))
     worker = Worker(queue, store, FileStore(bench.folder / "files"), [executor], events)
     await queue.restore()
     for seed in range(jobs):
@@ -89,7 +106,7 @@ async def gaps(bench: Bench, jobs: int) -> list[float]:
         await asyncio.wait_for(done.wait(), WITHIN)
         if set(ended) != {Status.RENDERED}:
             raise RuntimeError(f"a job failed: {ended}")
-        return marks.gaps()
+        return marks.gaps(), queue.leases[1:]
     finally:
         await worker.stop()
         await executor.stop()

@@ -1,8 +1,8 @@
 """What the bot makes of a card: SDXL, SD3.5 Large and Stable Video Diffusion XT at full size.
 
-    python -m benchmarks.gpu                  on a card of 80 GB, no network: each part in minutes,
-                                              most of which speed and steps take to compile
-    python -m benchmarks.gpu cards swaps      parts of it
+    python -m benchmarks.gpu                  on a card of 80 GB, no network: as much as ten minutes
+                                              (--minutes) allow, much of which compiling takes
+    python -m benchmarks.gpu swaps idle       parts of it
     python -m benchmarks.gpu --tiny           the same program on the demo's models, on a CPU
 
 Weights are random (`benchmarks._full_size`): neither speed nor memory depends on them. Printed are
@@ -11,16 +11,17 @@ Weights are random (`benchmarks._full_size`): neither speed nor memory depends o
   one after the other as jobs would come: what a run of four steps takes with a prompt that was not
   asked before, its peak of memory, and what is given up. On a CPU, as planned for parts of what
   each takes at most;
-- **swaps**: weights moved in, as a fraction of what a plain pinned copy reaches;
-- **recovery**: a video that runs out of memory is made in less, and twenty pictures after it are
-  what they were;
-- **idle**: how long the card has nothing to do between two jobs in the bot's queue, from the last
-  kernel that decodes a picture to the first that denoises the next; and how often the processor
-  waits for the card within the steps;
 - **speed**: stock diffusers and the bot's Runner in turns, at the same seed, prompt and steps: the
   median of each, the ratio, on an H100 or H200 the fraction of the floor (the arithmetic at an
   H100's peak), the peaks of memory. The mean distance of the two pictures, before they are rounded
   to eight bits, may be twice that of stock to itself with another attention kernel;
+- **swaps**: weights moved in, as a fraction of what a plain pinned copy reaches;
+- **idle**: how long the card has nothing to do between two jobs in the bot's queue, from the last
+  kernel that decodes a picture to the first that denoises the next, and for how much of that the
+  disk takes down that the next one is begun; and how often the processor waits for the card within
+  the steps;
+- **recovery**: a video that runs out of memory is made in less, and twenty pictures after it are
+  what they were;
 - **steps**: one denoising step of each model, stock and ours, and how much of it the card computes.
 
 Goals of speed are printed on an H100 or H200 alone, those of swaps and idle on any card.
@@ -46,7 +47,17 @@ import typer
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks._bench import KEYS, NAMES, Bench, Pixels, Seen, Stock, of_full_size, of_the_demo
+from benchmarks._bench import (
+    KEYS,
+    NAMES,
+    Bench,
+    Pixels,
+    Seen,
+    Stock,
+    TimeUp,
+    of_full_size,
+    of_the_demo,
+)
 from benchmarks._idle import gaps, synchronisations
 from benchmarks._report import report
 from pipelines.catalog import ModelKey
@@ -83,6 +94,7 @@ def steps(bench: Bench) -> Iterator[bool]:
     busy = f"{'busy':>9}" if bench.on_card else ""
     print(f"{'':12}{'stock':>11}{busy}{'ours':>11}{busy}{'ratio':>8}")
     for key in KEYS:
+        bench.require_time()
         stock, models = Stock(bench, key), bench.models()
         try:
             with stock.there() as pipeline:
@@ -143,6 +155,7 @@ def speed(bench: Bench) -> Iterator[bool]:
     peaks = f"{'GiB, stock':>12}{'ours':>7}" if bench.on_card else ""
     print(f"{'':12}{'stock':>9}{'ours':>9}{'ratio':>8}{floor}{peaks}")
     for key in KEYS:
+        bench.require_time()
         yield from _compare(bench, key)
         free_caches(bench.device)
 
@@ -280,6 +293,7 @@ def _cap(bench: Bench, gib: float | None) -> Iterator[None]:
 
 def _line(bench: Bench, runner: Runner, key: ModelKey, card: str) -> bool:
     """Two runs, of which the second has its weights in RAM; the second is told of."""
+    bench.require_time()
     name = f"{card:8}{NAMES[key]:12}"
     planned = runner.plans()[key]
     try:
@@ -369,9 +383,12 @@ def _fill(bench: Bench) -> None:
 def idle(bench: Bench) -> Iterator[bool]:
     """What is between two jobs, and within the steps of one."""
     bench = bench.quick(FEW)
-    between = asyncio.run(gaps(bench, WAITING))
-    middle = statistics.median(between)
-    figure = f"{middle:.1f} ms between two of {WAITING} jobs, {max(between):.1f} ms at most"
+    between, leases = asyncio.run(gaps(bench, WAITING))
+    middle, lease = statistics.median(between), statistics.median(leases)
+    figure = (
+        f"{middle:.1f} ms between two of {WAITING} jobs, {lease:.1f} of them for the disk, "
+        f"{max(between):.1f} ms at most"
+    )
     if not bench.on_card:
         print(f"gpu, idle: {figure}")
         return
@@ -393,19 +410,19 @@ class Part(StrEnum):
     """What can be measured by itself."""
 
     CARDS = "cards"
-    SWAPS = "swaps"
-    RECOVERY = "recovery"
-    IDLE = "idle"
     SPEED = "speed"
+    SWAPS = "swaps"
+    IDLE = "idle"
+    RECOVERY = "recovery"
     STEPS = "steps"
 
 
 PARTS: dict[Part, Callable[[Bench], Iterator[bool]]] = {
     Part.CARDS: cards,  # first: what others leave on the card would count
-    Part.SWAPS: swaps,
-    Part.RECOVERY: recovery,
-    Part.IDLE: idle,
     Part.SPEED: speed,
+    Part.SWAPS: swaps,
+    Part.IDLE: idle,
+    Part.RECOVERY: recovery,
     Part.STEPS: steps,
 }
 """Each prints what it measures, and yields whether each of its goals is met."""
@@ -425,13 +442,19 @@ def _no_log() -> Iterator[None]:
 
 def _measured(part: Part, bench: Bench) -> Iterator[bool]:
     begun = time.perf_counter()
-    yield from PARTS[part](bench)
-    print(f"{part}: in {time.perf_counter() - begun:.0f} s\n", flush=True)
+    try:
+        bench.require_time()
+        yield from PARTS[part](bench)
+        how = "in"
+    except TimeUp:
+        how = f"the time is up: python -m benchmarks.gpu {part} measures it alone; cut short after"
+    print(f"{part}: {how} {time.perf_counter() - begun:.0f} s\n", flush=True)
 
 
 def main(
     parts: Annotated[list[Part] | None, typer.Argument(help="All, if none is named.")] = None,
     tiny: Annotated[bool, typer.Option(help="On the demo's models and a CPU.")] = False,
+    minutes: Annotated[float, typer.Option(help="After which nothing more is begun.")] = 10.0,
 ) -> None:
     """Measure, print, and exit with 1 where a goal is missed."""
     quiet_libraries()
@@ -443,6 +466,7 @@ def main(
         folder = Path(name)
         card = torch.device("cuda", 0)
         bench = of_the_demo(folder) if tiny else of_full_size(card, folder)
+        bench = replace(bench, until=time.perf_counter() + 60 * minutes)
         met = [each for part in parts or Part for each in _measured(part, bench)]
     sys.exit(0 if all(met) else 1)
 

@@ -42,10 +42,22 @@ def test_it_runs_on_the_small_models(capfd: pytest.CaptureFixture[str]) -> None:
     assert "9 of 9 runs completed" in said.out
     assert "a video made in" in said.out  # in less, after memory ran out
     assert "20 of 20 pictures after it as before" in said.out
-    assert "gpu, idle: " in said.out
+    assert "gpu, idle: " in said.out and "of them for the disk" in said.out
     for of_a_card in ("busy", "of floor", "peak", "stock GiB", "synchronisations", "85%", "missed"):
         assert of_a_card not in said.out
     assert "it/s" not in said.out + said.err  # bars of progress
+
+
+def test_when_the_time_is_up_it_says_what_was_not_measured(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        gpu.main([gpu.Part.CARDS, gpu.Part.SWAPS], tiny=True, minutes=0.0)
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    for part in ("cards", "swaps"):
+        assert f"{part}: the time is up: python -m benchmarks.gpu {part} measures it" in said
+    assert "GiB/s" not in said
 
 
 def test_where_stock_does_not_fit_it_says_so_and_goes_on(
