@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from bot.web.server import WebServer
 
 log = logging.getLogger(__name__)
+
+EXPIRED_EVERY = 300.0  # seconds
 
 
 class App:
@@ -143,7 +145,9 @@ class App:
         self.worker.start()
         self.deliveries.start()
         self.log_channel.start()
-        self._tasks.start(self._sweep_daily(), name="sweep")
+        self._tasks.start(self._again_and_again(self._sweep, DAY), name="sweep")
+        expired = self._again_and_again(self.store.forget_expired, EXPIRED_EVERY)
+        self._tasks.start(expired, name="forget what has expired")
 
     async def serve(self, token: str) -> None:
         """Work and stay connected to Discord until cancelled; then close.
@@ -193,20 +197,21 @@ class App:
         if self.config.metrics.port is not None:
             self._metrics.serve(self.config.metrics.host, self.config.metrics.port)
 
-    async def _sweep_daily(self) -> None:
-        """Forget ended jobs, their files and reports, after the days that hold where they were."""
+    async def _again_and_again(self, forget: Callable[[], Awaitable[None]], every: float) -> None:
+        """Have old things forgotten, now and `every` so many seconds."""
         pauses = growing()
         while True:
             try:
-                await self._sweep()
+                await forget()
             except Exception:  # a disk that refuses today may not tomorrow
-                log.exception("old jobs and files could not be forgotten; it will be tried again")
+                log.exception("what is old could not be forgotten; it will be tried again")
                 await asyncio.sleep(next(pauses))
             else:
                 pauses = growing()
-                await asyncio.sleep(DAY)
+                await asyncio.sleep(every)
 
     async def _sweep(self) -> None:
+        """Forget ended jobs, their files and reports, after the days that hold where they were."""
         jobs = await self._forget_old_jobs()
         # An hour of mercy for files whose job is just being written.
         files = await self.files.sweep(await self.store.named_files(), older_than=3600)

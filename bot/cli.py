@@ -351,7 +351,7 @@ def upscale(
 
     settings = load_config(config)
     file = output_file(Kind.UPSCALE, f"{image.stem}-x{scale}", output)
-    with vetted(image, settings) as path:
+    with vetted(image, settings, whole=True) as path:
         _render(UpscaleRequest(image=path, scale=scale), settings, file)
 
 

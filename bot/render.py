@@ -75,13 +75,15 @@ def output_file(kind: Kind, seed: int | str, wanted: Path | None) -> Path:
 
 
 @contextmanager
-def vetted(file: Path, config: Config) -> Iterator[Path]:
-    """A picture as the bot would keep it, for as long as the context lasts. Raises BadInput."""
+def vetted(file: Path, config: Config, *, whole: bool = False) -> Iterator[Path]:
+    """A picture as the bot would keep it, for as long as the context lasts; `whole`, if it is to
+    become larger. Raises BadInput.
+    """
     try:
         data = file.read_bytes()
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}.") from error
-    png = vet(data, max_megapixels=config.limits.upload_megapixels)
+    png = vet(data, max_megapixels=config.limits.upload_megapixels, whole=whole)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vetted.png")
         path.write_bytes(png)

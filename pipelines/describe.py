@@ -33,17 +33,19 @@ def render(
     vet_upload(models, context, picture)
     caption = Looks(captions, models, context).at_picture(request.image, picture)
     context.allow(caption)
-    return (described(request.image, picture, caption, captions),)
+    return (described(request.image, caption, captions),)
 
 
-def described(file: Path, picture: Image.Image, caption: str, captions: CaptionModel) -> Artifact:
+def described(file: Path, caption: str, captions: CaptionModel) -> Artifact:
     """The picture in `file`, unchanged, with its caption."""
+    with Image.open(file) as whole:
+        width, height = whole.size
     return Artifact(
         encode=lambda _: file.read_bytes(),
         media_type=MediaType.PNG,
         name="described.png",
-        width=picture.width,
-        height=picture.height,
+        width=width,
+        height=height,
         facts={"caption": caption, "model": captions.name},
     )
 

@@ -56,8 +56,9 @@ def _on_paper(image: Image.Image) -> Bytes:
     if image.mode != "RGBA":
         return np.asarray(image.convert("RGB"))
     rgba = np.asarray(image)
-    ink = _light(rgba[rgba[..., 3] > 32][:, :3])
-    if (ink > 225).sum() > 0.5 * ink.size and (ink < 100).sum() < 0.01 * ink.size:
+    solid = np.where(rgba[..., 3] > 32, 255, 0).astype(np.uint8)
+    rim = rgba[solid > _eroded(solid, 2)][:, :3]  # of white in an outline nothing would be lost
+    if (rim.min(axis=1, initial=255) > 215).sum() > 0.5 * len(rim):
         on_black = Image.new("RGBA", image.size, "black")
         on_black.alpha_composite(image)
         return np.asarray(on_black.convert("RGB"))
@@ -81,8 +82,10 @@ def _is_light_on_dark(light: Floats) -> bool:
         [part.ravel() for part in (light[:edge], light[-edge:], light[:, :edge], light[:, -edge:])]
     )
     level = float(np.median(border))
-    if level > 190 or level < 50:
-        return level < 50
+    if level < 50:
+        return float(np.median(light)) < 128  # else it is a table round the paper, or black bars
+    if level > 190:
+        return False
     small = Image.fromarray(light.astype(np.uint8))
     small.thumbnail((256, 256), Image.Resampling.BOX)
     tones = np.asarray(small)

@@ -64,7 +64,7 @@ def render(
     caption = request.caption or looks.at_drawing(request.drawing, drawing)
     context.allow(caption)
     if request.review:
-        return (described(request.drawing, picture, caption, captions),)
+        return (described(request.drawing, caption, captions),)
     asker = _Asker(looks, model, styles, models, context)
     told = asker.prompts(request, caption)
     with models.use(ModelKey.SKETCH, context, lora=lora) as pipeline:

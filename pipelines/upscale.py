@@ -55,7 +55,7 @@ def render(
     request: UpscaleRequest, model: UpscaleModel, models: Models, context: RunContext
 ) -> tuple[Artifact, ...]:
     """The picture of `request`, larger, with what is known of how it was made."""
-    picture = open_picture(request.image)
+    picture = open_picture(request.image, whole=True)
     _check_size(picture, request.scale, model.max_megapixels)
     vet_upload(models, context, picture)
     tile = models.plans[ModelKey.UPSCALE].tile or model.tile

@@ -17,7 +17,7 @@ from bot.ui.origin import acknowledge
 from bot.ui.proposals import ask, meant
 from pipelines import media
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import Request
+from pipelines.contract.requests import Kind, Request
 
 PICTURES_AT_ONCE = 4  # each may take some 200 MB while it is decoded
 DOWNLOAD_SECONDS = 60.0
@@ -56,7 +56,7 @@ class Intake:
             await ask(interaction, self._queue, requests)
             return
         origin = await acknowledge(interaction)
-        paths = await self._take_all_in(given)
+        paths = await self._take_all_in(given, whole=request.kind is Kind.UPSCALE)
         await submit(interaction, self._queue, origin, replace(requests[0], **paths))
 
     def check_size(self, picture: discord.Attachment) -> None:
@@ -68,24 +68,28 @@ class Intake:
                 most=self._limits.upload_mib,
             )
 
-    async def _take_all_in(self, given: Mapping[str, discord.Attachment]) -> dict[str, Any]:
+    async def _take_all_in(
+        self, given: Mapping[str, discord.Attachment], *, whole: bool = False
+    ) -> dict[str, Any]:
         """The files of uploads, by the fields that they are given for."""
-        return {field: await self._take_in(picture) for field, picture in given.items()}
+        return {field: await self._take_in(each, whole=whole) for field, each in given.items()}
 
-    async def _take_in(self, picture: discord.Attachment) -> Path:
+    async def _take_in(self, picture: discord.Attachment, *, whole: bool) -> Path:
         """Download, vet and store a picture. Its address at Discord expires, the file does not."""
         async with self._room:
-            return await self._keep(await download(picture))
+            return await self._keep(await download(picture), whole=whole)
 
-    async def keep(self, data: bytes) -> Path:
-        """Vet and store a picture that came by another way. Raises BadInput."""
+    async def keep(self, data: bytes, *, whole: bool = False) -> Path:
+        """Vet and store a picture that came by another way; `whole`, if it is to become larger.
+
+        Raises BadInput.
+        """
         async with self._room:
-            return await self._keep(data)
+            return await self._keep(data, whole=whole)
 
-    async def _keep(self, data: bytes) -> Path:
-        png = await asyncio.to_thread(
-            media.vet, data, max_megapixels=self._limits.upload_megapixels
-        )
+    async def _keep(self, data: bytes, *, whole: bool) -> Path:
+        most = self._limits.upload_megapixels
+        png = await asyncio.to_thread(media.vet, data, max_megapixels=most, whole=whole)
         return await self._files.put(png, ".png")
 
 

@@ -207,9 +207,10 @@ class Store:
         )
 
     async def forget_expired(self) -> None:
-        """Delete the proposals and the links to the whiteboard whose time is over."""
+        """Delete what is kept for a time only: proposals, links, and what weighs on shares."""
         await self._select("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
         await self._select("DELETE FROM links WHERE ends_at < :now")
+        await self._select(_FORGET_SPENT, since=self._now() - DAY)
 
     async def take_proposal(self, proposal_id: str, owner: int) -> Proposal | None:
         """Take a member's proposal out; None where it was taken before, or has expired."""
@@ -467,9 +468,7 @@ class Store:
         """Delete the jobs whose owners were told and that ended before `time`. How many.
 
         With `places`, servers and channels of theirs, only those that were asked for there.
-        Proposals and links that have expired go too.
         """
-        await self.forget_expired()
         rows = await self._select(
             "DELETE FROM jobs WHERE ended_at < :time AND told AND (:all OR EXISTS ("
             "SELECT 1 FROM json_each(:places) WHERE server IS value ->> 0 AND channel = value ->> 1"
@@ -498,8 +497,7 @@ class Store:
         async with self._turn:
             with _storage_errors():
                 async with self._transaction():
-                    for sql in (_FORGET_SPENT, _KEEP_SPENT):
-                        await (await self._connection.execute(sql, values)).close()
+                    await (await self._connection.execute(_KEEP_SPENT, values)).close()
                     rows = list(await self._connection.execute_fetchall(_FORGET_OWNER, values))
         return len(rows)
 

@@ -18,7 +18,7 @@ from bot.jobs.queue import JobQueue
 from bot.languages import Language, language
 from bot.ui.answers import answering
 from bot.ui.messages import asked_for
-from bot.ui.origin import HasQueue, Origin
+from bot.ui.origin import HasQueue, Origin, has_message
 from bot.ui.text import countdown, plain
 from pipelines.contract.requests import Kind, anew
 from pipelines.contract.text import Text
@@ -49,7 +49,8 @@ class Reader:
 
     def may_read(self, job: Job) -> bool:
         """Whether its words are theirs to read."""
-        return job.owner == self.user or Origin.from_json(job.origin).channel_id == self.channel
+        is_here = has_message(job) and Origin.from_json(job.origin).channel_id == self.channel
+        return job.owner == self.user or is_here
 
     def named(self, job: Job) -> str:
         """A job in a few words, with a link to its message."""

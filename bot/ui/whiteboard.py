@@ -15,7 +15,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot.errors import LinkUsed, NoSuchJob, Refused
+from bot.errors import LinkInvalid, LinkUsed, NoSuchJob
 from bot.jobs import codec
 from bot.jobs.job import Job, Standing, new_job_id
 from bot.jobs.links import Link, Links
@@ -75,7 +75,7 @@ class Whiteboard:
     def read(self, text: str, late: float = 0.0) -> Link:
         """What a link says, until `late` seconds after its end. Raises LinkInvalid, LinkExpired."""
         if self._links is None:
-            raise Refused("There is no whiteboard here any more. Attach a drawing to /sketch.")
+            raise LinkInvalid("There is no whiteboard here any more. Attach a drawing to /sketch.")
         return self._links.read(text, late)
 
     async def shown(self, link: Link) -> Mapping[str, Any]:

@@ -114,7 +114,10 @@ class Askers:
             raise Foreign("Another website may not use this in your name.")
 
     def _is_own(self, request: web.Request, origin: str) -> bool:
-        theirs = urlsplit(origin).netloc.lower()
+        try:
+            theirs = urlsplit(origin).netloc.lower()
+        except ValueError:  # no address at all
+            return False
         ours = {request.host.lower()}
         if self._config.web.url is not None:
             ours.add(urlsplit(self._config.web.url).netloc.lower())

@@ -12,16 +12,16 @@ from bot.languages import Language
 from bot.ui.whiteboard import Whiteboard
 from bot.web.askers import Asker
 from bot.web.bodies import Body
-from bot.web.forms import AnyForm, PictureOf, SketchForm, filled, picture_of
+from bot.web.forms import AnyForm, PictureOf, SketchForm, UpscaleForm, filled, picture_of
 from bot.web.problems import Missing
 from bot.web.shapes import Shaping
 from pipelines import loras
 from pipelines.catalog import Catalog, ModelKey, no_style
-from pipelines.contract.errors import Withheld
+from pipelines.contract.errors import BadInput, Withheld
 from pipelines.contract.requests import Kind, Request
 
-Keep = Callable[[bytes], Awaitable[Path]]
-"""Vets and stores a picture."""
+Keep = Callable[..., Awaitable[Path]]
+"""Vets and stores a picture, `whole=True` where it is to become larger."""
 
 
 class Counter:
@@ -76,10 +76,12 @@ class Counter:
                 return None, None
             case PictureOf(job=job_id, index=index):
                 job = await self.own(asker, job_id)
-                data = await asyncio.to_thread(self.result(job, index).path.read_bytes)
-                return job.id, await self._keep(data)
+                result = self.result(job, index)
+                if result.media_type.is_video:
+                    raise BadInput("That result is a video. Please send a picture.")
+                return job.id, result.path  # which says how it was made
             case data:
-                return None, await self._keep(data)
+                return None, await self._keep(data, whole=isinstance(form, UpscaleForm))
 
     async def own(self, asker: Asker, job_id: str) -> Job:
         """A job of the asker's. Raises NoSuchJob."""

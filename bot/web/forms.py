@@ -21,7 +21,7 @@ from pydantic import (
 
 from bot.errors import Refused
 from bot.web.bodies import Body
-from bot.web.problems import Incomplete
+from bot.web.problems import Incomplete, Malformed
 from pipelines.contract.requests import (
     MAX_COUNT,
     MAX_NAME,
@@ -212,6 +212,8 @@ def picture_of(form: AnyForm) -> bytes | PictureOf | None:
 
 def _incomplete(form: type[AnyForm], error: ValidationError, sent_as: Mapping[str, str]) -> Refused:
     first = error.errors(include_url=False, include_input=False)[0]
+    if not first["loc"]:  # of a name that is no text
+        raise Malformed("This is not JSON. Please send a JSON object as UTF-8.") from error
     name = str(first["loc"][0])[:60]
     field = sent_as.get(name, name)
     match first["type"]:

@@ -16,6 +16,7 @@ Refused
 import json
 import logging
 import math
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import ClassVar
@@ -196,7 +197,7 @@ def spoken(request: web.Request) -> Language:
 
 
 def _ranked(wanted: str) -> tuple[str, float]:
-    tag, _, quality = wanted.partition(";q=")
+    tag, _, quality = re.sub(r"\s", "", wanted).partition(";q=")
     try:
         return tag, float(quality or 1)
     except ValueError:

@@ -456,6 +456,27 @@ def test_a_thumbnail_is_of_a_picture_or_of_how_a_video_begins() -> None:
             thumbnail(damaged)
 
 
+def test_nothing_is_decoded_to_read_what_a_picture_says() -> None:
+    data = encode_png(Image.effect_noise((96, 64), 80).convert("RGB"), SAYS)
+    at = data.index(b"IDAT") + 10
+    damaged = data[:at] + bytes(40) + data[at + 40 :]
+    assert read_facts(damaged) == read_facts(data) != {}
+
+
+def test_a_damaged_video_or_one_of_another_kind_says_nothing() -> None:
+    data = encode_mp4([Image.effect_noise((64, 48), 90).convert("RGB")] * 3, 7, SAYS)
+    whole = read_facts(data)
+    assert all(read_facts(data[:end]) in ({}, whole) for end in range(0, len(data), 7))
+    assert not read_facts(data.replace(b"\xa9cmt", b"\xa9nam"))
+    at = data.index(b"moov") - 4
+    assert not read_facts(data[:at] + (2**32 - 1).to_bytes(4) + data[at + 4 :])
+    crashed_ffmpeg = io.BytesIO()
+    Image.new("RGBA", (64, 48), (255, 0, 0, 128)).save(crashed_ffmpeg, "AVIF")
+    avif = bytearray(crashed_ffmpeg.getvalue())
+    avif[avif.index(b"iloc") + 11] = 0
+    assert read_facts(bytes(avif)) == {}
+
+
 def test_of_a_file_that_says_too_much_only_the_beginning_is_read() -> None:
     told = PngImagePlugin.PngInfo()
     for number in range(MAX_FACTS + 9):
@@ -468,3 +489,28 @@ def test_of_a_file_that_says_too_much_only_the_beginning_is_read() -> None:
     jpeg = io.BytesIO()
     Image.new("RGB", (8, 8)).save(jpeg, "JPEG", exif=nested.tobytes())
     assert read_facts(jpeg.getvalue()) == {}
+
+
+def test_what_is_to_become_larger_keeps_its_size() -> None:
+    wide = saved(Image.new("RGB", (2 * MAX_SIDE, 400), "red"), "JPEG")
+    for whole, width in ((False, MAX_SIDE), (True, 2 * MAX_SIDE)):
+        png = vet(wide, max_megapixels=50, whole=whole)
+        assert Image.open(io.BytesIO(png)).width == width
+
+
+def test_a_large_result_is_read_smaller(tmp_path: Path) -> None:
+    path = tmp_path / "large.png"
+    Image.new("RGB", (2 * MAX_SIDE, 400), "red").save(path)
+    assert open_picture(path).width == MAX_SIDE
+    assert open_picture(path, whole=True).width == 2 * MAX_SIDE
+
+
+def test_grey_of_sixteen_bits_with_one_that_is_clear() -> None:
+    grey = np.full((32, 32), 30000, np.uint16)
+    grey[:8], grey[8:16] = 65535, 0
+    data = io.BytesIO()
+    Image.fromarray(grey).save(data, "PNG", transparency=65535)
+    picture = Image.open(io.BytesIO(vet(data.getvalue(), max_megapixels=1)))
+    assert [picture.getpixel((3, y)) for y in (12, 20)] == [(0, 0, 0, 255), (117, 117, 117, 255)]
+    clear = picture.getpixel((3, 3))
+    assert isinstance(clear, tuple) and clear[3] == 0
