@@ -352,6 +352,8 @@ class TestShare:
         assert await self._ask(store) == [True]
         clock.now += DAY
         assert await self._ask(store) == [False]
+        await store.forget_expired()
+        assert await store.run("SELECT * FROM spent") == []
 
     @pytest.mark.parametrize(
         ("error", "charged"),
@@ -391,6 +393,8 @@ class TestShare:
         assert await self._ask(store) == [True]
         clock.now += DAY
         assert await self._ask(store) == [False]
+        await store.forget_expired()
+        assert await store.run("SELECT * FROM spent") == []
 
     async def test_a_job_is_brought_forward_once(self, store: Store) -> None:
         *_, job = [await store.enqueue(a_job(cost=25.0), SHARE) for _ in range(2)]

@@ -97,6 +97,16 @@ async def test_a_result_is_input_and_is_deleted(ada: aiohttp.ClientSession) -> N
     assert (await ada.get(first["results"][0]["url"])).status == 404
 
 
+async def test_a_video_is_no_picture_to_make_larger(ada: aiohttp.ClientSession) -> None:
+    video = await (await ada.post("/v1/animate", json={"prompt": "a fox"})).json()
+    made = (await states(ada, video["id"]))[-1]
+    refused = await ada.post("/v1/upscale", json={"image": {"job": made["id"], "index": 0}})
+    assert (refused.status, (await refused.json())["detail"][:25]) == (
+        422,
+        "That result is a video. P",
+    )
+
+
 async def test_a_waiting_and_a_running_job_are_cancelled(
     ada: aiohttp.ClientSession, app: App, studio: Studio
 ) -> None:

@@ -73,6 +73,8 @@ MANY_KEYS = json.dumps(dict.fromkeys(map(str, range(40)))).encode()
         ({"Content-Type": "application/json"}, b'{"prompt": "%s"}' % (b"x" * 70_000), 413),
         ({"Content-Type": "application/json"}, MANY_KEYS, 413),
         ({"Content-Type": "application/json"}, b"\xff", 400),
+        ({"Content-Type": "application/json"}, b'{"prompt": "x", "\\ud800": 1}', 400),
+        ({"Origin": "http://["}, b"{}", 403),
         ({"Content-Type": "application/json"}, b"[1]", 400),
         ({"Content-Type": "multipart/form-data"}, b"x", 400),
         ({"Content-Type": "multipart/form-data; boundary=x"}, b"--y", 400),
@@ -120,6 +122,17 @@ async def test_nobody_is_let_in_without_a_good_token(
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
             assert (await session.post("/generate", data={"image": b"x" * MIB})).status == 401
     assert studio.runs == []
+
+
+async def test_a_wrong_token_is_one_where_there_is_no_whiteboard(
+    config: Config, studio: Studio
+) -> None:
+    web = config.web.model_copy(update={"url": None})
+    async with (
+        opened(config.model_copy(update={"web": web}), studio) as app,
+        client(app, "wrong") as session,
+    ):
+        assert (await session.get("/v1/jobs")).status == 401
 
 
 async def test_somebody_elses_job_is_not_there(
@@ -260,7 +273,7 @@ async def test_too_often(app: App, config: Config) -> None:
 
 
 async def test_the_sentence_is_in_the_readers_language(ada: aiohttp.ClientSession) -> None:
-    headers = {"Accept-Language": "tlh, de-AT;q=0.9, en;q=0.1"}
+    headers = {"Accept-Language": "tlh, de-AT; q=0.9, en ;q=0.1"}
     answer = await ada.post("/v1/imagine", json={"prompt": " "}, headers=headers)
     assert (await answer.json())["detail"] == language("de").say(
         "Please say what to paint: the prompt is empty."
