@@ -26,6 +26,7 @@ Filled = Mapping[str, list[str]]
 MOST, NAME, DESCRIPTION = 25, 45, 100  # options, and characters, that Discord takes
 MEMBERS_OWN = "own"  # in the place of a language
 SHOWN, HIDDEN = "shown", "hidden"
+THOUSANDS = re.compile(r"[1-9][0-9]{0,2}([.,][0-9]{3})+")
 
 
 class Group(StrEnum):
@@ -183,8 +184,11 @@ def _whole(text: str) -> int:
 
 
 def _number(text: str, *, least: float, most: float = 1e9) -> float:
+    written = text.strip()
+    if THOUSANDS.fullmatch(written):  # nobody means thousandths
+        written = written.replace(".", "").replace(",", "")
     try:
-        number = float(text.strip().replace(",", "."))
+        number = float(written.replace(",", "."))
     except ValueError:
         raise BadInput("Please give a number, not “{text}”.", text=text[:60]) from None
     if not least <= number <= most:

@@ -79,6 +79,8 @@ def clean_text(text: str, field: str = "prompt") -> str:
     spaced = "".join(" " if unicodedata.category(c) in _BLANK else c for c in text)
     kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in _DROPPED)
     clean = " ".join(kept.split())
+    if not clean.strip("".join((" ", *_JOINERS))):
+        return ""  # they joined nothing
     if len(clean) > MAX_PROMPT:
         raise _too_long(field, len(clean))
     return clean

@@ -375,3 +375,12 @@ async def test_new_members_may_be_asked_to_wait(
     assert "**Members** everyone, after 7 days in this server" in shown.text
     await change(root, shown, "use", minimum_age_days="")
     assert app.queue.settings.of(channel.guild.id).minimum_age_days == 0
+
+
+async def test_a_thousand_is_written_as_people_write_it(
+    app: App, channel: Channel, root: MemberActor
+) -> None:
+    shown = await board(channel, root)
+    for written, meant in (("1.000", 1000), ("12,500", 12_500), ("1,5", 1.5), ("2.25", 2.25)):
+        await change(root, shown, "shares", daily_seconds=written, waiting="3")
+        assert app.queue.settings.of(channel.guild.id).daily_seconds == meant

@@ -15,11 +15,17 @@ from pipelines.contract.requests import MAX_PROMPT, ImagineRequest, clean_text
         ("a\u200bfox\ud800\ufeff", "afox"),
         ("می\u200cخواهم", "می\u200cخواهم"),  # the joiner makes it two parts of one word
         (" " * 5 * MAX_PROMPT + "a fox", "a fox"),
+        ("👩\u200d🚀", "👩\u200d🚀"),
     ],
 )
 def test_a_prompt_is_one_line_of_what_can_be_seen(typed: str, kept: str) -> None:
     assert clean_text(typed) == kept
     assert ImagineRequest(prompt=typed, seed=1).prompt == kept
+
+
+def test_what_joins_nothing_is_no_prompt() -> None:
+    with pytest.raises(BadInput, match="the prompt is empty"):
+        ImagineRequest(prompt="\u200d \u200c", seed=1)
 
 
 class Heavy(str):
