@@ -8,7 +8,8 @@ from simcord.actors import MemberActor
 from simcord.results import InteractionResult
 
 from bot.app import App
-from bot.ui.history import BRIEFLY, LISTED, _within, relation
+from bot.languages import language
+from bot.ui.history import BRIEFLY, LISTED, Reader, _within, relation
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, UpscaleRequest
 from tests.jobs.samples import a_job
 from tests.ui.channel import Channel, Shown, whispered
@@ -29,6 +30,12 @@ FOX = ImagineRequest(prompt="a fox", seed=1)
 )
 def test_what_a_job_is_to_its_parent(child: Request, words: str) -> None:
     assert str(relation(a_job(request=child), a_job(request=FOX), "{parent}")) == words
+
+
+def test_what_came_over_http_is_in_no_channel() -> None:
+    reader = Reader(user=1, channel=5, language=language("en"))
+    assert reader.may_read(a_job(owner=1))
+    assert not reader.may_read(a_job(owner=9, origin={"locale": "en"}))
 
 
 def seen(channel: Channel, result: InteractionResult) -> Shown:
