@@ -98,10 +98,10 @@ async def _perform_all(channel: Channel) -> int:
     (OUT / "drawing.png").write_bytes(drawing.getvalue())
     console.print("The bot is up. A member types three commands:")
     sketch = await channel.perform(
-        "sketch", drawing=("drawing.png", drawing.getvalue()), prompt=WISH, seed=7
+        "sketch", drawing=("drawing.png", drawing.getvalue()), prompt=WISH, seed=6
     )
-    imagine = await channel.perform("imagine", prompt=PROMPT, seed=7)
-    animate = await channel.perform("animate", prompt=PROMPT, seed=7)
+    imagine = await channel.perform("imagine", prompt=PROMPT, seed=3)
+    animate = await channel.perform("animate", prompt=PROMPT, seed=3)
     return sum(
         not _save(name, shown)
         for name, shown in (
