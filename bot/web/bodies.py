@@ -93,7 +93,7 @@ class Bodies:
         except TimeoutError:
             raise TooSlow("What was sent came too slowly. Please try again.") from None
         except (ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as error:
-            raise _unreadable(is_form=is_form) from error
+            raise unreadable(is_form=is_form) from error
 
     async def _form(self, reader: MultipartReader, most: int) -> dict[str, Any]:
         """The parts of a form, `most` bytes in all. Of each name the last counts."""
@@ -104,7 +104,7 @@ class Bodies:
             if part is None:
                 return fields
             if not isinstance(part, BodyPartReader) or not part.name:
-                raise _unreadable(is_form=True)
+                raise unreadable(is_form=True)
             may_have = self._share(part)
             over = self._too_much(most) if may_have > left else self._too_long(part.name, may_have)
             data = await _all(part.read_chunk, min(left, may_have), over)
@@ -166,7 +166,7 @@ def _object(data: bytes) -> dict[str, Any]:
     try:
         fields = json.loads(data)
     except (ValueError, RecursionError):
-        raise _unreadable(is_form=False) from None
+        raise unreadable(is_form=False) from None
     if not isinstance(fields, dict):
         raise Malformed("Please send a JSON object: fields and their values, in braces.")
     if len(fields) > FIELDS:
@@ -178,7 +178,8 @@ def _too_many() -> TooMuch:
     return TooMuch("This has too many fields. Please send those that /docs names.")
 
 
-def _unreadable(*, is_form: bool) -> Malformed:
+def unreadable(*, is_form: bool) -> Malformed:
+    """What is said of a body that is neither a form nor JSON, whatever it should have been."""
     if is_form:
         return Malformed("This form cannot be read: a part of it is broken, or its end is missing.")
     return Malformed("This is not JSON. Please send a JSON object as UTF-8.")

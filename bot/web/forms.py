@@ -6,7 +6,6 @@ to say. The bounds in the document are theirs.
 
 import base64
 import binascii
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,8 +19,8 @@ from pydantic import (
 )
 
 from bot.errors import Refused
-from bot.web.bodies import Body
-from bot.web.problems import Incomplete, Malformed
+from bot.web.bodies import Body, unreadable
+from bot.web.problems import Incomplete
 from pipelines.contract.requests import (
     MAX_COUNT,
     MAX_NAME,
@@ -201,7 +200,7 @@ def filled(form: type[AnyForm], body: Body) -> AnyForm:
     try:
         return form.model_validate(fields, strict=not body.is_form)
     except ValidationError as error:
-        raise _incomplete(form, error, body.sent_as) from None
+        raise _incomplete(form, error, body) from None
 
 
 def picture_of(form: AnyForm) -> bytes | PictureOf | None:
@@ -210,12 +209,12 @@ def picture_of(form: AnyForm) -> bytes | PictureOf | None:
     return found
 
 
-def _incomplete(form: type[AnyForm], error: ValidationError, sent_as: Mapping[str, str]) -> Refused:
+def _incomplete(form: type[AnyForm], error: ValidationError, body: Body) -> Refused:
     first = error.errors(include_url=False, include_input=False)[0]
     if not first["loc"]:  # of a name that is no text
-        raise Malformed("This is not JSON. Please send a JSON object as UTF-8.") from error
+        return unreadable(is_form=body.is_form)
     name = str(first["loc"][0])[:60]
-    field = sent_as.get(name, name)
+    field = body.sent_as.get(name, name)
     match first["type"]:
         case "missing":
             return Incomplete("“{field}” is missing: please send it.", field=field)

@@ -1,33 +1,26 @@
 """Results for tests: a small picture by a pipeline of diffusers, and what the bot makes."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipelines import animate, imagine, sketch
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import Request
 from pipelines.loading import Loader
 from pipelines.placement import Precision
-from pipelines.runner import Runner
+from pipelines.runner import LOADERS, Runner
 
 PROMPT = "a red star on a blue background"
 
 
 def loaded(catalog: Catalog, key: ModelKey, precision: Precision = Precision.FULL) -> Any:
     """The pipeline of a model, read for a CPU."""
-    loads: dict[ModelKey, Callable[[Any, Loader], Any]] = {
-        ModelKey.SKETCH: sketch.load,
-        ModelKey.IMAGINE: imagine.load,
-        ModelKey.ANIMATE: animate.load,
-    }
     loader = Loader(torch.device("cpu"), precision=precision)
-    pipeline = loads[key](getattr(catalog, key), loader)
+    pipeline = LOADERS[key](getattr(catalog, key), loader)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

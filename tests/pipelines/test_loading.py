@@ -3,28 +3,19 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipelines import animate, describe, imagine, safety, sketch, upscale
-from pipelines.catalog import Catalog, SafetyModel
+from pipelines.catalog import Catalog, ModelKey, SafetyModel
 from pipelines.checkpoints import require_whole
 from pipelines.contract.errors import ModelUnavailable
 from pipelines.loading import Loader
+from pipelines.runner import LOADERS
 
 CPU = Loader(torch.device("cpu"))
-READ: dict[str, Callable[[Any, Loader], Any]] = {
-    "caption": describe.load,
-    "safety": safety.load,
-    "sketch": sketch.load,
-    "imagine": imagine.load,
-    "animate": animate.load,
-    "upscale": upscale.load,
-}
 Harm = Callable[[dict[str, Tensor], str], None]
 
 
@@ -69,7 +60,7 @@ def test_weights_that_lack_or_do_not_fit_are_named(
     require_whole(place, here)  # each file is whole in itself
     model = here if not part else model.model_copy(update={part: here})
     with pytest.raises(ModelUnavailable) as raised:
-        READ[key](model, CPU)
+        LOADERS[ModelKey(key)](model, CPU)
     assert f"models.{place}: {folder} " in raised.value.sentence
     assert name.rpartition(".")[0].rpartition(".")[2] in raised.value.sentence
     assert raised.value.sentence.endswith(f" Correct models.{place}.source.")
