@@ -18,7 +18,7 @@ from bot.web.counter import Counter
 from bot.web.forms import SketchForm
 from bot.web.problems import Incomplete, problem, spoken
 from bot.web.watching import Watching
-from pipelines.contract.errors import AtelierError, BadInput, RenderFailed, Withheld
+from pipelines.contract.errors import AtelierError, BadInput, Cancelled, RenderFailed, Withheld
 from pipelines.contract.text import Text
 
 KNOWN = ("prompt", "style", "strength", "seed", "lora")
@@ -97,7 +97,9 @@ def _wants_file(request: web.Request, *, is_form: bool) -> bool:
 
 def _why(job: Job) -> AtelierError:
     """Why there is no picture."""
-    text = job.error_text or Text(job.error_sentence or "This job was cancelled.")
+    if job.status is Status.CANCELLED:
+        return Cancelled()
+    text = job.error_text or Text(job.error_sentence or "")
     match job.error_code:
         case "withheld":
             return Withheld(text)

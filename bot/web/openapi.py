@@ -29,7 +29,7 @@ REFUSALS = {
     403: "Another website asks, a rule forbids it, or the result is withheld.",
     404: "There is no such thing, or it is somebody else's.",
     408: "What was sent did not come in time.",
-    409: "It is too late for that, or a link from Discord was used already.",
+    409: "It is too late for that, or a link from Discord was used already, or it was cancelled.",
     413: "That is more than is taken.",
     415: "That type is not read here.",
     416: "The result has no such bytes.",
@@ -188,7 +188,7 @@ def _generates(sketch: dict[str, Any]) -> dict[str, Any]:
         **_sample("-F image=@drawing.png -F prompt=fox -o fox.png $URL/generate"),
         "responses": {
             "200": {"description": "The picture", "content": {**_json(told), **_file("image/png")}},
-            **_refusals(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503),
+            **_refusals(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503),
         },
     }
 

@@ -40,7 +40,7 @@ from bot.errors import (
 )
 from bot.languages import Language, language, languages
 from bot.ui.answers import APOLOGY
-from pipelines.contract.errors import AtelierError, BadInput, ModelUnavailable, Withheld
+from pipelines.contract.errors import AtelierError, BadInput, Cancelled, ModelUnavailable, Withheld
 from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
@@ -136,6 +136,7 @@ STATUSES: tuple[tuple[type[AtelierError], int], ...] = (
     (NoSuchJob, 404),
     (Repeated, 409),
     (LinkUsed, 409),
+    (Cancelled, 409),
     (TooLate, 409),
     (WordNotAllowed, 422),
     (BadInput, 422),

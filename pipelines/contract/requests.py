@@ -77,13 +77,17 @@ def clean_text(text: str, field: str = "prompt") -> str:
     if len(text) > _WORTH_CLEANING:
         raise _too_long(field, len(text))
     spaced = "".join(" " if unicodedata.category(c) in _BLANK else c for c in text)
-    kept = "".join(c for c in spaced if c in _JOINERS or unicodedata.category(c) not in _DROPPED)
+    kept = "".join(filter(_is_kept, spaced))
     clean = " ".join(kept.split())
     if not clean.strip("".join((" ", *_JOINERS))):
         return ""  # they joined nothing
     if len(clean) > MAX_PROMPT:
         raise _too_long(field, len(clean))
     return clean
+
+
+def _is_kept(c: str) -> bool:
+    return c in _JOINERS or ord(c) in _EMOJI or unicodedata.category(c) not in _DROPPED
 
 
 def _too_long(field: str, count: int) -> BadInput:
@@ -98,6 +102,7 @@ def _too_long(field: str, count: int) -> BadInput:
 _WORTH_CLEANING = 20 * MAX_PROMPT  # characters: of more, so few are never left
 _BLANK = {"Zs", "Zl", "Zp", "Cc"}
 _DROPPED = {"Cf", "Cs", "Co", "Cn"}
+_EMOJI = range(0x1F000, 0x1FB00)  # new ones come every year, and Python learns of them later
 _JOINERS = {"\u200c", "\u200d"}  # words in Persian and emoji sequences need them
 
 

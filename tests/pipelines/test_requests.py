@@ -16,6 +16,7 @@ from pipelines.contract.requests import MAX_PROMPT, ImagineRequest, clean_text
         ("می\u200cخواهم", "می\u200cخواهم"),  # the joiner makes it two parts of one word
         (" " * 5 * MAX_PROMPT + "a fox", "a fox"),
         ("👩\u200d🚀", "👩\u200d🚀"),
+        ("a \U0001faff\U000e0fff", "a \U0001faff"),  # no emoji yet, and what shows nothing
     ],
 )
 def test_a_prompt_is_one_line_of_what_can_be_seen(typed: str, kept: str) -> None:

@@ -204,6 +204,19 @@ async def test_who_hangs_up_wants_no_picture(
     assert (ended.job.id, ended.job.status) == (started.job.id, "cancelled")
 
 
+async def test_who_waits_for_a_picture_is_told_that_it_was_cancelled(
+    ada: aiohttp.ClientSession, app: App, studio: Studio
+) -> None:
+    studio.gate.clear()
+    heard = Heard(app.events)
+    image = base64.b64encode(drawing()).decode()
+    asking = asyncio.create_task(ada.post("/generate", json={"image": image}))
+    started = await heard.of(JobStarted)
+    await ada.delete(f"/v1/jobs/{started.job.id}")
+    answer = await asking
+    assert (answer.status, (await answer.json())["code"]) == (409, "cancelled")
+
+
 async def test_what_the_classifier_finds_is_withheld(
     ada: aiohttp.ClientSession, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
