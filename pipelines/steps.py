@@ -3,8 +3,33 @@
 from collections.abc import Callable
 from typing import Any
 
+import torch
+
 from pipelines.contract.context import Phase, RunContext
 from pipelines.previews import Previews
+
+
+class _Pace:
+    """Keeps the processor at most a step ahead of a CUDA card.
+
+    What it launches waits in a queue that holds many steps of a network that is compiled or
+    recorded. Progress and previews would be of what was launched, and Cancel would come too late.
+    The card has the next step to do meanwhile, so that it loses nothing.
+    """
+
+    def __init__(self) -> None:
+        self._before: Any = None
+
+    def keep(self, latents: torch.Tensor) -> None:
+        """All of a step was launched, to `latents`: wait until the one before it is done."""
+        if not latents.is_cuda:
+            return
+        # blocking: the thread sleeps, and leaves its processor to others
+        launched = torch.cuda.Event(blocking=True)  # type: ignore[no-untyped-call]
+        launched.record(torch.cuda.current_stream(latents.device))
+        before, self._before = self._before, launched
+        if before is not None:
+            before.synchronize()
 
 
 class Steps:
@@ -31,6 +56,7 @@ class Steps:
         self._total = total
         self._done = 0
         self._begun = begun
+        self._pace = _Pace()
         context.step(phase, 0, total)
 
     def on_step_end(
@@ -46,7 +72,9 @@ class Steps:
 
     def _advance(self, index: int, latents: Any) -> None:
         self._begun()
-        if self.previews is not None and latents is not None:
-            self.previews.after_step(index, latents)
+        if latents is not None:
+            self._pace.keep(latents)
+            if self.previews is not None:
+                self.previews.after_step(index, latents)
         self._done = min(self._done + 1, self._total)  # some samplers call twice a step
         self._context.step(self._phase, self._done, self._total)
