@@ -152,16 +152,31 @@ class App:
     async def serve(self, token: str) -> None:
         """Work and stay connected to Discord until cancelled; then close.
 
-        Raises PortTaken and TokenRefused, before any model is loaded, or StartupError when Discord
-        ends the connection for good.
+        Raises PortTaken and TokenRefused, before any model is loaded; StartupError when Discord
+        ends the connection for good; CardLost.
         """
         try:
             await self.listen()
             await self.client.log_in(token)
             self.start()
-            await self.client.stay_connected()
+            await self._stay()
         finally:
             await self.close()
+
+    async def _stay(self) -> None:
+        """Stay connected to Discord, and be of use there: raises CardLost where no more can be."""
+        ends = [
+            asyncio.create_task(self.client.stay_connected(), name="stay connected"),
+            asyncio.create_task(self.worker.lost(), name="watch the cards"),
+        ]
+        try:
+            ended, _ = await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+            for end in ended:
+                end.result()
+        finally:
+            for end in ends:
+                end.cancel()
+            await asyncio.gather(*ends, return_exceptions=True)
 
     async def close(self) -> None:
         """Let the running jobs end within their grace, post what is rendered, and free everything.

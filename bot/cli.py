@@ -1,7 +1,8 @@
 """The command line: run, doctor, fetch, measure, styles, sync, token, render.
 
 What a command needs is imported when it runs, so that `--help` and `run` are quick. Every error
-of our own becomes one line on stderr and exit code 2, or 1 where a render failed.
+of our own becomes one line on stderr and exit code 2, or 1 where a render failed or another try
+may help.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from typer.core import TyperGroup
 from bot import __version__
 from bot.config import Config, load_config, read_token
 from bot.errors import ConfigError, StartupError
-from pipelines.contract.errors import AtelierError, Cancelled
+from pipelines.contract.errors import AtelierError, Cancelled, CardLost
 from pipelines.contract.requests import (
     MAX_SEED,
     MOTION,
@@ -125,7 +126,11 @@ def run(config: ConfigFile = DEFAULT_CONFIG) -> None:
     set_up_logging(settings.log, secrets=[token])
     for device in settings.gpu.devices:
         require_device(device)
-    asyncio.run(_serve(settings, token))
+    try:
+        asyncio.run(_serve(settings, token))
+    except CardLost as error:  # another process may have more luck
+        _complain(error)
+        raise typer.Exit(1) from error
 
 
 @cli.command()

@@ -159,6 +159,20 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
 
 
+def is_lost(device: torch.device) -> bool:
+    """Whether a CUDA card refuses everything, as it does after some errors until the process ends.
+
+    Asked after an error; waits for what the card is doing.
+    """
+    if device.type != "cuda":
+        return False
+    try:
+        torch.cuda.synchronize(device)
+    except RuntimeError:
+        return True
+    return False
+
+
 _SIGNS = (
     "out of memory",  # CUDA's driver, MPS
     "ALLOC_FAILED",  # cuBLAS, cuDNN

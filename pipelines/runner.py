@@ -24,7 +24,13 @@ from pipelines import animate, describe, imagine, safety, sketch, upscale
 from pipelines.batches import SIZES, Batches
 from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, dimensions, fit
 from pipelines.contract.context import RunContext
-from pipelines.contract.errors import AtelierError, ModelMissing, OutOfMemory, RenderFailed
+from pipelines.contract.errors import (
+    AtelierError,
+    CardLost,
+    ModelMissing,
+    OutOfMemory,
+    RenderFailed,
+)
 from pipelines.contract.requests import (
     AnimateRequest,
     Aspect,
@@ -41,6 +47,7 @@ from pipelines.device import (
     card_of,
     choose_device,
     free_caches,
+    is_lost,
     is_out_of_memory,
     leave_a_core,
     name_of,
@@ -114,7 +121,7 @@ class Runner:
         """Render requests, those of /imagine of one aspect together; artifacts for each.
 
         Raises an AtelierError: Cancelled, BadInput, ModelUnavailable, OutOfMemory, RenderFailed.
-        After any of them the runner is as usable as before.
+        After any of them the runner is as usable as before; after CardLost it is not.
         """
         if len(requests) > 1 and self._catalog.imagine and may_share(requests):
             made = self._run_together(requests, context, self._catalog.imagine)
@@ -215,6 +222,8 @@ class Runner:
             raise
         except Exception as error:  # the boundary: nothing else leaves the runner
             log.exception("%s failed", request.kind)
+            if is_lost(self._device):
+                raise CardLost.named(self.card) from error
             ran_out = is_out_of_memory(error)
             self._recover(error, evict=ran_out)
             if ran_out:

@@ -21,8 +21,8 @@ class Executor(Protocol):
     async def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
         """Run a batch to its end; `context.on_progress` is called on the executor's own thread.
 
-        Raises what RunnerLike.run raises. Cancelling the awaiting task does not stop the GPU:
-        set `context.cancel` and await the end.
+        Raises what RunnerLike.run raises; after CardLost no run is of use. Cancelling the awaiting
+        task does not stop the GPU: set `context.cancel` and await the end.
         """
         ...
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from bot.errors import StorageFailed, Unforeseen
 from bot.jobs.events import Events, JobEnded, JobProgressed
@@ -22,7 +22,7 @@ from bot.jobs.store import Store
 from bot.tasks import Tasks
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Progress, RunContext
-from pipelines.contract.errors import AtelierError, Cancelled
+from pipelines.contract.errors import AtelierError, Cancelled, CardLost
 from pipelines.contract.requests import pictures
 from pipelines.contract.runner import Artifacts
 
@@ -63,6 +63,8 @@ class Worker:
         self._runs = Tasks()
         self._running: dict[Executor, list[Run]] = {}
         self._freed = asyncio.Event()
+        self._lost: dict[Executor, CardLost] = {}
+        self._loses = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._end: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
@@ -75,6 +77,15 @@ class Worker:
     async def idle(self) -> None:
         """Wait while there is nothing to do."""
         await self._queue.work()
+
+    async def lost(self) -> NoReturn:
+        """Wait until a card is lost for this process, and raise CardLost.
+
+        The jobs that it had stay as they are, running: so the next process counts a crash of
+        theirs, and takes them up.
+        """
+        await self._loses.wait()
+        raise next(iter(self._lost.values()))
 
     async def stop(self) -> None:
         """Lease no more, and end after the running jobs or after the grace, whichever is first.
@@ -122,7 +133,8 @@ class Worker:
 
     def _free_cards(self) -> list[Executor]:
         """Those that could take a job now; one that did not come up, only where none did."""
-        free = [card for card in self._executors if card not in self._running]
+        busy = self._running.keys() | self._lost.keys()
+        free = [card for card in self._executors if card not in busy]
         if any(card.usable() for card in self._executors):
             return [card for card in free if card.usable()]
         return free
@@ -136,6 +148,10 @@ class Worker:
                 ((outcome, seconds),) = await self._render(executor, [run])
                 outcomes[i] = (outcome, spent + seconds)
         for run, (outcome, gpu_seconds) in zip(runs, outcomes, strict=True):
+            if isinstance(outcome, CardLost):
+                self._lost[executor] = outcome
+                self._loses.set()
+                continue
             if isinstance(outcome, AtelierError) and self._may_hand_on(executor, run):
                 await self._hand_on(run)
                 continue
@@ -306,4 +322,5 @@ class _AllOf(threading.Event):
 
 
 def _failed(outcome: Outcome) -> bool:
-    return isinstance(outcome, AtelierError) and not isinstance(outcome, Cancelled)
+    """Whether another try may help."""
+    return isinstance(outcome, AtelierError) and not isinstance(outcome, Cancelled | CardLost)

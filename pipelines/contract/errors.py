@@ -8,6 +8,7 @@
     │   ├── ModelGated      its licence has not been accepted, or the Hub token is missing
     │   └── UnsafeModel     it holds pickles or code of its own, which are never run
     ├── DeviceMissing       the configuration names a device that this machine lacks
+    ├── CardLost            the card answers this process no more; only another process helps
     ├── OutOfMemory         the card cannot hold this job
     ├── Withheld            a picture shows what is not allowed
     ├── RenderFailed        a pipeline raised something unexpected; the log has the traceback
@@ -16,7 +17,7 @@
 `bot.errors` continues the tree for configuration, limits and delivery.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from pipelines.contract.text import Text
 
@@ -82,6 +83,21 @@ class DeviceMissing(AtelierError):
     """The configuration names a device that this machine lacks."""
 
     code = "device_missing"
+
+
+class CardLost(AtelierError):
+    """An error on the card, or of its driver, after which it refuses all that this process asks."""
+
+    code = "card_lost"
+
+    @classmethod
+    def named(cls, card: str) -> Self:
+        """For the terminal, and so in English: no member is told, for their job is run again."""
+        return cls(
+            "{card} stopped working for this process, which has to be started again. The log has "
+            "the error; the system's (`journalctl --dmesg`, lines with NVRM or Xid) may say why.",
+            card=card,
+        )
 
 
 class OutOfMemory(AtelierError):

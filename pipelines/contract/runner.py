@@ -16,7 +16,8 @@ class RunnerLike(Protocol):
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
         """Render requests of one kind that may share a batch; one tuple of artifacts for each.
 
-        Raises an AtelierError: Cancelled, BadInput, ModelUnavailable, OutOfMemory, RenderFailed.
+        Raises an AtelierError: Cancelled, BadInput, ModelUnavailable, OutOfMemory, RenderFailed; or
+        CardLost, after which it is of no more use.
         """
         ...
 

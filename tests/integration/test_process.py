@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import pytest
+
 from tests.integration.processes import BotProcess
 from tests.integration.shown import end_of, is_final, jobs_of, stayed_final, wait_of, waits
 from tests.loopback import LoopbackDiscord, Member
-from tests.loopback.runner import DEADLY
+from tests.loopback.runner import DEADLY, LOSING
 
 
 async def test_a_second_instance_is_refused_in_one_line(
@@ -42,15 +44,16 @@ async def test_a_stop_puts_the_running_job_back_and_it_ends_after_the_restart_on
         assert await quick.stop() == 0
 
 
+@pytest.mark.parametrize(("word", "code"), [(DEADLY, -9), (LOSING, 1)])
 async def test_a_job_that_brings_the_process_down_is_set_aside_and_the_others_go_on(
-    server: LoopbackDiscord, ada: Member, tmp_path: Path
+    server: LoopbackDiscord, ada: Member, tmp_path: Path, word: str, code: int
 ) -> None:
     async with BotProcess(server, tmp_path) as bot:
         await bot.start()
-        deadly = await ada.slash("imagine", prompt=f"a {DEADLY} lighthouse")
+        deadly = await ada.slash("imagine", prompt=f"a {word} lighthouse")
         deaths = 0
         while deaths < 3:
-            assert await bot.end() == -9
+            assert await bot.end() == code
             deaths += 1
             await bot.start(connected=False)
         message = await end_of(server, deadly)

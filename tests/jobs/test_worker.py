@@ -11,7 +11,7 @@ from bot.jobs.events import JobEnded, JobProgressed
 from bot.jobs.job import Job, Status
 from bot.jobs.store import Store
 from pipelines.contract.context import RunContext
-from pipelines.contract.errors import DeviceMissing, OutOfMemory
+from pipelines.contract.errors import CardLost, DeviceMissing, OutOfMemory
 from tests.jobs.studio import SOON, Gate, Painter, Studio, a_request, heard
 
 MakeStudio = Callable[..., Studio]
@@ -66,6 +66,24 @@ async def test_errors_of_the_tree_end_the_job_with_their_sentence(studio: MakeSt
     assert ended.error_sentence == "The card cannot hold this. Ask for fewer pictures."
     after = (await s.said(JobEnded, await s.submit())).job
     assert after.status is Status.RENDERED
+
+
+async def test_the_job_of_a_lost_card_is_left_to_the_next_process(studio: MakeStudio) -> None:
+    def fatal(_: RunContext) -> None:
+        raise CardLost.named("The card")
+
+    first = studio(Painter(fatal=fatal))
+    await first.open()
+    job, after = await first.submit("fatal"), await first.submit()
+    with pytest.raises(CardLost):
+        await asyncio.wait_for(first.worker.lost(), SOON)
+    await first.close()
+    second = studio()
+    await second.open()
+    assert (await second.said(JobEnded, after)).job.status is Status.RENDERED
+    ended = (await second.said(JobEnded, job)).job
+    assert (ended.status, ended.attempt, ended.crashes) == (Status.RENDERED, 2, 1)
+    assert second.painter.painted == ["fatal", "a fox"]
 
 
 async def test_any_other_error_is_logged_and_kept_from_the_member(

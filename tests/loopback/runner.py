@@ -12,6 +12,7 @@ from PIL import Image
 
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
+from pipelines.contract.errors import CardLost
 from pipelines.contract.requests import (
     AnimateRequest,
     DescribeRequest,
@@ -26,6 +27,8 @@ from pipelines.media import encode_mp4, encode_png, encode_preview, open_picture
 
 DEADLY = "deadly"
 """A prompt with this word kills the process that runs it."""
+LOSING = "losing"
+"""A prompt with this word loses the card."""
 LARGE = "large"
 """A prompt with this word is painted in 3 MB."""
 CAPTION = "a drawing of noise"
@@ -81,6 +84,8 @@ class LightRunner:
                 context.allow(request.caption or CAPTION)
             if DEADLY in request.prompt:
                 os.kill(os.getpid(), signal.SIGKILL)
+            if LOSING in request.prompt:
+                raise CardLost.named("The card")
         context.step(Phase.ENCODING)
         return paint(request)
 

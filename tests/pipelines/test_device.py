@@ -11,6 +11,7 @@ from pipelines.device import (
     choose_device,
     dtype_on,
     hindrance,
+    is_lost,
     is_out_of_memory,
     leave_a_core,
 )
@@ -93,6 +94,17 @@ def test_a_card_without_kernels_is_not_taken(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("torch.cuda.get_device_capability", lambda _: (7, 5))
     assert hindrance() is None
     assert choose_device("auto").type == "cuda"
+
+
+def test_a_card_that_refuses_everything_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(device: torch.device) -> None:
+        raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered")
+
+    monkeypatch.setattr("torch.cuda.synchronize", lambda device: None)
+    assert not is_lost(torch.device("cuda:0"))
+    monkeypatch.setattr("torch.cuda.synchronize", refuse)
+    assert is_lost(torch.device("cuda:0"))
+    assert not is_lost(torch.device("cpu"))
 
 
 def test_what_counts_as_out_of_memory() -> None:

@@ -26,6 +26,7 @@ from pipelines.contract.errors import (
     AtelierError,
     BadInput,
     Cancelled,
+    CardLost,
     DeviceMissing,
     ModelMissing,
     ModelUnavailable,
@@ -385,6 +386,14 @@ def test_what_goes_wrong_becomes_a_sentence_and_the_next_job_is_as_ever(
     assert action.__name__ in caplog.text  # the traceback is in the log
     assert ModelKey.IMAGINE not in runner.resident()  # it may be half-way through something
     assert run(runner, requests["imagine"]) == undisturbed
+
+
+def test_a_card_that_is_lost_is_named(
+    runner: Runner, requests: dict[str, Request], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipelines.runner.is_lost", lambda device: True)
+    with pytest.raises(CardLost, match="cpu stopped working for this process"):
+        run(runner, requests["imagine"], at_second_step(fail_unforeseen))
 
 
 def test_a_failed_run_leaves_no_tensors_in_its_traceback(
