@@ -117,6 +117,7 @@ class SketchForm(Form):
         int, _number("How firmly the lines are kept.", STRENGTH[0], STRENGTH[-1])
     ] = 70
     lora: Name = None
+    """A LoRA, by a name of `/v1/options`."""
     seed: Seed = None
 
     def request(self, drawing: Path | None) -> SketchRequest:
@@ -141,6 +142,7 @@ class ImagineForm(Form):
     """Width to height."""
     count: Annotated[int, _number("How many pictures.", 1, MAX_COUNT)] = 1
     lora: Name = None
+    """A LoRA, by a name of `/v1/options`."""
     seed: Seed = None
 
     def request(self, _: Path | None) -> ImagineRequest:
@@ -159,6 +161,7 @@ class AnimateForm(Form):
     """Set a picture in motion, or what a prompt describes: one of the two."""
 
     image: Picture | None = None
+    """The picture to set in motion."""
     prompt: Annotated[str, _text("What to paint and then set in motion.")] = ""
     motion: Annotated[int, _number("How much moves.", MOTION[0], MOTION[-1])] = 127
     seed: Seed = None
@@ -174,6 +177,7 @@ class UpscaleForm(Form):
     """Make a picture larger."""
 
     image: Picture
+    """The picture to make larger."""
     scale: Annotated[int, Field(json_schema_extra={"enum": list(SCALES)})] = SCALES[0]
     """How many times as wide and as high."""
 

@@ -34,7 +34,9 @@ class ProgressShape(Shape):
     """How far the graphics card is."""
 
     phase: str
+    """`loading`, `captioning`, `painting`, `animating`, `upscaling` or `encoding`."""
     step: int
+    """Of how many, says `steps`; both are 0 in a phase without steps."""
     steps: int
 
 
@@ -42,6 +44,7 @@ class ResultShape(Shape):
     """A picture or a video."""
 
     url: str
+    """Its address here; with `?download` a browser saves it."""
     thumbnail: str
     """The address of a small picture of it."""
     media_type: str
@@ -49,6 +52,7 @@ class ResultShape(Shape):
     width: int
     height: int
     size: int
+    """In bytes."""
     sensitive: bool
     """Whether the classifier found something in it."""
 
@@ -58,6 +62,7 @@ class ErrorShape(Shape):
 
     code: str
     detail: str
+    """In the language of Accept-Language."""
 
 
 class JobShape(Shape):
@@ -65,20 +70,25 @@ class JobShape(Shape):
 
     id: str
     kind: str
+    """What it was asked by: `sketch`, `imagine`, `animate` or `upscale`."""
     state: Status
     place: int | None
     """Where it stands in line, 1 for the next."""
     eta: float | None
     """When a waiting job should begin, and a running one be done."""
     progress: ProgressShape | None
+    """While it runs."""
     preview: str | None
+    """The address of what it looks like so far."""
     queued_at: float
     started_at: float | None
     ended_at: float | None
     request: dict[str, Any]
+    """What was asked, with the seed that was chosen."""
     caption: str | None
     """What the bot saw in the picture."""
     results: list[ResultShape]
+    """Empty before it has ended, and where they are withheld."""
     error: ErrorShape | None
 
 
@@ -109,7 +119,9 @@ class ProblemShape(Shape):
     title: str
     status: int
     detail: str
+    """What is wrong and what to do, in the language of Accept-Language."""
     code: str
+    """The same for programs; it never changes."""
 
 
 class Shaping:

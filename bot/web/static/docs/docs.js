@@ -30,7 +30,7 @@ function words(schema = {}) {
   if (schema.format === "binary") return make("span", "file");
   const limits = Object.entries(LIMITS)
     .filter(([key]) => (schema[key] ?? "") !== "")
-    .map(([key, said]) => `, ${said} ${schema[key]}${key === "maxLength" ? " characters" : ""}`);
+    .map(([key, said]) => `${key === "maximum" ? "" : ","} ${said} ${schema[key]}${key === "maxLength" ? " characters" : ""}`);
   const items = schema.items ? [" of ", words(schema.items)] : [];
   return make("span", [schema.type ?? "anything"].flat().join(" or "), ...items, ...limits);
 }
@@ -74,7 +74,9 @@ function operation(path, method, each) {
   const samples = (each["x-codeSamples"] ?? []).map(({ source }) =>
     make("pre", source.replaceAll("$URL", location.origin)),
   );
-  const summary = make("summary", make("b", method.toUpperCase()), make("code", path), make("span", each.summary));
+  const how = make("b", method.toUpperCase());
+  how.className = method;
+  const summary = make("summary", how, make("code", path), make("span", each.summary));
   return make(
     "details",
     summary,
