@@ -3,9 +3,10 @@
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import TypedDict
 
 import discord
-from discord import app_commands
+from discord import app_commands, ui
 
 from bot.errors import Refused
 from bot.languages import language
@@ -15,7 +16,8 @@ from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
-LONGEST = 2000  # characters that Discord takes
+LONGEST = 2000  # characters that Discord takes in a message …
+LONGEST_SHOWN = 4000  # … and in all the texts of a view
 APOLOGY = Text(
     "Something went wrong that nobody foresaw. It is in the log now; please try again, and tell "
     "the person who runs this bot if it happens twice."
@@ -37,16 +39,33 @@ async def answering(interaction: discord.Interaction) -> AsyncIterator[None]:
 
 async def answer_error(interaction: discord.Interaction, error: Exception) -> None:
     """Tell the member in an ephemeral message; a public "thinking …" of theirs is removed first."""
-    sentence = language(str(interaction.locale)).say(_text(error))[:LONGEST]
+    sentence = language(str(interaction.locale)).say(_text(error))
     try:
         if not interaction.response.is_done():
-            await interaction.response.send_message(sentence, ephemeral=True)
+            await interaction.response.send_message(**_shown(sentence), ephemeral=True)
             return
         if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
             await _take_back(interaction)
-        await interaction.followup.send(sentence, ephemeral=True)
+        await interaction.followup.send(**_shown(sentence), ephemeral=True)
     except UNREACHABLE as error:
         log.warning("a member could not be told %r: %s", sentence, error)
+
+
+class _Content(TypedDict):
+    content: str
+
+
+class _View(TypedDict):
+    view: ui.LayoutView
+
+
+def _shown(sentence: str) -> _Content | _View:
+    """How it is sent: one with the words of a form that was refused can be long."""
+    if len(sentence) <= LONGEST:
+        return {"content": sentence}
+    view = ui.LayoutView()
+    view.add_item(ui.TextDisplay(sentence[:LONGEST_SHOWN]))
+    return {"view": view}
 
 
 async def _take_back(interaction: discord.Interaction) -> None:

@@ -165,6 +165,20 @@ async def test_a_form_outlives_a_restart_and_returns_what_it_refuses(
         await end_of(server, await ada.submit(opened, {"seed": "8"}))
 
 
+async def test_all_words_of_a_long_form_that_is_refused_are_returned(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
+    opened = await ada.click(message, button(message, "edit"))
+    await server.wait_for(lambda: opened.modal)
+    long = {"prompt": "word " * 200, "negative": "fog " * 249 + "end", "seed": "seven"}
+    refused = await ada.submit(opened, long)
+    await server.wait_for(lambda: refused.original)
+    assert refused.original is not None and refused.original.ephemeral
+    assert refused.original.text.count("word") == 200
+    assert refused.original.text.endswith("fog end")
+
+
 async def test_a_form_of_a_job_that_is_forgotten_says_so(
     server: LoopbackDiscord, ada: Member, app: App, heard: Heard
 ) -> None:
