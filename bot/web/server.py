@@ -5,6 +5,7 @@ import logging
 from collections.abc import Sequence
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 from prometheus_client import CollectorRegistry
 
 from bot.config import Config
@@ -59,6 +60,7 @@ class WebServer:
         self.runner = web.AppRunner(
             app,
             access_log=None,
+            logger=log,
             handler_cancellation=True,
             keepalive_timeout=IDLE,
             lingering_time=LAST,
@@ -81,6 +83,15 @@ class WebServer:
         """Take no more requests; those that wait for a job end."""
         await self.runner.cleanup()
         await self._tasks.join()
+
+
+def _is_no_fault_of_theirs(record: logging.LogRecord) -> bool:
+    """Who sends what cannot be read is told so, and does not fill the log with tracebacks."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError | web.RequestPayloadError)
+
+
+log.addFilter(_is_no_fault_of_theirs)
 
 
 async def _unsniffed(_: web.Request, answer: web.StreamResponse) -> None:

@@ -223,6 +223,29 @@ async def test_a_slow_loris_is_hung_up_on(
             writer.close()
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",  # as TLS begins
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        b"POST /v1/imagine HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n"
+        b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+    ],
+)
+async def test_what_is_no_http_is_answered_and_leaves_no_traceback(
+    config: Config, studio: Studio, caplog: pytest.LogCaptureFixture, sent: bytes
+) -> None:
+    token = f"Host: x\r\nAuthorization: Bearer {tokens(config).add('ada')}".encode()
+    async with opened(config, studio) as app:
+        port = int(str(app.studio).rstrip("/").rpartition(":")[2])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent.replace(b"Host: x", token))
+        async with asyncio.timeout(10):
+            assert b" 400 " in await reader.readline()
+        writer.close()
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
+
+
 async def test_who_sends_slowly_is_in_nobody_elses_way(
     ada: aiohttp.ClientSession, app: App, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
