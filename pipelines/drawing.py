@@ -6,28 +6,24 @@ black for the model that follows lines. Everything is deterministic and needs no
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 from pipelines.contract.errors import BadInput
 from pipelines.media import on_white
-
-Bytes = NDArray[np.uint8]
-Floats = NDArray[np.floating[Any]]
+from pipelines.sheet import straightened
+from pipelines.tones import Bytes, Floats, closed, dilated, eroded, luma, opened
 
 REFERENCE_SIDE = 1024  # lengths below are pixels of a drawing whose long side has this many
 WIDEST_STROKE = 40  # what is wider is a filled shape, and its outline is the line
 BLANK = 5e-5  # of all pixels: less than this on a line, and nothing is drawn
 BLANK_PHOTO = 5e-4  # where a few grains of noise may have passed for ink
-LIGHT = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One drawing, read. Both pictures have the size of what was read.
+    """One drawing, read. Both pictures have the size of what was read: the image, or a sheet in it.
 
     `picture` (RGB) is dark or coloured on white paper; `lines` (L) are soft white strokes on
     black, like those of an edge detector: strokes as they are, filled shapes as outlines.
@@ -38,7 +34,16 @@ class Drawing:
 
 
 def read_drawing(image: Image.Image) -> Drawing:
-    """Read `image` (RGB or RGBA, as `vet` leaves it). Raises BadInput when nothing is drawn."""
+    """Read `image` (RGB or RGBA, as `vet` leaves it). Raises BadInput when nothing is drawn.
+
+    Of a photo in which a sheet lies on something else, the sheet is read.
+    """
+    if image.mode == "RGB" and _is_photographed(np.asarray(image)):
+        image = straightened(image) or image
+    return _read(image)
+
+
+def _read(image: Image.Image) -> Drawing:
     picture = _upright_tones(_on_paper(image))
     photographed = _is_photographed(picture)
     picture = _photo_on_white(picture) if photographed else _canvas_on_white(picture)
@@ -57,7 +62,7 @@ def _on_paper(image: Image.Image) -> Bytes:
         return np.asarray(image.convert("RGB"))
     rgba = np.asarray(image)
     solid = np.where(rgba[..., 3] > 32, 255, 0).astype(np.uint8)
-    rim = rgba[solid > _eroded(solid, 2)][:, :3]  # of white in an outline nothing would be lost
+    rim = rgba[solid > eroded(solid, 2)][:, :3]  # of white in an outline nothing would be lost
     if (rim.min(axis=1, initial=255) > 215).sum() > 0.5 * len(rim):
         on_black = Image.new("RGBA", image.size, "black")
         on_black.alpha_composite(image)
@@ -67,7 +72,7 @@ def _on_paper(image: Image.Image) -> Bytes:
 
 def _upright_tones(picture: Bytes) -> Bytes:
     """`picture` dark on light: chalk on a board has its lightness turned over, its hues kept."""
-    if not _is_light_on_dark(_light(picture)):
+    if not _is_light_on_dark(luma(picture)):
         return picture
     values = picture.astype(np.int16)
     brightest, darkest = values.max(axis=2, keepdims=True), values.min(axis=2, keepdims=True)
@@ -89,8 +94,8 @@ def _is_light_on_dark(light: Floats) -> bool:
     small = Image.fromarray(light.astype(np.uint8))
     small.thumbnail((256, 256), Image.Resampling.BOX)
     tones = np.asarray(small)
-    dark_strokes = _closed(tones, 4).astype(int) - tones
-    light_strokes = tones.astype(int) - _opened(tones, 4)
+    dark_strokes = closed(tones, 4).astype(int) - tones
+    light_strokes = tones.astype(int) - opened(tones, 4)
     return bool(light_strokes.sum() > 1.5 * dark_strokes.sum())
 
 
@@ -118,12 +123,6 @@ def _scaled(picture: Bytes | Floats, white: Floats) -> Bytes:
     return scaled
 
 
-def _light(colours: Bytes | Floats) -> Floats:
-    """The luma of `colours`, whose last axis is R, G, B."""
-    luma: Floats = colours.astype(np.float32) @ LIGHT
-    return luma
-
-
 # --- photos of paper ------------------------------------------------------------------------
 
 
@@ -133,10 +132,10 @@ def _photo_on_white(picture: Bytes) -> Bytes:
     calm = np.asarray(Image.fromarray(picture).filter(blur))
     paper = _paper(calm)
     flat = _scaled(calm, paper)
-    light = _light(flat)
+    light = luma(flat)
     bare = light[light > 0.8 * 255]
     grain = 1.5 * float(np.median(np.abs(bare - np.median(bare)))) if bare.size else 0.0
-    shine = _light(paper)[..., None]
+    shine = luma(paper)[..., None]
     white = 255 - np.maximum(4 * grain * np.median(shine) / shine, 6)  # noise is worse in the dark
     black = np.minimum(np.percentile(light, 0.2), white - 110)
     return _scaled((flat - black).clip(0), white - black)
@@ -146,10 +145,10 @@ def _paper(picture: Bytes) -> Floats:
     """The colour that bare paper has at each pixel, from the bright tiles around it."""
     height, width = picture.shape[:2]
     tiles = _tiles(picture, max(8, round(24 * _unit(picture))))
-    light = _light(tiles)
+    light = luma(tiles)
     usual = np.median(tiles[light >= np.median(light)], axis=0)
     tint = np.abs(tiles / tiles.sum(axis=2, keepdims=True) - usual / usual.sum()).max(axis=2)
-    bare = ((tint < 0.04) & (light > 0.3 * (_light(usual)))).astype(np.float32)
+    bare = ((tint < 0.04) & (light > 0.3 * (luma(usual)))).astype(np.float32)
     smooth = _spread(tiles * bare[..., None]) / _spread(bare)[..., None]
     channels = [
         Image.fromarray(smooth[..., c]).resize((width, height), Image.Resampling.BICUBIC)
@@ -162,7 +161,7 @@ def _tiles(picture: Bytes, side: int) -> Floats:
     """The colour near the bright end of each square of `side` pixels."""
     height, width = picture.shape[:2]
     rows, columns = max(1, height // side), max(1, width // side)
-    light = _light(picture)
+    light = luma(picture)
     tiles = np.empty((rows, columns, 3), np.float32)
     for r in range(rows):
         for c in range(columns):
@@ -199,7 +198,7 @@ def _lines(picture: Bytes, *, noisy: bool) -> Bytes:
     marks = np.zeros(picture.shape[:2], np.uint8)
     for channel in range(3):  # a pale yellow shows in blue alone
         ink = 255 - picture[..., channel]
-        wide = np.minimum(_dilated(_opened(ink, reach), reach), ink)
+        wide = np.minimum(dilated(opened(ink, reach), reach), ink)
         np.maximum(marks, ink - wide, out=marks)
         np.maximum(marks, _edges(wide, max(1, round(unit)) + noisy), out=marks)
     grain = float(np.median(marks))
@@ -214,7 +213,7 @@ def _lines(picture: Bytes, *, noisy: bool) -> Bytes:
 
 def _edges(wide: Bytes, reach: int) -> Bytes:
     """How steeply tones change: bright where filled shapes end, on a line about 3 pixels wide."""
-    steep = Image.fromarray(_dilated(wide, reach) - _eroded(wide, reach))
+    steep = Image.fromarray(dilated(wide, reach) - eroded(wide, reach))
     soft = np.asarray(steep.filter(ImageFilter.GaussianBlur(0.8)))
     firm: Bytes = np.minimum(soft, np.uint8(127)) * np.uint8(2)
     return firm
@@ -235,45 +234,3 @@ def _box(values: Floats, radius: int) -> Floats:
 def _unit(picture: Bytes) -> float:
     """How many pixels of `picture` one pixel of the reference size is."""
     return float(max(picture.shape[:2])) / REFERENCE_SIDE
-
-
-def _dilated(tones: Bytes, reach: int) -> Bytes:
-    """The brightest tone within about `reach` pixels: the window is an octagon."""
-    slant = round(reach / 3.414)
-    straight = reach - 2 * slant
-    tones = np.pad(tones, reach)
-    for half, step in ((straight, (0, 1)), (straight, (1, 0)), (slant, (1, 1)), (slant, (1, -1))):
-        tones = _running_max(tones, half, step)
-    return tones
-
-
-def _running_max(tones: Bytes, half: int, step: tuple[int, int]) -> Bytes:
-    """The maximum over 2 · `half` + 1 tones in a row along `step`, where all of them exist.
-
-    The result is smaller than `tones` by 2 · `half` in each direction that `step` goes.
-    """
-    have = 1
-    while have < 2 * half + 1:
-        far = min(have, 2 * half + 1 - have)
-        down, across = far * step[0], far * step[1]
-        height, width = tones.shape[0] - down, tones.shape[1] - abs(across)
-        left = max(-across, 0)
-        tones = np.maximum(
-            tones[:height, left : left + width],
-            tones[down:, left + across : left + across + width],
-        )
-        have += far
-    return tones
-
-
-def _eroded(tones: Bytes, reach: int) -> Bytes:
-    return 255 - _dilated(255 - tones, reach)
-
-
-def _opened(tones: Bytes, reach: int) -> Bytes:
-    """`tones` without what is bright and narrower than 2 · `reach` + 1."""
-    return _dilated(_eroded(tones, reach), reach)
-
-
-def _closed(tones: Bytes, reach: int) -> Bytes:
-    return _eroded(_dilated(tones, reach), reach)

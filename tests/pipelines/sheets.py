@@ -6,10 +6,13 @@ import math
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
 
+from pipelines.sheet import perspective
+
 SIDE = 512
 OVERSAMPLING = 4
 
 Colour = tuple[int, int, int]
+Corners = tuple[tuple[float, float], ...]
 BLACK, WHITE = (0, 0, 0), (255, 255, 255)
 
 
@@ -76,6 +79,30 @@ def photographed(sheet: Image.Image, noise: float = 5.0) -> Image.Image:
     out = io.BytesIO()
     Image.fromarray(lit.clip(0, 255).astype(np.uint8)).save(out, "JPEG", quality=85)
     return Image.open(out).convert("RGB")
+
+
+def wood(size: tuple[int, int], colour: Colour) -> Image.Image:
+    """A table with grain."""
+    width, height = size
+    rng = np.random.default_rng(2)
+    knots = Image.fromarray(rng.normal(size=(height // 16, width // 64)).astype(np.float32))
+    drift = np.asarray(knots.resize(size, Image.Resampling.BICUBIC))
+    grain = np.sin(np.arange(height)[:, None] / 7 + 3 * drift) * 9 + 9 * drift
+    table = np.array(colour) + grain[..., None] * np.array([1, 0.8, 0.6])
+    return Image.fromarray(table.clip(0, 255).astype(np.uint8))
+
+
+def lying(sheet: Image.Image, table: Image.Image, corners: Corners) -> Image.Image:
+    """`sheet` on `table`, its corners (clockwise from the upper left one) there; with a shadow."""
+    width, height = sheet.size
+    way = perspective(corners, ((0, 0), (width, 0), (width, height), (0, height)))
+    how = (table.size, Image.Transform.PERSPECTIVE, way, Image.Resampling.BICUBIC)
+    place = Image.new("L", sheet.size, 255).transform(*how)
+    shadow = place.filter(ImageFilter.GaussianBlur(6)).point(lambda tone: tone * 0.4)
+    scene = table.copy()
+    scene.paste(BLACK, (4, 5), shadow)
+    scene.paste(sheet.transform(*how), mask=place)
+    return scene
 
 
 def coloured_house(*, outlined: bool) -> Image.Image:

@@ -9,7 +9,6 @@ from pipelines.drawing import read_drawing
 from pipelines.media import vet
 from tests.pipelines.sheets import (
     BLACK,
-    SIDE,
     WHITE,
     coloured_house,
     heart,
@@ -129,16 +128,6 @@ def test_white_strokes_with_a_coloured_or_black_detail_are_not_lost() -> None:
         figure = transparent(truth, WHITE)
         ImageDraw.Draw(figure).ellipse((200, 180, 260, 240), fill=detail)
         assert overlap(read_drawing(figure).lines, truth, reach=4) >= 0.7
-
-
-@pytest.mark.parametrize("rim", [14, 60])
-def test_paper_on_a_dark_table_is_no_board(rim: int) -> None:
-    sheet = inked(heart(), BLACK)
-    table = Image.new("RGB", (SIDE + 2 * rim, SIDE + 2 * rim), (28, 24, 22))
-    table.paste(sheet, (rim, rim))
-    lines = read_drawing(photographed(table)).lines.crop((rim, rim, rim + SIDE, rim + SIDE))
-    inner = (20, 20, SIDE - 20, SIDE - 20)  # the paper's own edge is a line, too
-    assert overlap(lines.crop(inner), heart().crop(inner), reach=4) >= 0.6
 
 
 BLANKS = {
