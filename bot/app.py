@@ -32,6 +32,7 @@ from bot.metrics import Metrics
 from bot.startup import StartWatch
 from bot.tasks import Tasks
 from bot.ui.logchannel import LogChannel
+from bot.ui.origin import has_message
 from bot.ui.progress import ProgressBoard
 from bot.words import WordRules, read_words
 from pipelines import loras
@@ -69,7 +70,9 @@ class App:
         self.log_channel = LogChannel(
             self.client.desk, queue, self.client.roads, events, config.moderation
         )
-        self.deliveries = Deliveries(store, delivery.deliver, events)
+        self.deliveries = Deliveries(
+            store, delivery.deliver, events, silent=lambda job: not has_message(job)
+        )
         self.worker = Worker(queue, store, self.files, executors, events)
         self._metrics = Metrics(events)
         self.web: WebServer | None = None

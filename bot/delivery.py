@@ -10,6 +10,7 @@ import asyncio
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from functools import partial
@@ -19,7 +20,7 @@ import discord
 from discord import ui
 
 from bot.config import ModerationConfig, Sensitive
-from bot.errors import FileDamaged, Lost, Undeliverable
+from bot.errors import FileDamaged, Lost, StorageFailed, Undeliverable
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
@@ -90,6 +91,8 @@ class Delivery:
         if not has_message(job):
             return  # whoever asked comes for it
         await self._board.release(job.id)
+        if await self._is_settled(job):  # deleted while it waited its turn
+            return
         origin = Origin.from_json(job.origin)
         if job.status is not Status.RENDERED:
             await self._carry(job, origin, messages.ended(job))
@@ -167,13 +170,26 @@ class Delivery:
     async def _post_anew(
         self, job: Job, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
     ) -> None:
+        if await self._is_settled(job):  # an edit was seen, though Discord said no, and deleted
+            return
         message_id = await self._roads.send(origin, view, uploads, nonce=job.id)
-        await self._queue.set_origin(job.id, origin.moved(message_id).to_json())
+        with suppress(StorageFailed):  # else it would be posted again: it is not known to be told
+            await self._queue.set_origin(job.id, origin.moved(message_id).to_json())
+
+    async def _is_settled(self, job: Job) -> bool:
+        """Whether there is nothing left to tell. While the store refuses, there is."""
+        try:
+            return await self._queue.is_settled(job.id)
+        except StorageFailed:
+            return False
 
     async def _give_up(
         self, job: Job, origin: Origin, refusal: discord.HTTPException | None
     ) -> Undeliverable:
-        """Tell the member once, privately, if even that is possible."""
+        """Tell the member once, privately, if even that is possible; why it had to be so.
+
+        Raises what a later try may get round.
+        """
         why = _why(job, origin, refusal)
         if job.status is Status.RENDERED:
             why = Text(
@@ -183,13 +199,23 @@ class Delivery:
         ways = [self._roads.write_to]
         if self._roads.token_lives(origin):
             ways.insert(0, self._roads.whisper)
+        trouble: Exception | None = None
         for way in ways:
             try:
                 await way(origin, sentence)
-                break
+                return Undeliverable(why)
             except UNREACHABLE as error:
                 log.info("job %s: its owner could not be told either: %s", job.id, error)
+                if _is_trouble(error):
+                    trouble = error
+        if trouble is not None:
+            raise trouble
         return Undeliverable(why)
+
+
+def _is_trouble(error: Exception) -> bool:
+    """Whether a later try may get round what a road raised."""
+    return not isinstance(error, discord.HTTPException) or _verdict(error) is _Verdict.LATER
 
 
 def _verdict(error: discord.HTTPException) -> _Verdict:

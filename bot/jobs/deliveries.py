@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 
 from bot.errors import StorageFailed, Undeliverable
 from bot.jobs.events import Event, Events, JobEnded, JobTold, JobWanted
@@ -25,12 +25,21 @@ class Deliveries:
     """Calls `deliver` for every job that has ended and whose owner does not know.
 
     What `deliver` raises, other than Undeliverable, is tried again after growing pauses, for as
-    long as it takes; the GPU never waits for it.
+    long as it takes; the GPU never waits for it. Jobs that are `silent`, of which there is nothing
+    to tell, do not wait behind those of which there is.
     """
 
-    def __init__(self, store: Store, deliver: Deliver, events: Events) -> None:
+    def __init__(
+        self,
+        store: Store,
+        deliver: Deliver,
+        events: Events,
+        *,
+        silent: Callable[[Job], bool] = lambda job: False,
+    ) -> None:
         self._store = store
         self._deliver = deliver
+        self._silent = silent
         self._events = events
         self._tasks = Tasks()
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -93,7 +102,7 @@ class Deliveries:
     async def _try(self, job: Job) -> bool:
         """Deliver once. Returns whether that settled it, one way or the other."""
         error: Undeliverable | None = None
-        async with self._slots:
+        async with nullcontext() if self._silent(job) else self._slots:
             self._trying.add(job.id)
             try:
                 await self._deliver(job)

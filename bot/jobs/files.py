@@ -7,6 +7,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 from bot.errors import FileDamaged, StorageFailed
@@ -85,7 +86,7 @@ class FileStore:
         for path in paths:
             if path in keep:
                 continue
-            with self._touching:
+            with self._touching, suppress(FileNotFoundError):  # of one that has its name now
                 if path.is_file() and path.stat().st_mtime < before:
                     path.unlink()
                     removed += 1

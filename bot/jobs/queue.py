@@ -27,6 +27,7 @@ from bot.jobs.events import (
 from bot.jobs.job import Job, Proposal, Standing, Status, new_job_id
 from bot.jobs.limits import Limits, Terms
 from bot.jobs.moderation import Moderation
+from bot.jobs.pauses import growing
 from bot.jobs.policy import Models, Policy
 from bot.jobs.progress import Look
 from bot.jobs.settings import Settings, SettingsBook
@@ -210,6 +211,10 @@ class JobQueue:
 
         Returns the job as it is then: cancelled, or still running. Raises NoSuchJob, TooLate.
         """
+        # What was written is said, too, where whoever asked hangs up meanwhile.
+        return await self._tasks.whole(self._cancel(job_id), name=f"cancel job {job_id}")
+
+    async def _cancel(self, job_id: str) -> Job:
         job = await self.get(job_id)
         if job.status is Status.QUEUED and (ended := await self._store.cancelled(job)) is not None:
             self._forget(job_id)
@@ -222,6 +227,11 @@ class JobQueue:
         run.unwanted = True
         run.cancel.set()
         return run.job
+
+    async def is_settled(self, job_id: str) -> bool:
+        """Whether nobody is to be told of a job any more: it was deleted, or its owner knows."""
+        job = await self._store.get(job_id)
+        return job is None or job.told
 
     async def get(self, job_id: str) -> Job:
         """The job. Raises NoSuchJob."""
@@ -534,9 +544,15 @@ class JobQueue:
 
     async def _adopt(self, job_id: str) -> None:
         """Admit a job that was written although its submitter had gone."""
-        job = await self._store.get(job_id)
-        if job is not None and job.status is Status.QUEUED:
-            self._admit(job)
+        for pause in growing():
+            try:
+                job = await self._store.get(job_id)
+            except StorageFailed:
+                await asyncio.sleep(pause)
+                continue
+            if job is not None and job.status is Status.QUEUED:
+                self._admit(job)
+            return
 
     async def _start(self, job_id: str) -> Run | None:
         """Lease the job from the store; None if it was cancelled a moment ago."""

@@ -209,7 +209,7 @@ class Store:
     async def forget_expired(self) -> None:
         """Delete what is kept for a time only: proposals, links, and what weighs on shares."""
         await self._select("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
-        await self._select("DELETE FROM links WHERE ends_at < :now")
+        await self._select("DELETE FROM links WHERE ends_at < :now - :late", late=_ON_THE_WAY)
         await self._select(_FORGET_SPENT, since=self._now() - DAY)
 
     async def take_proposal(self, proposal_id: str, owner: int) -> Proposal | None:
@@ -639,6 +639,9 @@ _QUARANTINED = Text(
     "The bot died {times} times while it worked on this, so it will not be tried again. The bot's "
     "owner finds the reason in the log.",
     times=MAX_CRASHES,
+)
+_ON_THE_WAY = (
+    150.0  # seconds that a drawing may take to arrive which was sent before its link ended
 )
 _LIVE = "status IN ('queued', 'running')"
 _UNDELIVERED = "status = 'rendered' AND told AND artifacts <> '[]' AND error_code IS NOT 'lost'"

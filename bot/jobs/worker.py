@@ -9,7 +9,7 @@ from functools import partial
 from itertools import chain
 from typing import NoReturn, TypeVar
 
-from bot.errors import StorageFailed, Unforeseen
+from bot.errors import NoSuchJob, StorageFailed, TooLate, Unforeseen
 from bot.jobs.events import Events, JobEnded, JobProgressed
 from bot.jobs.executor import Executor
 from bot.jobs.files import FileStore
@@ -76,7 +76,8 @@ class Worker:
 
     async def idle(self) -> None:
         """Wait while there is nothing to do."""
-        await self._queue.work()
+        if not self._stopping.is_set():  # else nobody wakes it
+            await self._queue.work()
 
     async def lost(self) -> NoReturn:
         """Wait until a card is lost for this process, and raise CardLost.
@@ -144,9 +145,8 @@ class Worker:
         outcomes = await self._render(executor, runs)
         if len(runs) > 1 and any(_failed(outcome) for outcome, _ in outcomes):
             log.warning("a batch of %d jobs failed: each is tried by itself", len(runs))
-            for i, (run, (_, spent)) in enumerate(zip(runs, outcomes, strict=True)):
-                ((outcome, seconds),) = await self._render(executor, [run])
-                outcomes[i] = (outcome, spent + seconds)
+            # What the batch took is nobody's: it failed through no doing of most of them.
+            outcomes = [(await self._render(executor, [run]))[0] for run in runs]
         for run, (outcome, gpu_seconds) in zip(runs, outcomes, strict=True):
             if isinstance(outcome, CardLost):
                 self._lost[executor] = outcome
@@ -176,7 +176,8 @@ class Worker:
         else:
             self._queue.give_back(run, job)
             if run.unwanted:  # since a moment ago
-                await self._stored(lambda: self._queue.cancel(job.id))
+                with contextlib.suppress(NoSuchJob, TooLate):  # or asked for once more, and done
+                    await self._stored(lambda: self._queue.cancel(job.id))
 
     async def _render(self, executor: Executor, runs: Sequence[Run]) -> list[tuple[Outcome, float]]:
         """Each job's artifacts, or why there are none; and its share of the GPU-seconds."""
@@ -215,8 +216,9 @@ class Worker:
         try:
             try:
                 job = await self._stored(lambda: self._record(run, outcome, gpu_seconds))
-            except StorageFailed:
-                raise
+            except StorageFailed:  # and the bot is stopping
+                await self._let_go(run)
+                return
             except Exception:
                 log.exception("what job %s made cannot be stored", run.job.id)
                 job = await self._stored(lambda: self._record(run, Unforeseen(), gpu_seconds))
@@ -305,8 +307,18 @@ class Worker:
         await self._runs.stop()
         await ends
         for run in chain(*self._running.values()):
-            log.warning("job %s did not stop in time; it will run again", run.job.id)
-            await self._store.put_back(run.job)
+            log.warning("job %s did not stop in time", run.job.id)
+            await self._let_go(run)
+
+    async def _let_go(self, run: Run) -> None:
+        """Have a run's job wait for the next start, or end where nobody wants it."""
+        try:
+            if not run.unwanted:
+                await self._store.put_back(run.job)
+            elif (job := await self._store.cancelled(run.job)) is not None:
+                self._events.publish(JobEnded(job))
+        except StorageFailed:
+            log.error("job %s will be taken for one that the bot died of", run.job.id)
 
 
 class _AllOf(threading.Event):

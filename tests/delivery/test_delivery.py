@@ -3,7 +3,9 @@
 import io
 from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
+import discord
 import pytest
 from PIL import Image
 from simcord.actors import MemberActor
@@ -12,7 +14,7 @@ from bot import delivery
 from bot.app import App
 from bot.config import ModerationConfig
 from bot.delivery import Delivery
-from bot.errors import Lost
+from bot.errors import Lost, StorageFailed
 from bot.jobs.events import JobEnded, JobStarted
 from bot.jobs.job import Job, Status
 from bot.ui import progress
@@ -189,6 +191,7 @@ async def test_the_channel_and_the_owner_decide_what_becomes_of_it(
     job = await finish(studio, ends)
     origin = {**job.origin, "age_restricted": age_restricted}
     again = replace(job, status=Status.RENDERED, origin=origin)
+    await app.store.run("UPDATE jobs SET told = 0")
     await Delivery(app.client.roads, app.board, app.queue, app.files, moderation).deliver(again)
     [message] = channel.shown()
     assert len(await message.files()) == (shown != "withheld")
@@ -252,6 +255,63 @@ async def test_when_nobody_can_be_reached_it_is_given_up(
     channel.env.inject_error("POST", "/webhooks/*", status=401, code=50027, times=None)
     channel.env.inject_error("POST", "/users/@me/channels", status=403, code=50007, times=None)
     assert (await finish(studio, ends)).error_code == "undeliverable"
+
+
+async def test_a_private_word_that_meets_trouble_is_said_later(
+    channel: Channel, running: Shown, ada: MemberActor, ends: Ends, studio: Moods
+) -> None:
+    close_the_channel(channel)
+    channel.env.inject_error("POST", "/webhooks/*", status=401, code=50027, times=None)
+    channel.env.inject_error("POST", "/users/@me/channels", status=503)
+    await finish(studio, ends)
+    [direct] = ada.user.dm_channel.history()
+    assert "I am not allowed to" in direct.content
+
+
+async def test_what_is_deleted_while_it_waits_its_turn_is_not_shown(
+    app: App, channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    await app.deliveries.stop()
+    studio.gate.set()
+    job = (await Heard(app.events).of(JobEnded)).job
+    await app.queue.forget_owner(job.owner)
+    await delivery_of(app).deliver(job)
+    assert running.buttons == ["Cancel"]
+
+
+async def test_an_edit_that_was_seen_and_deleted_is_not_posted_anew(
+    app: App, channel: Channel, running: Shown, studio: Moods, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await app.deliveries.stop()
+    studio.gate.set()
+    job = (await Heard(app.events).of(JobEnded)).job
+
+    async def edit(*_: object) -> None:  # Discord took it and said no; meanwhile it was deleted
+        await app.queue.erase(job.id)
+        await channel.member("mod", manage_messages=True).delete(running.message)
+        raise discord.NotFound(Mock(status=404, reason="Not Found"), {"code": 10008})
+
+    monkeypatch.setattr(app.client.roads, "edit_by_token", edit)
+    await delivery_of(app).deliver(job)
+    assert channel.shown() == []
+
+
+async def test_a_full_disk_posts_a_result_anew_once(
+    app: App,
+    channel: Channel,
+    running: Shown,
+    ends: Ends,
+    studio: Moods,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await channel.member("mod", manage_messages=True).delete(running.message)
+
+    async def refuse(*_: object) -> None:
+        raise StorageFailed("The disk is full.")
+
+    monkeypatch.setattr(app.store, "set_origin", refuse)
+    await finish(studio, ends)
+    assert len([r for r in channel.env.http_requests if r.path.endswith("/messages")]) == 1
 
 
 async def test_a_cancelled_job_whose_message_is_gone_is_not_spoken_of_again(

@@ -184,6 +184,28 @@ async def test_a_few_at_once_and_the_failing_hold_nobody_up(office: Office, post
         await s.said(JobTold, job)
 
 
+async def test_of_what_there_is_nothing_to_tell_nobody_waits(
+    studio: MakeStudio, store: Store, post: Post
+) -> None:
+    s = studio()
+    loud = [await _ended(s) for _ in range(6)]
+    silent = await _ended(s)
+    deliveries = Deliveries(store, post.deliver, s.events, silent=lambda job: job.id == silent.id)
+    go_on = asyncio.Event()
+
+    async def hang(job: Job) -> None:
+        if job.id != silent.id:
+            await go_on.wait()
+
+    post.plan = hang
+    deliveries.start()
+    assert (await s.said(JobTold, silent)).job.status is Status.DELIVERED
+    go_on.set()
+    for job in loud:
+        await s.said(JobTold, job)
+    await deliveries.stop()
+
+
 async def test_a_disk_that_refuses_tells_nobody_twice(office: Office, post: Post) -> None:
     s, deliveries = office
     job = await _ended(s)

@@ -1,6 +1,7 @@
 """Links: what was signed is read, and nothing else."""
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from bot.errors import LinkExpired, LinkInvalid
 from bot.jobs.links import Link, Links, read_key
 from bot.jobs.store import Store
+from tests.jobs.samples import Clock
 
 LINK = Link(job_id="0123456789abcdef", member=2**60 + 1, channel=2**61, ends_at=1000)
 
@@ -22,6 +24,21 @@ async def test_a_link_is_read_until_it_ends(store: Store) -> None:
     now[0] = 1000.0
     with pytest.raises(LinkExpired):
         links.read(text)
+
+
+async def test_what_a_link_stands_for_outlives_it_by_the_way_of_a_drawing(
+    store: Store, clock: Clock
+) -> None:
+    links = Links(store, b"k" * 32, now=clock)
+    link = replace(LINK, ends_at=int(clock()) + 1)
+    await links.make(link, {"said": 1})
+    clock.now += 60
+    await store.forget_expired()
+    assert await links.said(link) == {"said": 1}
+    clock.now += 600
+    await store.forget_expired()
+    with pytest.raises(LinkInvalid):
+        await links.said(link)
 
 
 async def test_an_altered_link_is_none(store: Store) -> None:

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot.errors import TooLate
+from bot.errors import StorageFailed, TooLate
 from bot.jobs.events import JobEnded, JobProgressed
 from bot.jobs.job import Job, Status
+from bot.jobs.progress import Meter
 from bot.jobs.store import Store
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import CardLost, DeviceMissing, OutOfMemory
@@ -265,6 +266,73 @@ class TestStop:
         assert (back.id, back.crashes) == (job.id, 0)
         gate.open.set()
 
+    async def test_what_nobody_wants_is_not_left_for_the_next_start(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bot.jobs.worker._LAST_STEP", 0.05)
+        gate = Gate(deaf=True)
+        s = studio(Painter(gate=gate), grace=0.05)
+        await s.open()
+        job = await s.submit("gate")
+        await gate.wait()
+        await s.queue.cancel(job.id)
+        await asyncio.wait_for(s.worker.stop(), SOON)
+        gate.open.set()
+        assert (await s.said(JobEnded, job)).job.status is Status.CANCELLED
+
+    async def test_a_disk_that_refuses_does_not_keep_it_from_stopping(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bot.jobs.worker._LAST_STEP", 0.05)
+        gate = Gate(deaf=True)
+        s = studio(Painter(gate=gate), grace=0.05)
+        await s.open()
+        await s.submit("gate")
+        await gate.wait()
+        await s.store._connection.execute("PRAGMA query_only = ON")
+        await asyncio.wait_for(s.worker.stop(), SOON)
+        await s.store._connection.execute("PRAGMA query_only = OFF")
+        gate.open.set()
+
+    async def test_a_result_that_finds_no_room_on_the_disk_is_made_again(
+        self, studio: MakeStudio
+    ) -> None:
+        s = studio()
+
+        async def full(data: bytes, suffix: str) -> Path:
+            raise StorageFailed("The disk is full.")
+
+        s.files.put = full  # type: ignore[method-assign]
+        await s.open()
+        with heard("a result cannot be stored yet") as refused:
+            job = await s.submit()
+            await asyncio.wait_for(refused.wait(), SOON)
+        await asyncio.wait_for(s.worker.stop(), SOON)
+        [back] = await s.store.waiting()
+        assert (back.id, back.crashes) == (job.id, 0)
+
+    async def test_it_does_not_wait_for_work_that_has_gone(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        s = studio(grace=1000.0)
+        at_the_disk, go_on = asyncio.Event(), asyncio.Event()
+        lease = s.store.lease
+
+        async def slow(job_id: str) -> Job | None:
+            at_the_disk.set()
+            await go_on.wait()
+            return await lease(job_id)
+
+        monkeypatch.setattr(s.store, "lease", slow)
+        await s.open()
+        job = await s.submit()
+        await asyncio.wait_for(at_the_disk.wait(), SOON)
+        await s.queue.cancel(job.id)
+        stop = asyncio.create_task(s.worker.stop())
+        await asyncio.sleep(0)
+        go_on.set()
+        await asyncio.wait_for(stop, SOON)
+
     async def test_stopping_without_a_start(self, studio: MakeStudio) -> None:
         await asyncio.wait_for(studio().worker.stop(), SOON)
 
@@ -489,6 +557,19 @@ class TestBatches:
         ends = [(await s.said(JobEnded, job)).job.status for job in jobs]
         assert ends == [Status.RENDERED, Status.FAILED, Status.RENDERED]
         assert s.painter.batches_painted == [1, 1, 1]
+
+    async def test_nobody_is_charged_for_what_failed_together(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def bad(_: RunContext) -> None:
+            raise OutOfMemory("The card cannot hold this.")
+
+        monkeypatch.setattr(Meter, "gpu_seconds", lambda _: 6.0)
+        before = Gate()
+        s = studio(FourAtOnce(before=before, bad=bad))
+        jobs = await self._batch(s, before, "a fox", "bad", "a cat")
+        before.open.set()
+        assert [(await s.said(JobEnded, job)).job.gpu_seconds for job in jobs] == [6.0] * 3
 
     async def test_a_stop_puts_all_of_a_batch_back(self, studio: MakeStudio) -> None:
         before, within = Gate(), Gate()
