@@ -2,10 +2,13 @@
 
 import math
 import os
+import shutil
+import time
 from pathlib import Path
 
 import pytest
 
+from bot import tokens
 from bot.errors import ConfigError
 from bot.jobs.limits import Terms
 from bot.tokens import LOCAL, TokenBook
@@ -28,6 +31,54 @@ def test_one_is_known_until_it_is_revoked(tmp_path: Path) -> None:
     assert found is not None
     assert found.id > token.id  # nobody inherits another's jobs
     assert found.terms(5) == Terms(waiting=5)
+
+
+def test_without_a_folder_no_token_is_known(tmp_path: Path) -> None:
+    book = TokenBook(tmp_path / "tokens")
+    assert book.find("atl_x") is None
+    secret = book.add("ada")
+    assert book.find(secret) is not None
+    shutil.rmtree(tmp_path / "tokens")
+    assert book.find(secret) is None
+
+
+def test_a_change_within_the_same_tick_of_the_disks_clock_is_seen(tmp_path: Path) -> None:
+    book = TokenBook(tmp_path)
+    secret = book.add("ada")
+    tick = tmp_path.stat().st_mtime_ns
+    assert book.find(secret) is not None
+    TokenBook(tmp_path).revoke("ada")
+    os.utime(tmp_path, ns=(tick, tick))
+    assert book.find(secret) is None
+
+
+def test_a_folder_that_has_not_changed_is_not_read_again(tmp_path: Path) -> None:
+    book = TokenBook(tmp_path)
+    secret = book.add("ada")
+    os.utime(tmp_path, (0, time.time() - 60))
+    assert book.find(secret) is not None
+    (file,) = tmp_path.glob("*.json")
+    file.write_text("{")
+    assert book.find(secret) is not None
+
+
+def test_of_two_that_are_made_at_once_each_has_its_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write = tokens._write
+
+    def write_after_another(file: Path, token: tokens.Token) -> None:
+        monkeypatch.setattr(tokens, "_write", write)
+        TokenBook(tmp_path).add("bob")
+        write(file, token)
+
+    monkeypatch.setattr(tokens, "_write", write_after_another)
+    (tmp_path / "notes.json").write_text("{}")  # which is no token's
+    TokenBook(tmp_path).add("ada")
+    assert [(token.id, token.name) for token in TokenBook(tmp_path).all()] == [
+        (2, "bob"),
+        (3, "ada"),
+    ]
 
 
 def test_what_is_stored_is_no_token(tmp_path: Path) -> None:

@@ -1,11 +1,14 @@
 """Forbidden words, however they are spelt, and harmless ones that only look like them."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.config import ModerationConfig
 from bot.errors import Refused
-from bot.words import WordRules
+from bot.words import WordRules, read_words
 from pipelines.contract.requests import ImagineRequest
 
 RULES = WordRules(["fox", "grass", "bad wolf", "blood*", "鬼"])
@@ -60,11 +63,28 @@ def test_it_is_let_through(text: str) -> None:
     assert RULES.broken(text) is None
 
 
+def test_a_number_is_no_word_and_a_word_no_number() -> None:
+    assert WordRules(["ass"]).broken("455 stars") is None
+    assert WordRules(["88"]).broken("bb") is None
+
+
+def test_spaces_around_a_rule_do_not_matter() -> None:
+    assert WordRules([" blood* "]).broken("bloody") == "blood*"
+
+
 def test_the_refusal_names_what_is_to_be_left_out() -> None:
     with pytest.raises(Refused, match="“blood” is not allowed"):
         RULES.check(ImagineRequest(prompt="a bloody hand", seed=1))
     with pytest.raises(Refused, match="“fox”"):
         RULES.check(ImagineRequest(prompt="a wolf", negative="f0x", seed=1))
+    with pytest.raises(Refused, match="I see “blood”, which"):
+        RULES.check_seen("a bloody hand")
+
+
+def test_a_list_may_have_notes_and_lines_of_spaces(tmp_path: Path) -> None:
+    file = tmp_path / "words.txt"
+    file.write_text("fox  # a note\n   # another\n \t\n")
+    assert read_words(ModerationConfig(words_file=file)) == ["fox"]
 
 
 @pytest.mark.parametrize("rules", [[], ["", "  ", "*", "…"]])

@@ -4,7 +4,13 @@ from pathlib import Path
 import pytest
 
 from bot.jobs.costs import Costs
-from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, SketchRequest
+from pipelines.contract.requests import (
+    AnimateRequest,
+    Aspect,
+    ImagineRequest,
+    SketchRequest,
+    UpscaleRequest,
+)
 from tests.jobs.samples import CATALOG
 
 ONE = ImagineRequest(prompt="a fox", seed=1)
@@ -44,6 +50,13 @@ def test_each_size_has_a_measure_of_its_own_and_lends_it_where_there_is_none(cos
     costs.learn(ONE, 10.0)
     costs.learn(wide, 14.0)
     assert (costs.expect(ONE), costs.expect(wide), costs.expect(tall)) == (10.0, 14.0, 14.0)
+
+
+def test_a_picture_made_twice_as_large_says_little_of_one_made_four_times(costs: Costs) -> None:
+    twice, four_times = (UpscaleRequest(image=Path("x.png"), scale=scale) for scale in (2, 4))
+    costs.learn(four_times, 8.0)
+    costs.learn(twice, 2.0)
+    assert (costs.expect(twice), costs.expect(four_times)) == (2.0, 8.0)
 
 
 def test_what_took_other_steps_than_are_configured_now_is_not_learnt_from(costs: Costs) -> None:

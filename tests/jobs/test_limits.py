@@ -37,6 +37,12 @@ def test_a_full_queue_says_when_there_is_a_place() -> None:
     )
 
 
+def test_a_member_with_one_alone_waits_for_all_of_it() -> None:
+    refusal = _crowd(1, seconds=120).refusal(1, replace(LIMITS, waiting_per_member=1))
+    assert refusal is not None
+    assert "in about 2 minutes" in refusal.sentence
+
+
 @pytest.mark.parametrize(
     ("seconds", "words"),
     [
@@ -44,6 +50,8 @@ def test_a_full_queue_says_when_there_is_a_place() -> None:
         (60.0, "about a minute"),
         (61.0, "about 2 minutes"),
         (89 * 60.0, "about 89 minutes"),
+        (90 * 60.0, "about 2 hours"),
+        (100 * 60.0, "about 2 hours"),
         (2 * 3600.0, "about 2 hours"),
     ],
 )

@@ -401,6 +401,17 @@ def test_after_a_restart_those_who_used_more_begin_later_but_not_much() -> None:
     assert _seconds(policy, jobs, 3) == {1: 10.0, 3: 10.0, 5: 10.0}
 
 
+def test_what_was_given_back_is_kept_when_another_job_comes(policy: Policy) -> None:
+    _fill(policy, 3, 1)
+    _fill(policy, 1, 1, since=1.0)
+    policy.charge(3, 1.0, 20.0)
+    policy.charge(1, 1.0, 30.0)
+    assert policy.pick(free=[IMAGINE], now=0.0) == "3-0-0"
+    policy.charge(1, 1.0, -20.0)  # a job of theirs took less than was thought
+    _fill(policy, 1, 1, since=2.0)
+    assert [policy.place(job) for job in ("1-1-0", "3-0-0", "1-2-0")] == [1, 2, 3]
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_places_stay_right_in_a_long_queue_of_small_changes(seed: int) -> None:
     bench = Bench(seed, patience=40.0, members=150)
@@ -427,6 +438,13 @@ def test_who_waits_behind_runs_when_nobody_waits_in_front(policy: Policy) -> Non
     assert policy.first(3) == ["3-9-0", "3-9-1", "behind"]
     assert policy.place("behind") == 3
     assert [_run_next(policy, jobs) for _ in range(4)] == ["3-9-0", "3-9-1", "behind", None]
+
+
+def test_the_first_of_both_lanes_are_as_many_as_were_asked_for(policy: Policy) -> None:
+    _fill(policy, 3, 2)
+    for i in range(3):
+        policy.add(f"behind {i}", 1, 1.0, 10.0, IMAGINE, float(i), behind=True)
+    assert policy.first(3) == ["3-0-0", "3-0-1", "behind 0"]
 
 
 def test_what_ran_behind_is_held_against_nobody_in_front(policy: Policy) -> None:

@@ -83,6 +83,7 @@ def test_pictures_are_changed_only_where_nothing_else_helps() -> None:
     little = planned(ModelKey.IMAGINE, card(12, ram=32))
     assert little.groups[PAINTER].precision is Precision.FP8
     assert any("changes pictures" in text for text in little.given_up)
+    assert planned(ModelKey.IMAGINE, card(12, ram=32, packages="bitsandbytes")) == little
     less = planned(ModelKey.IMAGINE, card(12, ram=22, packages="bitsandbytes"))
     assert less.groups[PAINTER].precision is Precision.NF4
     assert not planned(ModelKey.IMAGINE, card(12, ram=22)).fits
@@ -97,6 +98,15 @@ def test_a_precision_that_is_configured_is_kept() -> None:
             assert not any("changes pictures" in text for text in plan.given_up)
     fp8 = ImagineModel(source="a/b", precision="fp8")
     assert plan_model(ModelKey.IMAGINE, fp8, card(12)).groups[PAINTER].held is Held.CARD
+    full = ImagineModel(source="a/b", precision="full")
+    assert not plan_model(ModelKey.IMAGINE, full, card(12, ram=32)).fits
+
+
+@pytest.mark.parametrize("kind", ["mps", "cpu"])
+def test_only_on_an_nvidia_card_bits_are_given_up_by_themselves(kind: str) -> None:
+    plan = planned(ModelKey.IMAGINE, Card(kind, ram=24 * GIB))
+    assert not plan.fits
+    assert plan.groups[PAINTER].precision is Precision.FULL
 
 
 def test_four_bits_have_scales_that_are_counted_and_not_streamed() -> None:

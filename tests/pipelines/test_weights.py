@@ -1,6 +1,7 @@
 """Weights that are in two places and the same in both."""
 
 import copy
+import weakref
 from types import SimpleNamespace
 
 import pytest
@@ -62,6 +63,14 @@ def test_what_became_of_weights_on_the_card_is_forgotten() -> None:
         true = before.state_dict()[name]
         assert tensor.dtype == true.dtype
         assert torch.equal(tensor, true)
+
+
+def test_the_copy_that_was_on_the_card_is_freed() -> None:
+    weights = Weights([network()], CPU, packed=True)
+    weights.move_in()
+    there = weakref.ref(weights._there[0])
+    weights.move_out()
+    assert there() is None
 
 
 def test_tied_weights_stay_tied_and_count_once() -> None:
@@ -143,6 +152,12 @@ def test_blocks_are_filled_as_far_as_they_can_be() -> None:
     alone = sum(_power_of_two(_padded(tensor)) for tensor in weights)
     assert whole <= packed < _PACKED * whole
     assert alone > 1.5 * whole
+
+
+def test_what_fills_a_block_to_its_last_byte_has_one_of_that_size() -> None:
+    halves = [torch.zeros(128) for _ in range(2)]
+    assert len(_shares(halves, block=1024)) == 1
+    assert _power_of_two(sum(map(_padded, halves))) == 1024
 
 
 def test_on_a_cpu_nothing_is_copied() -> None:

@@ -7,16 +7,20 @@ import json
 import resource
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
+from aiohttp.test_utils import make_mocked_request
 from PIL import Image
 
 from bot.app import App
 from bot.config import Config
 from bot.languages import language
+from bot.ui.whiteboard import Whiteboard
 from bot.web import bodies, server
+from bot.web.askers import Askers
+from bot.web.problems import TooOften
 from tests.loopback.runner import Studio
 from tests.web.serving import client, opened, tokens, web_config
 
@@ -293,6 +297,34 @@ async def test_too_often(app: App, config: Config) -> None:
         assert [each.status for each in answers] == [202, 202, 429]
         assert await refused(answers[2]) == (429, "too_often")
         assert 0 < int(answers[2].headers["Retry-After"]) <= 31
+
+
+def test_what_was_agreed_comes_back_evenly_and_to_each_their_own(config: Config) -> None:
+    now = [1000.0]
+    book = tokens(config)
+    ada, bob = (book.add(name, per_minute=2) for name in ("ada", "bob"))
+    askers = Askers(config, book, cast(Whiteboard, None), now=lambda: now[0])
+
+    def ask(secret: str, method: str = "POST") -> None:
+        headers = {"Authorization": f"Bearer {secret}"}
+        askers.of(make_mocked_request(method, "/v1/imagine", headers=headers))
+
+    for _ in range(2):
+        ask(ada)
+    with pytest.raises(TooOften) as refusal:
+        ask(ada)
+    assert refusal.value.after == 30.0
+    ask(bob)
+    ask(ada, "GET")  # to look is free
+    now[0] += 30.0
+    ask(ada)
+    with pytest.raises(TooOften):
+        ask(ada)
+    now[0] += 3600.0  # of which no more than a minute is saved up
+    for _ in range(2):
+        ask(ada)
+    with pytest.raises(TooOften):
+        ask(ada)
 
 
 async def test_the_sentence_is_in_the_readers_language(ada: aiohttp.ClientSession) -> None:
