@@ -98,7 +98,7 @@ class WordRules:
 
 def _pattern(rule: str) -> re.Pattern[str]:
     """What finds a rule in a reading. A letter that is drawn out is still that letter."""
-    letters = _plain(rule.rstrip("*"))
+    letters = _plain(rule)
     drawn_out = "".join(
         r"\s+" if run[0] == " " else f"{re.escape(run[0])}{{{len(run)},}}"
         for run in (match[0] for match in re.finditer(r"(.)\1*", letters))

@@ -280,9 +280,7 @@ def _of_videos(model: AnimateModel) -> Iterator[_Concession]:
         yield _Concession(
             cost,
             f"{chunk} frame{'s' * (chunk > 1)} decoded at a time (models.animate.decode_chunk)",
-            lambda plan, chunk=chunk: replace(  # type: ignore[misc]
-                plan, decode_chunk=min(chunk, plan.decode_chunk or chunk)
-            ),
+            lambda plan, chunk=chunk: replace(plan, decode_chunk=chunk),  # type: ignore[misc]
         )
         cost += 0.3
     yield _Concession(
@@ -308,9 +306,7 @@ def _of_tiles(model: UpscaleModel) -> Iterator[_Concession]:
         yield _Concession(
             cost,
             f"pictures upscaled in parts of {tile} pixels (models.upscale.tile)",
-            lambda plan, tile=tile: replace(  # type: ignore[misc]
-                plan, tile=min(tile, plan.tile or tile)
-            ),
+            lambda plan, tile=tile: replace(plan, tile=tile),  # type: ignore[misc]
         )
         cost *= 2
 

@@ -88,7 +88,7 @@ def about(seconds: float) -> Text:
     minutes = max(1, math.ceil(seconds / 60))
     if minutes < 90:
         return Counted("about a minute", "about {n} minutes", minutes)
-    return Counted("about an hour", "about {n} hours", round(minutes / 60))
+    return Counted("about an hour", "about {n} hours", math.ceil(minutes / 60))
 
 
 def _jobs(count: int) -> Text:

@@ -21,7 +21,7 @@ from typing import Any
 from bot.errors import LinkExpired, LinkInvalid, StorageFailed
 from bot.jobs.store import Store
 
-_FORM = struct.Struct(">8sQQI")  # job, member, channel, until when
+_FORM = struct.Struct(">8sQQI")  # job, member, channel, until when: with the signature 60 bytes,
 _SIGNATURE = 32  # bytes
 
 
@@ -54,7 +54,7 @@ class Links:
             ends_at=float(link.ends_at),
         )
         told = _FORM.pack(bytes.fromhex(link.job_id), link.member, link.channel, link.ends_at)
-        return base64.urlsafe_b64encode(told + self._sign(told)).decode().rstrip("=")
+        return base64.urlsafe_b64encode(told + self._sign(told)).decode()
 
     def read(self, text: str, late: float = 0.0) -> Link:
         """What a link says, until `late` seconds after its end. Raises LinkInvalid, LinkExpired."""
@@ -115,10 +115,10 @@ def read_key(file: Path) -> bytes:
 def _decoded(text: str) -> bytes:
     """The bytes of a link, in the one way to write them. Raises LinkInvalid."""
     try:
-        data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        data = base64.urlsafe_b64decode(text)
     except (binascii.Error, ValueError):
         raise _invalid() from None
-    written = base64.urlsafe_b64encode(data).decode().rstrip("=")
+    written = base64.urlsafe_b64encode(data).decode()
     if len(data) != _FORM.size + _SIGNATURE or written != text:
         raise _invalid()
     return data

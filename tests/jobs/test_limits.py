@@ -51,7 +51,7 @@ def test_a_member_with_one_alone_waits_for_all_of_it() -> None:
         (61.0, "about 2 minutes"),
         (89 * 60.0, "about 89 minutes"),
         (90 * 60.0, "about 2 hours"),
-        (100 * 60.0, "about 2 hours"),
+        (150 * 60.0, "about 3 hours"),
         (2 * 3600.0, "about 2 hours"),
     ],
 )
