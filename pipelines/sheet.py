@@ -23,7 +23,8 @@ Corners = Sequence[Sequence[float]]
 SIDE = 256  # pixels of the long side of what is searched; lengths below are in such pixels
 STROKE = 5  # half of the widest stroke
 EDGE = 6  # a sheet's edge and its shadow
-STEP = 0.10  # in brightness, between neighbours: so much only where something ends
+STEP = 0.06  # in brightness (its logarithm): so much only where something ends, or a shadow does
+PAINT = 0.25  # in brightness, where something painted begins
 SMALLEST, LARGEST = 0.15, 0.96  # of the photo
 MOST = 16  # corners that are looked at
 STRAIGHT = 0.955  # of an area, what a quadrangle in it takes: less has other corners, or round ones
@@ -59,7 +60,7 @@ def _without_strokes(light: Floats) -> Floats:
 
 def _brightest_area(bare: Floats) -> Mask | None:
     """Of the large areas without a step in brightness the brightest, with all that it surrounds."""
-    left = ~_steps(bare)
+    left = ~_steps(bare, STEP)
     best, brightest = None, 0.0
     for seed in _grid(left.shape):
         if not left[seed]:
@@ -71,10 +72,10 @@ def _brightest_area(bare: Floats) -> Mask | None:
     return None if best is None else _filled(best)
 
 
-def _steps(bare: Floats) -> Mask:
-    """Where brightness changes at once, as no light does it."""
+def _steps(bare: Floats, least: float) -> Mask:
+    """Where brightness changes by so much from one pixel to the next."""
     near = sliding_window_view(np.pad(np.log(bare + 8), 1, mode="edge"), (3, 3))
-    steps: Mask = near.max(axis=(2, 3)) - near.min(axis=(2, 3)) > STEP
+    steps: Mask = near.max(axis=(2, 3)) - near.min(axis=(2, 3)) > least
     return steps
 
 
@@ -185,7 +186,7 @@ def _is_sheet(colours: Bytes, light: Floats, bare: Floats, within: Mask) -> bool
     if level < 90 or np.ptp(paper) > 0.4 * paper.max() or tinted[margin].mean() > 0.2:
         return False
     strokes = bare - light > INK * bare
-    drawn = strokes | tinted | _steps(bare)
+    drawn = strokes | tinted | _steps(bare, PAINT)
     also = ~near & ~tinted & (bare > SHADE * level)
     return bool(drawn[inner].mean() > 0.001 and (strokes & also).sum() <= 0.002 * also.sum())
 

@@ -21,8 +21,8 @@ from typing import Any
 from bot.errors import LinkExpired, LinkInvalid, StorageFailed
 from bot.jobs.store import Store
 
-_FORM = struct.Struct(">8sQQI")  # job, member, channel, until when: with the signature 60 bytes,
-_SIGNATURE = 32  # bytes
+_FORM = struct.Struct(">8sQQI")  # job, member, channel, until when
+_SIGNATURE = 32  # bytes: together 60, of which base64 is 80 letters and needs no padding
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

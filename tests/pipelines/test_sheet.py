@@ -35,6 +35,7 @@ TABLES = {
     "black": Image.new("RGB", TABLE, (28, 24, 22)),
     "grey": Image.new("RGB", TABLE, (120, 120, 125)),
     "blue": Image.new("RGB", TABLE, (40, 70, 140)),
+    "nearly white": Image.new("RGB", TABLE, (222, 222, 220)),
 }
 
 
