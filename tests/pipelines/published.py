@@ -6,7 +6,7 @@ files of tokenizers, shards, a variant, settings of classes that have other name
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,25 @@ from torch import Tensor
 
 Weights = dict[str, Tensor]
 
+OF_OLD: Mapping[str, Any] = {
+    "add_cross_attention": False,
+    "bad_words_ids": None,
+    "do_sample": False,
+    "is_encoder_decoder": False,
+    "length_penalty": 1.0,
+    "max_length": 20,
+    "num_beams": 1,
+    "output_attentions": False,
+    "pruned_heads": {},
+    "return_dict": True,
+    "task_specific_params": None,
+    "tie_word_embeddings": True,
+    "torch_dtype": None,
+    "torchscript": False,
+    "transformers_version": "4.26.0.dev0",
+    "use_bfloat16": False,
+}
+"""What transformers 4 wrote into every configuration."""
 AS_ADDED = {
     "__type": "AddedToken",
     "lstrip": False,
@@ -30,6 +49,7 @@ def sdxl(demo: Path, folder: Path) -> Path:
     shutil.copytree(demo, folder)
     for part in ("text_encoder", "text_encoder_2"):
         _weights(folder / part / "model.safetensors", _clip_text, variant="fp16")
+        _settings(folder / part / "config.json", ["dtype"], **OF_OLD)
     for part in ("tokenizer", "tokenizer_2"):
         _clip_tokenizer(folder / part)
     _weights(folder / "unet" / "diffusion_pytorch_model.safetensors", variant="fp16")
@@ -50,6 +70,8 @@ def sd3(demo: Path, folder: Path) -> Path:
     shutil.copytree(demo, folder)
     for part in ("text_encoder", "text_encoder_2"):
         _weights(folder / part / "model.safetensors", _clip_text)
+    for part in ("text_encoder", "text_encoder_2", "text_encoder_3"):
+        _settings(folder / part / "config.json", ["dtype"], **OF_OLD)
     for part in ("tokenizer", "tokenizer_2"):
         _clip_tokenizer(folder / part)
     _sharded(folder / "text_encoder_3" / "model.safetensors", _embedded_twice)
@@ -63,11 +85,12 @@ def svd(demo: Path, folder: Path) -> Path:
     """As stabilityai/stable-video-diffusion-img2vid-xt-1-1, variant fp16."""
     shutil.copytree(demo, folder)
     _weights(folder / "image_encoder" / "model.safetensors", _clip_vision, variant="fp16")
+    _settings(folder / "image_encoder" / "config.json", ["dtype"], **OF_OLD)
     for part in ("unet", "vae"):
         _weights(folder / part / "diffusion_pytorch_model.safetensors", variant="fp16")
     _settings(
         folder / "feature_extractor" / "preprocessor_config.json",
-        without=["image_processor_type"],
+        ["image_processor_type"],
         feature_extractor_type="CLIPImageProcessor",
     )
     return folder
@@ -77,6 +100,9 @@ def blip(demo: Path, folder: Path) -> Path:
     """As Salesforce/blip-image-captioning-large."""
     shutil.copytree(demo, folder)
     _weights(folder / "model.safetensors", _untied)
+    config = json.loads((folder / "config.json").read_text())
+    parts = {part: {**OF_OLD, **config[part]} for part in ("text_config", "vision_config")}
+    _settings(folder / "config.json", ["dtype"], torch_dtype="float32", **parts)
     processor = json.loads((folder / "processor_config.json").read_text())["image_processor"]
     (folder / "processor_config.json").unlink()
     (folder / "generation_config.json").unlink()
@@ -92,6 +118,7 @@ def blip(demo: Path, folder: Path) -> Path:
 def classifier(demo: Path, folder: Path) -> Path:
     """As Falconsai/nsfw_image_detection."""
     shutil.copytree(demo, folder)
+    _settings(folder / "config.json", ["dtype"], **OF_OLD)
     _settings(folder / "preprocessor_config.json", image_processor_type="ViTFeatureExtractor")
     return folder
 
@@ -173,11 +200,10 @@ def _sharded(file: Path, change: Callable[[Weights], Weights] = _same) -> None:
 # --- what is beside them ------------------------------------------------------------------------
 
 
-def _settings(file: Path, without: list[str] | None = None, **changes: object) -> None:
+def _settings(file: Path, without: Sequence[str] = (), **changes: object) -> None:
+    """Write a file of settings anew, with changes."""
     settings = {**json.loads(file.read_text()), **changes}
-    for name in without or ():
-        settings.pop(name, None)
-    file.write_text(json.dumps(settings))
+    file.write_text(json.dumps({n: value for n, value in settings.items() if n not in without}))
 
 
 def _clip_tokenizer(folder: Path) -> None:
@@ -210,7 +236,7 @@ def _t5_tokenizer(folder: Path) -> None:
     (folder / "spiece.model").write_bytes(b"\n")
     _settings(
         folder / "tokenizer_config.json",
-        without=["backend"],
+        ["backend"],
         tokenizer_class="T5Tokenizer",
         clean_up_tokenization_spaces=True,
     )
