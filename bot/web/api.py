@@ -5,8 +5,10 @@ import mimetypes
 import re
 from contextlib import suppress
 from functools import partial
+from typing import TypeVar, cast
 
 from aiohttp import hdrs, web
+from aiohttp.abc import AbstractStreamWriter
 
 from bot.access import offered
 from bot.config import Config
@@ -24,6 +26,8 @@ from bot.web.shapes import JobsShape, Shape, Shaping
 from bot.web.tags import is_known
 from bot.web.watching import Watching
 from pipelines.media import thumbnail
+
+R = TypeVar("R", bound=web.BaseRequest)
 
 PAGE = 24  # jobs, and at most so many …
 MOST = 100
@@ -152,7 +156,7 @@ class Api:
     async def result(self, request: web.Request) -> web.StreamResponse:
         """A picture or a video, or a range of its bytes."""
         artifact = await self._artifact(request)
-        _require_range(request, artifact.size)
+        _require_range(_with_a_range_of_bytes(request), artifact.size)
         kind = "attachment" if "download" in request.query else "inline"
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", artifact.name).strip("-.") or "result"
         headers = {
@@ -160,7 +164,7 @@ class Api:
             hdrs.CONTENT_TYPE: str(artifact.media_type),
             hdrs.CONTENT_DISPOSITION: f'{kind}; filename="{name}"',
         }
-        return web.FileResponse(artifact.path, headers=headers)
+        return _File(artifact.path, headers=headers)
 
     async def thumbnail(self, request: web.Request) -> web.Response:
         """A small picture of a result. A result never changes, so its address is its tag."""
@@ -209,9 +213,27 @@ class Api:
         return answer
 
 
+class _File(web.FileResponse):
+    """A file, or a range of its bytes."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Begin to send it."""
+        return await super().prepare(_with_a_range_of_bytes(request))
+
+
 def _json(shape: Shape, *, status: int = 200) -> web.Response:
     text = shape.model_dump_json()
     return web.Response(status=status, text=text, content_type="application/json", headers=PRIVATE)
+
+
+def _with_a_range_of_bytes(request: R) -> R:
+    """The request, without a range in another unit, or of several: those are not served here."""
+    wanted = request.headers.get(hdrs.RANGE, "bytes=")
+    if wanted.lower().startswith("bytes=") and "," not in wanted:
+        return request
+    headers = request.headers.copy()
+    headers.popall(hdrs.RANGE)
+    return cast(R, request.clone(headers=headers))
 
 
 def _require_range(request: web.Request, size: int) -> None:

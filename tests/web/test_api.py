@@ -66,6 +66,9 @@ async def test_a_job_is_watched_to_its_end_and_fetched_in_ranges(
     beyond = await ada.get(url, headers={"Range": f"bytes={len(whole)}-"})
     assert (beyond.status, (await beyond.json())["code"]) == (416, "range")
     assert beyond.headers["Content-Range"] == f"bytes */{len(whole)}"
+    for unknown in ("bytes=0-1,4-5", "pages=1-2"):
+        answer = await ada.get(url, headers={"Range": unknown})
+        assert (answer.status, await answer.read()) == (200, whole)
     again = await ada.get(url, headers={"If-None-Match": part.headers["ETag"]})
     assert again.status == 304
     saved = await ada.get(f"{url}?download")
