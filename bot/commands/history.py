@@ -15,7 +15,9 @@ from bot.ui.roads import UNREACHABLE
 from pipelines.contract.errors import BadInput
 from pipelines.contract.text import Text
 
-LINK = re.compile(r"https://(?:\w+\.)?discord(?:app)?\.com/channels/[0-9@me]+/(\d+)/(\d+)")
+LINK = re.compile(
+    r"https://(?:\w+\.)?discord(?:app)?\.com/channels/[0-9@me]+/(\d{1,20})/(\d{1,20})"
+)
 OFFERED = 25
 UNREADABLE = Text(
     "I cannot read that message: it was deleted, or it is not one of mine. Choose "

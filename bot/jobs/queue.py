@@ -91,6 +91,7 @@ class JobQueue:
         self._now = now
         self._costs = Costs(catalog)
         self._runs: dict[str, Run] = {}
+        self._ending: dict[str, Run] = {}  # off the GPU, and not yet written down
         self._waiting: dict[str, Request] = {}
         self._relaxed: list[tuple[float, str]] = []  # a heap of those behind, by when they came
         self._work = asyncio.Event()
@@ -221,7 +222,7 @@ class JobQueue:
             self._events.publish(JobEnded(ended))
             self._events.publish(QueueMoved())
             return ended
-        run = self._runs.get(job_id)
+        run = self._runs.get(job_id) or self._ending.get(job_id)
         if run is None:
             raise TooLate("This job has already ended, so there is nothing left to cancel.")
         run.unwanted = True
@@ -310,7 +311,7 @@ class JobQueue:
         return {job.id: job for job in found}
 
     async def forget_owner(self, owner: int) -> tuple[int, int]:
-        """Forget a member's jobs that have ended. How many there were, and how many are left."""
+        """Forget a member's jobs that have ended and been told. How many; how many are left."""
         gone = await self._store.forget_owner(owner)
         return gone, len(await self._store.of(owner))
 
@@ -321,8 +322,9 @@ class JobQueue:
     async def hand_over(self, job_id: str, origin: Mapping[str, Any], standing: Standing) -> None:
         """Have a result that could not be shown be shown at `origin`, under the rules of there.
 
-        Raises TooLate.
+        Raises NoSuchJob, TooLate, Banned.
         """
+        self.moderation.check(standing.server, (await self.get(job_id)).owner)
         job = await self._store.untell(job_id, origin, standing.server, standing.channel)
         if job is None:
             raise TooLate("This result has been shown already, or it is no longer kept.")
@@ -428,6 +430,15 @@ class JobQueue:
         self._runs.pop(job.id, None)
         self._policy.charge(job.owner, job.weight, gpu_seconds - job.cost, behind=job.relaxed)
 
+    def end(self, run: Run, gpu_seconds: float) -> None:
+        """As `leave`; until `ended`, while what it made is written down, it can be cancelled."""
+        self.leave(run, gpu_seconds)
+        self._ending[run.job.id] = run
+
+    def ended(self, run: Run) -> None:
+        """It is written down how a run ended."""
+        self._ending.pop(run.job.id, None)
+
     def check_seen(self, caption: str) -> None:
         """Raise WordNotAllowed where what a model saw in a picture breaks a rule. On any thread."""
         self._words.check_seen(caption)
@@ -472,6 +483,7 @@ class JobQueue:
         try:
             with self._refusals(jobs[0].owner, jobs[0].origin):
                 self._vet(job.request for job in jobs)
+                self.moderation.check(jobs[0].server, jobs[0].owner)  # since a moment ago
                 written = await self._store.enqueue_all(jobs, limits)
         except asyncio.CancelledError:
             for job in jobs:

@@ -264,6 +264,11 @@ class Store:
             return None
         return await self._finish(job, Status.CANCELLED, gpu_seconds, since=job.status)
 
+    async def withdrawn(self, job: Job) -> Job | None:
+        """Rendered a moment ago, which nobody knows → cancelled. None: it is in another state."""
+        end, since = Status.CANCELLED, Status.RENDERED
+        return await self._finish(job, end, job.gpu_seconds, since=since, artifacts="[]")
+
     async def bring_forward(self, job_id: str) -> Job | None:
         """Let a queued job wait behind nobody; None where it does not wait behind."""
         return await self._change(
@@ -487,7 +492,7 @@ class Store:
         return [(server, channel) for server, channel in rows]
 
     async def forget_owner(self, owner: int) -> int:
-        """Delete the jobs of a member that have ended, whether they were told or not. How many.
+        """Delete the jobs of a member that have ended, and of which they were told. How many.
 
         What they took today stays charged to their owner's share.
         """
@@ -661,7 +666,7 @@ _KEEP_SPENT = (
     f"INSERT INTO spent SELECT owner, server, ended_at, {_CHARGED} FROM jobs"
     " WHERE owner = :owner AND NOT relaxed AND ended_at > :since"
 )
-_FORGET_OWNER = f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} RETURNING id"
+_FORGET_OWNER = f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} AND told RETURNING id"
 _USED = (
     f"SELECT owner, kind, count(*), total({_CHARGED}) AS seconds FROM jobs"
     f" WHERE server IS :server AND (:owner IS NULL OR owner = :owner) AND {_TODAY}"

@@ -155,7 +155,7 @@ class Worker:
             if isinstance(outcome, AtelierError) and self._may_hand_on(executor, run):
                 await self._hand_on(run)
                 continue
-            self._queue.leave(run, gpu_seconds)
+            self._queue.end(run, gpu_seconds)
             await self._slots.acquire()
             conclude = self._conclude(run, outcome, gpu_seconds)
             self._writes.start(conclude, name=f"conclude job {run.job.id}")
@@ -223,7 +223,11 @@ class Worker:
                 log.exception("what job %s made cannot be stored", run.job.id)
                 job = await self._stored(lambda: self._record(run, Unforeseen(), gpu_seconds))
         finally:
+            self._queue.ended(run)
             self._slots.release()
+        if job is not None and job.status is Status.RENDERED and run.unwanted:
+            made = job
+            job = await self._stored(lambda: self._store.withdrawn(made))
         if job is None:
             log.warning("job %s was finished by somebody else", run.job.id)
         elif job.status is not Status.QUEUED:
@@ -241,6 +245,8 @@ class Worker:
         if isinstance(outcome, AtelierError):
             return await self._store.failed(run.job, outcome, gpu_seconds)
         artifacts = await asyncio.gather(*(self._put(artifact) for artifact in outcome))
+        if run.unwanted:
+            return await self._store.cancelled(run.job, gpu_seconds)
         return await self._store.rendered(run.job, artifacts, gpu_seconds)
 
     async def _put(self, artifact: Artifact) -> StoredArtifact:

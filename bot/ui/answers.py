@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypedDict
 
 import discord
@@ -16,6 +16,7 @@ from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
+ACKNOWLEDGED = 40060  # Discord took an answer, though the line broke before it said so
 LONGEST = 2000  # characters that Discord takes in a message …
 LONGEST_SHOWN = 4000  # … and in all the texts of a view
 APOLOGY = Text(
@@ -42,10 +43,15 @@ async def answer_error(interaction: discord.Interaction, error: Exception) -> No
     sentence = language(str(interaction.locale)).say(_text(error))
     try:
         if not interaction.response.is_done():
-            await interaction.response.send_message(**_shown(sentence), ephemeral=True)
-            return
-        if interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
-            await _take_back(interaction)
+            try:
+                await interaction.response.send_message(**_shown(sentence), ephemeral=True)
+                return
+            except discord.HTTPException as error:
+                if error.code != ACKNOWLEDGED:
+                    raise
+        elif interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
+            with suppress(*UNREACHABLE):  # what went wrong is said all the same
+                await _take_back(interaction)
         await interaction.followup.send(**_shown(sentence), ephemeral=True)
     except UNREACHABLE as error:
         log.warning("a member could not be told %r: %s", sentence, error)
@@ -87,7 +93,7 @@ def _text(error: Exception) -> Text:
         return error.text
     if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
         return CHANGED
-    if isinstance(error, discord.HTTPException):  # above all: too late to be acknowledged
+    if isinstance(error, UNREACHABLE):  # above all: too late to be acknowledged
         log.warning("Discord refused an answer: %s", error)
         return TROUBLE
     log.error("an interaction failed", exc_info=error)

@@ -63,6 +63,7 @@ class Desk:
             )
         )
         await interaction.response.send_modal(form)
+        form.stop()  # it is answered by its custom_id: discord.py need not keep it
 
     async def take_form(self, interaction: discord.Interaction, job_id: str) -> None:
         """Write a report down, once for each member and job, and thank the member in private."""
@@ -134,7 +135,7 @@ class Desk:
     ) -> None:
         """Show what was decided, where the button was and where else moderators were told."""
         job_id, server = before[-1].job, before[-1].server
-        reports = await self._moderation.reports_of(job_id)
+        reports = await self._moderation.reports_of(job_id) or before  # taken back meanwhile
         job, shared = await self._find(job_id), self.language_of(server)
         here = interaction.message
         alone = here is not None and here.flags.ephemeral
@@ -155,10 +156,12 @@ class Desk:
     ) -> Refused | None:
         """Act, then write it down. What Discord refused, for the moderator to do."""
         refused = None
+        if decision is Decision.BANNED:  # first, for Discord may refuse the rest
+            # What a reporter said is for moderators alone: of a ban its member can read the reason.
+            why = self.language_of(report.server).say("something was reported")
+            await self.ban(report.server, report.owner, moderator, why)
         if decision is not Decision.KEPT:
             refused = await self._remove(report)
-        if decision is Decision.BANNED:
-            await self.ban(report.server, report.owner, moderator, report.reason)
         await self._moderation.decide(report.job, decision, moderator)
         return refused
 
@@ -192,7 +195,7 @@ class Desk:
                 try:
                     await self._queue.cancel(job.id)
                     cancelled += 1
-                except TooLate:
+                except (TooLate, NoSuchJob):
                     log.debug("job %s had just ended", job.id)
         return cancelled
 

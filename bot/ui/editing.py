@@ -64,6 +64,7 @@ async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job)
     for label in _labels(job, reader.say):
         form.add_item(label)
     await interaction.response.send_modal(form)
+    form.stop()  # it is answered by its custom_id: discord.py need not keep it
 
 
 def _title(job: Job) -> Text:

@@ -130,7 +130,8 @@ class ProposalButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PROPOSAL
             if self.answer is Answer.GO:
                 await _queue_all(interaction, queue, proposal, made_at)
                 text = say("**Queued**, each in a message of its own.")
-            await interaction.edit_original_response(view=_message(text))
+            with suppress(*UNREACHABLE):  # it is done, whether it can be said here or not
+                await interaction.edit_original_response(view=_message(text))
 
 
 async def _queue_all(
@@ -154,8 +155,8 @@ async def _queue_all(
         await queue.accept(proposal, [o.to_json() for o in origins], standing=standing)
     except Exception:
         try:
-            with suppress(*UNREACHABLE):
-                for message in posted:
+            for message in posted:
+                with suppress(*UNREACHABLE):
                     await message.delete()
         finally:
             await queue.put_back(proposal)

@@ -67,6 +67,7 @@ async def open_rules_form(
     for label in _labels(group, settings, queue.styles(), say):
         form.add_item(label)
     await interaction.response.send_modal(form)
+    form.stop()  # it is answered by its custom_id: discord.py need not keep it
 
 
 def _labels(group: Group, settings: Settings, styles: Iterable[str], say: Say) -> Iterator[Label]:
@@ -126,11 +127,11 @@ async def take_rules_form(interaction: discord.Interaction, queue: JobQueue, cha
     """Set what was sent off. Raises BadInput, StorageFailed."""
     filled = _filled(cast(dict[str, Any], interaction.data)["components"])
     server = interaction.guild_id or 0
+    await interaction.response.defer()
     changes = _changes(filled, queue.settings.of(server, channel))
     if weights := changes.get("role_weights"):
         there = {role.id for role in (interaction.guild.roles if interaction.guild else ())}
         changes["role_weights"] = {r: w for r, w in weights.items() if r in there and w != 1}
-    await interaction.response.defer()
     await queue.settings.change(server, channel, **changes)
 
 

@@ -12,6 +12,7 @@ from aiohttp import hdrs, web
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
 from bot.tasks import Tasks
+from bot.ui.answers import APOLOGY
 from bot.web.askers import Askers
 from bot.web.bodies import PICTURES, Bodies, Body
 from bot.web.counter import Counter
@@ -19,7 +20,6 @@ from bot.web.forms import SketchForm
 from bot.web.problems import Incomplete, problem, spoken
 from bot.web.watching import Watching
 from pipelines.contract.errors import AtelierError, BadInput, Cancelled, RenderFailed, Withheld
-from pipelines.contract.text import Text
 
 KNOWN = ("prompt", "style", "strength", "seed", "lora")
 
@@ -99,7 +99,7 @@ def _why(job: Job) -> AtelierError:
     """Why there is no picture."""
     if job.status is Status.CANCELLED:
         return Cancelled()
-    text = job.error_text or Text(job.error_sentence or "")
+    text = job.error_text or APOLOGY
     match job.error_code:
         case "withheld":
             return Withheld(text)

@@ -274,7 +274,7 @@ async def test_what_is_deleted_while_it_waits_its_turn_is_not_shown(
     await app.deliveries.stop()
     studio.gate.set()
     job = (await Heard(app.events).of(JobEnded)).job
-    await app.queue.forget_owner(job.owner)
+    await app.queue.erase(job.id)
     await delivery_of(app).deliver(job)
     assert running.buttons == ["Cancel"]
 

@@ -165,6 +165,15 @@ async def test_a_form_outlives_a_restart_and_returns_what_it_refuses(
         await end_of(server, await ada.submit(opened, {"seed": "8"}))
 
 
+async def test_a_form_that_is_dismissed_is_not_kept(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
+    opened = await ada.click(message, button(message, "edit"))
+    await server.wait_for(lambda: opened.modal)
+    assert app.client._connection._view_store._modals == {}
+
+
 async def test_all_words_of_a_long_form_that_is_refused_are_returned(
     server: LoopbackDiscord, ada: Member, app: App
 ) -> None:

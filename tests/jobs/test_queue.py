@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.errors import NoSuchJob, QueueFull, StorageFailed, TooLate
+from bot.errors import Banned, NoSuchJob, QueueFull, StorageFailed, TooLate, Undeliverable
 from bot.jobs.events import (
     Event,
     JobBroughtForward,
@@ -260,6 +260,24 @@ async def test_cancel_and_lease_at_once_never_lose_the_cancel(
             assert run.cancel.is_set()
         else:
             assert getattr(cancelled, "status") is Status.CANCELLED  # noqa: B009
+
+
+async def test_who_was_banned_a_moment_ago_has_nothing_queued_nor_shown(
+    studio: MakeStudio, store: Store, files_folder: Path
+) -> None:
+    s = studio()
+    job = await s.submit()
+    run = await _lease(s)
+    ended = await store.rendered(run.job, [an_artifact(files_folder)], 1.0)
+    assert ended is not None
+    await store.told(ended, Undeliverable("The channel is gone."))
+    await s.queue.moderation.ban(7, 1, moderator=2, reason="")
+    there = Standing(server=7, channel=1)
+    with pytest.raises(Banned):
+        await s.queue.submit(a_request(), owner=1, origin={}, standing=there)
+    with pytest.raises(Banned):
+        await s.queue.hand_over(job.id, {}, there)
+    assert await store.waiting() == []
 
 
 async def test_who_cancels_and_leaves_has_it_said_all_the_same(

@@ -388,7 +388,10 @@ class TestShare:
 
     async def test_deleting_ones_jobs_gives_no_new_share(self, store: Store, clock: Clock) -> None:
         job = await _leased(store, cost=10.0, server=7)
-        assert await store.rendered(job, (), 26.0) is not None
+        rendered = await store.rendered(job, (), 26.0)
+        assert rendered is not None
+        assert await store.forget_owner(1) == 0  # not while it is on its way
+        await store.told(rendered)
         assert await store.forget_owner(1) == 1
         assert await self._ask(store) == [True]
         clock.now += DAY

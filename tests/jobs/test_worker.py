@@ -2,6 +2,7 @@ import asyncio
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -33,6 +34,46 @@ async def test_a_job_is_rendered_and_its_pictures_are_on_disk(studio: MakeStudio
         with Image.open(io.BytesIO(data)) as picture:
             assert picture.size == (artifact.width, artifact.height) == (64, 48)
     assert [a.facts for a in ended.artifacts] == [{"seed": 7}, {"seed": 8}]
+
+
+async def test_what_is_cancelled_while_it_is_written_down_comes_to_nothing(
+    studio: MakeStudio,
+) -> None:
+    s = studio()
+    at_the_disk, go_on = asyncio.Event(), asyncio.Event()
+    put = s.files.put
+
+    async def slow(data: bytes, suffix: str) -> Path:
+        at_the_disk.set()
+        await go_on.wait()
+        return await put(data, suffix)
+
+    s.files.put = slow  # type: ignore[method-assign]
+    await s.open()
+    job = await s.submit()
+    await asyncio.wait_for(at_the_disk.wait(), SOON)
+    await s.queue.cancel(job.id)
+    go_on.set()
+    assert (await s.said(JobEnded, job)).job.status is Status.CANCELLED
+    with pytest.raises(TooLate):
+        await s.queue.cancel(job.id)
+
+
+async def test_what_is_cancelled_in_the_last_moment_comes_to_nothing(
+    studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    s = studio()
+    rendered = s.store.rendered
+
+    async def and_cancel(job: Job, *args: Any) -> Job | None:
+        made = await rendered(job, *args)
+        await s.queue.cancel(job.id)
+        return made
+
+    monkeypatch.setattr(s.store, "rendered", and_cancel)
+    await s.open()
+    job = (await s.said(JobEnded, await s.submit())).job
+    assert (job.status, job.artifacts) == (Status.CANCELLED, ())
 
 
 async def test_events_come_in_the_order_of_life(studio: MakeStudio) -> None:
