@@ -154,7 +154,9 @@ class AtelierClient(discord.Client):
                     _check_shown(interaction.message, custom_id)
 
     async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
-        if form := FORM_ID.fullmatch(custom_id):
+        if self.presses.is_double(interaction, custom_id):
+            await interaction.response.defer()
+        elif form := FORM_ID.fullmatch(custom_id):
             await take_form(interaction, self.queue, form["job_id"])
         elif form := REASON_ID.fullmatch(custom_id):
             await self.desk.take_form(interaction, form["job_id"])

@@ -1,4 +1,7 @@
-"""Which buttons a message shows, and double clicks: the second of two is no wish of its own."""
+"""Which buttons a message shows, and double clicks: the second of two is no wish of its own.
+
+A form that is sent off twice at once is no other.
+"""
 
 from collections import OrderedDict
 from collections.abc import Iterator
