@@ -14,7 +14,7 @@ from bot.jobs.job import Status
 from demo.sample import draw_sample
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, SketchRequest
 from tests.integration.apps import Heard, serving
-from tests.integration.shown import button, end_of, is_final, jobs_of, wait_of, waits
+from tests.integration.shown import button, end_of, jobs_of, wait_of, waits
 from tests.loopback import Interaction, LoopbackDiscord, Member, Upload
 from tests.loopback.model import MANAGE_MESSAGES, ORDINARY
 from tests.loopback.runner import Studio
@@ -171,9 +171,9 @@ async def test_a_form_that_is_sent_off_twice_at_once_makes_one_job(
     message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
     opened = await ada.click(message, button(message, "edit"))
     await server.wait_for(lambda: opened.modal)
-    sent = await asyncio.gather(*(ada.submit(opened, {"seed": "8"}) for _ in range(2)))
-    await server.wait_for(lambda: all(used.callback.is_set() for used in sent))
-    await server.wait_for(lambda: any(used.original and is_final(used.original) for used in sent))
+    first, second = await asyncio.gather(*(ada.submit(opened, {"seed": "8"}) for _ in range(2)))
+    await end_of(server, first)
+    await server.wait_for(second.callback.is_set)
     assert len(await app.queue.of(ada.user.id)) == 2
 
 
