@@ -7,6 +7,7 @@ import pytest
 
 from bot.app import App
 from bot.config import Config, LimitsConfig
+from bot.errors import StorageFailed
 from tests.integration.apps import light_config, serving
 from tests.integration.shown import button, end_of, is_final, jobs_of
 from tests.loopback import Interaction, LoopbackDiscord, Member, Message
@@ -143,3 +144,20 @@ async def test_what_was_forbidden_meanwhile_is_not_queued(
     went = await ada.click(question, answer(question, "go"))
     await server.wait_for(lambda: sum(map(is_final, went.followups)) == 2)
     assert len(studio.runs) == 2
+
+
+async def test_what_is_not_queued_after_all_takes_its_messages_with_it(
+    server: LoopbackDiscord, ada: Member, app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = await asked(server, ada)
+
+    async def refuse(*_: object, **__: object) -> None:
+        raise StorageFailed("The disk is full.")
+
+    with monkeypatch.context() as full:
+        full.setattr(app.queue, "accept", refuse)
+        refused = await ada.click(question, answer(question, "go"))
+        await server.wait_for(lambda: "The disk is full." in refused.said)
+    assert [m.deleted for m in refused.followups if not m.ephemeral] == [True, True]
+    went = await ada.click(question, answer(question, "go"))
+    await server.wait_for(lambda: sum(map(is_final, went.followups)) == 2)

@@ -95,6 +95,7 @@ async def test_nothing_is_delivered_before_the_start(office: Office, post: Post)
     s, deliveries = office
     job = await _ended(s)
     s.events.publish(JobEnded(job))
+    assert not deliveries._telling
     deliveries.start()
     await s.said(JobTold, job)
     assert post.tries == [job.id]
@@ -241,6 +242,30 @@ async def test_stopping_lets_a_delivery_end_and_begins_no_other(office: Office, 
     await asyncio.wait_for(stop, SOON)
     assert len(post.tries) == 4
     assert {job.id for job in await s.store.untold()} == {j.id for j in jobs} - set(post.tries)
+
+
+async def test_what_ends_while_it_stops_is_left_for_the_next_start(
+    office: Office, post: Post
+) -> None:
+    s, deliveries = office
+    first = await _ended(s)
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow(_: Job) -> None:
+        reached.set()
+        await go_on.wait()
+
+    post.plan = slow
+    deliveries.start()
+    await asyncio.wait_for(reached.wait(), SOON)
+    stop = asyncio.create_task(deliveries.stop())
+    await asyncio.sleep(0)
+    late = await _ended(s)
+    s.events.publish(JobEnded(late))
+    go_on.set()
+    await asyncio.wait_for(stop, SOON)
+    assert post.tries == [first.id]
+    assert [job.id for job in await s.store.untold()] == [late.id]
 
 
 async def test_a_failing_delivery_leaves_the_gpu_alone(office: Office, post: Post) -> None:

@@ -1,6 +1,8 @@
 import asyncio
 import io
+import threading
 from collections.abc import Callable, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 from bot.errors import StorageFailed, TooLate
-from bot.jobs.events import JobEnded, JobProgressed
+from bot.jobs.events import JobEnded, JobProgressed, JobStarted
 from bot.jobs.job import Job, Status
 from bot.jobs.progress import Meter
 from bot.jobs.store import Store
@@ -189,10 +191,12 @@ async def test_the_gpu_goes_on_while_a_result_is_written(
     await gate.wait()
     assert s.painter.painted == ["fox 0", "fox 1"]
     assert not any(s.of(JobEnded, job) for job in jobs), "nothing is written yet"
+    no_more = s.worker._slots.locked()
     gate.open.set()
     may_write.set()
     for job in jobs:
         assert (await s.said(JobEnded, job)).job.status is Status.RENDERED
+    assert no_more, "than two wait for the disk"
 
 
 async def test_a_disk_that_is_full_for_a_while_costs_no_picture(
@@ -352,6 +356,52 @@ class TestStop:
         [back] = await s.store.waiting()
         assert (back.id, back.crashes) == (job.id, 0)
 
+    async def test_a_try_waits_for_the_next_no_longer_than_the_worker_is_wanted(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("bot.jobs.worker.growing", lambda: repeat(1000.0))
+        s, tries = studio(), 0
+
+        async def full(data: bytes, suffix: str) -> Path:
+            nonlocal tries
+            tries += 1
+            raise StorageFailed("The disk is full.")
+
+        s.files.put = full  # type: ignore[method-assign]
+        await s.open()
+        with heard("a result cannot be stored yet") as refused:
+            await s.submit()
+            await asyncio.wait_for(refused.wait(), SOON)
+        for _ in range(20):
+            await asyncio.to_thread(int)  # as a try does
+        await asyncio.wait_for(s.worker.stop(), SOON)
+        assert tries == 2, "one, and a last one"
+
+    async def test_it_waits_for_what_is_being_leased(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        s = studio(grace=1000.0)
+        at_the_disk, go_on = asyncio.Event(), asyncio.Event()
+        lease = s.store.lease
+
+        async def slow(job_id: str) -> Job | None:
+            at_the_disk.set()
+            await go_on.wait()
+            return await lease(job_id)
+
+        monkeypatch.setattr(s.store, "lease", slow)
+        await s.open()
+        job = await s.submit()
+        await asyncio.wait_for(at_the_disk.wait(), SOON)
+        stop = asyncio.create_task(s.worker.stop())
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not stop.done()
+        go_on.set()
+        await asyncio.wait_for(stop, SOON)
+        [back] = await s.store.waiting()
+        assert (back.id, back.crashes, s.painter.painted) == (job.id, 0, [])
+
     async def test_it_does_not_wait_for_work_that_has_gone(
         self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -507,6 +557,24 @@ class TestTwoCards:
         assert len(works.painted) == 4
         assert [card.usable() for card in s.executors] == [False, True]
 
+    async def test_a_card_that_does_not_come_up_hands_on_the_job_that_waits_for_it(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        works, is_taken = Painter(), threading.Event()
+        s = studio(Painter(), works)
+
+        def fails() -> Painter:
+            is_taken.wait(SOON)
+            raise DeviceMissing("There is no such card.")
+
+        monkeypatch.setattr(s.executors[0], "_build", fails)
+        await s.open()
+        job = await s.submit()
+        await s.said(JobStarted, job)
+        is_taken.set()
+        ended = (await s.said(JobEnded, job)).job
+        assert (ended.status, ended.crashes, works.painted) == (Status.RENDERED, 0, ["a fox"])
+
     async def test_where_no_card_comes_up_jobs_fail_with_the_reason(
         self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -611,6 +679,20 @@ class TestBatches:
         jobs = await self._batch(s, before, "a fox", "bad", "a cat")
         before.open.set()
         assert [(await s.said(JobEnded, job)).job.gpu_seconds for job in jobs] == [6.0] * 3
+
+    async def test_each_is_charged_for_its_pictures(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(Meter, "gpu_seconds", lambda _: 6.0)
+        gate = Gate()
+        s = studio(FourAtOnce(gate=gate))
+        await s.open()
+        await s.submit("gate")
+        await gate.wait()
+        jobs = [await s.submit(count=count) for count in (1, 2)]
+        gate.open.set()
+        assert [(await s.said(JobEnded, job)).job.gpu_seconds for job in jobs] == [2.0, 4.0]
+        assert s.painter.batches_painted == [1, 2]
 
     async def test_a_stop_puts_all_of_a_batch_back(self, studio: MakeStudio) -> None:
         before, within = Gate(), Gate()

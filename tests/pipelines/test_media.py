@@ -144,6 +144,9 @@ class TestVet:
         image = vetted(saved(green, "PNG", icc_profile=_exchanged_primaries()))
         assert near(image, Image.new("RGB", (32, 32), (200, 10, 30)), 2)
         assert "icc_profile" not in image.info
+        green.putalpha(90)
+        image = vetted(saved(green, "PNG", icc_profile=_exchanged_primaries()))
+        assert near(image, Image.new("RGBA", (32, 32), (200, 10, 30, 90)), 2)
 
     def test_a_broken_profile_is_ignored(self) -> None:
         assert near(vetted(saved(quadrants(), "PNG", icc_profile=b"not a profile")), quadrants())
@@ -491,8 +494,9 @@ def test_of_a_file_that_says_too_much_only_the_beginning_is_read() -> None:
     assert read_facts(jpeg.getvalue()) == {}
 
 
-def test_what_is_to_become_larger_keeps_its_size() -> None:
-    wide = saved(Image.new("RGB", (2 * MAX_SIDE, 400), "red"), "JPEG")
+@pytest.mark.parametrize("height", [400, 2 * MAX_SIDE])  # which would be decoded at half
+def test_what_is_to_become_larger_keeps_its_size(height: int) -> None:
+    wide = saved(Image.new("RGB", (2 * MAX_SIDE, height), "red"), "JPEG")
     for whole, width in ((False, MAX_SIDE), (True, 2 * MAX_SIDE)):
         png = vet(wide, max_megapixels=50, whole=whole)
         assert Image.open(io.BytesIO(png)).width == width

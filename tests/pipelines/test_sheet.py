@@ -59,6 +59,12 @@ def test_a_sheet_that_the_photo_cuts_off_at_one_side_is_found() -> None:
     assert sheet.width < 0.95 * photo.width and sheet.height < 0.75 * photo.height
 
 
+def test_something_brighter_beside_a_sheet_is_not_taken_for_it() -> None:
+    table = TABLES["dark wood"].copy()
+    ImageDraw.Draw(table).rectangle((0, 0, 60, 60), fill=WHITE)
+    assert straightened(photographed(lying(inked(heart(), BLACK), table, PLACES["straight"])))
+
+
 def test_a_painted_page_keeps_its_colours() -> None:
     margin = 24
     page = Image.new("RGB", (SIDE + 2 * margin, SIDE + 2 * margin), WHITE)
@@ -109,9 +115,51 @@ def a_hexagon() -> Image.Image:
     return scene
 
 
+def a_triangle() -> Image.Image:
+    scene = TABLES["black"].copy()
+    pen = ImageDraw.Draw(scene)
+    pen.polygon([(60, 60), (580, 60), (60, 580)], fill=WHITE)
+    pen.line((140, 140, 200, 240), fill=BLACK, width=8)
+    return scene
+
+
+def at(*corners: tuple[int, int]) -> Image.Image:
+    return lying(inked(heart(), BLACK), TABLES["dark wood"], corners)
+
+
+def a_road() -> Image.Image:
+    return at((240, 100), (400, 100), (580, 640), (60, 640))
+
+
+def a_sheet_under_a_hand() -> Image.Image:
+    scene = at(*PLACES["straight"])
+    ImageDraw.Draw(scene).rectangle((400, 250, 640, 400), fill=(120, 70, 50))
+    return scene
+
+
+def a_sheet_beyond_the_first_corner() -> Image.Image:
+    return at((-200, -200), (440, -200), (440, 500), (-200, 500))
+
+
+def a_sheet_beyond_the_last_corner() -> Image.Image:
+    return at((200, 200), (840, 200), (840, 900), (200, 900))
+
+
 @pytest.mark.parametrize(
     "scene",
-    [a_shadow, two_sheets, a_landscape, a_blank_sheet, a_hexagon, lambda: inked(heart(), BLACK)],
+    [
+        a_shadow,
+        two_sheets,
+        a_landscape,
+        a_blank_sheet,
+        a_hexagon,
+        a_triangle,
+        a_road,
+        a_sheet_under_a_hand,
+        a_sheet_beyond_the_first_corner,
+        a_sheet_beyond_the_last_corner,
+        lambda: inked(heart(), BLACK),
+    ],
 )
 def test_where_it_is_in_doubt_there_is_no_sheet(scene: Callable[[], Image.Image]) -> None:
     assert straightened(photographed(scene())) is None

@@ -47,6 +47,14 @@ def test_the_processor_is_one_step_ahead_of_the_card(monkeypatch: pytest.MonkeyP
     assert ahead == [0, 1, 1, 1, 1, 1]
 
 
+def test_what_prepares_the_first_step_ends_with_it() -> None:
+    begun: list[int] = []
+    steps = Steps(RunContext(), Phase.ANIMATING, STEPS, begun=lambda: begun.append(len(begun)))
+    assert begun == []
+    steps.on_step_end(None, 0, None, {})
+    assert begun == [0]
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(
     not torch.cuda.is_available(), reason="no CUDA here; on a machine with a GPU: pytest -m gpu"

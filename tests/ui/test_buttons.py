@@ -1,6 +1,8 @@
 """Again, Delete and Cancel: who may press them, twice, and after a restart."""
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from unittest.mock import Mock
 
 import discord
 import pytest
@@ -11,6 +13,7 @@ from bot.app import App
 from bot.client import OUTDATED
 from bot.jobs.events import JobStarted
 from bot.jobs.job import Job, Status
+from bot.ui import presses
 from tests.integration.apps import Heard
 from tests.ui.channel import Channel, Shown, whispered
 from tests.ui.fixtures import Ends, Moods, restarted
@@ -72,6 +75,25 @@ async def test_again_of_what_is_forgotten(
     assert await app.store.forget_before(1e12) == 1
     assert "no longer known" in whispered(await press(bob, picture, "Again"))
     assert len(channel.shown()) == 1
+
+
+def test_a_press_is_a_double_one_at_once_and_by_the_same_member_and_the_latest_are_remembered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(presses, "REMEMBERED", 2)
+    pressed, begun = presses.Presses(), datetime(2026, 1, 1, tzinfo=UTC)
+
+    def is_double(member: int, button: str, seconds: float) -> bool:
+        at = begun + timedelta(seconds=seconds)
+        return pressed.is_double(Mock(user=Mock(id=member), created_at=at), button)
+
+    assert not is_double(1, "again", 0.0)
+    assert is_double(1, "again", 0.9)
+    assert not is_double(1, "again", 1.9)
+    assert not is_double(2, "again", 2.0)
+    assert not is_double(1, "vary", 2.1)  # and the first of three is forgotten
+    assert [is_double(*each, 2.2) for each in ((2, "again"), (1, "vary"))] == [True, True]
+    assert len(pressed._latest) == 2
 
 
 # -- Delete ---------------------------------------------------------------------------------

@@ -2,12 +2,16 @@
 
 import re
 from dataclasses import replace
+from unittest.mock import Mock
 
+import pytest
 from discord import ui
 from simcord.actors import MemberActor
 
 from bot.jobs.job import Proposal
+from bot.ui import proposals
 from bot.ui.proposals import SHOWN, asking
+from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import MAX_PROMPT, ImagineRequest, SketchRequest
 from tests.ui.channel import Channel, Shown, drawing
 from tests.ui.fixtures import Ends, Moods
@@ -26,8 +30,9 @@ async def test_a_drawing_becomes_what_each_of_the_prompts_says(
     assert result.response is not None and result.response.ephemeral
     question = Shown(channel.env, result.response.message)
     assert channel.shown() == [] and studio.runs == []
-    assert question.text.splitlines()[1:3] == ["1. a red house", "2. a blue house"]
-    assert re.search(r"all with seed 7 · this question ends <t:\d+:R>", question.text)
+    _, *prompts, notes = question.text.splitlines()
+    assert prompts == ["1. a red house", "2. a blue house"]
+    assert re.search(r"all with seed 7 · this question ends <t:\d+:R>", notes)
     assert question.buttons == ["Go", "Cancel"]
     await ada.click(question.message, label="Go")
     requests = [(await ends.next()).request for _ in range(2)]  # whichever is told first
@@ -50,3 +55,20 @@ def test_the_question_fits_whatever_is_asked() -> None:
     [text] = texts
     assert len(text.content) <= 2000
     assert f"… und {50 - SHOWN} weitere\n" in text.content and "1500 min" in text.content
+
+
+@pytest.mark.parametrize(("by_server", "most"), [(True, 9), (False, 5)])
+def test_where_only_a_member_has_installed_it_there_are_no_more_than_discord_lets_it_post(
+    monkeypatch: pytest.MonkeyPatch, by_server: bool, most: int
+) -> None:
+    monkeypatch.setattr(proposals, "standing_of", lambda _: None)
+    used = Mock(is_user_integration=lambda: True, is_guild_integration=lambda: by_server)
+    queue = Mock(most_prompts=lambda _: 9)
+
+    def prompts(count: int) -> list[str]:
+        request = ImagineRequest(prompt=f"{{{', '.join('abcdefghij'[:count])}}}", seed=7)
+        return [each.prompt for each in proposals.meant(used, queue, request)]
+
+    assert prompts(most) == list("abcdefghi"[:most])
+    with pytest.raises(BadInput, match=f"more than {most} prompts"):
+        prompts(most + 1)

@@ -5,9 +5,10 @@ import base64
 import io
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 import pytest
@@ -16,7 +17,9 @@ from pydantic import ValidationError
 
 from bot.app import App
 from bot.config import Config, WebConfig
-from bot.jobs.events import JobEnded, JobStarted
+from bot.jobs.events import JobEnded, JobStarted, JobTold
+from bot.jobs.job import Job
+from bot.jobs.settings import Settings
 from bot.web import api, bodies, watching
 from pipelines.contract.requests import ImagineRequest, SketchRequest
 from tests.integration.apps import Heard
@@ -100,6 +103,32 @@ async def test_a_result_is_input_and_is_deleted(ada: aiohttp.ClientSession) -> N
     assert (await ada.get(first["results"][0]["url"])).status == 404
 
 
+async def test_a_result_that_is_not_there_is_no_input(ada: aiohttp.ClientSession, app: App) -> None:
+    made = (await states(ada, (await imagine(ada))["id"]))[-1]
+
+    async def larger(index: int) -> tuple[int, str]:
+        image = {"job": made["id"], "index": index}
+        answer = await ada.post("/v1/upscale", json={"image": image})
+        return answer.status, (await answer.json())["detail"]
+
+    for index in (-2, 1):
+        assert await larger(index) == (404, "This job has no such result, or it was deleted.")
+    [result] = (await app.queue.get(made["id"])).artifacts
+    result.path.unlink()
+    status, said = await larger(0)
+    assert (status, said[:35]) == (404, "The file of this result is gone. Pl")
+
+
+async def test_what_nobody_may_ask_for_is_not_for_tokens_either(
+    ada: aiohttp.ClientSession, app: App, studio: Studio
+) -> None:
+    app.queue.settings.defaults = Settings(commands_off={"animate"}, pictures=1)
+    for path, fields in (("animate", {}), ("imagine", {"count": 2})):
+        answer = await ada.post(f"/v1/{path}", json={"prompt": "a fox", **fields})
+        assert answer.status in (403, 422), await answer.text()
+    assert studio.runs == [] and (await (await ada.get("/v1/jobs")).json())["jobs"] == []
+
+
 async def test_a_video_is_no_picture_to_make_larger(ada: aiohttp.ClientSession) -> None:
     video = await (await ada.post("/v1/animate", json={"prompt": "a fox"})).json()
     made = (await states(ada, video["id"]))[-1]
@@ -132,6 +161,32 @@ async def test_a_token_has_a_share_of_its_own(app: App, config: Config, studio: 
         jobs = [await app.queue.get(job["id"]) for job in (first, second)]
     assert [job.weight for job in jobs] == [3.0, 3.0]
     assert [job.relaxed for job in jobs] == [False, True]
+
+
+def looking(app: App, job_id: str) -> aclosing[AsyncGenerator[Job | None]]:
+    assert app.web is not None
+    return aclosing(cast(AsyncGenerator[Job | None], app.web.watching.looks(job_id)))
+
+
+async def test_who_looks_again_sees_what_came_of_it_meanwhile(
+    ada: aiohttp.ClientSession, app: App, studio: Studio
+) -> None:
+    studio.gate.clear()
+    first, job = [await imagine(ada) for _ in range(2)]
+    async with looking(app, job["id"]) as looks:
+        await anext(looks)
+        heard = Heard(app.events)
+        await app.queue.cancel(first["id"])
+        async for now in looks:
+            if now is not None and now.status == "running":
+                break
+    assert (await heard.of(JobTold)).job.id == first["id"]
+    heard = Heard(app.events)
+    studio.gate.set()
+    assert (await heard.of(JobTold)).job.id == job["id"]
+    async with looking(app, job["id"]) as looks:
+        again = await anext(looks)
+        assert again is not None and not again.status.is_live
 
 
 async def test_who_does_not_read_is_let_go(

@@ -64,6 +64,9 @@ async def test_what_cannot_be_done(ada: aiohttp.ClientSession, studio: Studio, s
     assert studio.runs == []
 
 
+FORM_IN_A_FORM = (
+    b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n\r\nhi\r\n--y--\r\n--x--\r\n"
+)
 MANY_KEYS = json.dumps(dict.fromkeys(map(str, range(40)))).encode()
 
 
@@ -83,6 +86,7 @@ MANY_KEYS = json.dumps(dict.fromkeys(map(str, range(40)))).encode()
         ({"Content-Type": "multipart/form-data"}, b"x", 400),
         ({"Content-Type": "multipart/form-data; boundary=x"}, b"--y", 400),
         ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x\r\n\r\nhi\r\n--x--", 400),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, FORM_IN_A_FORM, 400),
     ],
 )
 async def test_what_cannot_be_read(
@@ -107,6 +111,24 @@ async def test_what_is_too_long_is_told_what_may_be_sent(
     answer = await ada.post(path, data=form)
     assert answer.status == 413
     assert said in (await answer.json())["detail"]
+
+
+@pytest.mark.parametrize(
+    ("count", "each", "status"),
+    [(bodies.FIELDS, 9, 422), (bodies.FIELDS + 1, 9, 413), (5, 15_000, 413)],
+)
+async def test_a_form_has_so_many_fields_and_is_so_long_in_all(
+    ada: aiohttp.ClientSession, count: int, each: int, status: int
+) -> None:
+    async def fields() -> AsyncIterator[bytes]:  # so that nobody knows how many come
+        for number in range(count):
+            head = f'--x\r\nContent-Disposition: form-data; name="{number}"\r\n\r\n'
+            yield head.encode() + b"x" * each + b"\r\n"
+        yield b"--x--\r\n"
+
+    kind = {"Content-Type": "multipart/form-data; boundary=x"}
+    answer = await ada.post("/v1/imagine", data=fields(), headers=kind)
+    assert (await refused(answer))[0] == status
 
 
 async def test_nobody_is_let_in_without_a_good_token(
