@@ -154,7 +154,8 @@ class AtelierClient(discord.Client):
                     _check_shown(interaction.message, custom_id)
 
     async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
-        if self.presses.is_double(interaction, custom_id):
+        filled = hash(str(cast(dict[str, Any], interaction.data).get("components")))
+        if self.presses.is_double(interaction, f"{custom_id}:{filled}"):
             await interaction.response.defer()
         elif form := FORM_ID.fullmatch(custom_id):
             await take_form(interaction, self.queue, form["job_id"])

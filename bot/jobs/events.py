@@ -80,6 +80,13 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class ReportWithdrawn:
+    """Whoever reported a job has had that forgotten, and it is out of the store."""
+
+    report: Report
+
+
+@dataclass(frozen=True, slots=True)
 class MemberBanned:
     """A member may no longer use the bot in a server."""
 
@@ -116,6 +123,7 @@ Event = (
     | JobTold
     | JobWanted
     | Reported
+    | ReportWithdrawn
     | MemberBanned
     | MemberUnbanned
     | FirstResult

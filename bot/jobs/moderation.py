@@ -6,11 +6,12 @@ as soon as it is on the disk.
 
 import json
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
+from typing import Any
 
 from bot.errors import Banned
-from bot.jobs.events import Events, MemberBanned, MemberUnbanned, Reported
+from bot.jobs.events import Events, MemberBanned, MemberUnbanned, Reported, ReportWithdrawn
 from bot.jobs.report import Ban, Decision, Report
 from bot.jobs.store import Store
 
@@ -107,9 +108,12 @@ class Moderation:
 
     async def forget_reporter(self, member: int) -> int:
         """Delete what a member has reported. How many reports."""
-        return await self._change(
-            "DELETE FROM reports WHERE reporter = :member RETURNING job", member=member
+        rows = await self._store.run(
+            "DELETE FROM reports WHERE reporter = :member RETURNING *", member=member
         )
+        for row in rows:
+            self._events.publish(ReportWithdrawn(_report(dict(row))))
+        return len(rows)
 
     async def servers(self) -> list[int]:
         """Where there are reports."""
@@ -127,10 +131,7 @@ class Moderation:
         rows = await self._store.run(
             f"SELECT * FROM reports WHERE {where} ORDER BY made_at, reporter", **values
         )
-        return [
-            Report(**{**row, "decision": row["decision"] and Decision(row["decision"])})
-            for row in rows
-        ]
+        return [_report(dict(row)) for row in rows]
 
     # -- bans -------------------------------------------------------------------------------
 
@@ -179,3 +180,7 @@ class Moderation:
     async def _change(self, sql: str, **values: object) -> int:
         """Run a statement that returns what it changed. How many rows."""
         return len(await self._store.run(sql, **values))
+
+
+def _report(row: Mapping[str, Any]) -> Report:
+    return Report(**{**row, "decision": row["decision"] and Decision(row["decision"])})

@@ -18,19 +18,17 @@ from bot.jobs.report import Decision, Report
 from bot.languages import Language, language
 from bot.ui.editing import written
 from bot.ui.origin import Origin
-from bot.ui.reports import reported
+from bot.ui.reports import UNKNOWN, reported
 from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines import media
 from pipelines.contract.errors import AtelierError
 from pipelines.contract.requests import clean_text
-from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 REASON_ID = re.compile(r"atelier:reason:(?P<job_id>[0-9a-f]{16}):[0-9]+")
 LONGEST_REASON = 500
 EVIDENCE_BYTES = 8 * 2**20  # of all files together: what every server takes
-UNKNOWN = Text("This report is no longer kept.")
 
 
 class Desk:

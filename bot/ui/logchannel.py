@@ -9,6 +9,7 @@ import logging
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import islice
 
 import discord
@@ -24,12 +25,15 @@ from bot.jobs.events import (
     MemberBanned,
     MemberUnbanned,
     Reported,
+    ReportWithdrawn,
 )
 from bot.jobs.job import Job, Status
 from bot.jobs.pauses import growing
 from bot.jobs.queue import JobQueue
+from bot.jobs.report import Report
 from bot.tasks import Tasks
 from bot.ui.desk import Desk
+from bot.ui.reports import no_longer_kept
 from bot.ui.roads import UNREACHABLE, Roads, Upload
 from bot.ui.text import plain
 from pipelines.contract.text import Text
@@ -86,6 +90,8 @@ class LogChannel:
         match event:
             case Reported(report):
                 self._write_soon(report.server)
+            case ReportWithdrawn(report) if report.is_open:
+                self._tasks.start(self._withdraw(report), name=f"withdraw report of {report.job}")
             case MemberBanned(ban):
                 self._tell(
                     ban.server,
@@ -227,6 +233,18 @@ class LogChannel:
             # Who reports it while it is being posted may not be in it: that is another round.
             told = [report.reporter for report in reports if report.job == job_id]
             await self._moderation.noted(job_id, told, channel, message)
+
+    async def _withdraw(self, report: Report) -> None:
+        """Take what was reported out of the note that moderators have of it."""
+        if report.note_channel is None or report.note is None:
+            return
+        view, uploads = no_longer_kept(self._desk.language_of(report.server)), list[Upload]()
+        with suppress(NoSuchJob):  # unless somebody else has reported it, too
+            view, uploads = await self._desk.show(report.job)
+        try:
+            await self._roads.change(report.note_channel, report.note, view, uploads)
+        except UNREACHABLE as error:
+            log.warning("what was reported of job %s is still in its note: %s", report.job, error)
 
     async def _post_report(self, channel: int, job_id: str, note: int | None) -> int:
         """Post the reports of a job, or add them to its `note`; without pictures if it must be."""

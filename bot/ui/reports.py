@@ -15,6 +15,7 @@ from bot.ui.messages import GREY, RED
 from bot.ui.text import countdown, plain
 from pipelines.contract.text import Counted, Text
 
+UNKNOWN = Text("This report is no longer kept.")
 SHOWN = 5  # reports of one job; the rest is counted
 REASON_ROOM, PROMPT_ROOM = 250, 300
 
@@ -90,6 +91,13 @@ def reported(
         container.add_item(ui.ActionRow(*buttons))
     view = ui.LayoutView(timeout=None)
     view.add_item(container)
+    return view
+
+
+def no_longer_kept(language: Language) -> ui.LayoutView:
+    """In the place of reports whose members have had them forgotten."""
+    view = ui.LayoutView(timeout=None)
+    view.add_item(ui.TextDisplay(language.say(UNKNOWN)))
     return view
 
 

@@ -234,6 +234,24 @@ async def test_who_reports_while_a_report_is_being_posted_is_added_to_it(
     assert len(posted(server, log)) == 1
 
 
+async def test_who_has_their_reports_forgotten_has_them_taken_out_of_the_note(
+    server: LoopbackDiscord, ada: Member, bob: Member, carol: Member, app: App
+) -> None:
+    log = await log_of(app, server)
+    message = await result_of(server, ada, Heard(app.events))
+    for member, reason in ((bob, "bob was hurt"), (carol, "carol, too")):
+        await sent(server, member, message, reason)
+    [note] = await server.wait_for(
+        lambda: [m for m in posted(server, log) if "carol, too" in m.text]
+    )
+    await bob.slash("privacy", action="delete")
+    await server.wait_for(lambda: "bob was hurt" not in note.text)
+    assert "carol, too" in note.text and note.files and decision(note, "removed")
+    await carol.slash("privacy", action="delete")
+    await server.wait_for(lambda: note.text == "This report is no longer kept.")
+    assert not note.files and not note.custom_ids
+
+
 async def test_where_files_are_not_taken_the_report_is_posted_without(
     server: LoopbackDiscord, ada: Member, bob: Member, app: App, heard: Heard
 ) -> None:
