@@ -195,6 +195,7 @@ class App:
     async def _close(self) -> None:
         if self.web is not None:
             await self.web.close()
+        await self.client.answer_last()
         await self._tasks.stop()
         await self.worker.stop()
         await self.deliveries.stop()

@@ -56,6 +56,9 @@ SYNCED = "synced commands"  # the store's note of what Discord was last told
 IDS = (CUSTOM_ID, REPORT_ID, RULES_ID, PROPOSAL_ID, PAGE_ID, HISTORY_ID)  # of our buttons
 OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
 GONE = Text("This button is no longer there: the message has changed meanwhile.")
+HANDLERS = ("CommandTree-invoker", "discord-ui-dynamic-item-", "discord.py: on_interaction")
+"""How discord.py names the tasks in which an interaction is answered."""
+LAST = 3.0  # seconds that they have when the bot ends
 STEADY = 60.0  # seconds after which a connection that breaks had been a good one
 
 
@@ -201,6 +204,12 @@ class AtelierClient(discord.Client):
                 if time.monotonic() - since > STEADY:
                     pauses = growing()
                 await asyncio.sleep(next(pauses))
+
+    async def answer_last(self) -> None:
+        """Let those be answered who were heard before the connection ended, as far as is quick."""
+        heard = [task for task in asyncio.all_tasks() if task.get_name().startswith(HANDLERS)]
+        if heard:
+            await asyncio.wait(heard, timeout=LAST)
 
     async def _hang_up(self) -> None:
         """Close what a broken `connect` left open, its heartbeat above all."""

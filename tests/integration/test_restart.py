@@ -1,14 +1,16 @@
 """Stops and starts, with results on their way: nothing is rendered twice or shown twice."""
 
 import asyncio
+import io
 
 import pytest
 
 from bot.config import Config
+from demo.sample import draw_sample
 from pipelines.contract.requests import ImagineRequest
 from tests.integration.apps import serving
 from tests.integration.shown import end_of, is_final, stayed_final, wait_of, waits
-from tests.loopback import ALWAYS, Cut, LoopbackDiscord, Member, Message
+from tests.loopback import ALWAYS, Cut, LoopbackDiscord, Member, Message, Upload
 from tests.loopback.problems import ApiProblem, rate_limited
 from tests.loopback.runner import Studio, paint
 
@@ -61,6 +63,21 @@ async def test_a_stop_lets_an_upload_under_way_end(
     assert shows_the_result_once(server, message)
     assert len(message.versions) <= 4
     assert len(studio.runs) == 1
+
+
+async def test_who_was_heard_before_a_stop_is_answered(
+    server: LoopbackDiscord, ada: Member, config: Config, studio: Studio
+) -> None:
+    file = io.BytesIO()
+    draw_sample().save(file, "PNG")
+    async with serving(server, config, studio):
+        download = server.faults.hold("GET", "/attachments/*")
+        used = await ada.slash("sketch", drawing=Upload("drawing.png", file.getvalue()))
+        await asyncio.wait_for(download.arrived.wait(), 10)
+        asyncio.get_running_loop().call_later(0.1, server.faults.clear)  # in the middle of the stop
+    await server.wait_for(lambda: not server.gateway.connected)
+    async with serving(server, config, studio):
+        assert (await end_of(server, used)).files
 
 
 async def test_waiting_jobs_wait_on_after_a_restart_in_their_order(
