@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
 from PIL import Image
 
 from bot.executors.thread import ThreadExecutor
@@ -136,6 +137,22 @@ def heard(text: str) -> Iterator[asyncio.Event]:
         yield event
     finally:
         logging.getLogger("bot").removeHandler(ear)
+
+
+def held(
+    monkeypatch: pytest.MonkeyPatch, owner: object, name: str
+) -> tuple[asyncio.Event, asyncio.Event]:
+    """Have a method of `owner` wait: what is set once it is called, and what lets it go on."""
+    called, go_on = asyncio.Event(), asyncio.Event()
+    method = getattr(owner, name)
+
+    async def slow(*args: object) -> object:
+        called.set()
+        await go_on.wait()
+        return await method(*args)
+
+    monkeypatch.setattr(owner, name, slow)
+    return called, go_on
 
 
 def _itself(painter: Painter) -> Painter:

@@ -26,7 +26,7 @@ from pipelines.catalog import CaptionModel, Catalog, ImagineModel, ModelKey
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
-from tests.jobs.studio import SOON, Studio, a_request
+from tests.jobs.studio import SOON, Studio, a_request, held
 
 MakeStudio = Callable[..., Studio]
 NONE: list[frozenset[str]] = [frozenset()]
@@ -285,15 +285,7 @@ async def test_who_cancels_and_leaves_has_it_said_all_the_same(
 ) -> None:
     s = studio()
     job = await s.submit()
-    at_the_disk, go_on = asyncio.Event(), asyncio.Event()
-    cancelled = store.cancelled
-
-    async def slow(*args: Any) -> Job | None:
-        at_the_disk.set()
-        await go_on.wait()
-        return await cancelled(*args)
-
-    monkeypatch.setattr(store, "cancelled", slow)
+    at_the_disk, go_on = held(monkeypatch, store, "cancelled")
     leaving = asyncio.create_task(s.queue.cancel(job.id))
     await at_the_disk.wait()
     leaving.cancel()

@@ -16,7 +16,7 @@ from bot.jobs.progress import Meter
 from bot.jobs.store import Store
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import CardLost, DeviceMissing, OutOfMemory
-from tests.jobs.studio import SOON, Gate, Painter, Studio, a_request, heard
+from tests.jobs.studio import SOON, Gate, Painter, Studio, a_request, heard, held
 
 MakeStudio = Callable[..., Studio]
 
@@ -39,18 +39,10 @@ async def test_a_job_is_rendered_and_its_pictures_are_on_disk(studio: MakeStudio
 
 
 async def test_what_is_cancelled_while_it_is_written_down_comes_to_nothing(
-    studio: MakeStudio,
+    studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     s = studio()
-    at_the_disk, go_on = asyncio.Event(), asyncio.Event()
-    put = s.files.put
-
-    async def slow(data: bytes, suffix: str) -> Path:
-        at_the_disk.set()
-        await go_on.wait()
-        return await put(data, suffix)
-
-    s.files.put = slow  # type: ignore[method-assign]
+    at_the_disk, go_on = held(monkeypatch, s.files, "put")
     await s.open()
     job = await s.submit()
     await asyncio.wait_for(at_the_disk.wait(), SOON)
@@ -381,15 +373,7 @@ class TestStop:
         self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         s = studio(grace=1000.0)
-        at_the_disk, go_on = asyncio.Event(), asyncio.Event()
-        lease = s.store.lease
-
-        async def slow(job_id: str) -> Job | None:
-            at_the_disk.set()
-            await go_on.wait()
-            return await lease(job_id)
-
-        monkeypatch.setattr(s.store, "lease", slow)
+        at_the_disk, go_on = held(monkeypatch, s.store, "lease")
         await s.open()
         job = await s.submit()
         await asyncio.wait_for(at_the_disk.wait(), SOON)
@@ -406,15 +390,7 @@ class TestStop:
         self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         s = studio(grace=1000.0)
-        at_the_disk, go_on = asyncio.Event(), asyncio.Event()
-        lease = s.store.lease
-
-        async def slow(job_id: str) -> Job | None:
-            at_the_disk.set()
-            await go_on.wait()
-            return await lease(job_id)
-
-        monkeypatch.setattr(s.store, "lease", slow)
+        at_the_disk, go_on = held(monkeypatch, s.store, "lease")
         await s.open()
         job = await s.submit()
         await asyncio.wait_for(at_the_disk.wait(), SOON)

@@ -249,28 +249,32 @@ async def test_generate_takes_what_was_left_out_and_numbers_in_quotes(
     assert (run.style, run.strength, run.seed) == (None, 40, 7)
 
 
-async def test_who_hangs_up_wants_no_picture(
-    ada: aiohttp.ClientSession, app: App, studio: Studio
-) -> None:
+Waiting = tuple[asyncio.Task[aiohttp.ClientResponse], str]
+
+
+@pytest.fixture
+async def waiting(ada: aiohttp.ClientSession, app: App, studio: Studio) -> Waiting:
+    """Somebody who waits for a picture that is being painted, and its job's id."""
     studio.gate.clear()
     heard = Heard(app.events)
     image = base64.b64encode(drawing()).decode()
     asking = asyncio.create_task(ada.post("/generate", json={"image": image}))
-    started = await heard.of(JobStarted)
+    return asking, (await heard.of(JobStarted)).job.id
+
+
+async def test_who_hangs_up_wants_no_picture(app: App, waiting: Waiting) -> None:
+    asking, job_id = waiting
+    heard = Heard(app.events)
     asking.cancel()
     ended = await heard.of(JobEnded)
-    assert (ended.job.id, ended.job.status) == (started.job.id, "cancelled")
+    assert (ended.job.id, ended.job.status) == (job_id, "cancelled")
 
 
 async def test_who_waits_for_a_picture_is_told_that_it_was_cancelled(
-    ada: aiohttp.ClientSession, app: App, studio: Studio
+    ada: aiohttp.ClientSession, waiting: Waiting
 ) -> None:
-    studio.gate.clear()
-    heard = Heard(app.events)
-    image = base64.b64encode(drawing()).decode()
-    asking = asyncio.create_task(ada.post("/generate", json={"image": image}))
-    started = await heard.of(JobStarted)
-    await ada.delete(f"/v1/jobs/{started.job.id}")
+    asking, job_id = waiting
+    await ada.delete(f"/v1/jobs/{job_id}")
     answer = await asking
     assert (answer.status, (await answer.json())["code"]) == (409, "cancelled")
 
