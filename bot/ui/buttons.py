@@ -18,7 +18,7 @@ from bot.ui.asking import check
 from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
 from bot.ui.origin import HasQueue, acknowledge, standing_of
-from bot.ui.presses import Presses
+from bot.ui.presses import Presses, shown_texts
 from pipelines.contract.requests import (
     SCALES,
     AnimateRequest,
@@ -76,6 +76,7 @@ NOT_YOURS = {
     Action.CANCEL: Text("Only the member who asked for this, or a moderator, can cancel it."),
     Action.DELETE: Text("Only the member who asked for this, or a moderator, can delete it."),
 }
+MENTION = re.compile(r"(?<!\\)<@(\d{1,20})>")
 PRIMARY = (Action.AGAIN, Action.PAINT)
 CUSTOM_ID = re.compile(
     rf"atelier:(?P<action>{'|'.join(Action)}):(?P<job_id>[0-9a-f]{{16}})"
@@ -310,7 +311,15 @@ def _require_owner(interaction: discord.Interaction, owner: int, action: Action)
 
 
 def _asker(interaction: discord.Interaction) -> int:
-    """Who asked for a message whose job the store has since forgotten; 0 if Discord cannot say."""
+    """Who asked for a message whose job the store has since forgotten; 0 if it does not say.
+
+    Discord knows of what answers an interaction. What was posted anew names its member last, where
+    nobody else writes: mentions in prompts are none.
+    """
     message = interaction.message
-    metadata = message.interaction_metadata if message else None
-    return metadata.user.id if metadata else 0
+    if message is None:
+        return 0
+    if message.interaction_metadata is not None:
+        return message.interaction_metadata.user.id
+    named = [found for text in shown_texts(message) for found in MENTION.findall(text)]
+    return int(named[-1]) if named else 0

@@ -32,11 +32,17 @@ class Presses:
 
 def shown_ids(message: discord.Message) -> Iterator[str]:
     """The custom_ids of a message's buttons, wherever they are in it."""
-    return _ids(message.components)
+    return _all(message.components, "custom_id")
 
 
-def _ids(components: list[Any]) -> Iterator[str]:
+def shown_texts(message: discord.Message) -> Iterator[str]:
+    """The texts of a message, in their order."""
+    return _all(message.components, "content")
+
+
+def _all(components: list[Any], name: str) -> Iterator[str]:
+    """An attribute of all components that have it."""
     for component in components:
-        if custom_id := getattr(component, "custom_id", None):
-            yield str(custom_id)
-        yield from _ids(getattr(component, "children", []))
+        if value := getattr(component, name, None):
+            yield str(value)
+        yield from _all(getattr(component, "children", []), name)

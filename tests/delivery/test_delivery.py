@@ -120,6 +120,9 @@ async def test_a_message_that_was_deleted_is_replaced_by_one_that_calls_its_owne
     assert (post.json["nonce"], post.json["enforce_nonce"]) == (job.id, True)
     assert post.json["allowed_mentions"]["users"] == [ada.id]
     assert f"<@{ada.id}>" in message.text
+    await app.store.run("DELETE FROM jobs")  # it is deleted by its member all the same
+    await channel.member("bob").click(message.message, label="Delete")
+    assert len(channel.shown()) == 1
     await ada.click(message.message, label="Delete")
     assert channel.shown() == []
 
