@@ -18,6 +18,7 @@ from typing import TextIO
 from bot.config import LogConfig
 
 REDACTED = "[redacted]"
+UNKNOWN_INTERACTION = 10062  # Discord's code
 
 log = logging.getLogger(__name__)
 
@@ -101,6 +102,7 @@ def set_up_logging(
         JsonFormatter(redact) if config.format == "json" else TextFormatter(redact)
     )
     handler.addFilter(_is_not_about_voice)
+    handler.addFilter(_is_not_about_a_late_choice)
     level = logging.getLevelNamesMapping()[config.level.upper()]
     root = logging.getLogger()
     root.handlers[:] = [handler]
@@ -116,6 +118,13 @@ def set_up_logging(
 def _is_not_about_voice(record: logging.LogRecord) -> bool:
     """discord.py warns of missing voice libraries, which this bot has no use for."""
     return not (record.name == "discord.client" and "voice will NOT" in record.msg)
+
+
+def _is_not_about_a_late_choice(record: logging.LogRecord) -> bool:
+    """Who types on before choices come has no use for them, and Discord takes them no more."""
+    error = record.exc_info[1] if record.exc_info else None
+    late = "autocomplete" in record.msg and getattr(error, "code", None) == UNKNOWN_INTERACTION
+    return not (record.name == "discord.app_commands.tree" and late)
 
 
 def _log_uncaught(

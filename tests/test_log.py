@@ -6,6 +6,7 @@ import threading
 import warnings
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from unittest.mock import Mock
 
 import aiohttp
 import discord
@@ -187,6 +188,15 @@ def test_warnings_and_dying_threads_are_logged() -> None:
     assert BOT_TOKEN not in said
     assert "uncaught exception in thread doomed" in said
     assert "ZeroDivisionError" in said
+
+
+def test_nothing_is_said_of_choices_that_come_too_late() -> None:
+    stream = written()
+    log = logging.getLogger("discord.app_commands.tree")
+    for code in (10062, 50035):
+        error = discord.HTTPException(Mock(status=404, reason=""), {"code": code, "message": ""})
+        log.error("Ignoring exception in autocomplete for %r", "imagine", exc_info=error)
+    assert stream.getvalue().count("Ignoring exception") == 1
 
 
 def test_nothing_is_said_of_voice() -> None:
