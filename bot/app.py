@@ -177,9 +177,11 @@ class App:
             for end in ended:
                 end.result()
         finally:
-            for end in ends:
-                end.cancel()
-            await asyncio.gather(*ends, return_exceptions=True)
+            left = {end for end in ends if not end.done()}
+            while left:  # again: a connection being made can lose a cancellation, by `wait_for`
+                for end in left:
+                    end.cancel()
+                _, left = await asyncio.wait(left, timeout=1.0)
 
     async def close(self) -> None:
         """Let the running jobs end within their grace, post what is rendered, and free everything.

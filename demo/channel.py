@@ -104,7 +104,8 @@ async def open_channel(config: Config) -> AsyncIterator[Channel]:
             members = tuple(guild.add_member(env.create_user(name)) for name in ("you", "friend"))
             yield Channel(app, env, text, members)
     finally:
-        await app.close()
+        with env.time_context():
+            await app.close()
         await env.shutdown()
 
 
