@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import av
@@ -50,6 +51,15 @@ def test_a_port_in_use_is_said_before_anything_is_painted() -> None:
     assert run.stderr.startswith(f"atelier: The page cannot be at port {port} (")
 
 
+@pytest.fixture
+def hears_ctrl_c() -> Iterator[None]:
+    """What is started by a job in a shell's background would ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("hears_ctrl_c")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_however_it_is_ended_nothing_is_left_behind(number: int, tmp_path: Path) -> None:
     with subprocess.Popen(
@@ -65,6 +75,9 @@ def test_however_it_is_ended_nothing_is_left_behind(number: int, tmp_path: Path)
         assert "The bot is up" in demo.stdout.readline()
         assert list(tmp_path.iterdir())
         demo.send_signal(number)
-        assert demo.wait(60) == 0
+        try:
+            assert demo.wait(60) == 0
+        finally:
+            demo.kill()
         assert "Traceback" not in demo.stderr.read()
     assert list(tmp_path.iterdir()) == []
