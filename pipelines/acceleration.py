@@ -53,6 +53,7 @@ def accelerate(
             weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)
     if type(denoiser).__name__ == "UNetSpatioTemporalConditionModel":
         _spare_queries(denoiser)
+        _spare_waits(pipeline)
     if not settings.compile or plan.uncompiled:
         return
     for weights in _weights(pipeline, _OF_PICTURES):  # alone, diffusers' group norms undo it again
@@ -128,6 +129,33 @@ class OneToken:
             return attended
         value: Tensor = attn.to_out[0](attn.to_v(encoder_hidden_states))
         return value
+
+
+# --- guidance that is known ---------------------------------------------------------------------
+
+
+def _spare_waits(pipeline: Any) -> None:
+    """Let a video pipeline know whether it guides.
+
+    Once its scales are on the card, diffusers asks them twice a step whether one is above 1, and
+    each time the processor waits until the card has nothing to do.
+    """
+    cls = type(pipeline)
+    pipeline.__class__ = type(cls.__name__, (Guiding, cls), {})
+
+
+class Guiding:
+    """A pipeline that remembers its answer from when it was given the scale as a number."""
+
+    guidance_scale: float | Tensor
+    _guides = False
+
+    @property
+    def do_classifier_free_guidance(self) -> bool:
+        """Whether each step is computed with what guides it and without."""
+        if not isinstance(self.guidance_scale, Tensor):
+            self._guides = self.guidance_scale > 1
+        return self._guides
 
 
 # --- the kernel ---------------------------------------------------------------------------------

@@ -1,0 +1,236 @@
+"""The way of a picture over a card: what is made there is what a processor makes, nothing that has
+to be on the card is elsewhere, and between its steps nobody waits for it."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from demo.sample import draw_sample
+from pipelines import models as models_room
+from pipelines.catalog import Catalog, Checkpoint, ModelKey, SafetyModel
+from pipelines.contract.artifact import Artifact
+from pipelines.contract.context import Phase, Progress, RunContext
+from pipelines.contract.requests import (
+    AnimateRequest,
+    DescribeRequest,
+    ImagineRequest,
+    Kind,
+    Request,
+    SketchRequest,
+    UpscaleRequest,
+)
+from pipelines.placement import PAINTER, Held, Plan, Precision
+from pipelines.runner import Runner
+from tests.pipelines import phantom
+from tests.pipelines.adapters import imagine_lora, sketch_lora
+from tests.pipelines.phantom import CARD, Bus
+from tests.pipelines.test_previews import Watcher
+
+SIDE, STEPS = 128, 4
+
+
+@pytest.fixture(scope="module")
+def small(catalog: Catalog, models: Path, tmp_path_factory: pytest.TempPathFactory) -> Catalog:
+    """The demo's models as a processor computes them, with previews, a classifier and LoRAs."""
+    loras = tmp_path_factory.mktemp("loras")
+    sketch_lora(models, loras / "sketch" / "ink.safetensors")
+    imagine_lora(models, loras / "imagine" / "ink.safetensors")
+    exact = {"dtype": "float32"}
+    preview = {
+        name: {"size": SIDE, "steps": STEPS, "preview": Checkpoint(source=str(models / source))}
+        for name, source in (("sketch", "sdxl-preview"), ("imagine", "sd3-preview"))
+    }
+    changes: dict[str, Any] = {
+        str(key): getattr(catalog, key).model_copy(update=exact | preview.get(key, {}))
+        for key in ModelKey
+        if key is not ModelKey.SAFETY
+    }
+    safety = SafetyModel(source=str(models / "classifier"), dtype="float32")
+    return catalog.model_copy(update={**changes, "safety": safety, "loras": loras})
+
+
+@pytest.fixture(scope="module")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("drawings") / "heart.png"
+    draw_sample(SIDE).save(path)
+    draw_sample(SIDE // 2).save(path.with_name("small.png"))  # one tile
+    return path
+
+
+@pytest.fixture(scope="module")
+def processor(small: Catalog) -> Runner:
+    return Runner(small, device="cpu")
+
+
+@pytest.fixture
+def bus(monkeypatch: pytest.MonkeyPatch) -> Iterator[Bus]:
+    with phantom.card(monkeypatch) as bus:
+        yield bus
+
+
+def on_card(catalog: Catalog) -> Runner:
+    return Runner(catalog, device=str(CARD))
+
+
+def request_of(kind: Kind, drawing: Path) -> Request:
+    match kind:
+        case Kind.SKETCH:
+            return SketchRequest(drawing=drawing, prompt="a heart", seed=1)
+        case Kind.IMAGINE:
+            return ImagineRequest(prompt="a red heart", negative="blue", seed=1)
+        case Kind.ANIMATE:
+            return AnimateRequest(image=drawing, seed=1)
+        case Kind.UPSCALE:
+            return UpscaleRequest(image=drawing.with_name("small.png"), scale=2)
+        case Kind.DESCRIBE:
+            return DescribeRequest(image=drawing)
+
+
+def shown(artifact: Artifact) -> NDArray[np.uint8] | str:
+    """The pixels, or the words."""
+    if not artifact.name.endswith((".png", ".mp4")):
+        return str(artifact.facts["caption"])
+    if artifact.name.endswith(".png"):
+        return np.asarray(Image.open(io.BytesIO(artifact.data)))
+    with av.open(io.BytesIO(artifact.data)) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def run(runner: Runner, *requests: Request, context: RunContext | None = None) -> list[Any]:
+    """What is shown of the only artifact of each."""
+    made = runner.run(requests, context or RunContext())
+    return [shown(artifact) for (artifact,) in made]
+
+
+def same(one: Any, other: Any) -> bool:
+    """To the last bit: it is the same processor that computes both."""
+    return bool(np.array_equal(one, other))
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+def test_a_card_makes_what_a_processor_makes(
+    kind: Kind, small: Catalog, drawing: Path, processor: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_steps: list[tuple[int, int]] = []
+    request = request_of(kind, drawing)
+    (wanted,) = run(processor, request)
+    with phantom.card(monkeypatch) as bus:
+
+        def listen(progress: Progress) -> None:
+            if progress.phase in (Phase.PAINTING, Phase.ANIMATING) and progress.step:
+                at_steps.append((len(bus.waits), len(bus.sent)))
+
+        runner = on_card(small)
+        (first,) = run(runner, request)
+        weights = max(bus.sent)
+        bus.clear()
+        (again,) = run(runner, request, context=RunContext(listen))
+    assert same(first, wanted) and same(again, wanted)
+    assert max(bus.sent) < weights / 10  # they are there
+    assert len(at_steps) == {Kind.SKETCH: STEPS, Kind.IMAGINE: STEPS, Kind.ANIMATE: 3}.get(kind, 0)
+    assert len(set(at_steps)) <= 1, bus.waits  # nobody waits for the card, or gives it anything
+    assert bus.paces == max(0, len(at_steps) - 1)  # but for what keeps the processor a step ahead
+
+
+def streamed(plan: Plan, **saved: Any) -> Plan:
+    groups = {name: replace(group, held=Held.STREAMED) for name, group in plan.groups.items()}
+    return replace(plan, groups=groups, **saved)
+
+
+def in_eight_bits(plan: Plan) -> Plan:
+    painter = replace(plan.groups[PAINTER], precision=Precision.FP8)
+    return replace(plan, groups={**plan.groups, PAINTER: painter})
+
+
+SPARING: dict[str, tuple[Kind, Callable[[Plan], Plan]]] = {
+    "sketch, streamed, in tiles": (Kind.SKETCH, partial(streamed, tiled=True)),
+    "imagine, streamed": (Kind.IMAGINE, streamed),
+    "imagine, in eight bits": (Kind.IMAGINE, in_eight_bits),
+    "animate, streamed, in parts": (
+        Kind.ANIMATE,
+        partial(streamed, split_guidance=True, forward_chunk=2, decode_chunk=1),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SPARING)
+def test_so_does_a_small_card(
+    case: str, small: Catalog, drawing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kind, sparing = SPARING[case]
+    planned = models_room.plan_all
+
+    def plan_all(*args: Any) -> Any:
+        card, plans = planned(*args)
+        return card, {key: sparing(plan) if key == kind else plan for key, plan in plans.items()}
+
+    monkeypatch.setattr(models_room, "plan_all", plan_all)
+    request = request_of(kind, drawing)
+    unwatched = small.model_copy(update={"safety": None})
+    (wanted,) = run(Runner(unwatched, device="cpu"), request)
+    with phantom.card(monkeypatch) as bus:
+        runner = on_card(unwatched)
+        run(runner, request)
+        bus.clear()
+        (made,) = run(runner, request)
+    assert same(made, wanted)
+    assert runner.plans()[ModelKey(kind)] == sparing(runner.plans()[ModelKey(kind)])
+    streams = runner.plans()[ModelKey(kind)].groups[PAINTER].held is Held.STREAMED
+    assert (sum(bus.sent) > 10 * max(bus.sent)) == streams  # layer by layer
+
+
+def test_so_do_a_lora_extrapolated_steps_and_a_batch(
+    small: Catalog, processor: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert small.imagine is not None
+    spared = small.imagine.model_copy(update={"cache_interval": 2, "steps": 6})
+    catalog = small.model_copy(update={"safety": None, "imagine": spared})
+    requests = [
+        ImagineRequest(prompt=prompt, lora="ink", variations=(3,), seed=seed)
+        for seed, prompt in enumerate(("a red heart", "a blue moon"))
+    ]
+    wanted = run(Runner(catalog, device="cpu"), *requests)
+    with phantom.card(monkeypatch):
+        made = run(on_card(catalog), *requests)
+    assert all(map(same, made, wanted))
+
+
+def test_previews_leave_a_card(
+    small: Catalog, drawing: Path, processor: Runner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    request = request_of(Kind.IMAGINE, drawing)
+    wanted, got = Watcher(), Watcher()
+    run(processor, request, context=RunContext(viewers=[wanted]))
+    with phantom.card(monkeypatch):
+        run(on_card(small), request, context=RunContext(viewers=[got]))
+    assert len(got.shown) == STEPS - 1 and got.shown == wanted.shown
+
+
+# --- what is not there can be trusted -----------------------------------------------------------
+
+
+def test_tensors_in_two_places_are_not_computed_together(bus: Bus) -> None:
+    there, here = torch.ones(2).to(CARD), torch.ones(2)
+    assert same((there + there).cpu(), 2 * here) and same((there * here[0]).cpu(), here)
+    with pytest.raises(RuntimeError, match="the same device"):
+        there + here
+
+
+def test_what_crosses_the_bus_is_counted(bus: Bus) -> None:
+    there = torch.ones(3).to(CARD, non_blocking=True)
+    assert bus.sent == [12] and not bus.waits
+    torch.ones(4).to(CARD)
+    assert bus.sent == [12, 16] and len(bus.waits) == 1
+    assert there[there > 0].tolist() == [1, 1, 1]
+    assert bus.fetched == [12] and len(bus.waits) == 3
+    assert bool(there.max() > 0) and len(bus.waits) == 4
