@@ -31,68 +31,70 @@ _of_c: Any = torch._C.TensorBase.data
 
 
 class Placed(Tensor):
-    """A tensor that knows where it is; `inner`, in RAM in any case, is what it holds.
+    """A tensor that knows where it is; `content` is what it holds, in RAM in any case.
 
     To C++ it is on `meta`, so that no operation passes by the bus.
     """
 
-    inner: Tensor
-    where: torch.device
+    content: Tensor
+    place: torch.device
     bus: ClassVar["Bus"]
 
     @staticmethod
-    def __new__(cls, inner: Tensor, where: torch.device) -> "Placed":
-        with torch.inference_mode(inner.is_inference()):
-            held: Placed = Tensor._make_wrapper_subclass(  # type: ignore[attr-defined]
+    def __new__(cls, content: Tensor, place: torch.device) -> "Placed":
+        with torch.inference_mode(content.is_inference()):
+            held: Placed = Tensor._make_wrapper_subclass(
                 cls,
-                inner.size(),
-                strides=inner.stride(),
-                storage_offset=inner.storage_offset(),
-                dtype=inner.dtype,
-                layout=inner.layout,
+                content.size(),
+                strides=content.stride(),
+                storage_offset=content.storage_offset(),
+                dtype=content.dtype,
+                layout=content.layout,
                 device=META,
             )
-        held.inner, held.where = inner, where
+        held.content, held.place = content, place
         return held
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # type: ignore[assignment]
 
     @classmethod
-    def __torch_dispatch__(cls, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+    def __torch_dispatch__(  # type: ignore[override]
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
         raise AssertionError(f"{func} of a tensor whose card is gone")
 
     @property
     def device(self) -> torch.device:  # type: ignore[override]
-        return self.where
+        return self.place
 
     @property
     def is_cuda(self) -> bool:  # type: ignore[override]
-        return self.where.type == "cuda"
+        return self.place.type == "cuda"
 
     def __getitem__(self, index: Any) -> Tensor:
         parts = index if isinstance(index, tuple) else (index,)
         if self.is_cuda and any(map(_is_gathered, parts)):
             self.bus.waits.append("indexing")
-        return Placed(self.inner[_inner_of(index)], self.where)
+        return Placed(self.content[_contents(index)], self.place)
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        self.inner[_inner_of(index)] = _inner_of(value)
+        self.content[_contents(index)] = _contents(value)
 
     def tolist(self) -> Any:
         return self.cpu().tolist()
 
     @property
-    def data(self) -> Tensor:  # type: ignore[override]
-        return Placed(self.inner, self.where)
+    def data(self) -> Tensor:
+        return Placed(self.content, self.place)
 
     @data.setter
     def data(self, value: Tensor) -> None:
         new = value if isinstance(value, Placed) else Placed(value, value.device)
         _of_c.__set__(self, new)
-        self.inner, self.where = new.inner, new.where
+        self.content, self.place = new.content, new.place
 
 
-class Bus(TorchDispatchMode):
+class Bus(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Between RAM and the card, while it is entered.
 
     `sent` are the bytes of each copy to the card, `fetched` of each from it; `waits` names what had
@@ -100,7 +102,7 @@ class Bus(TorchDispatchMode):
     """
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.sent: list[int] = []
         self.fetched: list[int] = []
         self.waits: list[str] = []
@@ -125,17 +127,17 @@ class Bus(TorchDispatchMode):
         if func is _aten._has_compatible_shallow_copy_type.default:
             return True  # memory on the card may take the place of memory in RAM
         if func in (_aten.is_pinned.default, _aten._pin_memory.default):
-            return self._pin(func, _inner(tensors[0]))
+            return self._pin(func, _content(tensors[0]))
         asked = kwargs.get("device")
         pinned = kwargs.pop("pin_memory", None)
         where = self._where(func, tensors, asked, not _asynchronous(func, args, kwargs))
         if where == CARD and asked is not None:
             kwargs["device"] = CPU
-        inner_args, inner_kwargs = _inner_of((args, kwargs))
-        made = func(*inner_args, **inner_kwargs)
+        args, kwargs = _contents((args, kwargs))
+        made = func(*args, **kwargs)
         if pinned:
             self._pinned.add(made.untyped_storage().data_ptr())
-        owners = {id(_inner(tensor)): tensor for tensor in tensors}
+        owners = {id(_content(tensor)): tensor for tensor in tensors}
         stays = func in (_aten.detach.default, _aten.alias.default)  # a parameter is made by these
         held = where == CARD or (stays and isinstance(tensors[0], Placed))
 
@@ -209,8 +211,8 @@ def _asynchronous(func: Any, args: Any, kwargs: Any) -> bool:
     return bool(kwargs.get("non_blocking", False))
 
 
-def _inner(tensor: Tensor) -> Tensor:
-    return tensor.inner if isinstance(tensor, Placed) else tensor
+def _content(tensor: Tensor) -> Tensor:
+    return tensor.content if isinstance(tensor, Placed) else tensor
 
 
 def _is_gathered(index: Any) -> bool:
@@ -220,8 +222,8 @@ def _is_gathered(index: Any) -> bool:
     return isinstance(index, list)
 
 
-def _inner_of(tree: Any) -> Any:
-    return pytree.tree_map_only(Tensor, _inner, tree)
+def _contents(tree: Any) -> Any:
+    return pytree.tree_map_only(Tensor, _content, tree)
 
 
 class _Weights(Weights):
@@ -233,11 +235,12 @@ class _Weights(Weights):
         device: torch.device,
         *,
         streamed: Iterable[nn.Module] = (),
+        **settings: Any,
     ) -> None:
         visiting, staying = list(modules), list(streamed)
         for module in visiting + staying:
             hold(module)
-        super().__init__(visiting, device, streamed=staying)
+        super().__init__(visiting, device, streamed=staying, **settings)
 
 
 def hold(module: nn.Module) -> None:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demo.sample import draw_sample
-from pipelines import models as models_room
 from pipelines.catalog import Catalog, Checkpoint, ModelKey, SafetyModel
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Phase, Progress, RunContext
@@ -30,6 +29,7 @@ from pipelines.contract.requests import (
     UpscaleRequest,
 )
 from pipelines.placement import PAINTER, Held, Plan, Precision
+from pipelines.ram import plan_all
 from pipelines.runner import Runner
 from tests.pipelines import phantom
 from tests.pipelines.adapters import imagine_lora, sketch_lora
@@ -168,13 +168,13 @@ def test_so_does_a_small_card(
     case: str, small: Catalog, drawing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kind, sparing = SPARING[case]
-    planned = models_room.plan_all
+    key = ModelKey(kind)
 
-    def plan_all(*args: Any) -> Any:
-        card, plans = planned(*args)
-        return card, {key: sparing(plan) if key == kind else plan for key, plan in plans.items()}
+    def plans(*args: Any) -> Any:
+        card, plans = plan_all(*args)
+        return card, {**plans, key: sparing(plans[key])}
 
-    monkeypatch.setattr(models_room, "plan_all", plan_all)
+    monkeypatch.setattr("pipelines.models.plan_all", plans)
     request = request_of(kind, drawing)
     unwatched = small.model_copy(update={"safety": None})
     (wanted,) = run(Runner(unwatched, device="cpu"), request)
@@ -184,8 +184,7 @@ def test_so_does_a_small_card(
         bus.clear()
         (made,) = run(runner, request)
     assert same(made, wanted)
-    assert runner.plans()[ModelKey(kind)] == sparing(runner.plans()[ModelKey(kind)])
-    streams = runner.plans()[ModelKey(kind)].groups[PAINTER].held is Held.STREAMED
+    streams = runner.plans()[key].groups[PAINTER].held is Held.STREAMED
     assert (sum(bus.sent) > 10 * max(bus.sent)) == streams  # layer by layer
 
 
