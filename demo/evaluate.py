@@ -33,7 +33,7 @@ from demo.shapes.scene import (
     forbidden_scene,
     random_scene,
 )
-from demo.shapes.sketches import Medium, sketch
+from demo.shapes.sketches import Medium, Sketch, sketch
 from demo.shapes.words import caption, full_prompt
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.artifact import Artifact
@@ -126,23 +126,26 @@ def percent(outcomes: list[bool]) -> float:
 # --- what is measured ---------------------------------------------------------------------------
 
 
-def _drawn(seed: int) -> Scene:
+def _drawn(seed: int, figures: int = 1) -> Scene:
     """A scene that somebody draws."""
-    return replace(random_scene(seed, unseen=True, figures=1, free=True), look=Look.FLAT)
+    return replace(random_scene(seed, unseen=True, figures=figures, free=True), look=Look.FLAT)
 
 
 def measure_captions(bench: Bench, count: int) -> Iterator[Figured]:
-    """The shapes that BLIP names, for each kind of drawing."""
-    assert bench.catalog.caption is not None
-    captioner = load_captioner(bench.catalog.caption, Loader(torch.device("cpu")))
+    """The shapes that BLIP names, for each kind of drawing, and which is where of two."""
+    model = bench.catalog.caption
+    assert model is not None
+    captioner = load_captioner(model, Loader(torch.device("cpu")))
+
+    def is_named(drawn: Sketch) -> bool:
+        picture = read_drawing(drawn.image).picture
+        return describe(captioner, picture, model.max_words) == caption(drawn.scene)
+
     for medium in Medium:
-        right = []
-        for seed in range(count):
-            drawn = sketch(_drawn(seed), seed, medium=medium)
-            picture = read_drawing(drawn.image).picture
-            said = describe(captioner, picture, bench.catalog.caption.max_words)
-            right.append(said == caption(drawn.scene))
+        right = [is_named(sketch(_drawn(seed), seed, medium=medium)) for seed in range(count)]
         yield Figured(f"captions, {medium}", percent(right), 97)
+    right = [is_named(sketch(_drawn(seed, 2), seed)) for seed in range(count)]
+    yield Figured("captions, two figures", percent(right), 92)
 
 
 def measure_imagine(bench: Bench, count: int) -> Iterator[Figured]:

@@ -222,6 +222,10 @@ def _keep(model: Any, name: str, room: Room) -> None:
 def _save(model: Any, name: str, room: Room) -> None:
     """Write a model or pipeline in half precision as safetensors, with its card."""
     folder = room.weights / name
+    for part in getattr(model, "components", {}).values():
+        if (tokenizer := getattr(part, "backend_tokenizer", None)) is not None:
+            tokenizer.no_padding()  # they keep how they were used last
+            tokenizer.no_truncation()
     model.to("cpu", torch.float16).save_pretrained(folder, safe_serialization=True)
     _forget_paths(folder)
     write_card(name, folder)
