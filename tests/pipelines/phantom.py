@@ -235,12 +235,11 @@ class _Weights(Weights):
         device: torch.device,
         *,
         streamed: Iterable[nn.Module] = (),
-        **settings: Any,
     ) -> None:
         visiting, staying = list(modules), list(streamed)
         for module in visiting + staying:
             hold(module)
-        super().__init__(visiting, device, streamed=staying, **settings)
+        super().__init__(visiting, device, streamed=staying)
 
 
 def hold(module: nn.Module) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from demo.sample import draw_sample
-from pipelines.catalog import Catalog, Checkpoint, ModelKey, SafetyModel
+from pipelines.catalog import Catalog, ModelKey, SafetyModel
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Phase, Progress, RunContext
 from pipelines.contract.requests import (
@@ -34,9 +34,11 @@ from pipelines.runner import Runner
 from tests.pipelines import phantom
 from tests.pipelines.adapters import imagine_lora, sketch_lora
 from tests.pipelines.phantom import CARD, Bus
-from tests.pipelines.test_previews import Watcher
+from tests.pipelines.test_previews import SIDE, Watcher, with_previews
 
-SIDE, STEPS = 128, 4
+STEPS = 4
+TILED = {"size": 320}  # more than a tile
+EXACT = {"dtype": "float32"}
 
 
 @pytest.fixture(scope="module")
@@ -45,18 +47,10 @@ def small(catalog: Catalog, models: Path, tmp_path_factory: pytest.TempPathFacto
     loras = tmp_path_factory.mktemp("loras")
     sketch_lora(models, loras / "sketch" / "ink.safetensors")
     imagine_lora(models, loras / "imagine" / "ink.safetensors")
-    exact = {"dtype": "float32"}
-    preview = {
-        name: {"size": SIDE, "steps": STEPS, "preview": Checkpoint(source=str(models / source))}
-        for name, source in (("sketch", "sdxl-preview"), ("imagine", "sd3-preview"))
-    }
-    changes: dict[str, Any] = {
-        str(key): getattr(catalog, key).model_copy(update=exact | preview.get(key, {}))
-        for key in ModelKey
-        if key is not ModelKey.SAFETY
-    }
-    safety = SafetyModel(source=str(models / "classifier"), dtype="float32")
-    return catalog.model_copy(update={**changes, "safety": safety, "loras": loras})
+    safety = SafetyModel(source=str(models / "classifier"))
+    whole = with_previews(catalog, models).model_copy(update={"safety": safety, "loras": loras})
+    exact = {str(key): getattr(whole, key).model_copy(update=EXACT) for key in ModelKey}
+    return whole.model_copy(update=exact)
 
 
 @pytest.fixture(scope="module")
@@ -176,7 +170,9 @@ def test_so_does_a_small_card(
 
     monkeypatch.setattr("pipelines.models.plan_all", plans)
     request = request_of(kind, drawing)
-    unwatched = small.model_copy(update={"safety": None})
+    assert small.sketch is not None
+    large = small.sketch.model_copy(update=TILED)
+    unwatched = small.model_copy(update={"safety": None, "sketch": large})
     (wanted,) = run(Runner(unwatched, device="cpu"), request)
     with phantom.card(monkeypatch) as bus:
         runner = on_card(unwatched)
@@ -189,7 +185,7 @@ def test_so_does_a_small_card(
 
 
 def test_so_do_a_lora_extrapolated_steps_and_a_batch(
-    small: Catalog, processor: Runner, monkeypatch: pytest.MonkeyPatch
+    small: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert small.imagine is not None
     spared = small.imagine.model_copy(update={"cache_interval": 2, "steps": 6})
