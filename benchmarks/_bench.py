@@ -27,6 +27,7 @@ from pipelines.catalog import (
 from pipelines.catalog import SketchModel as Sdxl
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.device import card_of, free_caches, name_of
+from pipelines.fp8 import keep_in_fp8
 from pipelines.loading import Loader
 from pipelines.models import Models
 from pipelines.placement import GIB, Precision
@@ -125,6 +126,12 @@ class Bench:
         """The same in few steps, and nothing compiled."""
         plain = self.catalog.model_copy(update={"acceleration": Acceleration()})
         return replace(self, catalog=plain.hurried(steps))
+
+    def kept_in(self, precision: Precision) -> "Bench":
+        """The same with SD3.5 in another precision."""
+        assert self.catalog.imagine is not None
+        imagine = self.catalog.imagine.model_copy(update={"precision": str(precision)})
+        return replace(self, catalog=self.catalog.model_copy(update={"imagine": imagine}))
 
     def models(self) -> Models:
         """The models as the bot holds them."""
@@ -268,10 +275,8 @@ def of_full_size(device: torch.device, folder: Path) -> Bench:
         if pipeline is None:
             free_caches(device)
             pipeline = build(key, torch.device("cpu"), dtype)  # takes minutes
-        if precision is Precision.FP8:
-            from pipelines.casting import keep_in_eight_bits
-
-            keep_in_eight_bits(pipeline.transformer)
+        if precision in (Precision.FP8, Precision.FP8_FAST):
+            keep_in_fp8(pipeline.transformer, multiplying=precision is Precision.FP8_FAST)
         return pipeline
 
     return Bench(FULL, device, load, folder, rounds=2)
@@ -297,6 +302,6 @@ def of_the_demo(folder: Path) -> Bench:
     loader = Loader(torch.device("cpu"))
 
     def load(key: ModelKey, precision: Precision) -> Any:
-        return LOADERS[key](getattr(models, key), loader)
+        return LOADERS[key](getattr(models, key), replace(loader, precision=precision))
 
     return Bench(models, loader.device, load, folder, rounds=1)

@@ -19,6 +19,7 @@ from pipelines.driver import (
     why_unfit,
     why_unseen,
 )
+from pipelines.fp8 import can_multiply
 from pipelines.memory import total_ram
 from pipelines.placement import GIB, Card
 
@@ -117,6 +118,7 @@ def card_of(
         ram=ram,
         capability=torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
         packages=frozenset(name for name in ("bitsandbytes",) if find_spec(name)),
+        multiplies_fp8=can_multiply(device),
     )
 
 

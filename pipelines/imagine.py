@@ -16,6 +16,7 @@ from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext, Viewer
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, seed_after
 from pipelines.device import dtype_on
+from pipelines.fp8 import keep_in_fp8
 from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import encode_png
@@ -38,10 +39,8 @@ def load(model: ImagineModel, loader: Loader) -> Any:
         StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype, **parts
     )
     pipeline.vae.enable_slicing()  # decoding several at once would take memory and save no time
-    if loader.precision is Precision.FP8:
-        from pipelines.casting import keep_in_eight_bits
-
-        keep_in_eight_bits(pipeline.transformer)
+    if loader.precision in (Precision.FP8, Precision.FP8_FAST):
+        keep_in_fp8(pipeline.transformer, multiplying=loader.precision is Precision.FP8_FAST)
     return pipeline
 
 

@@ -53,6 +53,8 @@ class Precision(StrEnum):
 
     FULL = "full"
     FP8 = "fp8"
+    FP8_FAST = "fp8-fast"
+    """As fp8, in which the card multiplies as well."""
     NF4 = "nf4"
 
 
@@ -63,6 +65,7 @@ _LAYERS = 0.975
 _SHARES = {
     Precision.FULL: 1.0,
     Precision.FP8: 1 - _LAYERS + _LAYERS * 8 / 16,
+    Precision.FP8_FAST: 1 - _LAYERS + _LAYERS * 8 / 16,
     Precision.NF4: 1 - _LAYERS + _LAYERS * (4 / 16 + _SCALES),
 }
 """Of 16-bit weights."""
@@ -72,7 +75,8 @@ _SHARES = {
 class Card:
     """What models run on. `budget` is what they may take of it, `ram` what they may take of RAM.
 
-    `capability` is NVIDIA's compute capability; `packages` are the optional ones that are there.
+    `capability` is NVIDIA's compute capability; `packages` are the optional ones that are there;
+    `multiplies_fp8` says whether it has units for that, and torch kernels for them.
     """
 
     kind: str
@@ -80,6 +84,7 @@ class Card:
     ram: float = inf
     capability: tuple[int, int] | None = None
     packages: frozenset[str] = frozenset()
+    multiplies_fp8: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +155,7 @@ class Plan:
         painter = self.groups[PAINTER]
         if painter.held is not Held.CARD:
             return "the model is streamed"
-        if painter.precision is not Precision.FULL:  # whose casts break every graph at every layer
+        if painter.precision is Precision.NF4:  # bitsandbytes breaks the graph at every layer
             return f"the model is in {painter.precision}"
         return None
 
@@ -341,18 +346,33 @@ def _with_group(plan: Plan, name: str, **changes: Any) -> Plan:
 
 def unmet(model: Model, card: Card) -> str | None:
     """What a configured model needs that is not there, and what is done instead, else None."""
-    if not isinstance(model, ImagineModel):
+    if not isinstance(model, ImagineModel) or (lacking := _lacked(model.precision, card)) is None:
         return None
-    told = f'models.imagine.precision is "{model.precision}", which'
-    if model.precision == "fp8" and card.kind == "mps":  # before torch 2.14
-        lacking = f"{told} torch does not have on a Mac"
-    elif model.precision == "nf4" and card.kind != "cuda":
-        lacking = f"{told} needs an NVIDIA card"
-    elif model.precision == "nf4" and "bitsandbytes" not in card.packages:
-        lacking = f"{told} needs bitsandbytes: `pip install bitsandbytes`"
-    else:
-        return None
-    return f'{lacking}. Without it the model is held as with "auto".'
+    instead = _instead(model.precision, card)
+    return (
+        f'models.imagine.precision is "{model.precision}", which {lacking}. Without it the model '
+        f'is held as with "{instead}".'
+    )
+
+
+def _lacked(precision: str, card: Card) -> str | None:
+    """What a precision needs and a card has not, after “which”, else None."""
+    if precision in ("fp8", "fp8-fast") and card.kind == "mps":  # before torch 2.14
+        return "torch does not have on a Mac"
+    if precision == "fp8-fast" and not card.multiplies_fp8:
+        return "needs an NVIDIA card of compute capability 8.9 or more, and a torch for it"
+    if precision == "nf4" and card.kind != "cuda":
+        return "needs an NVIDIA card"
+    if precision == "nf4" and "bitsandbytes" not in card.packages:
+        return "needs bitsandbytes: `pip install bitsandbytes`"
+    return None
+
+
+def _instead(precision: str, card: Card) -> str:
+    """The precision that is taken for one: itself, if the card can do it."""
+    if _lacked(precision, card) is None:
+        return precision
+    return _instead("fp8", card) if precision == "fp8-fast" else "auto"
 
 
 def slow(key: ModelKey, model: Model, card: Card) -> str | None:
@@ -377,8 +397,8 @@ def plan_model(
     `weights` are the bytes of each part on the card; by default those of the usual checkpoint.
     Where nothing fits, the plan that comes nearest to it, with `fits` False.
     """
-    if isinstance(model, ImagineModel) and unmet(model, card):
-        model = model.model_copy(update={"precision": "auto"})
+    if isinstance(model, ImagineModel):
+        model = model.model_copy(update={"precision": _instead(model.precision, card)})
     groups: dict[str, Group] = {}
     wider = 2 if card.kind == "cpu" and model.dtype != "float32" else 1  # it computes in float32
     for part, size in (weights or _usual(key, model)).items():

@@ -176,13 +176,22 @@ def test_eight_bits_take_a_quarter_of_float32_and_paint_nearly_the_same(
     assert 0 < np.abs(before - after).mean() < 0.1
 
 
-def test_what_is_kept_in_eight_bits_says_so_and_is_not_compiled(catalog: Catalog) -> None:
+def test_what_is_kept_in_fp8_says_so_and_is_compiled_all_the_same(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert catalog.imagine is not None
+    whole = torch.nn.Module.compile
+    monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(whole, backend="eager"))
     model = catalog.imagine.model_copy(update={"precision": "fp8"})
     quick = NOTHING.model_copy(update={"compile": True})
-    torch._dynamo.utils.counters.clear()
     eight = catalog.model_copy(update={"imagine": model, "acceleration": quick})
     request = ImagineRequest(prompt="a red star", seed=1)
+    before = made(eight, NOTHING, request)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
     ((artifact,),) = Runner(eight, device="cpu").run([request], RunContext())
     assert artifact.facts["precision"] == "fp8"
-    assert not torch._dynamo.utils.counters["stats"]
+    frames = torch._dynamo.utils.counters["frames"]
+    assert frames["total"] == frames["ok"] > 0
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert np.abs(before - pixels(artifact)).mean() < LEVELS

@@ -113,6 +113,7 @@ def test_tiles_are_decoded_where_a_plan_says_so(key: ModelKey, catalog: Catalog)
         (ModelKey.IMAGINE, TEXT, Precision.FULL, painted),
         (ModelKey.IMAGINE, PAINTER, Precision.FULL, painted),
         (ModelKey.IMAGINE, PAINTER, Precision.FP8, painted),
+        (ModelKey.IMAGINE, PAINTER, Precision.FP8_FAST, painted),
         (ModelKey.ANIMATE, PAINTER, Precision.FULL, clip),
     ],
 )

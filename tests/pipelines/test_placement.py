@@ -90,10 +90,11 @@ def test_pictures_are_changed_only_where_nothing_else_helps() -> None:
 
 
 def test_a_precision_that_is_configured_is_kept() -> None:
-    for precision in ("full", "fp8", "nf4"):
+    for precision in ("full", "fp8", "fp8-fast", "nf4"):
         model = ImagineModel(source="a/b", precision=precision)
         for gib in (8, 80):
-            plan = plan_model(ModelKey.IMAGINE, model, card(gib, packages="bitsandbytes"))
+            able = replace(card(gib, packages="bitsandbytes"), multiplies_fp8=True)
+            plan = plan_model(ModelKey.IMAGINE, model, able)
             assert plan.groups[PAINTER].precision == precision
             assert not any("changes pictures" in text for text in plan.given_up)
     fp8 = ImagineModel(source="a/b", precision="fp8")
@@ -169,6 +170,27 @@ def test_fp8_is_for_every_card_but_a_macs() -> None:
         assert unmet(eight_bits, able) is None
     said = str(unmet(eight_bits, Card("mps")))
     assert said.startswith('models.imagine.precision is "fp8", which torch does not have on a Mac')
+
+
+def test_a_card_that_cannot_multiply_in_fp8_keeps_weights_so() -> None:
+    fast, eight_bits = (
+        ImagineModel(source="a/b", precision=precision) for precision in ("fp8-fast", "fp8")
+    )
+    for kind in ("cuda", "cpu", "mps"):
+        unable = Card(kind)
+        said = str(unmet(fast, unable))
+        assert said.startswith('models.imagine.precision is "fp8-fast", which ')
+        assert said.endswith(f'held as with "{"auto" if kind == "mps" else "fp8"}".')
+        plans = [plan_model(ModelKey.IMAGINE, model, unable) for model in (fast, eight_bits)]
+        assert plans[0] == plans[1]
+    assert unmet(fast, Card("cuda", multiplies_fp8=True)) is None
+
+
+def test_what_is_in_fp8_is_compiled_and_what_is_in_nf4_is_not() -> None:
+    able = replace(card(80, packages="bitsandbytes"), multiplies_fp8=True)
+    for precision, why in (("fp8", None), ("fp8-fast", None), ("nf4", "the model is in nf4")):
+        model = ImagineModel(source="a/b", precision=precision)
+        assert plan_model(ModelKey.IMAGINE, model, able).uncompiled == why
 
 
 def test_what_cannot_fit_is_said_and_comes_as_near_as_it_can() -> None:

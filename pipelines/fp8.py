@@ -1,0 +1,108 @@
+"""Linear layers whose weights are kept in fp8, and that can multiply in fp8 as well.
+
+Kept is all that saves memory: before each product the weights are cast to what the network
+computes in. Multiplying saves time, where cards have units for it that are twice as quick, and
+rounds what goes into each layer, too.
+"""
+
+import logging
+import re
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
+
+FP8 = torch.float8_e4m3fn
+_LARGEST = torch.finfo(FP8).max
+_SMALLEST = torch.finfo(torch.float32).tiny  # of a scale: a tensor of zeros has to have one
+_KEPT_WHOLE = re.compile(r"^(pos_embed|time_text_embed|norm_out|proj_out)\b")
+_UNITS = (8, 9)  # the compute capability from which on cards have units for it
+_OFF = 0.1  # that a product may be off, of its norm, where 0.04 is expected
+
+
+class Fp8Linear(nn.Linear):
+    """A linear layer that is made of one by `keep_in_fp8`.
+
+    `weight` is in fp8, out × in, and `scale`, a number in float32, is what it has to be multiplied
+    by: without one, most weights of a network are smaller than what fp8 can tell apart.
+    """
+
+    scale: Tensor
+    multiplies: bool
+
+    def forward(self, input: Tensor) -> Tensor:
+        """… × in to … × out, in the type of `input`."""
+        if self.multiplies:
+            rows = multiply(input.flatten(0, -2), self.weight, self.scale, self.bias)
+            return rows.view(*input.shape[:-1], self.out_features)
+        weight = self.weight.to(input.dtype).mul_(self.scale)
+        return nn.functional.linear(input, weight, self.bias)
+
+
+def keep_in_fp8(transformer: Any, *, multiplying: bool = False) -> None:
+    """Keep the weights of an SD3 transformer's layers in fp8, but for the first and the last ones.
+
+    In the place of diffusers' `enable_layerwise_casting`, which has no scales; leaves out whatever
+    is called a norm, and with it the modulations, a third of the weights; and casts back after
+    each layer, into memory of its own: the blocks of `pipelines.weights` would be held beside it.
+    """
+    for name, layer in transformer.named_modules():
+        if isinstance(layer, nn.Linear) and not _KEPT_WHOLE.match(name):
+            kept, scale = in_fp8(layer.weight.data)
+            layer.weight = nn.Parameter(kept, requires_grad=False)
+            layer.register_buffer("scale", scale)
+            layer.__class__ = Fp8Linear
+            cast(Fp8Linear, layer).multiplies = multiplying
+
+
+def in_fp8(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """A tensor in fp8, and the scale, a number in float32, that it has to be multiplied by.
+
+    One scale serves a whole tensor: fp8 has an exponent of its own, and tells numbers apart down
+    to a 30,000th of the largest.
+    """
+    scale = (tensor.abs().amax().float() / _LARGEST).clamp(min=_SMALLEST)
+    return (tensor / scale).to(FP8), scale
+
+
+def multiply(rows: Tensor, weight: Tensor, scale: Tensor, bias: Tensor | None) -> Tensor:
+    """A linear layer's product, n × in to n × out, of what is rounded to fp8 first.
+
+    The widths are multiples of 16, as cards want them.
+    """
+    rounded, factor = in_fp8(rows)
+    apart = rows.dtype is torch.float32  # a bias in which cards do not add
+    product = torch._scaled_mm(
+        rounded,
+        weight.t(),
+        scale_a=factor,
+        scale_b=scale,
+        bias=None if apart else bias,
+        out_dtype=rows.dtype,
+        use_fast_accum=True,
+    )
+    return product.add_(bias) if apart and bias is not None else product
+
+
+def can_multiply(device: torch.device) -> bool:
+    """Whether a card, and torch there, multiply in fp8: tried with a small product."""
+    if device.type != "cuda" or torch.cuda.get_device_capability(device) < _UNITS:
+        return False
+    try:
+        return is_right(device)
+    except RuntimeError as error:
+        log.info("torch %s does not multiply in fp8 here: %s", torch.__version__, error)
+        return False
+
+
+def is_right(device: torch.device) -> bool:
+    """Whether a product in fp8 is about what it is in float32. Raises RuntimeError."""
+    numbers = torch.Generator().manual_seed(0)
+    rows, weight = (torch.randn(48, 64, generator=numbers).to(device) for _ in range(2))
+    kept, scale = in_fp8(weight)
+    bias = torch.ones(48, dtype=torch.bfloat16, device=device)
+    told = multiply(rows.bfloat16(), kept, scale, bias).float()
+    true = nn.functional.linear(rows, weight, bias.float())
+    return bool((told - true).norm() <= _OFF * true.norm())

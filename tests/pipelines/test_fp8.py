@@ -1,0 +1,177 @@
+"""SD3's weights in fp8: nearer to the whole ones than diffusers' casting, and multiplied so."""
+
+import re
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from diffusers.hooks import apply_layerwise_casting
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from pipelines.catalog import Catalog, ModelKey
+from pipelines.fp8 import FP8, Fp8Linear, can_multiply, in_fp8, is_right, keep_in_fp8
+from pipelines.placement import Precision
+from pipelines.weights import Weights
+from tests.pipelines.painting import loaded, painted
+
+CPU = torch.device("cpu")
+
+
+def storages(network: nn.Module) -> set[int]:
+    return {tensor.untyped_storage().data_ptr() for tensor in network.state_dict().values()}
+
+
+def multiplying(catalog: Catalog) -> Any:
+    """A pipeline that multiplies in fp8, and computes in bfloat16 besides, as on a card."""
+    pipeline = loaded(catalog, ModelKey.IMAGINE, Precision.FULL).to(dtype=torch.bfloat16)
+    keep_in_fp8(pipeline.transformer, multiplying=True)
+    return pipeline
+
+
+@given(largest=st.floats(1e-30, 1e30), seed=st.integers(0, 99))
+def test_numbers_of_any_size_keep_their_first_bits(largest: float, seed: int) -> None:
+    numbers = torch.randn(64, 16, generator=torch.Generator().manual_seed(seed)) * largest
+    kept, scale = in_fp8(numbers)
+    assert kept.dtype == FP8
+    restored = kept.double() * scale
+    assert (restored - numbers).norm() < 0.04 * numbers.double().norm()
+
+
+def test_nothing_stays_nothing() -> None:
+    kept, scale = in_fp8(torch.zeros(4, 4))
+    assert not (kept.float() * scale).any()
+
+
+def test_weights_as_small_as_a_large_networks_are_nearer_than_diffusers_casts_them() -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(2432, 64)  # as wide as SD3.5 Large's are
+    nn.init.normal_(layer.weight, std=0.01)
+    ours, fast, theirs = (nn.Sequential(deepcopy(layer)) for _ in range(3))
+    keep_in_fp8(ours)
+    keep_in_fp8(fast, multiplying=True)
+    apply_layerwise_casting(theirs, storage_dtype=FP8, compute_dtype=torch.float32)
+    rows = torch.randn(32, 2432)
+    with torch.inference_mode():
+        true = layer(rows)
+        off = [
+            float((network(rows) - true).norm() / true.norm()) for network in (ours, fast, theirs)
+        ]
+    assert off[0] < 0.03
+    assert off[1] < 0.045
+    assert off[0] < 0.5 * off[2]
+
+
+def test_weights_are_kept_in_fp8_and_biases_as_they_are(catalog: Catalog) -> None:
+    transformer = loaded(catalog, ModelKey.IMAGINE, Precision.FP8).transformer
+    assert transformer.dtype == torch.float32
+    types = {name: tensor.dtype for name, tensor in transformer.state_dict().items()}
+    kept = {name for name, dtype in types.items() if dtype == FP8}
+    layers = {name for name, layer in transformer.named_modules() if isinstance(layer, nn.Linear)}
+    whole = {name for name in layers if re.match("time_text_embed|norm_out|proj_out", name)}
+    assert whole
+    assert kept == {f"{name}.weight" for name in layers - whole}
+
+
+def test_weights_stay_in_the_blocks_that_they_were_moved_in(catalog: Catalog) -> None:
+    pipeline = loaded(catalog, ModelKey.IMAGINE, Precision.FP8)
+    weights = Weights([pipeline.transformer], CPU, packed=True, block=2**18)
+    homes = storages(pipeline.transformer)
+    weights.move_in()
+    there = storages(pipeline.transformer)
+    assert len(there) == len(homes) > 1
+    assert not there & homes
+    painted(pipeline)
+    assert storages(pipeline.transformer) == there
+    weights.move_out()
+    assert storages(pipeline.transformer) == homes
+
+
+def test_a_picture_multiplied_in_fp8_is_nearly_the_same(catalog: Catalog) -> None:
+    whole, kept, fast = (
+        painted(pipeline)
+        for pipeline in (
+            loaded(catalog, ModelKey.IMAGINE, Precision.FULL),
+            loaded(catalog, ModelKey.IMAGINE, Precision.FP8),
+            multiplying(catalog),
+        )
+    )
+    off = np.abs(fast - whole).mean()
+    assert 0 < off < 0.1
+    assert off > np.abs(kept - whole).mean()
+
+
+@pytest.mark.parametrize("shape", [(1, 64), (2, 3, 64), (5, 4, 3, 64)])
+@pytest.mark.parametrize("bias", [True, False])
+@pytest.mark.parametrize("fast", [True, False])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_a_layer_takes_any_shape_and_type(
+    shape: tuple[int, ...], bias: bool, fast: bool, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    layer = nn.Linear(64, 32, bias=bias, dtype=dtype)
+    given_it = torch.randn(shape, dtype=dtype)
+    true = layer(given_it).float()
+    network = nn.Sequential(layer)
+    keep_in_fp8(network, multiplying=fast)
+    assert isinstance(layer, Fp8Linear)
+    with torch.inference_mode():
+        told = network(given_it)
+    assert told.dtype == dtype
+    assert told.shape == (*shape[:-1], 32)
+    assert (told.float() - true).norm() < 0.1 * true.norm()
+
+
+@pytest.mark.parametrize("fast", [True, False])
+def test_it_can_be_compiled_without_a_break(fast: bool) -> None:
+    network = nn.Sequential(nn.Linear(64, 64), nn.GELU(), nn.Linear(64, 32)).bfloat16()
+    keep_in_fp8(network, multiplying=fast)
+    given_it = torch.randn(8, 64, dtype=torch.bfloat16)
+    graphs: list[object] = []
+
+    def keep(graph: torch.fx.GraphModule, _: object) -> object:
+        graphs.append(graph)
+        return graph.forward
+
+    with torch.inference_mode():
+        compiled = torch.compile(network, backend=keep, fullgraph=True)
+        assert torch.equal(compiled(given_it), network(given_it))
+    assert len(graphs) == 1
+
+
+def test_a_card_multiplies_where_its_units_and_torch_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert is_right(CPU)  # as slowly as it may be
+    assert not can_multiply(CPU)
+    card = torch.device("cuda", 0)
+    tried: list[torch.device] = []
+
+    def answer(device: torch.device) -> bool:
+        tried.append(device)
+        if len(tried) > 1:
+            raise RuntimeError("no kernel image is available")
+        return True
+
+    monkeypatch.setattr("pipelines.fp8.is_right", answer)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
+    assert not can_multiply(card)
+    assert tried == []
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 9))
+    assert can_multiply(card)
+    assert not can_multiply(card)
+    assert tried == [card, card]
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA here; on a machine with a GPU: pytest -m gpu"
+)
+def test_this_card_multiplies_in_fp8_if_it_has_units_for_it() -> None:
+    device = torch.device("cuda")
+    if torch.cuda.get_device_capability(device) < (8, 9):
+        pytest.skip(
+            "this card has no units for fp8; on one of compute capability 8.9: pytest -m gpu"
+        )
+    assert is_right(device)
