@@ -27,7 +27,7 @@ from pipelines.catalog import (
 from pipelines.catalog import SketchModel as Sdxl
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.device import card_of, free_caches, name_of
-from pipelines.fp8 import keep_in_fp8
+from pipelines.imagine import keep_in_less
 from pipelines.loading import Loader
 from pipelines.models import Models
 from pipelines.placement import GIB, Precision
@@ -106,7 +106,7 @@ class Bench:
 
     catalog: Catalog
     device: torch.device
-    load: Callable[[ModelKey, Precision], Any]
+    load: Callable[[ModelKey, Loader], Any]
     folder: Path
     rounds: int
     until: float = math.inf
@@ -146,7 +146,7 @@ class Bench:
     def _read(
         self, key: ModelKey, watch: Callable[[Any], Any], model: object, loader: Loader
     ) -> Any:
-        return watch(self.load(key, loader.precision))
+        return watch(self.load(key, loader))
 
     def request(self, key: ModelKey, seed: int) -> Request:
         """What a member asks for; with another seed in other words, which have to be read."""
@@ -243,7 +243,7 @@ class Stock:
     """A pipeline of diffusers as it is, on the card for as long as it is used."""
 
     def __init__(self, bench: Bench, key: ModelKey, seen: Seen | None = None) -> None:
-        self._pipeline = bench.load(key, Precision.FULL)
+        self._pipeline = bench.load(key, Loader(bench.device))
         self._pipeline.set_progress_bar_config(disable=True)
         if seen is not None:
             seen.watch(self._pipeline)
@@ -266,7 +266,7 @@ class Stock:
 def of_full_size(device: torch.device, folder: Path) -> Bench:
     """Models of full size with random weights."""
 
-    def load(key: ModelKey, precision: Precision) -> Any:
+    def load(key: ModelKey, loader: Loader) -> Any:
         dtype = torch.bfloat16 if key is ModelKey.IMAGINE else torch.float16
         try:
             pipeline = build(key, device, dtype).to("cpu")
@@ -275,8 +275,8 @@ def of_full_size(device: torch.device, folder: Path) -> Bench:
         if pipeline is None:
             free_caches(device)
             pipeline = build(key, torch.device("cpu"), dtype)  # takes minutes
-        if precision in (Precision.FP8, Precision.FP8_FAST):
-            keep_in_fp8(pipeline.transformer, multiplying=precision is Precision.FP8_FAST)
+        if key is ModelKey.IMAGINE:
+            keep_in_less(pipeline, loader)
         return pipeline
 
     return Bench(FULL, device, load, folder, rounds=2)
@@ -299,9 +299,8 @@ def of_the_demo(folder: Path) -> Bench:
             "animate": models.animate.model_copy(update=small),
         }
     )
-    loader = Loader(torch.device("cpu"))
 
-    def load(key: ModelKey, precision: Precision) -> Any:
-        return LOADERS[key](getattr(models, key), replace(loader, precision=precision))
+    def load(key: ModelKey, loader: Loader) -> Any:
+        return LOADERS[key](getattr(models, key), loader)
 
-    return Bench(models, loader.device, load, folder, rounds=1)
+    return Bench(models, torch.device("cpu"), load, folder, rounds=1)

@@ -66,7 +66,7 @@ from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import AtelierError, OutOfMemory
 from pipelines.device import free_caches
 from pipelines.fitting import denoiser_of
-from pipelines.loading import quiet_libraries
+from pipelines.loading import Loader, quiet_libraries
 from pipelines.models import Models
 from pipelines.placement import GIB, PAINTER, Precision
 from pipelines.runner import Runner
@@ -281,9 +281,9 @@ def _as_planned(bench: Bench) -> Iterator[bool]:
 def _uncapped_while_built(bench: Bench) -> Bench:
     """Random weights are made on the card, which takes them whole."""
 
-    def load(key: ModelKey, precision: Precision) -> Any:
+    def load(key: ModelKey, loader: Loader) -> Any:
         with _cap(bench, None):
-            return bench.load(key, precision)
+            return bench.load(key, loader)
 
     return replace(bench, load=load)
 
@@ -331,7 +331,7 @@ def _line(bench: Bench, runner: Runner, key: ModelKey, card: str) -> bool:
 
 def swaps(bench: Bench) -> Iterator[bool]:
     """How fast weights come in, beside a plain copy of as many pinned bytes."""
-    pipeline = bench.load(ModelKey.SKETCH, Precision.FULL)
+    pipeline = bench.load(ModelKey.SKETCH, Loader(bench.device))
     weights = Weights([pipeline.unet], bench.device, packed=True)
     plain = torch.empty(weights.size, dtype=torch.uint8, pin_memory=bench.on_card)
     there = torch.empty_like(plain, device=bench.device)

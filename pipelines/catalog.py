@@ -215,6 +215,8 @@ class ImagineModel(Checkpoint):
     precision: Literal["auto", "full", "fp8", "fp8-fast", "nf4"] = "auto"
     """In what the transformer's weights are kept. `auto` is full wherever that fits; `fp8-fast`
     multiplies in fp8, too."""
+    text_precision: Literal["auto", "full", "fp8"] = "auto"
+    """In what T5's weights are kept, which are half as many bytes as the transformer's."""
     steps: Steps = 28
     cache_interval: CacheInterval = 1
     guidance: Guidance = 4.5

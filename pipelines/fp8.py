@@ -7,7 +7,7 @@ rounds what goes into each layer, too.
 
 import logging
 import re
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -25,33 +25,36 @@ _OFF = 0.1  # that a product may be off, of its norm, where 0.04 is expected
 class Fp8Linear(nn.Linear):
     """A linear layer that is made of one by `keep_in_fp8`.
 
-    `weight` is in fp8, out × in, and `scale`, a number in float32, is what it has to be multiplied
-    by: without one, most weights of a network are smaller than what fp8 can tell apart.
+    `kept` are its weights in fp8, out × in, and `scale`, a number in float32, is what they have to
+    be multiplied by: without one, most weights of a network are smaller than what fp8 can tell
+    apart. `weight` is None, or T5 would round its activations to that type.
     """
 
+    kept: Tensor
     scale: Tensor
     multiplies: bool
 
     def forward(self, input: Tensor) -> Tensor:
         """… × in to … × out, in the type of `input`."""
         if self.multiplies:
-            rows = multiply(input.flatten(0, -2), self.weight, self.scale, self.bias)
+            rows = multiply(input.flatten(0, -2), self.kept, self.scale, self.bias)
             return rows.view(*input.shape[:-1], self.out_features)
-        weight = self.weight.to(input.dtype).mul_(self.scale)
+        weight = self.kept.to(input.dtype).mul_(self.scale)
         return nn.functional.linear(input, weight, self.bias)
 
 
-def keep_in_fp8(transformer: Any, *, multiplying: bool = False) -> None:
-    """Keep the weights of an SD3 transformer's layers in fp8, but for the first and the last ones.
+def keep_in_fp8(network: nn.Module, *, multiplying: bool = False) -> None:
+    """Keep the weights of a network's layers in fp8, but for an SD3 transformer's first and last.
 
     In the place of diffusers' `enable_layerwise_casting`, which has no scales; leaves out whatever
     is called a norm, and with it the modulations, a third of the weights; and casts back after
     each layer, into memory of its own: the blocks of `pipelines.weights` would be held beside it.
     """
-    for name, layer in transformer.named_modules():
+    for name, layer in network.named_modules():
         if isinstance(layer, nn.Linear) and not _KEPT_WHOLE.match(name):
             kept, scale = in_fp8(layer.weight.data)
-            layer.weight = nn.Parameter(kept, requires_grad=False)
+            layer.register_parameter("weight", None)
+            layer.register_buffer("kept", kept)
             layer.register_buffer("scale", scale)
             layer.__class__ = Fp8Linear
             cast(Fp8Linear, layer).multiplies = multiplying

@@ -22,7 +22,7 @@ from pipelines.loras import Lora
 from pipelines.media import encode_png
 from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
 from pipelines.pixels import pictures
-from pipelines.placement import PAINTER, TEXT, Precision
+from pipelines.placement import PAINTER, TEXT, Plan, Precision
 from pipelines.previews import Previews
 from pipelines.safety import are_sensitive
 from pipelines.steps import Steps
@@ -39,9 +39,16 @@ def load(model: ImagineModel, loader: Loader) -> Any:
         StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype, **parts
     )
     pipeline.vae.enable_slicing()  # decoding several at once would take memory and save no time
+    keep_in_less(pipeline, loader)
+    return pipeline
+
+
+def keep_in_less(pipeline: Any, loader: Loader) -> None:
+    """Keep the weights of a pipeline in RAM in fp8, as far as `loader` says so."""
     if loader.precision in (Precision.FP8, Precision.FP8_FAST):
         keep_in_fp8(pipeline.transformer, multiplying=loader.precision is Precision.FP8_FAST)
-    return pipeline
+    if loader.text_precision is Precision.FP8 and pipeline.text_encoder_3 is not None:
+        keep_in_fp8(pipeline.text_encoder_3)
 
 
 def _nf4(dtype: torch.dtype) -> Any:
@@ -287,9 +294,7 @@ def _artifact(
     if model.preset is not None:
         facts["preset"] = model.preset
     facts |= cache_facts(model)
-    precision = models.plans[ModelKey.IMAGINE].groups[PAINTER].precision
-    if precision is not Precision.FULL:
-        facts["precision"] = precision
+    facts |= _precision_facts(models.plans[ModelKey.IMAGINE])
     if request.variations:
         facts["variations"] = " ".join(map(str, request.variations))
     facts |= {"steps": model.steps, "model": model.name}
@@ -302,3 +307,11 @@ def _artifact(
         facts=facts,
         sensitive=sensitive,
     )
+
+
+def _precision_facts(plan: Plan) -> dict[str, str]:
+    """What a result says of weights that were kept in less than they were published in."""
+    painter, text = (plan.groups[name].precision for name in (PAINTER, TEXT))
+    said = [str(painter)] * (painter is not Precision.FULL)
+    said += [f"T5 {text}"] * (text is not Precision.FULL)
+    return {"precision": ", ".join(said)} if said else {}

@@ -43,12 +43,14 @@ def _timed(place: str) -> Iterator[None]:
 class Loader:
     """Reads checkpoints for one device: safetensors only, no code of theirs, never the network.
 
-    `precision` is in what the denoiser is to be kept, for the models that can be kept in less.
+    `precision` is in what the denoiser is to be kept, and `text_precision` the largest text
+    encoder, for the models that can be kept in less.
     """
 
     device: torch.device
     models_folder: Path | None = None
     precision: Precision = Precision.FULL
+    text_precision: Precision = Precision.FULL
 
     def load(self, cls: Any, place: str, checkpoint: Checkpoint, dtype: Dtype) -> Any:
         """A model of diffusers or transformers, in RAM. Raises ModelUnavailable."""

@@ -60,15 +60,16 @@ class Precision(StrEnum):
 
 _SCALES = 32 / 64 / 16
 """Of 16-bit weights: NF4 has a scale of 32 bits for each 64 of them."""
-_LAYERS = 0.975
-"""Of SD3.5's weights, what is in layers; embeddings of places and the decoder stay as they are."""
 _SHARES = {
     Precision.FULL: 1.0,
-    Precision.FP8: 1 - _LAYERS + _LAYERS * 8 / 16,
-    Precision.FP8_FAST: 1 - _LAYERS + _LAYERS * 8 / 16,
-    Precision.NF4: 1 - _LAYERS + _LAYERS * (4 / 16 + _SCALES),
+    Precision.FP8: 8 / 16,
+    Precision.FP8_FAST: 8 / 16,
+    Precision.NF4: 4 / 16 + _SCALES,
 }
 """Of 16-bit weights."""
+_LAYERS = {"transformer": 0.985, "text_encoder_3": 0.972}
+"""Of the weights of SD3.5's parts, those of layers, which can be kept in less. Embeddings stay as
+they are, and so do other parts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,8 @@ class Group:
     precision: Precision = Precision.FULL
     whole: int = 0
     """Of its weights, those that are not streamed with the others."""
+    layers: int = 0
+    """Of its weights, those that `precision` is for."""
 
     @property
     def size(self) -> int:
@@ -104,7 +107,7 @@ class Group:
         if self.held is Held.CARD:
             return self.kept
         scales = _SCALES if self.precision is Precision.NF4 else 0.0
-        return self.whole + round(self.weights * scales)
+        return self.whole + round(self.layers * scales)
 
     @property
     def passing(self) -> int:
@@ -116,7 +119,7 @@ class Group:
     @property
     def kept(self) -> int:
         """What its weights take in their precision, wherever they are."""
-        return round(self.weights * _SHARES[self.precision])
+        return self.weights - round(self.layers * (1 - _SHARES[self.precision]))
 
     @property
     def peak(self) -> int:
@@ -273,9 +276,8 @@ def _concessions(key: ModelKey, model: Model, card: Card) -> Iterator[_Concessio
         yield _stream(PAINTER, "the model", 1.0 if isinstance(model, AnimateModel) else 4.0)
         if not isinstance(model, AnimateModel):
             yield _stream(TEXT, "the text encoders", 0.2)
-    if isinstance(model, ImagineModel) and model.precision == "auto":
-        for precision in _precisions(card):
-            yield _quantise(precision)
+    if isinstance(model, ImagineModel):
+        yield from _of_precision(model, card)
 
 
 def _of_videos(model: AnimateModel) -> Iterator[_Concession]:
@@ -324,20 +326,26 @@ def _stream(name: str, what: str, cost: float) -> _Concession:
     )
 
 
-def _quantise(precision: Precision) -> _Concession:
-    return _Concession(
-        LOSSY * (1 if precision is Precision.FP8 else 2),
-        f"the model in {precision}, which changes pictures a little (models.imagine.precision)",
-        lambda plan: _with_group(plan, PAINTER, precision=precision),
-    )
-
-
-def _precisions(card: Card) -> Iterator[Precision]:
-    """What the card and the packages that are there can do."""
-    if card.kind == "cuda":
-        yield Precision.FP8
+def _of_precision(model: ImagineModel, card: Card) -> Iterator[_Concession]:
+    """Parts in less, on cards alone: a prompt that is read in less changes pictures least."""
+    if card.kind != "cuda":
+        return
+    if model.text_precision == "auto":
+        yield _quantise(Precision.FP8, TEXT, "T5", LOSSY, "text_precision")
+    if model.precision == "auto":
+        yield _quantise(Precision.FP8, PAINTER, "the model", 2 * LOSSY, "precision")
         if "bitsandbytes" in card.packages:
-            yield Precision.NF4
+            yield _quantise(Precision.NF4, PAINTER, "the model", 4 * LOSSY, "precision")
+
+
+def _quantise(
+    precision: Precision, group: str, what: str, cost: float, setting: str
+) -> _Concession:
+    return _Concession(
+        cost,
+        f"{what} in {precision}, which changes pictures a little (models.imagine.{setting})",
+        lambda plan: _with_group(plan, group, precision=precision),
+    )
 
 
 def _with_group(plan: Plan, name: str, **changes: Any) -> Plan:
@@ -346,13 +354,19 @@ def _with_group(plan: Plan, name: str, **changes: Any) -> Plan:
 
 def unmet(model: Model, card: Card) -> str | None:
     """What a configured model needs that is not there, and what is done instead, else None."""
-    if not isinstance(model, ImagineModel) or (lacking := _lacked(model.precision, card)) is None:
+    if not isinstance(model, ImagineModel):
         return None
-    instead = _instead(model.precision, card)
-    return (
-        f'models.imagine.precision is "{model.precision}", which {lacking}. Without it the model '
-        f'is held as with "{instead}".'
-    )
+    asked = {name: getattr(model, name) for name in _PRECISIONS}
+    told = [
+        f'models.imagine.{name} is "{precision}", which {lacking}. Without it the model is held as '
+        f'with "{_instead(precision, card)}".'
+        for name, precision in asked.items()
+        if (lacking := _lacked(precision, card)) is not None
+    ]
+    return " ".join(told) or None
+
+
+_PRECISIONS = ("precision", "text_precision")
 
 
 def _lacked(precision: str, card: Card) -> str | None:
@@ -398,7 +412,8 @@ def plan_model(
     Where nothing fits, the plan that comes nearest to it, with `fits` False.
     """
     if isinstance(model, ImagineModel):
-        model = model.model_copy(update={"precision": _instead(model.precision, card)})
+        possible = {name: _instead(getattr(model, name), card) for name in _PRECISIONS}
+        model = model.model_copy(update=possible)
     groups: dict[str, Group] = {}
     wider = 2 if card.kind == "cpu" and model.dtype != "float32" else 1  # it computes in float32
     for part, size in (weights or _usual(key, model)).items():
@@ -407,9 +422,13 @@ def plan_model(
             before,
             weights=before.weights + wider * size,
             whole=before.whole + wider * size * (part in _WHOLE),
+            layers=before.layers + round(wider * size * _LAYERS.get(part, 0.0)),
         )
-    if isinstance(model, ImagineModel) and model.precision not in ("auto", "full"):
-        groups[PAINTER] = replace(groups[PAINTER], precision=Precision(model.precision))
+    if isinstance(model, ImagineModel):
+        asked = {PAINTER: model.precision, TEXT: model.text_precision}
+        for name, precision in asked.items():
+            if precision not in ("auto", "full"):
+                groups[name] = replace(groups[name], precision=Precision(precision))
     whole = Plan(groups)
     options = list(_concessions(key, model, card))
     tried = [_with_working(whole, model)]

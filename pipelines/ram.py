@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from pipelines.catalog import ModelKey
-from pipelines.placement import GIB, Card, Model, Plan, plan_model
+from pipelines.placement import GIB, Card, Model, Plan, Precision, plan_model
 from pipelines.residency import enough
 
 Sizes = Mapping[str, int]
@@ -56,11 +56,14 @@ def together(plans: Mapping[ModelKey, Plan], ram: float) -> str | None:
     if takes <= ram:
         return None
     longest = max(plans, key=lambda key: _on_disk(plans[key]))
+    groups = (group for plan in plans.values() for group in plan.groups.values())
+    could_be_less = any(group.layers and group.precision is Precision.FULL for group in groups)
+    less = ', or "fp8" as models.imagine.precision and text_precision' * could_be_less
     return (
         f"models take {takes / GIB:.1f} GiB of {ram / GIB:.1f} together: the one used longest ago "
         "leaves, and is read from disk again when it is needed, for which somebody waits up to "
         f"{max(1, round(_on_disk(plans[longest]) / _DISK))} s or so (models.{longest}, at 2 GiB a "
-        "second; more gpu.ram_gib spares that)"
+        f"second; more gpu.ram_gib spares that{less})"
     )
 
 

@@ -14,7 +14,7 @@ from pipelines.contract.errors import ModelUnavailable
 from pipelines.device import free_ram
 from pipelines.fitting import divide, fit_to, modules_of, stream, streamable
 from pipelines.loading import BUILDING, Loader
-from pipelines.placement import PAINTER, Card, Held, Plan
+from pipelines.placement import PAINTER, TEXT, Card, Held, Plan, Precision
 from pipelines.weights import Weights
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,12 @@ class Shelf:
     def _read(self, key: ModelKey) -> dict[str, Shelved]:
         """All groups of a model, its weights in RAM."""
         plan, device = self._plans[key], self._loader.device
-        loader = replace(self._loader, precision=plan.groups[PAINTER].precision)
+        precisions = {name: group.precision for name, group in plan.groups.items()}
+        loader = replace(
+            self._loader,
+            precision=precisions[PAINTER],
+            text_precision=precisions.get(TEXT, Precision.FULL),
+        )
         whole = self._loads[key](getattr(self._catalog, key), loader)
         if isinstance(getattr(self._catalog, key), Network):
             return {name_of(key, PAINTER): Shelved(whole, Weights([whole.model], device))}

@@ -182,7 +182,7 @@ def test_what_is_kept_in_fp8_says_so_and_is_compiled_all_the_same(
     assert catalog.imagine is not None
     whole = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(whole, backend="eager"))
-    model = catalog.imagine.model_copy(update={"precision": "fp8"})
+    model = catalog.imagine.model_copy(update={"precision": "fp8", "text_precision": "fp8"})
     quick = NOTHING.model_copy(update={"compile": True})
     eight = catalog.model_copy(update={"imagine": model, "acceleration": quick})
     request = ImagineRequest(prompt="a red star", seed=1)
@@ -190,7 +190,7 @@ def test_what_is_kept_in_fp8_says_so_and_is_compiled_all_the_same(
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
     ((artifact,),) = Runner(eight, device="cpu").run([request], RunContext())
-    assert artifact.facts["precision"] == "fp8"
+    assert artifact.facts["precision"] == "fp8, T5 fp8"
     frames = torch._dynamo.utils.counters["frames"]
     assert frames["total"] == frames["ok"] > 0
     assert not torch._dynamo.utils.counters["graph_break"]

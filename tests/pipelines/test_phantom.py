@@ -28,7 +28,7 @@ from pipelines.contract.requests import (
     SketchRequest,
     UpscaleRequest,
 )
-from pipelines.placement import PAINTER, Held, Plan, Precision
+from pipelines.placement import PAINTER, TEXT, Held, Plan, Precision
 from pipelines.ram import plan_all
 from pipelines.runner import Runner
 from tests.pipelines import phantom
@@ -144,14 +144,18 @@ def streamed(plan: Plan, **saved: Any) -> Plan:
 
 
 def kept_in(precision: Precision, plan: Plan) -> Plan:
-    painter = replace(plan.groups[PAINTER], precision=precision)
-    return replace(plan, groups={**plan.groups, PAINTER: painter})
+    text, painter = replace(plan.groups[TEXT], precision=Precision.FP8), plan.groups[PAINTER]
+    return replace(plan, groups={TEXT: text, PAINTER: replace(painter, precision=precision)})
 
 
 SPARING: dict[str, tuple[Kind, Callable[[Plan], Plan]]] = {
     "sketch, streamed, in tiles": (Kind.SKETCH, partial(streamed, tiled=True)),
     "imagine, streamed": (Kind.IMAGINE, streamed),
     "imagine, in fp8": (Kind.IMAGINE, partial(kept_in, Precision.FP8)),
+    "imagine, streamed in fp8": (
+        Kind.IMAGINE,
+        lambda plan: streamed(kept_in(Precision.FP8, plan)),
+    ),
     "imagine, multiplied in fp8": (Kind.IMAGINE, partial(kept_in, Precision.FP8_FAST)),
     "animate, streamed, in parts": (
         Kind.ANIMATE,

@@ -105,16 +105,16 @@ def test_what_is_read_when_models_are_used_in_turns_on_machines_of_all_sizes(
 
 
 @pytest.mark.parametrize(
-    ("ram", "precision", "says"),
+    ("ram", "precision", "says", "could_be_less"),
     [
-        (16, Precision.FP8, "30.5 GiB of 12.8"),
-        (24, Precision.FP8, "30.5 GiB of 19.2"),
-        (32, Precision.FP8, "30.5 GiB of 25.6"),
-        (64, Precision.FULL, None),
+        (16, Precision.FP8, "26.1 GiB of 12.8", False),
+        (24, Precision.FP8, "30.5 GiB of 19.2", True),
+        (32, Precision.FULL, "33.6 GiB of 25.6", True),
+        (64, Precision.FULL, None, False),
     ],
 )
 def test_what_models_take_together_is_said_where_it_is_too_much(
-    ram: float, precision: Precision, says: str | None
+    ram: float, precision: Precision, says: str | None, could_be_less: bool
 ) -> None:
     _, plans = on(ram)
     assert plans[ModelKey.IMAGINE].groups[PAINTER].precision is precision
@@ -122,7 +122,8 @@ def test_what_models_take_together_is_said_where_it_is_too_much(
     assert (words is None) is (says is None)
     if words is not None and says is not None:
         assert says in words and "gpu.ram_gib" in words
-        assert "up to 13 s" in words and "models.imagine" in words
+        assert "up to 13 s" in words and "models.imagine, at 2 GiB" in words
+        assert ('"fp8" as models.imagine.precision' in words) is could_be_less
 
 
 def test_room_for_the_classifier_is_kept() -> None:
