@@ -66,7 +66,8 @@ def in_fp8(tensor: Tensor) -> tuple[Tensor, Tensor]:
     One scale serves a whole tensor: fp8 has an exponent of its own, and tells numbers apart down
     to a 30,000th of the largest.
     """
-    scale = (tensor.abs().amax().float() / _LARGEST).clamp(min=_SMALLEST)
+    least, most = torch.aminmax(tensor)
+    scale = (torch.maximum(-least, most).float() / _LARGEST).clamp(min=_SMALLEST)
     return (tensor / scale).to(FP8), scale
 
 
