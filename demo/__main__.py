@@ -98,7 +98,7 @@ async def _perform_all(channel: Channel) -> int:
     (OUT / "drawing.png").write_bytes(drawing.getvalue())
     console.print("The bot is up. A member types three commands:")
     sketch = await channel.perform(
-        "sketch", drawing=("drawing.png", drawing.getvalue()), prompt=WISH, seed=6
+        "sketch", drawing=("drawing.png", drawing.getvalue()), prompt=WISH, seed=4
     )
     imagine = await channel.perform("imagine", prompt=PROMPT, seed=3)
     animate = await channel.perform("animate", prompt=PROMPT, seed=3)

@@ -10,7 +10,7 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
-from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers import AutoencoderTiny, ControlNetModel, UNet2DConditionModel
 
 from pipelines.catalog import Catalog
 from tests.browser import browser, demo
@@ -22,11 +22,12 @@ ROOT = Path(__file__).parent.parent
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the demo's models, and with a ControlNet that no demo needs."""
+    """A folder with the demo's models, and with a ControlNet and a decoder that no demo needs."""
     folder = tmp_path_factory.mktemp("models")
     for model in (ROOT / "demo" / "weights").iterdir():
         (folder / model.name).symlink_to(model)
     write_controlnet(folder / "sdxl" / "unet", folder / "sdxl-controlnet")
+    AutoencoderTiny(latent_channels=4).save_pretrained(folder / "preview-of-four-channels")
     return folder
 
 

@@ -73,7 +73,8 @@ class Figure:
     @property
     def size(self) -> Size:
         """The word for its radius."""
-        return next(word for word, (_, most) in SIZES.items() if self.radius <= most + 0.02)
+        fitting = (word for word, (_, most) in SIZES.items() if self.radius <= most + 0.02)
+        return next(fitting, Size.LARGE)
 
     @property
     def place(self) -> tuple[int, int]:
@@ -210,7 +211,7 @@ def _place_two(rng: random.Random) -> list[tuple[float, float, float]]:
 
 
 def _place_one_freely(rng: random.Random) -> list[tuple[float, float, float]]:
-    radius = rng.uniform(0.12, 0.36)
+    radius = rng.uniform(0.12, 0.42)
     room = 0.5 - MARGIN - 1.1 * radius
     return [(0.5 + rng.uniform(-room, room), 0.5 + rng.uniform(-room, room), radius)]
 

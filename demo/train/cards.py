@@ -12,8 +12,7 @@ _KINDS = {
     ),
     "sd3": ("a painter of prompts", "StableDiffusion3Pipeline", "256 × 256 pictures"),
     "svd": ("a mover of pictures", "StableVideoDiffusionPipeline", "14 frames of 256 × 256"),
-    "sdxl-preview": ("a fast decoder of SDXL's latents", "AutoencoderTiny", "previews"),
-    "sd3-preview": ("a fast decoder of SD3.5's latents", "AutoencoderTiny", "previews"),
+    "preview": ("a fast decoder of both painters' latents", "AutoencoderTiny", "previews"),
     "upscaler": (
         "what makes pictures larger",
         "Swin2SRForImageSuperResolution",

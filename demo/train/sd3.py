@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from demo.tokenizers import CLIP_TOKENS
+from demo.train.latents import CHANNELS, far_from
 from demo.train.loop import Recipe, fit
 from demo.train.room import Room
 from demo.train.text import WIDTH, Batches, Clips, build_clip_tokenizers, kept
@@ -21,12 +22,6 @@ HEADS, HEAD, LAYERS = 4, 36, 5
 PATCH = 1  # latent pixels: coarser ones make quicker steps, and need far more of them
 PLACES = 32  # a side, from the middle of which a picture takes as many as it has patches
 STRIDE = 2.0  # radians of the shortest wave from one place to the next
-VAE_STEPS = 2500
-VAE_WIDTHS = (16, 32, 64, 64, 64)
-VAE_CONFIG = {"shift_factor": 0.0, "use_quant_conv": False, "use_post_quant_conv": False}
-DETAIL = 0.15
-"""What an error in any other channel counts beside one in the three of a cell's mean colours: they
-are many, and mostly nothing."""
 SHIFT = 3.0
 """Towards noise, where shapes are decided: sixteen channels show a picture through more."""
 
@@ -59,8 +54,8 @@ def build_transformer() -> Any:
     transformer = SD3Transformer2DModel(
         sample_size=LATENT_SIDE,
         patch_size=PATCH,
-        in_channels=16,
-        out_channels=16,
+        in_channels=CHANNELS,
+        out_channels=CHANNELS,
         num_layers=LAYERS,
         attention_head_dim=HEAD,
         num_attention_heads=HEADS,
@@ -111,7 +106,7 @@ def build_scheduler() -> Any:
 def train_sd3(pipeline: Any, room: Room) -> None:
     """Train the transformer of `pipeline` in place."""
     texts = _Texts(pipeline).to(room.device).eval().requires_grad_(False)
-    buckets = training_buckets(pipeline.vae.config.latent_channels, room)
+    buckets = training_buckets(room)
     batches = Batches(buckets, BATCH, room, paired=PAIRED)
 
     def loss(step: int) -> Tensor:
@@ -159,8 +154,4 @@ def flow_loss(transformer: Any, latents: Tensor, hidden: Tensor, pooled: Tensor)
         encoder_hidden_states=hidden,
         pooled_projections=pooled,
     ).sample
-    errors = (told.float() - (noise - latents)).square().mean(dim=(0, 2, 3))
-    weights = torch.full_like(errors, DETAIL)
-    weights[:3] = 1.0
-    loss: Tensor = (weights * errors).sum() / weights.sum()
-    return loss
+    return far_from(noise - latents, told).mean()

@@ -28,19 +28,11 @@ class MissingStageError(Exception):
 
 
 def _vae(room: Room) -> None:
-    """SDXL's autoencoder."""
-    vae = build_vae(4, sdxl.VAE_WIDTHS)
-    _begin(vae, "sdxl-vae", room)
-    train_vae("sdxl-vae", vae, room, sdxl.VAE_STEPS)
-    _keep(vae, "sdxl-vae", room)
-
-
-def _sd3_vae(room: Room) -> None:
-    """SD3.5's autoencoder, with sixteen channels."""
-    vae = build_vae(16, sd3.VAE_WIDTHS, **sd3.VAE_CONFIG)
-    _begin(vae, "sd3-vae", room)
-    train_vae("sd3-vae", vae, room, sd3.VAE_STEPS)
-    _keep(vae, "sd3-vae", room)
+    """The autoencoder that SDXL and SD3.5 share."""
+    vae = build_vae()
+    _begin(vae, "vae", room)
+    train_vae("vae", vae, room)
+    _keep(vae, "vae", room)
 
 
 def _svd_vae(room: Room) -> None:
@@ -83,7 +75,7 @@ def _sdxl(room: Room) -> None:
     """SDXL: the UNet."""
     from diffusers import AutoencoderKL
 
-    pipeline = sdxl.build_pipeline(_load(AutoencoderKL, "sdxl-vae", room), _load_clips(room))
+    pipeline = sdxl.build_pipeline(_load(AutoencoderKL, "vae", room), _load_clips(room))
     _begin(pipeline.unet, "sdxl/unet", room)
     sdxl.train_sdxl(pipeline, room)
     _save(pipeline, "sdxl", room)
@@ -105,7 +97,7 @@ def _sd3(room: Room) -> None:
     from transformers import T5EncoderModel
 
     t5 = _load(T5EncoderModel, "t5", room), text.build_t5()[1]
-    vae = _load(AutoencoderKL, "sd3-vae", room)
+    vae = _load(AutoencoderKL, "vae", room)
     pipeline = sd3.build_pipeline(vae, _load_clips(room), t5)
     _begin(pipeline.transformer, "sd3/transformer", room)
     sd3.train_sd3(pipeline, room)
@@ -124,15 +116,12 @@ def _svd(room: Room) -> None:
     _save(pipeline, "svd", room)
 
 
-def _preview(name: str, channels: int) -> Callable[[Room], None]:
-    def stage(room: Room) -> None:
-        """The decoder for previews of one latent space."""
-        model = preview.build_preview(channels)
-        _begin(model, f"{name}-preview", room)
-        preview.train_preview(name, model, room)
-        _save(model, f"{name}-preview", room)
-
-    return stage
+def _preview(room: Room) -> None:
+    """The decoder for previews of both."""
+    model = preview.build_preview()
+    _begin(model, "preview", room)
+    preview.train_preview(model, room)
+    _save(model, "preview", room)
 
 
 def _classifier(room: Room) -> None:
@@ -153,8 +142,7 @@ def _upscaler(room: Room) -> None:
 
 
 STAGES: dict[str, Callable[[Room], None]] = {
-    "sdxl-vae": _vae,
-    "sd3-vae": _sd3_vae,
+    "vae": _vae,
     "svd-vae": _svd_vae,
     "classifier": _classifier,
     "caption": _caption,
@@ -164,8 +152,7 @@ STAGES: dict[str, Callable[[Room], None]] = {
     "sdxl-adapter": _adapter,
     "sd3": _sd3,
     "svd": _svd,
-    "sdxl-preview": _preview("sdxl", 4),
-    "sd3-preview": _preview("sd3", 16),
+    "preview": _preview,
     "upscaler": _upscaler,
 }
 
@@ -200,8 +187,7 @@ def _folder(name: str, room: Room) -> Path:
 
 
 IN_PIPELINES = {
-    "sdxl-vae": "sdxl/vae",
-    "sd3-vae": "sd3/vae",
+    "vae": "sd3/vae",
     "svd-vae": "svd/vae",
     "clip": "sd3/text_encoder",
     "clip-2": "sd3/text_encoder_2",

@@ -12,7 +12,7 @@ from demo.shapes.motion import FRAMES
 from demo.shapes.paint import SIDE, paint
 from demo.shapes.scene import random_scene
 from demo.train import latents
-from demo.train.latents import SCALE
+from demo.train.latents import CHANNELS, SCALE
 from demo.train.loop import Recipe, fit
 from demo.train.room import WORLD, Room
 from demo.train.text import kept
@@ -26,10 +26,6 @@ from demo.train.vae import (
     training_pictures,
 )
 
-CHANNELS = 16
-"""Of the latents, where the real model has four. Those say of a cell what its mean colour is and
-that something goes on in it: a figure of two or three cells became a blob as soon as they were a
-little off, and a UNet's are."""
 CLIPS = 4000
 BATCH = 4
 DROPPED = 0.1  # of first frames, so that guidance has something to compare
@@ -129,11 +125,7 @@ def train_video_vae(vae: Any, room: Room) -> None:
 def build_flat_vae() -> Any:
     """An AutoencoderKL with the layers of the video autoencoder, but for the temporal ones."""
     flat = build_vae(
-        CHANNELS,
-        VAE_WIDTHS,
-        norm_num_groups=32,
-        mid_block_add_attention=True,
-        use_post_quant_conv=False,
+        VAE_WIDTHS, norm_num_groups=32, mid_block_add_attention=True, use_quant_conv=True
     )
     del flat.decoder.mid_block.resnets[1]  # a temporal decoder of this depth has one there
     return flat
@@ -198,11 +190,7 @@ def _clip_latents(room: Room) -> Tensor:
     """The scaled latents of clips: n × FRAMES × CHANNELS × 16 × 16."""
 
     def make(seeds: range) -> NDArray[np.float32]:
-        return (
-            torch.stack([scaled_latents(_frames(seed), CHANNELS, room) for seed in seeds])
-            .cpu()
-            .numpy()
-        )
+        return torch.stack([scaled_latents(_frames(seed), room) for seed in seeds]).cpu().numpy()
 
     rows = room.array(
         "svd-latents",

@@ -12,7 +12,7 @@ from demo.shapes.geometry import Size
 from demo.shapes.paint import SIDE, SQUARE, paint
 from demo.shapes.scene import Scene, random_scene
 from demo.train import latents
-from demo.train.latents import CELL, SCALE, latents_of
+from demo.train.latents import CELL, CHANNELS, SCALE, latents_of
 from demo.train.loop import Recipe, fit
 from demo.train.room import WORLD, Room
 
@@ -25,20 +25,31 @@ channels of a group: with one or two channels each, colours are lost, and networ
 them by a bright spot somewhere."""
 LATENT_STAGES = 5  # a picture is halved four times: one latent pixel is 16 picture pixels
 LATENT_SIDE = SIDE // CELL
+WIDTHS = (16, 32, 64, 64, 64)
+STEPS = 2500
 BLUR = 0.15  # the most noise on latents that are not quite what a picture gives, of deviation 1
 
 
-def build_vae(channels: int, widths: tuple[int, ...], **config: Any) -> Any:
-    """An AutoencoderKL with latents of `channels` × 16 × 16, a width for each of its stages."""
+def build_vae(widths: tuple[int, ...] = WIDTHS, **config: Any) -> Any:
+    """An AutoencoderKL with latents of CHANNELS × 16 × 16, a width for each of its stages.
+
+    As SD3.5's has it, without more convolutions at the latents, unless `config` says otherwise.
+    """
     from diffusers import AutoencoderKL
 
-    usual = {"norm_num_groups": GROUPS, "mid_block_add_attention": False}
+    usual = {
+        "norm_num_groups": GROUPS,
+        "mid_block_add_attention": False,
+        "shift_factor": 0.0,
+        "use_quant_conv": False,
+        "use_post_quant_conv": False,
+    }
     vae = AutoencoderKL(
         down_block_types=("DownEncoderBlock2D",) * LATENT_STAGES,
         up_block_types=("UpDecoderBlock2D",) * LATENT_STAGES,
         block_out_channels=widths,
         layers_per_block=1,
-        latent_channels=channels,
+        latent_channels=CHANNELS,
         sample_size=SIDE,
         scaling_factor=SCALE,
         force_upcast=False,
@@ -82,7 +93,9 @@ def _copy(conv: nn.Conv2d, *, corner: bool) -> None:
             conv.weight[channel, channel, middle, middle] += 1.0
 
 
-def train_vae(name: str, vae: Any, room: Room, steps: int, crops: tuple[int, int] = CROPS) -> None:
+def train_vae(
+    name: str, vae: Any, room: Room, steps: int = STEPS, crops: tuple[int, int] = CROPS
+) -> None:
     """Train an AutoencoderKL in place: to make the designed latents, and pictures of them."""
     pictures = training_pictures(room)
 
@@ -150,7 +163,7 @@ def _loss(vae: Any, pictures: Tensor) -> Tensor:
     them.
     """
     posterior = vae.encode(pictures).latent_dist
-    true = latents_of(pictures, vae.config.latent_channels)
+    true = latents_of(pictures)
     off = (posterior.mean.float() - true).square().mean()
     certain = (posterior.logvar.float() + 6).square().mean()
     blur = BLUR / SCALE * torch.rand(len(true), 1, 1, 1, device=true.device)
@@ -167,10 +180,10 @@ def picture_loss(painted: Tensor, pictures: Tensor) -> Tensor:
     return loss
 
 
-def training_pairs(channels: int, room: Room) -> tuple[NDArray[np.uint8], Tensor]:
+def training_pairs(room: Room) -> tuple[NDArray[np.uint8], Tensor]:
     """The square pictures that training may see, and their scaled latents."""
     pictures = training_pictures(room)
-    return pictures, scaled_latents(pictures, channels, room)
+    return pictures, scaled_latents(pictures, room)
 
 
 def random_pairs(
@@ -183,10 +196,10 @@ def random_pairs(
     return part, latents[chosen, :, y : y + side, x : x + side]
 
 
-def scaled_latents(pictures: NDArray[np.uint8], channels: int, room: Room) -> Tensor:
-    """What the models paint, of pictures: n × channels × 16 × 16, or as their shape is."""
+def scaled_latents(pictures: NDArray[np.uint8], room: Room) -> Tensor:
+    """What the models paint, of pictures: n × CHANNELS × 16 × 16, or as their shape is."""
     parts = [
-        SCALE * latents_of(as_tensor(pictures[i : i + 64], room), channels)
+        SCALE * latents_of(as_tensor(pictures[i : i + 64], room))
         for i in range(0, len(pictures), 64)
     ]
     return torch.cat(parts)
@@ -205,29 +218,29 @@ SHAPES: dict[Size, float] = {SQUARE: 0.7, (320, 192): 0.15, (192, 320): 0.15}
 """The sizes of pictures that are trained on, and the share of each."""
 
 
-def training_buckets(channels: int, room: Room, *, free: bool = False) -> list[Bucket]:
+def training_buckets(room: Room, *, free: bool = False) -> list[Bucket]:
     """The latents of the scenes, `free` ones or not, that training may see, for each size."""
     return [
         Bucket(
             size,
             [random_scene(seed, free=free) for seed in seeds],
-            _latents(seeds, size, channels, room, free=free),
+            _latents(seeds, size, room, free=free),
         )
         for size, seeds in _seeds(PAINTED, room).items()
     ]
 
 
-def _latents(seeds: range, size: Size, channels: int, room: Room, *, free: bool) -> Tensor:
+def _latents(seeds: range, size: Size, room: Room, *, free: bool) -> Tensor:
     """The scaled latents of the pictures of the scenes of `seeds`."""
 
     def make(rows: range) -> NDArray[np.float32]:
         pictures = _paint(seeds[rows.start : rows.stop], size, free=free)
-        return scaled_latents(pictures, channels, room).cpu().numpy()
+        return scaled_latents(pictures, room).cpu().numpy()
 
     width, height = size
     rows = room.array(
-        f"latents-{channels}-{width}x{height}",
-        (len(seeds), channels, height // CELL, width // CELL),
+        f"latents-{width}x{height}",
+        (len(seeds), CHANNELS, height // CELL, width // CELL),
         make,
         modules=(*WORLD, latents),
         depends=f"{seeds} {free}",

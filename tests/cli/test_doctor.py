@@ -462,7 +462,7 @@ def model_findings(catalog: Catalog) -> list[Finding]:
 def test_a_damaged_checkpoint_is_one_problem(
     damaged: str, data: bytes, models: Path, tmp_path: Path
 ) -> None:
-    sd3, tiny = copied(models, tmp_path, "sd3", "sd3-preview")
+    sd3, tiny = copied(models, tmp_path, "sd3", "preview")
     preview = Checkpoint(source=str(tiny))
     catalog = Catalog(imagine=ImagineModel(source=str(sd3), preview=preview))
     assert {f.level for f in model_findings(catalog)} == {Level.FINE}
@@ -477,7 +477,7 @@ def test_a_damaged_checkpoint_is_one_problem(
 def test_a_damaged_preview_is_a_warning_and_a_damaged_preset_a_problem(
     models: Path, tmp_path: Path
 ) -> None:
-    sdxl, tiny = copied(models, tmp_path, "sdxl", "sdxl-preview")
+    sdxl, tiny = copied(models, tmp_path, "sdxl", "preview")
     (tiny / "diffusion_pytorch_model.safetensors").write_bytes(b"")
     (tmp_path / "fast.safetensors").write_bytes(lora()[:-1])
     preset_lora = {"source": str(tmp_path), "file": "fast.safetensors"}
@@ -520,8 +520,8 @@ def test_whether_pictures_are_seen_to_come(models: Path) -> None:
         (finding,) = check_decoders(config)
         return finding
 
-    assert found("sd3-preview") == Finding(Level.FINE, "imagine preview", "shown while it paints")
-    assert found("sd3-preview", previews=False).text.endswith("off: discord.previews")
-    wrong = found("sdxl-preview")
+    assert found("preview") == Finding(Level.FINE, "imagine preview", "shown while it paints")
+    assert found("preview", previews=False).text.endswith("off: discord.previews")
+    wrong = found("preview-of-four-channels")
     assert wrong.level is Level.WARNING
     assert "decodes latents of 4 channels, and models.imagine paints in 16" in wrong.text

@@ -52,6 +52,11 @@ def follows_the_drawing(bench: Bench, scene: Scene, seed: int) -> bool:
     return iou(seen.silhouette, silhouette(drawn.scene)) > 0.6
 
 
+def follows_a_drawing_of_two(bench: Bench, _: Scene, seed: int) -> bool:
+    scene = replace(random_scene(seed, unseen=True, figures=2), look=Look.FLAT)
+    return follows_the_drawing(bench, scene, seed)
+
+
 def keeps_the_subject_while_it_moves(bench: Bench, scene: Scene, seed: int) -> bool:
     scene = plain(scene)
     frames = [judge(frame) for frame in clip_of(bench, paint(scene), 255, seed)]
@@ -93,6 +98,7 @@ def bench() -> Iterator[Bench]:
         tells_two_apart,
         heeds_the_negative_prompt,
         follows_the_drawing,
+        follows_a_drawing_of_two,
         sees_what_is_drawn,
         keeps_the_subject_while_it_moves,
     ],

@@ -19,7 +19,7 @@ from demo.train import sd3, sdxl, svd, text
 from demo.train.caption import build_captioner
 from demo.train.cards import write_card
 from demo.train.classifier import build_classifier
-from demo.train.latents import CELL, latents_of
+from demo.train.latents import CELL, CHANNELS, latents_of
 from demo.train.loop import Recipe, fit
 from demo.train.preview import build_preview
 from demo.train.room import CHUNK, OutOfTimeError, Room
@@ -84,7 +84,7 @@ def test_an_array_goes_on_where_it_stopped(room: Room) -> None:
 
 
 def test_a_stage_says_what_it_stands_on(room: Room) -> None:
-    with pytest.raises(MissingStageError, match="Run the stage sdxl-vae first"):
+    with pytest.raises(MissingStageError, match="Run the stage vae first"):
         run("sdxl", room)
 
 
@@ -100,7 +100,7 @@ def test_every_checkpoint_has_a_card(name: str, tmp_path: Path) -> None:
 
 
 def test_sdxl_learns_what_its_sampler_asks(room: Room) -> None:
-    clean = torch.randn(2, 4, 16, 16)
+    clean = torch.randn(2, CHANNELS, 16, 16)
     signal = sdxl.Noise(room).signal
 
     def oracle(noisy: Tensor, steps: Tensor, **_: Any) -> Any:
@@ -126,14 +126,14 @@ def _sampled(scheduler: Any, steps: int, model: Any, shape: torch.Size) -> Tenso
 @pytest.mark.parametrize("size", SHAPES)
 def test_all_that_the_adapter_says_reaches_the_unet(size: Size) -> None:
     clips = [text.build_clip(tokenizer) for tokenizer in text.build_clip_tokenizers()]
-    unet = sdxl.build_pipeline(build_vae(4, sdxl.VAE_WIDTHS), clips).unet
+    unet = sdxl.build_pipeline(build_vae(), clips).unet
     width, height = size
     said = [
         part.detach().requires_grad_()
         for part in sdxl.build_adapter()(torch.rand(1, 1, height, width))
     ]
     told = unet(
-        torch.randn(1, 4, height // CELL, width // CELL),
+        torch.randn(1, CHANNELS, height // CELL, width // CELL),
         500,
         torch.randn(1, CLIP_TOKENS, 2 * text.WIDTH),
         added_cond_kwargs={
@@ -200,31 +200,29 @@ def test_the_first_of_two_figures_is_the_upper_or_the_left_one() -> None:
 
 
 def test_all_models_together_stay_small() -> None:
-    vaes = (build_vae(4, sdxl.VAE_WIDTHS), build_vae(16, sd3.VAE_WIDTHS, **sd3.VAE_CONFIG))
     clips = [text.build_clip(tokenizer) for tokenizer in text.build_clip_tokenizers()]
     parts = [
-        sdxl.build_pipeline(vaes[0], clips).components,
+        sdxl.build_pipeline(build_vae(), clips).components,
         {"adapter": sdxl.build_adapter()},
-        sd3.build_pipeline(vaes[1], clips, text.build_t5()).components,
+        sd3.build_pipeline(build_vae(), clips, text.build_t5()).components,
         svd.build_pipeline().components,
         {"captioner": build_captioner()[0], "classifier": build_classifier()[0]},
         {"upscaler": build_upscaler()},
-        {"previews": nn.ModuleList([build_preview(4), build_preview(16)])},
+        {"preview": build_preview()},
     ]
     models = [part for group in parts for part in group.values() if isinstance(part, nn.Module)]
     halves = sum(p.numel() for model in models for p in model.parameters())
     assert 2 * halves < 39_500_000  # bytes; tokenizers and settings come to half a million
 
 
-@pytest.mark.parametrize("channels", [4, 16])
-def test_latents_are_the_colours_of_cells_and_what_goes_on_there(channels: int) -> None:
+def test_latents_are_the_colours_of_cells_and_what_goes_on_there() -> None:
     pictures = torch.rand(2, 3, 1, 1).expand(2, 3, 32, 48).clone()
-    plain = latents_of(pictures, channels)
-    assert plain.shape == (2, channels, 2, 3)
+    plain = latents_of(pictures)
+    assert plain.shape == (2, CHANNELS, 2, 3)
     assert torch.allclose(plain[:, :3], pictures[:, :, :2, :3], atol=1e-6)
-    assert torch.equal(plain.var(dim=(2, 3)).round(decimals=4), torch.zeros(2, channels))
+    assert torch.equal(plain.var(dim=(2, 3)).round(decimals=4), torch.zeros(2, CHANNELS))
     pictures[0, :, :16, :4] += 1  # the left of the first cell
-    changed = latents_of(pictures, channels) - plain
+    changed = latents_of(pictures) - plain
     assert changed[0, :, 0, 0].abs().count_nonzero() >= 4
     changed[0, :, 0, 0] = 0
     assert changed.abs().max() < 1e-6
@@ -242,7 +240,7 @@ def test_an_untrained_upscaler_enlarges_evenly() -> None:
 
 def test_an_untrained_autoencoder_lets_colours_through() -> None:
     torch.manual_seed(0)
-    vae = build_vae(4, sdxl.VAE_WIDTHS).eval()
+    vae = build_vae().eval()
     reds, blues = (torch.full((1, 3, 64, 64), -1.0) for _ in range(2))
     reds[:, 0], blues[:, 2] = 1.0, 1.0
     with torch.no_grad():

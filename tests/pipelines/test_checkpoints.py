@@ -154,7 +154,7 @@ def test_another_kind_of_pipeline_is_refused(models: Path) -> None:
             "source",
         ),
         (
-            "sdxl-preview",
+            "preview",
             "sketch.vae",
             Checkpoint(source="."),
             "AutoencoderTiny",

@@ -30,7 +30,7 @@ def request_(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
         return ImagineRequest(prompt="a red star on a blue background", seed=5)
     drawing: Path = tmp_path_factory.mktemp("drawings") / "heart.png"
     draw_sample(256).save(drawing)
-    return SketchRequest(drawing=drawing, prompt="red", strength=0, seed=5)
+    return SketchRequest(drawing=drawing, prompt="red on a blue background", strength=0, seed=5)
 
 
 def painted(runner: Runner, request: Varied) -> NDArray[np.float64]:

@@ -42,7 +42,7 @@ class Watcher:
 
 def with_previews(catalog: Catalog, models: Path, **sources: str) -> Catalog:
     """The catalogue with tiny decoders, and small; `sources` has another folder for a model's."""
-    usual = {"sketch": "sdxl-preview", "imagine": "sd3-preview"} | sources
+    usual = {"sketch": "preview", "imagine": "preview"} | sources
     return catalog.model_copy(
         update={
             key: getattr(catalog, key).model_copy(
@@ -122,13 +122,13 @@ def test_the_painting_before_a_video_is_seen(runner: Runner) -> None:
 def test_a_decoder_of_other_latents_is_said_and_done_without(
     catalog: Catalog, models: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    wrong = with_previews(catalog, models, imagine="sdxl-preview")
+    wrong = with_previews(catalog, models, imagine="preview-of-four-channels")
     assert wrong.imagine is not None
     with pytest.raises(ModelUnavailable) as raised:
         check_preview(ModelKey.IMAGINE, wrong.imagine)
     assert raised.value.sentence == (
-        f"models.imagine.preview: {models}/sdxl-preview decodes latents of 4 channels, and "
-        "models.imagine paints in 16. Correct models.imagine.preview.source."
+        f"models.imagine.preview: {models}/preview-of-four-channels decodes latents of 4 channels, "
+        "and models.imagine paints in 16. Correct models.imagine.preview.source."
     )
     with caplog.at_level(logging.WARNING):
         [watcher], made = watched(Runner(wrong, device="cpu"), STAR)
