@@ -56,6 +56,8 @@ def test_a_typed_prompt_becomes_a_picture_and_again_another(page: Page) -> None:
     seeds = [re.findall(r"seed (\d+)", text) for text in hearts.all_inner_texts()]
     assert seeds[0] != seeds[1]
 
+    # Its buttons move down when the picture comes, from under a click.
+    expect(hearts.last.locator("img").first).to_have_js_property("naturalHeight", 256)
     hearts.last.get_by_role("button", name="Delete").click()
     expect(hearts).to_have_count(1)
 
