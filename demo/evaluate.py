@@ -181,22 +181,28 @@ def measure_sketch(bench: Bench, count: int) -> Iterator[Figured]:
         scene = _drawn(seed)
         drawn = sketch(scene, seed)
         for strength, found in overlaps.items():
-            picture = painted_sketch(bench, drawn.image, scene, strength, seed)
-            verdict = judge(picture)
-            found.append(iou(verdict.silhouette, silhouette(drawn.scene)))
+            verdict, overlap = _followed(bench, drawn, scene, strength, seed)
+            found.append(overlap)
             kept.append(_colours(verdict) == {scene.figures[0].colour, scene.ground.colour})
     pairs = []
     for seed in range(count):
         scene = _drawn(seed, 2)
-        drawn = sketch(scene, seed)
-        picture = painted_sketch(bench, drawn.image, scene, 100, seed)
-        pairs.append(iou(judge(picture).silhouette, silhouette(drawn.scene)))
+        _, overlap = _followed(bench, sketch(scene, seed), scene, 100, seed)
+        pairs.append(overlap)
     firm, free = (statistics.median(overlaps[strength]) for strength in (100, 0))
     yield Figured("sketch at 100: overlap with the drawing, median", firm, 0.85, "IoU")
     both = statistics.median(pairs)
     yield Figured("sketch at 100, two figures: overlap, median", both, 0.8, "IoU")
     yield Figured("sketch at 0: overlap", free, 0.8 * firm, "IoU", less_is_better=True)
     yield Figured("sketch: the prompt's colours", percent(kept), 95)
+
+
+def _followed(
+    bench: Bench, drawn: Sketch, scene: Scene, strength: int, seed: int
+) -> tuple[Verdict, float]:
+    """What /sketch makes of a drawing of `scene`, and how far it overlaps with what was drawn."""
+    verdict = judge(painted_sketch(bench, drawn.image, scene, strength, seed))
+    return verdict, iou(verdict.silhouette, silhouette(drawn.scene))
 
 
 def painted_sketch(

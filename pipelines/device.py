@@ -4,6 +4,7 @@ import gc
 import logging
 import math
 import os
+from functools import cache, partial
 from importlib.util import find_spec
 
 import torch
@@ -118,7 +119,7 @@ def card_of(
         ram=ram,
         capability=torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
         packages=frozenset(name for name in ("bitsandbytes",) if find_spec(name)),
-        multiplies_fp8=can_multiply(device),
+        multiplies_fp8=cache(partial(can_multiply, device)),  # tried only where that is configured
     )
 
 

@@ -312,6 +312,9 @@ def _artifact(
 def _precision_facts(plan: Plan) -> dict[str, str]:
     """What a result says of weights that were kept in less than they were published in."""
     painter, text = (plan.groups[name].precision for name in (PAINTER, TEXT))
-    said = [str(painter)] * (painter is not Precision.FULL)
-    said += [f"T5 {text}"] * (text is not Precision.FULL)
+    said = []
+    if painter is not Precision.FULL:
+        said.append(str(painter))
+    if text is not Precision.FULL:
+        said.append(f"T5 {text}")
     return {"precision": ", ".join(said)} if said else {}

@@ -77,7 +77,7 @@ class Card:
     """What models run on. `budget` is what they may take of it, `ram` what they may take of RAM.
 
     `capability` is NVIDIA's compute capability; `packages` are the optional ones that are there;
-    `multiplies_fp8` says whether it has units for that, and torch kernels for them.
+    `multiplies_fp8` tells, when it is asked, whether it has units for that, and torch kernels.
     """
 
     kind: str
@@ -85,7 +85,7 @@ class Card:
     ram: float = inf
     capability: tuple[int, int] | None = None
     packages: frozenset[str] = frozenset()
-    multiplies_fp8: bool = False
+    multiplies_fp8: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -366,14 +366,15 @@ def unmet(model: Model, card: Card) -> str | None:
     return " ".join(told) or None
 
 
-_PRECISIONS = ("precision", "text_precision")
+_PRECISIONS = {"precision": PAINTER, "text_precision": TEXT}
+"""The settings, and the groups that they are for."""
 
 
 def _lacked(precision: str, card: Card) -> str | None:
     """What a precision needs and a card has not, after “which”, else None."""
     if precision in ("fp8", "fp8-fast") and card.kind == "mps":  # before torch 2.14
         return "torch does not have on a Mac"
-    if precision == "fp8-fast" and not card.multiplies_fp8:
+    if precision == "fp8-fast" and not card.multiplies_fp8():
         return "needs an NVIDIA card of compute capability 8.9 or more, and a torch for it"
     if precision == "nf4" and card.kind != "cuda":
         return "needs an NVIDIA card"
@@ -425,9 +426,8 @@ def plan_model(
             layers=before.layers + round(wider * size * _LAYERS.get(part, 0.0)),
         )
     if isinstance(model, ImagineModel):
-        asked = {PAINTER: model.precision, TEXT: model.text_precision}
-        for name, precision in asked.items():
-            if precision not in ("auto", "full"):
+        for setting, name in _PRECISIONS.items():
+            if (precision := getattr(model, setting)) not in ("auto", "full"):
                 groups[name] = replace(groups[name], precision=Precision(precision))
     whole = Plan(groups)
     options = list(_concessions(key, model, card))

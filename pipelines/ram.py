@@ -58,7 +58,7 @@ def together(plans: Mapping[ModelKey, Plan], ram: float) -> str | None:
     longest = max(plans, key=lambda key: _on_disk(plans[key]))
     groups = (group for plan in plans.values() for group in plan.groups.values())
     could_be_less = any(group.layers and group.precision is Precision.FULL for group in groups)
-    less = ', or "fp8" as models.imagine.precision and text_precision' * could_be_less
+    less = ', or "fp8" as models.imagine.precision and text_precision' if could_be_less else ""
     return (
         f"models take {takes / GIB:.1f} GiB of {ram / GIB:.1f} together: the one used longest ago "
         "leaves, and is read from disk again when it is needed, for which somebody waits up to "

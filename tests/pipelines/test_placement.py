@@ -99,7 +99,7 @@ def test_a_precision_that_is_configured_is_kept() -> None:
     for precision in ("full", "fp8", "fp8-fast", "nf4"):
         model = ImagineModel(source="a/b", precision=precision)
         for gib in (8, 80):
-            able = replace(card(gib, packages="bitsandbytes"), multiplies_fp8=True)
+            able = replace(card(gib, packages="bitsandbytes"), multiplies_fp8=lambda: True)
             plan = plan_model(ModelKey.IMAGINE, model, able)
             assert plan.groups[PAINTER].precision == precision
             assert not any("models.imagine.precision" in text for text in plan.given_up)
@@ -204,11 +204,11 @@ def test_a_card_that_cannot_multiply_in_fp8_keeps_weights_so() -> None:
         assert said.endswith(f'held as with "{"auto" if kind == "mps" else "fp8"}".')
         plans = [plan_model(ModelKey.IMAGINE, model, unable) for model in (fast, eight_bits)]
         assert plans[0] == plans[1]
-    assert unmet(fast, Card("cuda", multiplies_fp8=True)) is None
+    assert unmet(fast, Card("cuda", multiplies_fp8=lambda: True)) is None
 
 
 def test_what_is_in_fp8_is_compiled_and_what_is_in_nf4_is_not() -> None:
-    able = replace(card(80, packages="bitsandbytes"), multiplies_fp8=True)
+    able = replace(card(80, packages="bitsandbytes"), multiplies_fp8=lambda: True)
     for precision, why in (("fp8", None), ("fp8-fast", None), ("nf4", "the model is in nf4")):
         model = ImagineModel(source="a/b", precision=precision)
         assert plan_model(ModelKey.IMAGINE, model, able).uncompiled == why
