@@ -1,11 +1,12 @@
 """What benchmarks.gpu measures: three models, as the bot runs them and as diffusers alone does."""
 
+import copy
 import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,10 +27,9 @@ from pipelines.catalog import (
 )
 from pipelines.catalog import SketchModel as Sdxl
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
-from pipelines.device import card_of, free_caches, name_of
+from pipelines.device import free_caches, name_of
 from pipelines.imagine import keep_in_less
 from pipelines.loading import Loader
-from pipelines.models import Models
 from pipelines.placement import GIB, Precision
 from pipelines.runner import LOADERS, Runner
 from pipelines.weights import Weights
@@ -122,10 +122,14 @@ class Bench:
         """Whether it is the card that the goals and the floors are of."""
         return any(name in name_of(self.device) for name in GOALS_ARE_OF)
 
+    def hurried(self, steps: int) -> "Bench":
+        """The same in few steps."""
+        return replace(self, catalog=self.catalog.hurried(steps))
+
     def quick(self, steps: int) -> "Bench":
         """The same in few steps, and nothing compiled."""
         plain = self.catalog.model_copy(update={"acceleration": Acceleration()})
-        return replace(self, catalog=plain.hurried(steps))
+        return replace(self, catalog=plain).hurried(steps)
 
     def kept_in(self, precision: Precision) -> "Bench":
         """The same with SD3.5 in another precision."""
@@ -133,20 +137,20 @@ class Bench:
         imagine = self.catalog.imagine.model_copy(update={"precision": str(precision)})
         return replace(self, catalog=self.catalog.model_copy(update={"imagine": imagine}))
 
-    def models(self) -> Models:
-        """The models as the bot holds them."""
-        loads = {key: partial(self._read, key, _unwatched) for key in KEYS}
-        return Models(self.catalog, card_of(self.device, None), Loader(self.device), loads)
-
     def runner(self, gib: float | None = None, watch: Callable[[Any], Any] = _unwatched) -> Runner:
-        """The bot's own, with `gib` for models; `watch` is given each pipeline when it is read."""
+        """The bot's own, with `gib` of the card for models; `watch` is given each that is read."""
         loads = {key: partial(self._read, key, watch) for key in KEYS}
-        return Runner(self.catalog, str(self.device), gib, loads=loads)
+        return Runner(self.catalog, str(self.device), gib, ram_gib=math.inf, loads=loads)
 
     def _read(
         self, key: ModelKey, watch: Callable[[Any], Any], model: object, loader: Loader
     ) -> Any:
         return watch(self.load(key, loader))
+
+    def steps(self, key: ModelKey) -> int:
+        """How many a run of a model has."""
+        steps: int = getattr(self.catalog, key).steps
+        return steps
 
     def request(self, key: ModelKey, seed: int) -> Request:
         """What a member asks for; with another seed in other words, which have to be read."""
@@ -159,12 +163,23 @@ class Bench:
             case _:
                 return AnimateRequest(image=self._first(), motion=MOTION, seed=seed)
 
-    def stock(self, pipeline: Any, key: ModelKey, seed: int) -> None:
-        """The same by diffusers alone."""
+    def stock(
+        self, pipeline: Any, key: ModelKey, seed: int, hear: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """The same by diffusers alone; `hear` is told how many steps are launched."""
+
+        def heard(pipeline: object, index: int, *_: object) -> dict[str, Any]:
+            hear(index + 1)
+            return {}
+
         is_video = key is ModelKey.ANIMATE
         settings = self._of_video() if is_video else self._of_picture(key, _prompt(seed))
         with torch.inference_mode():
-            pipeline(generator=torch.Generator().manual_seed(seed), **settings)
+            pipeline(
+                generator=torch.Generator().manual_seed(seed),
+                callback_on_step_end=heard,
+                **settings,
+            )
 
     def _of_video(self) -> dict[str, Any]:
         model = self.catalog.animate
@@ -264,22 +279,41 @@ class Stock:
 
 
 def of_full_size(device: torch.device, folder: Path) -> Bench:
-    """Models of full size with random weights."""
+    """Models of full size with random weights, each made once."""
 
-    def load(key: ModelKey, loader: Loader) -> Any:
+    @cache
+    def made(key: ModelKey) -> Any:
         dtype = torch.bfloat16 if key is ModelKey.IMAGINE else torch.float16
         try:
-            pipeline = build(key, device, dtype).to("cpu")
+            return build(key, device, dtype).to("cpu")
         except torch.OutOfMemoryError:
-            pipeline = None
-        if pipeline is None:
-            free_caches(device)
-            pipeline = build(key, torch.device("cpu"), dtype)  # takes minutes
+            pass
+        free_caches(device)
+        return build(key, torch.device("cpu"), dtype)  # takes minutes
+
+    def load(key: ModelKey, loader: Loader) -> Any:
+        pipeline = twin(made(key))
         if key is ModelKey.IMAGINE:
             keep_in_less(pipeline, loader)
         return pipeline
 
     return Bench(FULL, device, load, folder, rounds=2)
+
+
+def twin(pipeline: Any) -> Any:
+    """A pipeline that may be changed, with the same weights in the same memory until they move."""
+    other = copy.copy(pipeline)
+    for name, part in pipeline.components.items():
+        if isinstance(part, nn.Module):
+            own: dict[int, Any] = {
+                id(weights): nn.Parameter(weights.data, requires_grad=False)
+                for weights in part.parameters()
+            }
+            own |= {id(buffer): buffer.detach() for buffer in part.buffers()}
+            setattr(other, name, copy.deepcopy(part, own))
+        elif hasattr(part, "from_config"):  # a scheduler counts its steps
+            setattr(other, name, type(part).from_config(part.config))
+    return other
 
 
 def of_the_demo(folder: Path) -> Bench:

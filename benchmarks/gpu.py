@@ -13,17 +13,17 @@ Weights are random (`benchmarks._full_size`): neither speed nor memory depends o
   each takes at most;
 - **speed**: stock diffusers and the bot's Runner in turns, at the same seed, prompt and steps: the
   median of each, the ratio, on an H100 or H200 the fraction of the floor (the arithmetic at an
-  H100's peak), the peaks of memory. The mean distance of the two pictures, before they are rounded
-  to eight bits, may be twice that of stock to itself with another attention kernel;
+  H100's peak), the peaks of memory; of both a step, and how long the card computes in it, and what.
+  SD3.5 also with `precision = "fp8-fast"`, or as weights are held where the card cannot do that.
+  The mean distance of the two pictures, before they are rounded to eight bits, may be twice that of
+  stock to itself with another attention kernel;
 - **swaps**: weights moved in, as a fraction of what a plain pinned copy reaches;
 - **idle**: how long the card has nothing to do between two jobs in the bot's queue, from the last
   kernel that decodes a picture to the first that denoises the next, and for how much of that the
   disk takes down that the next one is begun; and how often the processor waits for the card within
   the steps;
 - **recovery**: a video that runs out of memory is made in less, and twenty pictures after it are
-  what they were;
-- **steps**: one denoising step of each model, stock and ours, and how much of it the card computes;
-  of SD3.5 also with `precision = "fp8-fast"`, or as weights are held where the card cannot do that.
+  what they were.
 
 Goals of speed are printed on an H100 or H200 alone, those of swaps and idle on any card.
 """
@@ -46,8 +46,8 @@ import numpy as np
 import torch
 import typer
 from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.profiler import ProfilerActivity, profile
 
+from benchmarks._ahead import AHEAD, compiling
 from benchmarks._bench import (
     KEYS,
     NAMES,
@@ -61,13 +61,12 @@ from benchmarks._bench import (
 )
 from benchmarks._idle import gaps, synchronisations
 from benchmarks._report import report
+from benchmarks._step import Step, step_of
 from pipelines.catalog import ModelKey
 from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import AtelierError, OutOfMemory
 from pipelines.device import free_caches
-from pipelines.fitting import denoiser_of
 from pipelines.loading import Loader, quiet_libraries
-from pipelines.models import Models
 from pipelines.placement import GIB, PAINTER, Precision
 from pipelines.runner import Runner
 from pipelines.weights import Weights
@@ -86,71 +85,6 @@ AFTERWARDS, WAITING = 20, 8  # jobs
 NO_ROOM = "stock does not fit this card"
 
 
-# --- steps --------------------------------------------------------------------------------------
-
-Given = tuple[tuple[Any, ...], dict[str, Any]]
-
-
-def steps(bench: Bench) -> Iterator[bool]:
-    """The denoisers alone, on what the stock pipelines give them."""
-    busy = f"{'busy':>9}" if bench.on_card else ""
-    print(f"{'':12}{'stock':>11}{busy}{'ours':>11}{busy}{'ratio':>8}")
-    for key in KEYS:
-        bench.require_time()
-        stock = Stock(bench, key)
-        try:
-            with stock.there() as pipeline:
-                given = _given(bench, key, pipeline)
-                old, busy = _step(bench, denoiser_of(pipeline), given)
-        except torch.OutOfMemoryError:
-            print(f"{NAMES[key]:12}{NO_ROOM}")
-            continue
-        ours = _our_step(bench, bench.models(), key, given, old)
-        print(f"{NAMES[key]:12}{old:8.1f} ms{busy}{ours}", flush=True)
-        if key is ModelKey.IMAGINE:
-            models = bench.kept_in(Precision.FP8_FAST).models()
-            kept = models.plans[key].groups[PAINTER].precision
-            ours = _our_step(bench, models, key, given, old)
-            print(f"  {f'in {kept}':10}{' ' * (11 + len(busy))}{ours}", flush=True)
-    yield from ()
-
-
-def _our_step(bench: Bench, models: Models, key: ModelKey, given: Given, old: float) -> str:
-    """A call of our denoiser, and its ratio to one of stock's, of `old` milliseconds."""
-    with models.use(key) as prepared:
-        new, busy = _step(bench, denoiser_of(prepared), given)
-    models.clear()
-    free_caches(bench.device)
-    return f"{new:8.1f} ms{busy}{old / new:7.2f}×"
-
-
-def _given(bench: Bench, key: ModelKey, pipeline: Any) -> Given:
-    """What a stock pipeline calls its denoiser with first."""
-    calls: list[Given] = []
-    hook = denoiser_of(pipeline).register_forward_pre_hook(
-        lambda net, args, kwargs: calls.append((args, kwargs)), with_kwargs=True
-    )
-    bench.quick(2).stock(pipeline, key, 7)
-    hook.remove()
-    return calls[0]
-
-
-@torch.inference_mode()
-def _step(bench: Bench, net: Any, given: Given) -> tuple[float, str]:
-    """Milliseconds of a call of many in a row, and, as a column, how long a card computes in it."""
-    args, kwargs = given
-    for _ in range(3):  # compiles, and records
-        net(*args, **kwargs)
-    many = 10 if bench.on_card else 2
-    seconds, _ = bench.timed(lambda: [net(*args, **kwargs) for _ in range(many)])
-    if not bench.on_card:
-        return 1000 * seconds / many, ""
-    with profile(activities=[ProfilerActivity.CUDA]) as seen:
-        bench.timed(lambda: net(*args, **kwargs))
-    busy = sum(event.self_device_time_total for event in seen.key_averages()) / 1000
-    return 1000 * seconds / many, f"{busy:9.1f}"
-
-
 # --- speed --------------------------------------------------------------------------------------
 
 
@@ -163,30 +97,37 @@ class Made(NamedTuple):
 
 
 def speed(bench: Bench) -> Iterator[bool]:
-    """Stock and ours in turns, for each model."""
+    """Stock and ours in turns, for each model, and what a step of each is made of."""
     floor = f"{'of floor':>10}" if bench.has_goals else ""
     peaks = f"{'GiB, stock':>12}{'ours':>7}" if bench.on_card else ""
-    print(f"{'':12}{'stock':>9}{'ours':>9}{'ratio':>8}{floor}{peaks}")
-    for key in KEYS:
-        bench.require_time()
-        yield from _compare(bench, key)
-        free_caches(bench.device)
+    print(f"{'':16}{'stock':>11}{'ours':>11}{'ratio':>8}{floor}{peaks}")
+    with compiling(bench) as compiled:
+        for key in sorted(KEYS, key=AHEAD.__contains__):  # the quickly compiled one meanwhile
+            bench.require_time()
+            yield from _compare(bench, key, compiled)
+            free_caches(bench.device)
 
 
-def _compare(bench: Bench, key: ModelKey) -> Iterator[bool]:
+def _compare(bench: Bench, key: ModelKey, compiled: Callable[[], None]) -> Iterator[bool]:
     seen = Seen()
     runner, stock = bench.runner(watch=seen.watch), Stock(bench, key, seen)
     old: list[Made] = []
     new: list[Made] = []
     try:
+        _ready(bench, key, runner, seen)
+        compiled()  # nothing else computes from here on
         for seed in range(bench.rounds):
             old.append(_of_stock(bench, key, seed, stock, runner, seen))
             new.append(_of_ours(bench, key, seed, runner, seen))
         with sdpa_kernel([SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
             other = _of_stock(bench, key, seed, stock, runner, seen)
+        with stock.there() as pipeline:
+            run = partial(bench.stock, pipeline, key, WARM)
+            before = step_of(bench, bench.steps(key), run)
+        after = _our_step(bench, key, runner)
     except torch.OutOfMemoryError:
         seconds = _of_ours(bench, key, 0, runner, seen).seconds
-        print(f"{NAMES[key]:12}{NO_ROOM}; ours takes {seconds:.2f} s", flush=True)
+        print(f"{NAMES[key]:16}{NO_ROOM}; ours takes {seconds:.2f} s", flush=True)
         return
     finally:
         runner.close()
@@ -195,7 +136,14 @@ def _compare(bench: Bench, key: ModelKey) -> Iterator[bool]:
     alone = old[0].peak  # before ours was beside it
     peaks = f"{alone:12.1f}{new[-1].peak:7.1f}" if bench.on_card else ""
     ratio = took / takes
-    print(f"{NAMES[key]:12}{took:8.2f}s{takes:8.2f}s{ratio:7.2f}×{floor}{peaks}", flush=True)
+    print(f"{NAMES[key]:16}{took:9.2f} s{takes:9.2f} s{ratio:7.2f}×{floor}{peaks}")
+    print(f"{'  a step':16}{_beside(before, after)}")
+    for whose, step in ("stock", before), ("ours", after):
+        if step.kernels:
+            print(f"    {whose:12}{step.in_words()}")
+    sys.stdout.flush()
+    if key is ModelKey.IMAGINE:
+        _in_fp8(bench, took, before)
     if bench.has_goals:
         figure, goal = f"{ratio:.2f}× as fast as stock", f"≥ {GOALS[key]}×"
         yield report(f"gpu, {NAMES[key]}", figure, goal, met=ratio >= GOALS[key])
@@ -209,6 +157,33 @@ def _compare(bench: Bench, key: ModelKey) -> Iterator[bool]:
         f"≤ {DIFFERENCE_GOAL:g}×",
         met=far <= max(DIFFERENCE_GOAL * usual, ROUNDING),
     )
+
+
+def _in_fp8(bench: Bench, took: float, before: Step) -> None:
+    """SD3.5 with its weights in fp8, beside stock's seconds and step."""
+    bench, seen = bench.kept_in(Precision.FP8_FAST), Seen()
+    runner = bench.runner(watch=seen.watch)
+    kept = runner.plans()[ModelKey.IMAGINE].groups[PAINTER].precision
+    takes = _of_ours(bench, ModelKey.IMAGINE, 0, runner, seen).seconds
+    step = _our_step(bench, ModelKey.IMAGINE, runner)
+    runner.close()
+    print(f"{f'  in {kept}':16}{took:9.2f} s{takes:9.2f} s{took / takes:7.2f}×")
+    print(f"{'  a step':16}{_beside(before, step)}")
+    if step.kernels:
+        print(f"    {'ours':12}{step.in_words()}")
+    sys.stdout.flush()
+
+
+def _beside(stock: Step, ours: Step) -> str:
+    return f"{stock.took:8.1f} ms{ours.took:8.1f} ms{stock.took / ours.took:7.2f}×"
+
+
+def _our_step(bench: Bench, key: ModelKey, runner: Runner) -> Step:
+    def run(hear: Callable[[int], None]) -> None:
+        request = bench.request(key, WARM)
+        runner.run([request], RunContext(lambda done: hear(done.step) if done.step else None))
+
+    return step_of(bench, bench.steps(key), run)
 
 
 def _of_stock(
@@ -226,16 +201,19 @@ def _of_stock(
 
 
 def _of_ours(bench: Bench, key: ModelKey, seed: int, runner: Runner, seen: Seen) -> Made:
-    def run(seed: int) -> None:
-        runner.run([bench.request(key, seed)], RunContext())
+    _ready(bench, key, runner, seen)
+    request = bench.request(key, seed)
+    return _made(bench, lambda: runner.run([request], RunContext()), seen)
 
-    if key not in runner.resident():  # reads it, compiles and records
-        run(WARM)
+
+def _ready(bench: Bench, key: ModelKey, runner: Runner, seen: Seen) -> None:
+    """Have a model read, compiled and recorded, if it is not on the card."""
+    if key not in runner.resident():
+        runner.run([bench.request(key, WARM)], RunContext())
         seen.decoded.clear()
-    return _made(bench, partial(run, seed), seen)
 
 
-def _made(bench: Bench, run: Callable[[], None], seen: Seen) -> Made:
+def _made(bench: Bench, run: Callable[[], object], seen: Seen) -> Made:
     bench.forget_peak()
     seconds, _ = bench.timed(run)
     return Made(seconds, bench.peak(), seen.take())
@@ -427,7 +405,6 @@ class Part(StrEnum):
     SWAPS = "swaps"
     IDLE = "idle"
     RECOVERY = "recovery"
-    STEPS = "steps"
 
 
 PARTS: dict[Part, Callable[[Bench], Iterator[bool]]] = {
@@ -436,7 +413,6 @@ PARTS: dict[Part, Callable[[Bench], Iterator[bool]]] = {
     Part.SWAPS: swaps,
     Part.IDLE: idle,
     Part.RECOVERY: recovery,
-    Part.STEPS: steps,
 }
 """Each prints what it measures, and yields whether each of its goals is met."""
 
