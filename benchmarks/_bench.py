@@ -27,7 +27,7 @@ from pipelines.catalog import (
 )
 from pipelines.catalog import SketchModel as Sdxl
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
-from pipelines.device import free_caches, name_of
+from pipelines.device import finish, free_caches, name_of
 from pipelines.imagine import keep_in_less
 from pipelines.loading import Loader
 from pipelines.placement import GIB, Precision
@@ -241,8 +241,7 @@ class Bench:
 
     def wait(self) -> None:
         """Until the device has done what it was given."""
-        if self.on_card:
-            torch.cuda.synchronize(self.device)
+        finish(self.device)
 
     def forget_peak(self) -> None:
         """Reckon the peak of memory from now on."""

@@ -136,6 +136,22 @@ def dtype_on(device: torch.device, dtype: Dtype) -> torch.dtype:
 _DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
+def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A copy on `device` of what is in RAM, for which the processor does not wait.
+
+    torch does, for what is not pinned: until a card has done all that it was given before.
+    """
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def finish(device: torch.device) -> None:
+    """Wait until a card has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
 def free_caches(device: torch.device) -> None:
     """Give memory that nobody holds any more back to the device."""
     gc.collect()

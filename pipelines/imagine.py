@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any
 
 import torch
-from PIL import Image
 
 from pipelines import noise
 from pipelines.caching import cache_facts, cached
@@ -15,13 +13,12 @@ from pipelines.catalog import ImagineModel, ModelKey, dimensions
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext, Viewer
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, seed_after
-from pipelines.device import dtype_on
+from pipelines.device import dtype_on, finish
 from pipelines.fp8 import keep_in_fp8
 from pipelines.loading import Loader
 from pipelines.loras import Lora
-from pipelines.media import encode_png
-from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
-from pipelines.pixels import pictures
+from pipelines.models import EMBEDS, Embeddings, Models, Question
+from pipelines.pixels import Leaving, leave
 from pipelines.placement import PAINTER, TEXT, Plan, Precision
 from pipelines.previews import Previews
 from pipelines.safety import are_sensitive
@@ -113,7 +110,7 @@ def render_together(
     size = dimensions(requests[0].aspect, model.size)
     most = min(models.most(ModelKey.IMAGINE), len(wanted))
     batches = [wanted[i : i + most] for i in range(0, len(wanted), most)]
-    images: list[Image.Image] = []
+    images: list[Leaving] = []
     with (
         models.use(ModelKey.IMAGINE, context, batch=most, lora=lora) as pipeline,
         torch.inference_mode(),
@@ -160,6 +157,7 @@ def seconds_a_picture(batch: int, model: ImagineModel, models: Models) -> float:
         begun = time.perf_counter()
         quick = model.model_copy(update={"steps": steps})
         render_together(requests, quick, models, RunContext())
+        finish(models.device)
         seconds[steps] = time.perf_counter() - begun
     a_step = (seconds[more] - seconds[few]) / (more - few)
     return (seconds[few] + a_step * (model.steps - few)) / batch
@@ -185,7 +183,7 @@ def paint(
     seeds: Sequence[int],
     lora: Lora | None = None,
     variations: Sequence[int] = (),
-) -> list[Image.Image]:
+) -> list[Leaving]:
     """A picture of `size` (width, height in pixels) for each seed.
 
     The prompt is encoded once; the pictures are made one after the other. A batch would be up to
@@ -257,11 +255,11 @@ def _paint_some(
     seeds: Sequence[int],
     steps: Steps,
     variations: Sequence[int],
-) -> list[Image.Image]:
+) -> list[Leaving]:
     """A picture for each seed, denoised together and decoded one after the other."""
     width, height = size
-    begun = [noise.begin(pipeline, size, seed, variations, dtype_of(told)) for seed in seeds]
-    latents = [each for each in begun if each is not None]
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    latents = [noise.begin(pipeline, size, each, variations, told) for each in generators]
     with cached(pipeline.transformer, model.steps, model.cache_interval):
         decoded = pipeline(
             **told,
@@ -270,16 +268,16 @@ def _paint_some(
             num_inference_steps=model.steps,
             guidance_scale=model.guidance,
             max_sequence_length=model.text_tokens,
-            generator=[torch.Generator().manual_seed(seed) for seed in seeds],
-            latents=torch.cat(latents) if latents else None,
+            generator=generators,
+            latents=torch.cat(latents),
             callback_on_step_end=steps.on_step_end,
             output_type="pt",
         ).images
-    return pictures(decoded)
+    return leave(decoded)
 
 
 def _artifact(
-    image: Image.Image,
+    image: Leaving,
     request: ImagineRequest,
     seed: int,
     model: ImagineModel,
@@ -299,7 +297,7 @@ def _artifact(
         facts["variations"] = " ".join(map(str, request.variations))
     facts |= {"steps": model.steps, "model": model.name}
     return Artifact(
-        encode=partial(encode_png, image),
+        encode=image.png,
         media_type=MediaType.PNG,
         name=f"imagine-{seed}.png",
         width=image.width,

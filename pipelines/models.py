@@ -21,6 +21,7 @@ from pipelines.catalog import Catalog, ModelKey, SafetyModel
 from pipelines.checkpoints import weigh
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import ModelUnavailable
+from pipelines.device import send
 from pipelines.loading import Loader
 from pipelines.loras import Lora, find
 from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
@@ -214,7 +215,7 @@ class Models:
                 if not there:
                     self._ask_ahead(key, group, context, pipeline, coming())
             known = self.known(key, group, question.about)
-        answer: A = _to(known, self.device)
+        answer: A = _each(known, lambda tensor: send(tensor, self.device))
         return answer
 
     def known(self, key: ModelKey, group: str, about: Hashable) -> Any:
@@ -224,7 +225,7 @@ class Models:
         return self._answers.get((key, group, about))
 
     def _remember(self, key: ModelKey, group: str, about: Hashable, answer: Any) -> None:
-        self._answers[key, group, about] = _to(answer, "cpu")
+        self._answers[key, group, about] = _each(answer, torch.Tensor.cpu)
         if len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
 
@@ -283,15 +284,8 @@ def _weights(key: ModelKey, model: Any, loader: Loader) -> dict[str, int] | None
         return None
 
 
-def dtype_of(told: Embeddings) -> torch.dtype:
-    """The type that a painter is told in, and begins in."""
-    words = told["prompt_embeds"]
-    assert words is not None
-    return words.dtype
-
-
-def _to(answer: Any, device: torch.device | str) -> Any:
-    """An answer with its tensors on `device`."""
+def _each(answer: Any, do: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """An answer, with what is done to each of its tensors."""
     if isinstance(answer, dict):
-        return {name: _to(value, device) for name, value in answer.items()}
-    return answer.to(device) if isinstance(answer, torch.Tensor) else answer
+        return {name: _each(value, do) for name, value in answer.items()}
+    return do(answer) if isinstance(answer, torch.Tensor) else answer

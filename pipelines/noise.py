@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipelines.device import send
 from pipelines.fitting import denoiser_of
+from pipelines.models import Embeddings
 
 ANGLE = 0.2 * math.pi / 2
 """How far a variation turns towards noise of its own: a fifth of the way to another picture."""
@@ -16,26 +18,26 @@ ANGLE = 0.2 * math.pi / 2
 def begin(
     pipeline: Any,
     size: tuple[int, int],
-    seed: int,
+    generator: torch.Generator,
     variations: Sequence[int],
-    dtype: torch.dtype,
-) -> Tensor | None:
-    """What diffusers would begin `seed` with, turned towards the seeds `variations` one by one.
+    told: Embeddings,
+) -> Tensor:
+    """What diffusers would begin with, turned towards the seeds `variations` one by one.
 
-    None without variations: diffusers draws it itself. `size` is width and height in pixels;
-    given back is 1 × channels × height × width of latents. A sum of independent noise with a
+    `size` is width and height in pixels; given back is 1 × channels × height × width of latents,
+    of the type and on the device of what the painter is `told`. A sum of independent noise with a
     cosine and a sine is noise of the same strength.
     """
-    if not variations:
-        return None
+    words = told["prompt_embeds"]
+    assert words is not None
     channels = denoiser_of(pipeline).config.in_channels
     width, height = (side // pipeline.vae_scale_factor for side in size)
 
-    def draw(number: int) -> Tensor:
-        generator = torch.Generator().manual_seed(number)
-        return torch.randn((1, channels, height, width), generator=generator, dtype=dtype)
+    def draw(generator: torch.Generator) -> Tensor:
+        return torch.randn((1, channels, height, width), generator=generator, dtype=words.dtype)
 
-    noise = draw(seed)
+    noise = draw(generator)
     for number in variations:
-        noise = math.cos(ANGLE) * noise + math.sin(ANGLE) * draw(number)
-    return noise
+        other = draw(torch.Generator().manual_seed(number))
+        noise = math.cos(ANGLE) * noise + math.sin(ANGLE) * other
+    return send(noise, words.device)  # diffusers would have the processor wait here

@@ -60,7 +60,9 @@ class Recorded:
         return pytree.tree_map_only(Tensor, torch.clone, recording.made)
 
     def forget(self) -> None:
-        """Drop all recordings, and the memory that they hold."""
+        """Drop all recordings, and the memory that they hold, when none is replayed any more."""
+        if self._recordings:
+            torch.cuda.synchronize()
         self._recordings.clear()
 
     def _recording(

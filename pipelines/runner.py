@@ -295,7 +295,7 @@ class Runner:
             prompt=request.prompt,
             size=fit(model.width, model.height, size=painter.size),
             seeds=[request.seed],
-        )[0]
+        )[0].image()
 
     def _recover(self, error: Exception, *, evict: bool = False) -> None:
         """Let go of what a failed run held; with `evict`, of every model's place on the GPU too."""

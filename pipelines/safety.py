@@ -19,6 +19,7 @@ from pipelines.contract.text import Text
 from pipelines.loading import Loader
 from pipelines.media import on_white
 from pipelines.models import Models
+from pipelines.pixels import Leaving
 
 FRAMES = 5  # of a video, evenly apart, the first and the last among them
 
@@ -54,21 +55,28 @@ def load(model: SafetyModel, loader: Loader) -> Classifier:
 
 
 def are_sensitive(
-    models: Models, context: RunContext, pictures: Sequence[Image.Image]
+    models: Models, context: RunContext, pictures: Sequence[Image.Image | Leaving]
 ) -> list[bool]:
-    """Whether each picture is; none where no classifier is configured. Raises ModelUnavailable."""
+    """Whether each picture is; none where no classifier is configured. Raises ModelUnavailable.
+
+    Only a classifier has it wait for those that are leaving the card.
+    """
     settings = models.safety
     if settings is None:
         return [False] * len(pictures)
     with models.use(ModelKey.SAFETY, context) as classifier, torch.inference_mode():
         inputs = classifier.processor(
-            images=[on_white(picture) for picture in pictures], return_tensors="pt"
+            images=[on_white(_there(picture)) for picture in pictures], return_tensors="pt"
         )
         pixels = inputs["pixel_values"].to(classifier.model.device, classifier.model.dtype)
         shares = classifier.model(pixels).logits.float().softmax(dim=-1)
     harmless = shares[:, classifier.unwanted].sum(dim=-1) < settings.threshold
     found: list[bool] = (~harmless).tolist()  # what is no number is not harmless
     return found
+
+
+def _there(picture: Image.Image | Leaving) -> Image.Image:
+    return picture.image() if isinstance(picture, Leaving) else picture
 
 
 def is_sensitive_video(models: Models, context: RunContext, frames: Sequence[Image.Image]) -> bool:

@@ -6,7 +6,6 @@ paint.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import torch
@@ -33,9 +32,9 @@ from pipelines.describe import Looks, described
 from pipelines.drawing import read_drawing
 from pipelines.loading import Loader
 from pipelines.loras import Lora
-from pipelines.media import encode_png, open_picture
-from pipelines.models import EMBEDS, Embeddings, Models, Question, dtype_of
-from pipelines.pixels import pictures
+from pipelines.media import open_picture
+from pipelines.models import EMBEDS, Embeddings, Models, Question
+from pipelines.pixels import Leaving, leave
 from pipelines.placement import TEXT
 from pipelines.presets import PRESETS, Preset
 from pipelines.previews import Previews
@@ -136,7 +135,7 @@ def _style(name: str | None, styles: Mapping[str, Style]) -> Style:
 
 
 def _artifact(
-    image: Image.Image,
+    image: Leaving,
     request: SketchRequest,
     caption: str,
     model: SketchModel,
@@ -159,7 +158,7 @@ def _artifact(
     if request.variations:
         facts["variations"] = " ".join(map(str, request.variations))
     return Artifact(
-        encode=partial(encode_png, image),
+        encode=image.png,
         media_type=MediaType.PNG,
         name=f"sketch-{request.seed}.png",
         width=image.width,
@@ -275,11 +274,12 @@ def paint(
     seed: int,
     variations: Sequence[int] = (),
     previews: Previews | None = None,
-) -> Image.Image:
+) -> Leaving:
     """A picture in the shape of `lines` (L, white on black), which steer it by `strength`."""
     width, height = fit(lines.width, lines.height, size=model.size)
     steps = Steps(context, Phase.PAINTING, model.steps, previews=previews)
     steering = _steering(pipeline, model.conditioner, lines, (width, height), strength)
+    generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode(), cached(pipeline.unet, model.steps, model.cache_interval):
         decoded = pipeline(
             **told,
@@ -287,13 +287,13 @@ def paint(
             height=height,
             num_inference_steps=model.steps,
             guidance_scale=model.guidance,
-            generator=torch.Generator().manual_seed(seed),
-            latents=noise.begin(pipeline, (width, height), seed, variations, dtype_of(told)),
+            generator=generator,
+            latents=noise.begin(pipeline, (width, height), generator, variations, told),
             **steering,
             **_listening(model.conditioner, steps),
             output_type="pt",
         ).images
-    return pictures(decoded)[0]
+    return leave(decoded)[0]
 
 
 def _steering(

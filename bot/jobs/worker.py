@@ -149,15 +149,14 @@ class Worker:
             outcomes = [(await self._render(executor, [run]))[0] for run in runs]
         for run, (outcome, gpu_seconds) in zip(runs, outcomes, strict=True):
             if isinstance(outcome, CardLost):
-                self._lost[executor] = outcome
-                self._loses.set()
+                self._lose(executor, outcome)
                 continue
             if isinstance(outcome, AtelierError) and self._may_hand_on(executor, run):
                 await self._hand_on(run)
                 continue
             self._queue.end(run, gpu_seconds)
             await self._slots.acquire()
-            conclude = self._conclude(run, outcome, gpu_seconds)
+            conclude = self._conclude(executor, run, outcome, gpu_seconds)
             self._writes.start(conclude, name=f"conclude job {run.job.id}")
         del self._running[executor]
         self._freed.set()
@@ -209,15 +208,29 @@ class Worker:
     def _publish_progress(self, run: Run, progress: Progress) -> None:
         self._events.publish(JobProgressed(run.job, progress))
 
+    def _lose(self, executor: Executor, error: CardLost) -> None:
+        self._lost[executor] = error
+        self._loses.set()
+
     async def _conclude(
-        self, run: Run, outcome: Artifacts | AtelierError, gpu_seconds: float
+        self,
+        executor: Executor,
+        run: Run,
+        outcome: Artifacts | AtelierError,
+        gpu_seconds: float,
     ) -> None:
-        """Write down how a run ended, however often the storage refuses, and tell the listeners."""
+        """Write down how a run ended, however often the storage refuses, and tell the listeners.
+
+        Only on the way off the card may it show that the card is lost.
+        """
         try:
             try:
                 job = await self._stored(lambda: self._record(run, outcome, gpu_seconds))
             except StorageFailed:  # and the bot is stopping
                 await self._let_go(run)
+                return
+            except CardLost as error:
+                self._lose(executor, error)
                 return
             except Exception:
                 log.exception("what job %s made cannot be stored", run.job.id)

@@ -2,6 +2,7 @@ import asyncio
 import io
 import threading
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from bot.jobs.progress import Meter
 from bot.jobs.store import Store
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import CardLost, DeviceMissing, OutOfMemory
+from pipelines.contract.runner import Artifacts
 from tests.jobs.studio import SOON, Gate, Painter, Studio, a_request, heard, held
 
 MakeStudio = Callable[..., Studio]
@@ -120,6 +122,27 @@ async def test_the_job_of_a_lost_card_is_left_to_the_next_process(studio: MakeSt
     ended = (await second.said(JobEnded, job)).job
     assert (ended.status, ended.attempt, ended.crashes) == (Status.RENDERED, 2, 1)
     assert second.painter.painted == ["fatal", "a fox"]
+
+
+async def test_so_is_one_whose_picture_was_leaving_the_card(studio: MakeStudio) -> None:
+    def fatal(facts: object) -> bytes:
+        raise CardLost.named("The card")
+
+    class Losing(Painter):
+        def run(self, *args: Any) -> tuple[Artifacts, ...]:
+            ((picture,),) = super().run(*args)
+            return ((replace(picture, encode=fatal),),)
+
+    first = studio(Losing())
+    await first.open()
+    job = await first.submit()
+    with pytest.raises(CardLost):
+        await asyncio.wait_for(first.worker.lost(), SOON)
+    await first.close()
+    second = studio()
+    await second.open()
+    ended = (await second.said(JobEnded, job)).job
+    assert (ended.status, ended.attempt, ended.crashes) == (Status.RENDERED, 2, 1)
 
 
 async def test_any_other_error_is_logged_and_kept_from_the_member(

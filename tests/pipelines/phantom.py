@@ -189,7 +189,8 @@ class Bus(TorchDispatchMode):  # type: ignore[no-untyped-call]
             return
         size = source.numel() * source.element_size()
         (self.fetched if source.device == CARD else self.sent).append(size)
-        if source.device == CARD or (blocking and source.ndim):
+        into_what_is_there = source.device == CARD and func is _aten.copy_.default
+        if into_what_is_there or (blocking and (source.device == CARD or source.ndim)):
             self.waits.append(f"{func} of {tuple(source.shape)} to {target}")
 
 

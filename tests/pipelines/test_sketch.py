@@ -68,7 +68,7 @@ def painter(model: SketchModel) -> Callable[[Image.Image, int], bytes]:
             strength=strength,
             seed=1,
         )
-        return image.tobytes()
+        return image.image().tobytes()
 
     return paint
 
@@ -95,7 +95,9 @@ def test_a_negative_prompt_has_an_effect(catalog: Catalog) -> None:
             lines=heart(),
             strength=50,
             seed=1,
-        ).tobytes()
+        )
+        .image()
+        .tobytes()
         for negative in ("", "a dark forest")
     }
     assert len(pictures) == 2
