@@ -5,7 +5,7 @@ import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 import torch
@@ -79,10 +79,10 @@ def test_stock_has_the_card_for_itself_where_both_do_not_fit(
     paint, evict = Bench.stock, Runner.evict
     evicted: list[Runner] = []
 
-    def overfill(self: Bench, pipeline: object, key: ModelKey, seed: int) -> None:
+    def overfill(self: Bench, *args: Any) -> None:
         if not evicted:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        paint(self, pipeline, key, seed)
+        paint(self, *args)
 
     def watched(self: Runner) -> None:
         evicted.append(self)
