@@ -2,6 +2,7 @@
 
 import logging
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,11 +12,13 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks._bench import NAMES, Bench, Seen, of_the_demo
+from benchmarks._bench import NAMES, Bench, Seen, of_the_demo, twin
 from benchmarks._idle import Marks, synchronisations
+from benchmarks._step import Step, kind_of, step_of
 from pipelines.catalog import ModelKey
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import OutOfMemory
+from pipelines.loading import Loader
 from pipelines.placement import GIB
 from pipelines.runner import Runner
 
@@ -213,3 +216,45 @@ def test_a_gap_is_from_the_last_decoder_to_the_next_first_step(
     for seed in range(3):
         runner.run([bench.request(ModelKey.IMAGINE, seed)], RunContext())
     assert marks.gaps() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("kernel", "kind"),
+    [
+        ("cudnn_generated_fort_native_sdpa_sm90_flash_fprop_wgmma_f16_knob_7", "attention"),
+        ("nvjet_sm90_hsh_128x256_64x4_2x1_v_bz_coopA_bias_TNN", "products"),
+        ("sm90_xmma_fprop_implicit_gemm_f16f16_f16f32_f32_nhwckrsc_nhwc", "products"),
+        ("triton_poi_fused_convolution_silu_3", "the rest"),
+        ("void at::native::vectorized_elementwise_kernel<8>", "the rest"),
+    ],
+)
+def test_kernels_are_told_apart_by_their_names(kernel: str, kind: str) -> None:
+    assert kind_of(kernel) == kind
+
+
+def test_what_is_looked_into_is_a_step_and_said_by_its_kinds(bench: Bench) -> None:
+    launched: list[int] = []
+
+    def run(hear: Callable[[int], None]) -> None:
+        for step in range(1, 9):
+            launched.append(step)
+            hear(step)
+
+    assert step_of(bench, 8, run).took >= 0
+    assert launched == [1, 2, 3, 4]  # half-way, where there is no card to look into
+    step = Step(10.0, {"nvjet": 4.0, "flash": 3.0, "triton_": 1.0, "gemm": 1.0})
+    assert step.in_words() == (
+        "the card computes for 9.0 ms: products 5.0, attention 3.0, the rest 1.0"
+    )
+
+
+def test_a_twin_has_its_own_parts_and_the_same_weights(bench: Bench) -> None:
+    pipeline = bench.load(ModelKey.IMAGINE, Loader(bench.device))
+    other = twin(pipeline)
+    bench.stock(pipeline, ModelKey.IMAGINE, 1)
+    mine, theirs = pipeline.transformer, other.transformer
+    assert mine is not theirs and pipeline.scheduler is not other.scheduler
+    pairs = list(zip(mine.parameters(), theirs.parameters(), strict=True))
+    assert all(one is not two and one.data_ptr() == two.data_ptr() for one, two in pairs)
+    pairs[0][1].data = torch.zeros_like(pairs[0][1])
+    assert pairs[0][0].any()
