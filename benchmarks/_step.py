@@ -70,7 +70,7 @@ class _Watch:
             self.bench.wait()
             self.ends.append(time.perf_counter())
         if launched == self.middle and self.bench.on_card:
-            self.seen = profile(activities=[ProfilerActivity.CUDA])
+            self.seen = profile(activities=[ProfilerActivity.CUDA], acc_events=True)
             self.seen.start()
         elif launched >= self.middle + _LOOKED_INTO * self.bench.on_card:
             self.bench.wait()

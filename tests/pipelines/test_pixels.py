@@ -5,7 +5,7 @@ from diffusers.image_processor import VaeImageProcessor
 from diffusers.video_processor import VideoProcessor
 from PIL import Image
 
-from pipelines.pixels import pictures
+from pipelines.pixels import leave, pictures
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
@@ -25,6 +25,21 @@ def test_frames_are_those_of_diffusers() -> None:
     [theirs] = processor.postprocess_video(decoded, output_type="pil")
     [frames] = processor.postprocess_video(decoded, output_type="pt")
     assert _same(pictures(frames), theirs)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="no CUDA here; on a machine with a GPU: pytest -m gpu"
+)
+def test_pictures_leave_a_card_as_they_were_decoded_whatever_it_does_next() -> None:
+    with torch.inference_mode():
+        decoded = torch.rand(2, 3, 512, 256)
+        there = decoded.cuda()
+        torch.cuda._sleep(100_000_000)  # type: ignore[no-untyped-call]  # cycles, before it is read
+        leaving = leave(there)
+        there.zero_()
+    assert [(each.width, each.height) for each in leaving] == [(256, 512)] * 2
+    assert _same([each.image() for each in leaving], pictures(decoded))
 
 
 def _same(ours: list[Image.Image], theirs: list[Image.Image]) -> bool:
