@@ -26,8 +26,8 @@ AHEAD: Final = frozenset({ModelKey.SKETCH, ModelKey.ANIMATE})
 @contextmanager
 def compiling(bench: Bench) -> Iterator[Callable[[], None]]:
     """Compile while the block goes on, on a card with room for all; what is given waits for it."""
-    commands = [[sys.executable, "-m", __name__, key] for key in AHEAD if _has_room(bench)]
-    begun = [subprocess.Popen(command) for command in commands]
+    keys = AHEAD if _has_room(bench) else ()
+    begun = [subprocess.Popen([sys.executable, "-m", __name__, key]) for key in keys]
 
     def wait() -> None:
         for process in begun:

@@ -1,7 +1,7 @@
 """A denoising step of a run: how long it takes, and what the card computes in it."""
 
 import time
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,10 +26,11 @@ class Step:
 
     def in_words(self) -> str:
         """How long the card computes, and which part of it is products, and which attention."""
-        kinds: Counter[str] = Counter()
+        kinds: defaultdict[str, float] = defaultdict(float)
         for name, took in self.kernels.items():
-            kinds[kind_of(name)] += took  # type: ignore[assignment]
-        parts = ", ".join(f"{kind} {took:.1f}" for kind, took in kinds.most_common())
+            kinds[kind_of(name)] += took
+        largest_first = sorted(kinds.items(), key=lambda part: part[1], reverse=True)
+        parts = ", ".join(f"{kind} {took:.1f}" for kind, took in largest_first)
         return f"the card computes for {sum(self.kernels.values()):.1f} ms: {parts}"
 
 

@@ -137,12 +137,7 @@ def _compare(bench: Bench, key: ModelKey, compiled: Callable[[], None]) -> Itera
     alone = old[0].peak  # before ours was beside it
     peaks = f"{alone:12.1f}{new[-1].peak:7.1f}" if bench.on_card else ""
     ratio = took / takes
-    print(f"{NAMES[key]:16}{took:9.2f} s{takes:9.2f} s{ratio:7.2f}×{floor}{peaks}")
-    print(f"{'  a step':16}{_beside(before, after)}")
-    for whose, step in ("stock", before), ("ours", after):
-        if step.kernels:
-            print(f"    {whose:12}{step.in_words()}")
-    sys.stdout.flush()
+    _print(NAMES[key], f"{took:9.2f} s{takes:9.2f} s{ratio:7.2f}×{floor}{peaks}", before, after)
     if key is ModelKey.IMAGINE:
         _in_fp8(bench, took, before)
     if bench.has_goals:
@@ -168,15 +163,18 @@ def _in_fp8(bench: Bench, took: float, before: Step) -> None:
     takes = _of_ours(bench, ModelKey.IMAGINE, 0, runner, seen).seconds
     step = _our_step(bench, ModelKey.IMAGINE, runner)
     runner.close()
-    print(f"{f'  in {kept}':16}{took:9.2f} s{takes:9.2f} s{took / takes:7.2f}×")
-    print(f"{'  a step':16}{_beside(before, step)}")
-    if step.kernels:
-        print(f"    {'ours':12}{step.in_words()}")
+    _print(f"  in {kept}", f"{took:9.2f} s{takes:9.2f} s{took / takes:7.2f}×", before, step)
+
+
+def _print(name: str, whole: str, before: Step, after: Step) -> None:
+    """Rows of a model: what was said of the whole run, and a step of stock's and of ours."""
+    print(f"{name:16}{whole}")
+    ratio = before.took / after.took
+    print(f"{'  a step':16}{before.took:8.1f} ms{after.took:8.1f} ms{ratio:7.2f}×")
+    for whose, step in ("stock", before), ("ours", after):
+        if step.kernels:
+            print(f"    {whose:12}{step.in_words()}")
     sys.stdout.flush()
-
-
-def _beside(stock: Step, ours: Step) -> str:
-    return f"{stock.took:8.1f} ms{ours.took:8.1f} ms{stock.took / ours.took:7.2f}×"
 
 
 def _our_step(bench: Bench, key: ModelKey, runner: Runner) -> Step:
