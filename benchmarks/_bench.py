@@ -111,6 +111,8 @@ class Bench:
     rounds: int
     until: float = math.inf
     """When no more is begun, by `time.perf_counter`."""
+    settle: Callable[[], object] = bool
+    """Waits until nothing of the benchmark's own computes beside what is measured."""
 
     @property
     def on_card(self) -> bool:
