@@ -501,7 +501,7 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
             yield Finding(Level.WARNING, f"{key} dtype", told)
         if catalog.acceleration.compile and plan.uncompiled:
             yield Finding(Level.WARNING, f"{key} compile", f"off here, for {plan.uncompiled}")
-    if (words := together(plans, card.ram)) is not None:
+    if (words := together(plans, card)) is not None:
         yield Finding(Level.WARNING, "RAM", words)
 
 

@@ -383,9 +383,14 @@ def _lacked(precision: str, card: Card) -> str | None:
     return None
 
 
+def possible(precision: str, card: Card) -> bool:
+    """Whether weights can be kept in a precision on a card."""
+    return _lacked(precision, card) is None
+
+
 def _instead(precision: str, card: Card) -> str:
     """The precision that is taken for one: itself, if the card can do it."""
-    if _lacked(precision, card) is None:
+    if possible(precision, card):
         return precision
     return _instead("fp8", card) if precision == "fp8-fast" else "auto"
 
@@ -413,8 +418,8 @@ def plan_model(
     Where nothing fits, the plan that comes nearest to it, with `fits` False.
     """
     if isinstance(model, ImagineModel):
-        possible = {name: _instead(getattr(model, name), card) for name in _PRECISIONS}
-        model = model.model_copy(update=possible)
+        instead = {name: _instead(getattr(model, name), card) for name in _PRECISIONS}
+        model = model.model_copy(update=instead)
     groups: dict[str, Group] = {}
     wider = 2 if card.kind == "cpu" and model.dtype != "float32" else 1  # it computes in float32
     for part, size in (weights or _usual(key, model)).items():
@@ -427,7 +432,8 @@ def plan_model(
         )
     if isinstance(model, ImagineModel):
         for setting, name in _PRECISIONS.items():
-            if (precision := getattr(model, setting)) not in ("auto", "full"):
+            precision = getattr(model, setting)
+            if precision not in ("auto", "full") and groups[name].layers:  # a model may lack T5
                 groups[name] = replace(groups[name], precision=Precision(precision))
     whole = Plan(groups)
     options = list(_concessions(key, model, card))

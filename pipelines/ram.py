@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TypeVar
 
 from pipelines.catalog import ModelKey
-from pipelines.placement import GIB, Card, Model, Plan, Precision, plan_model
+from pipelines.placement import GIB, Card, Model, Plan, Precision, plan_model, possible
 from pipelines.residency import enough
 
 Sizes = Mapping[str, int]
@@ -50,17 +50,19 @@ def leaving(wanted: int, held: Mapping[K, int], used: Collection[K], room: float
     return enough(idle, sum(held.values()) + wanted - room)
 
 
-def together(plans: Mapping[ModelKey, Plan], ram: float) -> str | None:
+def together(plans: Mapping[ModelKey, Plan], card: Card) -> str | None:
     """What the copies of all models take, in words; None where nobody has to mind."""
     takes = sum(plan.in_ram for plan in plans.values())
-    if takes <= ram:
+    if takes <= card.ram:
         return None
     longest = max(plans, key=lambda key: _on_disk(plans[key]))
     groups = (group for plan in plans.values() for group in plan.groups.values())
-    could_be_less = any(group.layers and group.precision is Precision.FULL for group in groups)
+    could_be_less = possible("fp8", card) and any(
+        group.layers and group.precision is Precision.FULL for group in groups
+    )
     less = ', or "fp8" as models.imagine.precision and text_precision' if could_be_less else ""
     return (
-        f"models take {takes / GIB:.1f} GiB of {ram / GIB:.1f} together: the one used longest ago "
+        f"models take {takes / GIB:.1f} GiB of {card.ram / GIB:.1f} together: the one used longest ago "
         "leaves, and is read from disk again when it is needed, for which somebody waits up to "
         f"{max(1, round(_on_disk(plans[longest]) / _DISK))} s or so (models.{longest}, at 2 GiB a "
         f"second; more gpu.ram_gib spares that{less})"

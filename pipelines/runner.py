@@ -114,7 +114,7 @@ class Runner:
             model = getattr(self._catalog, key)
             for told in filter(None, (unmet(model, card), slow(key, model, card))):
                 log.warning("%s: %s", self.card, told)
-        if (words := together(self._models.plans, card.ram)) is not None:
+        if (words := together(self._models.plans, card)) is not None:
             log.info("%s: %s", self.card, words)
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:

@@ -116,6 +116,13 @@ def test_a_precision_that_is_configured_is_kept() -> None:
         assert 0.55 * held.weights < held.kept < 0.6 * held.weights  # the CLIPs stay as they are
 
 
+def test_a_checkpoint_without_t5_keeps_nothing_of_it_in_fp8() -> None:
+    model = ImagineModel(source="a/b", text_precision="fp8")
+    sizes = {"text_encoder": GIB, "transformer": 5 * GIB, "vae": GIB}
+    held = plan_model(ModelKey.IMAGINE, model, Card("cuda"), sizes).groups[TEXT]
+    assert held.precision is Precision.FULL  # which results would name
+
+
 @pytest.mark.parametrize("kind", ["mps", "cpu"])
 def test_only_on_an_nvidia_card_bits_are_given_up_by_themselves(kind: str) -> None:
     plan = planned(ModelKey.IMAGINE, Card(kind, ram=24 * GIB))

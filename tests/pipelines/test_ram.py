@@ -118,12 +118,18 @@ def test_what_models_take_together_is_said_where_it_is_too_much(
 ) -> None:
     _, plans = on(ram)
     assert plans[ModelKey.IMAGINE].groups[PAINTER].precision is precision
-    words = together(plans, 0.8 * ram * GIB)
+    words = together(plans, Card("cuda", ram=0.8 * ram * GIB))
     assert (words is None) is (says is None)
     if words is not None and says is not None:
         assert says in words and "gpu.ram_gib" in words
         assert "up to 13 s" in words and "models.imagine, at 2 GiB" in words
         assert ('"fp8" as models.imagine.precision' in words) is could_be_less
+
+
+def test_what_a_mac_cannot_do_is_not_advised() -> None:
+    _, plans = on(32)
+    words = together(plans, Card("mps", ram=0.8 * 32 * GIB))
+    assert words is not None and "fp8" not in words
 
 
 def test_room_for_the_classifier_is_kept() -> None:
