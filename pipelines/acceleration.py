@@ -24,7 +24,7 @@ _REPEATED = {
 }
 """The blocks that make up most of a denoiser, where diffusers does not name them itself. Compiling
 one of a kind serves all of its kind, and takes a fraction of the time that the whole would."""
-_WHOLE = {"UNet2DConditionModel", "UNetSpatioTemporalConditionModel"}
+WHOLE = {"UNet2DConditionModel", "UNetSpatioTemporalConditionModel"}
 """What is compiled as a whole: half of a UNet's time is between its transformers, in convolutions
 and norms that are quick only when they are compiled together."""
 _LAUNCHED = {"UNet2DConditionModel"}
@@ -84,7 +84,7 @@ def _compile(denoiser: Any, plan: Plan) -> None:
     torch._dynamo.config.suppress_errors = True
     torch._dynamo.config.recompile_limit = _SHAPES
     name = type(denoiser).__name__
-    if name in _WHOLE and not (plan.split_guidance or plan.forward_chunk):
+    if name in WHOLE and not (plan.split_guidance or plan.forward_chunk):
         denoiser.compile()
         return
     if blocks := _REPEATED.get(name):

@@ -62,8 +62,8 @@ def together(plans: Mapping[ModelKey, Plan], card: Card) -> str | None:
     )
     less = ', or "fp8" as models.imagine.precision and text_precision' if could_be_less else ""
     return (
-        f"models take {takes / GIB:.1f} GiB of {card.ram / GIB:.1f} together: the one used longest ago "
-        "leaves, and is read from disk again when it is needed, for which somebody waits up to "
+        f"models take {takes / GIB:.1f} GiB of {card.ram / GIB:.1f} together: the one used longest "
+        "ago leaves, and is read from disk again when it is needed, for which somebody waits up to "
         f"{max(1, round(_on_disk(plans[longest]) / _DISK))} s or so (models.{longest}, at 2 GiB a "
         f"second; more gpu.ram_gib spares that{less})"
     )

@@ -12,12 +12,15 @@ import pytest
 import torch
 
 from benchmarks import gpu
-from benchmarks._bench import NAMES, Bench, Seen, of_the_demo, twin
+from benchmarks._ahead import AHEAD
+from benchmarks._bench import KEYS, NAMES, Bench, Seen, of_the_demo, twin
 from benchmarks._idle import Marks, synchronisations
 from benchmarks._step import Step, kind_of, step_of
+from pipelines.acceleration import WHOLE
 from pipelines.catalog import ModelKey
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import OutOfMemory
+from pipelines.fitting import denoiser_of
 from pipelines.loading import Loader
 from pipelines.placement import GIB
 from pipelines.runner import Runner
@@ -258,3 +261,10 @@ def test_a_twin_has_its_own_parts_and_the_same_weights(bench: Bench) -> None:
     assert all(one is not two and one.data_ptr() == two.data_ptr() for one, two in pairs)
     pairs[0][1].data = torch.zeros_like(pairs[0][1])
     assert pairs[0][0].any()
+
+
+def test_networks_compiled_ahead_are_those_compiled_as_a_whole(tmp_path: Path) -> None:
+    bench = of_the_demo(tmp_path)
+    networks = {key: denoiser_of(bench.load(key, Loader(bench.device))) for key in KEYS}
+    whole = {key for key, network in networks.items() if type(network).__name__ in WHOLE}
+    assert whole == AHEAD
