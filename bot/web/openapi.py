@@ -36,7 +36,7 @@ REFUSALS = {
     422: "A field is missing, or not what it should be.",
     429: "Too many requests or uploads, or too many jobs wait.",
     500: "Painting failed; the bot's log says why.",
-    503: "The model, the disk or every graphics card is unavailable.",
+    503: "The disk or every graphics card is unavailable.",
 }
 CURL = 'curl -H "Authorization: Bearer $TOKEN"'
 SAMPLES = {

@@ -40,7 +40,7 @@ from bot.errors import (
 )
 from bot.languages import Language, language, languages
 from bot.ui.answers import APOLOGY
-from pipelines.contract.errors import AtelierError, BadInput, Cancelled, ModelUnavailable, Withheld
+from pipelines.contract.errors import AtelierError, BadInput, Cancelled, Withheld
 from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
@@ -142,9 +142,8 @@ STATUSES: tuple[tuple[type[AtelierError], int], ...] = (
     (BadInput, 422),
     (QueueFull, 429),
     (StorageFailed, 503),
-    (ModelUnavailable, 503),
 )
-RETRY = 30  # seconds after which the disk may have room, or a model be there
+RETRY = 30  # seconds after which the disk may have room
 
 
 @web.middleware
