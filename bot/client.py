@@ -158,12 +158,12 @@ class AtelierClient(discord.Client):
 
     async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
         filled = hash(str(cast(dict[str, Any], interaction.data).get("components")))
-        if self.presses.is_double(interaction, f"{custom_id}:{filled}"):
+        if form := REASON_ID.fullmatch(custom_id):  # no message to leave as it is; one report counts
+            await self.desk.take_form(interaction, form["job_id"])
+        elif self.presses.is_double(interaction, f"{custom_id}:{filled}"):
             await interaction.response.defer()
         elif form := FORM_ID.fullmatch(custom_id):
             await take_form(interaction, self.queue, form["job_id"])
-        elif form := REASON_ID.fullmatch(custom_id):
-            await self.desk.take_form(interaction, form["job_id"])
         elif form := RULES_FORM_ID.fullmatch(custom_id):
             await take_rules(interaction, self.queue, int(form["channel"]))
         else:

@@ -175,8 +175,10 @@ class Desk:
             await self._roads.delete(report.channel, report.message)
         except discord.NotFound:
             pass
-        except discord.Forbidden:
-            return Refused(
+        except discord.HTTPException as error:
+            if error.status >= 500:  # trouble; what was done can be done again
+                raise
+            return Refused(  # no permission, or the thread is archived
                 "What was made is erased, but I may not delete the message: please delete it "
                 "yourself. {link}",
                 link=report.link,

@@ -90,7 +90,7 @@ class LogChannel:
         match event:
             case Reported(report):
                 self._write_soon(report.server)
-            case ReportWithdrawn(report) if report.is_open:
+            case ReportWithdrawn(report):
                 self._tasks.start(self._withdraw(report), name=f"withdraw report of {report.job}")
             case MemberBanned(ban):
                 self._tell(

@@ -13,7 +13,7 @@ from tests.integration.apps import Heard, serving
 from tests.integration.shown import button, end_of, jobs_of, wait_of
 from tests.loopback import Interaction, LoopbackDiscord, Member, Message
 from tests.loopback.model import MANAGE_MESSAGES, ORDINARY, TIME_OUT, Channel
-from tests.loopback.problems import missing_permissions
+from tests.loopback.problems import ApiProblem, missing_permissions
 from tests.loopback.rules import walk
 from tests.loopback.runner import Studio
 
@@ -79,6 +79,7 @@ async def test_what_is_reported_is_removed_by_a_moderator(
     both = await asyncio.gather(*(bob.submit(opened, {"reason": "no *gore*"}) for _ in range(2)))
     await server.wait_for(lambda: all(used.said for used in both))
     assert {"Thank you" in used.said for used in both} == {True, False}
+    assert any("reported this already" in used.said for used in both)
     [note] = await server.wait_for(lambda: posted(server, log))
     assert rf"By <@{bob.user.id}>: no \*gore\*" in note.text and str(message.id) in note.text
     assert is_veiled(note) and note.allowed_mentions == {"parse": []}
@@ -178,6 +179,23 @@ async def test_of_two_decisions_the_first_holds_and_alone_is_done(
     assert bool((await app.queue.get(*jobs_of(message))).artifacts) is not banned
 
 
+async def test_what_discord_does_not_let_the_bot_delete_is_left_to_the_moderator(
+    server: LoopbackDiscord, ada: Member, bob: Member, carol: Member, app: App, heard: Heard
+) -> None:
+    log = await log_of(app, server)
+    message = await result_of(server, ada, heard)
+    await sent(server, bob, message)
+    [note] = await server.wait_for(lambda: posted(server, log))
+    archived = ApiProblem(400, 50083, "Thread is archived")
+    server.faults.refuse("DELETE", "/channels/*/messages/*", archived)
+    used = await carol.press(note, decision(note, "removed"))
+    await server.wait_for(lambda: used.said)
+    assert "please delete it yourself" in used.said and str(message.id) in used.said
+    assert "**Removed** by" in note.text and not note.custom_ids
+    assert not (await app.queue.get(*jobs_of(message))).artifacts
+    assert not await app.queue.moderation.open_reports()
+
+
 async def test_without_a_log_channel_reports_are_found_with_a_command(
     server: LoopbackDiscord, ada: Member, bob: Member, carol: Member, app: App, heard: Heard
 ) -> None:
@@ -250,6 +268,20 @@ async def test_who_has_their_reports_forgotten_has_them_taken_out_of_the_note(
     await carol.slash("privacy", action="delete")
     await server.wait_for(lambda: note.text == "This report is no longer kept.")
     assert not note.files and not note.custom_ids
+
+
+async def test_what_a_reporter_wrote_leaves_the_note_of_a_decision_too(
+    server: LoopbackDiscord, ada: Member, bob: Member, carol: Member, app: App, heard: Heard
+) -> None:
+    log = await log_of(app, server)
+    message = await result_of(server, ada, heard)
+    await sent(server, bob, message, "bob was hurt")
+    [note] = await server.wait_for(lambda: posted(server, log))
+    await carol.press(note, decision(note, "kept"))
+    await server.wait_for(lambda: "**Kept** by" in note.text)
+    assert "bob was hurt" in note.text
+    await bob.slash("privacy", action="delete")
+    await server.wait_for(lambda: note.text == "This report is no longer kept.")
 
 
 async def test_where_files_are_not_taken_the_report_is_posted_without(
