@@ -158,7 +158,7 @@ class AtelierClient(discord.Client):
 
     async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
         filled = hash(str(cast(dict[str, Any], interaction.data).get("components")))
-        if form := REASON_ID.fullmatch(custom_id):  # no message to leave as it is; one report counts
+        if form := REASON_ID.fullmatch(custom_id):  # has no message to leave as it is
             await self.desk.take_form(interaction, form["job_id"])
         elif self.presses.is_double(interaction, f"{custom_id}:{filled}"):
             await interaction.response.defer()

@@ -95,19 +95,18 @@ class Delivery:
             return
         origin = Origin.from_json(job.origin)
         if job.status is not Status.RENDERED:
-            await self._carry(job, origin, messages.ended(job))
+            await self._carry(job, origin, messages.ended(job), why=messages.reason(job))
             return
         if job.is_sensitive and self._for_sensitive(origin) == "withhold":
-            await self._carry(job, origin, messages.withheld(job))
+            await self._carry(job, origin, messages.withheld(job), why=messages.WITHHELD)
             return
         try:
             await self._show_result(job, origin)
-        except TooLarge as error:
-            await self._carry(job, origin, messages.ended(_failed(job, error)))
-            raise Undeliverable(error.text) from error
-        except FileDamaged as error:
-            await self._carry(job, origin, messages.ended(_failed(job, error)))
-            raise Lost(error.text) from error
+        except (TooLarge, FileDamaged) as error:
+            with suppress(Undeliverable):  # which is not why there is nothing to see
+                await self._carry(job, origin, messages.ended(_failed(job, error)), why=error.text)
+            end = Lost if isinstance(error, FileDamaged) else Undeliverable
+            raise end(error.text) from error
 
     def _for_sensitive(self, origin: Origin) -> Sensitive:
         """What is done with something sensitive in that channel."""
@@ -142,9 +141,17 @@ class Delivery:
                 log.info("job %s: Discord finds it too large; trying %d bytes", job.id, limit)
 
     async def _carry(
-        self, job: Job, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload] = ()
+        self,
+        job: Job,
+        origin: Origin,
+        view: ui.LayoutView,
+        uploads: Sequence[Upload] = (),
+        why: Text | str | None = None,
     ) -> None:
-        """Take the first road that is open. Raises Undeliverable when none is."""
+        """Take the first road that is open. Raises Undeliverable when none is.
+
+        `why` is what the view says where it shows no result, for a member who cannot see it.
+        """
         refusal: discord.HTTPException | None = None
         for road in self._roads_for(job, origin):
             try:
@@ -156,7 +163,7 @@ class Delivery:
                 log.info("job %s: a road is closed: %s", job.id, error)
                 refusal = error
         if job.status is not Status.CANCELLED:  # of that its owner knows
-            raise await self._give_up(job, origin, refusal)
+            raise await self._give_up(job, origin, refusal, why)
 
     def _roads_for(self, job: Job, origin: Origin) -> Iterator[Road]:
         if self._roads.token_lives(origin):
@@ -175,6 +182,8 @@ class Delivery:
         message_id = await self._roads.send(origin, view, uploads, nonce=job.id)
         with suppress(StorageFailed):  # else it would be posted again: it is not known to be told
             await self._queue.set_origin(job.id, origin.moved(message_id).to_json())
+        with suppress(*UNREACHABLE):  # a thread that was archived is open again: it has two now
+            await self._roads.delete(origin.channel_id, origin.message_id)
 
     async def _is_settled(self, job: Job) -> bool:
         """Whether there is nothing left to tell. While the store refuses, there is."""
@@ -184,18 +193,35 @@ class Delivery:
             return False
 
     async def _give_up(
-        self, job: Job, origin: Origin, refusal: discord.HTTPException | None
+        self,
+        job: Job,
+        origin: Origin,
+        refusal: discord.HTTPException | None,
+        without: Text | str | None,
     ) -> Undeliverable:
         """Tell the member once, privately, if even that is possible; why it had to be so.
 
-        Raises what a later try may get round.
+        That is why the job is `without` a result, else why its result cannot be shown. Raises what
+        a later try may get round.
         """
-        why = _why(job, origin, refusal)
-        if job.status is Status.RENDERED:
-            why = Text(
-                "{why} It is kept for you: type `/results` wherever you want it shown.", why=why
+        command, channel = f"`/{job.kind}`", f"<#{origin.channel_id}>"
+        why = (
+            Text(
+                "Your {command} has ended, but I could not show it in {channel}: {why} It is kept "
+                "for you: type `/results` wherever you want it shown.",
+                command=command,
+                channel=channel,
+                why=_why(job, origin, refusal),
             )
-        sentence = language(origin.locale).say(why)
+            if without is None
+            else Text(
+                "Your {command} in {channel} did not work: {why}",
+                command=command,
+                channel=channel,
+                why=without,
+            )
+        )
+        sentence = language(origin.reader or origin.locale).say(why)
         ways = [self._roads.write_to]
         if self._roads.token_lives(origin):
             ways.insert(0, self._roads.whisper)
@@ -268,21 +294,14 @@ def _failed(job: Job, error: AtelierError) -> Job:
 
 
 def _why(job: Job, origin: Origin, refusal: discord.HTTPException | None) -> Text:
-    """What the member can do about a channel that takes no answer."""
+    """What the member can do about a channel that takes no result."""
     if not origin.may_post:
-        why = Text("Discord lets me answer there for 15 minutes only.")
-    elif refusal is not None and refusal.status == 404:
-        why = Text("Discord says that the channel is gone.")
-    elif refusal is not None and refusal.status == 403:
-        why = _not_allowed(job)
-    else:
-        why = Text("Discord refused the message ({error}).", error=str(refusal))
-    return Text(
-        "Your {command} has ended, but I could not show it in {channel}: {why}",
-        command=f"`/{job.kind}`",
-        channel=f"<#{origin.channel_id}>",
-        why=why,
-    )
+        return Text("Discord lets me answer there for 15 minutes only.")
+    if refusal is not None and refusal.status == 404:
+        return Text("Discord says that the channel is gone.")
+    if refusal is not None and refusal.status == 403:
+        return _not_allowed(job)
+    return Text("Discord refused the message ({error}).", error=str(refusal))
 
 
 def _not_allowed(job: Job) -> Text:

@@ -308,11 +308,12 @@ class Store:
     async def told(self, job: Job, error: AtelierError | None = None) -> Job | None:
         """The owner was shown the end of `job`, or never can be, for `error`. None: known already.
 
-        A rendered job becomes delivered, unless there is an error.
+        A rendered job becomes delivered, or has the error; others keep their own.
         """
         if error is not None:
             values = _columns(error)
-            change = ", ".join(["told = 1", *(f"{name} = :{name}" for name in values)])
+            own = (f"{name} = iif(status = 'rendered', :{name}, {name})" for name in values)
+            change = ", ".join(["told = 1", *own])
         else:
             values = {}
             change = "told = 1, status = iif(status = 'rendered', 'delivered', status)"

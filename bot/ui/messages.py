@@ -49,6 +49,10 @@ BEHIND = Text(
     "You have used your share of the graphics card for today, so this waits behind others: it "
     "begins when nobody else needs the card."
 )
+WITHHELD = Text(
+    "**Not shown**\nThis shows something that is not allowed in this channel. It was looked at "
+    "by a program, which can be wrong: please ask for it in other words, or with another seed."
+)
 ENDED = (Action.EDIT, Action.DELETE)
 PICTURES = (
     Action.AGAIN,
@@ -176,10 +180,7 @@ def _alt(request: Request) -> Text:
 
 def withheld(job: Job) -> ui.LayoutView:
     """A result that is not for this channel."""
-    headline = _reader(job).say(
-        "**Not shown**\nThis shows something that is not allowed in this channel. It was looked at "
-        "by a program, which can be wrong: please ask for it in other words, or with another seed."
-    )
+    headline = _reader(job).say(WITHHELD)
     again = [] if isinstance(job.request, UpscaleRequest) else [Action.AGAIN]
     return _message(RED, headline, job, [*again, *_endings(job)])
 
@@ -190,10 +191,11 @@ def ended(job: Job) -> ui.LayoutView:
         return _message(
             GREY, _reader(job).say("**Cancelled**"), job, [Action.AGAIN, *_endings(job)]
         )
-    headline = _reader(job).say("**That did not work**")
+    headline, why = _reader(job).say("**That did not work**"), reason(job)
+    why = _reader(job).say(why) if isinstance(why, Text) else why
     again = [] if job.error_code in HOPELESS else [Action.AGAIN]
     actions = [*again, *_endings(job)]
-    return _message(RED, f"{headline}\n{plain(_reason(job), 600)}", job, actions)
+    return _message(RED, f"{headline}\n{plain(why, 600)}", job, actions)
 
 
 def _endings(job: Job) -> Sequence[Action]:
@@ -217,14 +219,9 @@ def _place(place: int | None) -> Text:
     return Text("next in line") if place == 1 else Text("place {place} in line", place=place)
 
 
-def _reason(job: Job) -> str:
+def reason(job: Job) -> Text | str:
     """Why a job failed; rows of earlier versions know it in English only."""
-    say = _reader(job).say
-    return (
-        say(job.error_text)
-        if job.error_text
-        else job.error_sentence or say("The reason is not known.")
-    )
+    return job.error_text or job.error_sentence or Text("The reason is not known.")
 
 
 def _message(

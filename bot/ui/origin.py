@@ -25,8 +25,9 @@ class Origin:
     `token` is the interaction's, good for 15 minutes from `token_made_at` (Unix seconds), and
     empty for a message that the bot posted by itself. `filesize_limit` is in bytes.
     `age_restricted` is what the channel was when it was asked in. `locale` is the language of what
-    everyone sees: the member's, or the one that was set for the channel. `may_post` is false where
-    a member brought the bot along to a place that it is not in: there the token is the only way.
+    everyone sees: the member's, or the one that was set for the channel; `reader` is the member's.
+    `may_post` is false where a member brought the bot along to a place that it is not in: there the
+    token is the only way.
     """
 
     application_id: int
@@ -40,6 +41,7 @@ class Origin:
     locale: str
     age_restricted: bool = False
     may_post: bool = True
+    reader: str = ""
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> Self:
@@ -87,6 +89,7 @@ def origin_of(interaction: discord.Interaction, message_id: int, made_at: float)
         locale=settings_of(interaction).language or str(interaction.locale),
         age_restricted=_is_age_restricted(interaction.channel),
         may_post=not _is_brought_along(interaction),
+        reader=str(interaction.locale),
     )
 
 

@@ -14,7 +14,7 @@ from bot import delivery
 from bot.app import App
 from bot.config import ModerationConfig
 from bot.delivery import Delivery
-from bot.errors import Lost, StorageFailed
+from bot.errors import Lost, StorageFailed, Undeliverable
 from bot.jobs.events import JobEnded, JobStarted
 from bot.jobs.job import Job, Status
 from bot.ui import progress
@@ -125,6 +125,17 @@ async def test_a_message_that_was_deleted_is_replaced_by_one_that_calls_its_owne
     assert len(channel.shown()) == 1
     await ada.click(message.message, label="Delete")
     assert channel.shown() == []
+
+
+async def test_a_message_that_cannot_be_changed_does_not_stay_beside_the_new_one(
+    channel: Channel, running: Shown, ends: Ends, studio: Moods
+) -> None:
+    """As in a thread that was archived, and that a new message opens again."""
+    await channel.env.advance_time(16 * 60)
+    channel.env.inject_error("PATCH", "/channels/*/messages/*", status=400, code=50083, times=None)
+    await finish(studio, ends)
+    [message] = channel.shown()
+    assert message.message.id != running.message.id and message.buttons == FINAL
 
 
 async def test_a_crash_after_a_new_message_does_not_post_a_second(
@@ -435,6 +446,48 @@ async def test_a_failure_is_told_in_the_same_message(
         "a lighthouse",
     ]
     assert message.buttons == FAILED
+
+
+async def test_where_a_failure_cannot_be_shown_its_reason_is_said_and_nothing_is_charged(
+    app: App, channel: Channel, running: Shown, ada: MemberActor, ends: Ends, studio: Moods
+) -> None:
+    studio.error = OutOfMemory("The card is full. Try fewer pictures at once.")
+    close_the_channel(channel)
+    job = await finish(studio, ends)
+    assert (job.status, job.error_code) == (Status.FAILED, "out_of_memory")
+    assert await app.store.share_used(job.owner, job.server) == 0
+    [whisper] = [m for m in channel.handle.history(viewer=ada) if m.flags.ephemeral]
+    assert whisper.content == (
+        f"Your `/imagine` in <#{channel.handle.id}> did not work: The card is full. Try fewer "
+        "pictures at once."
+    )
+
+
+async def test_what_is_withheld_is_not_offered_where_that_cannot_be_shown(
+    app: App, channel: Channel, running: Shown, ada: MemberActor, studio: Moods
+) -> None:
+    await app.deliveries.stop()
+    heard = Heard(app.events)
+    studio.gate.set()
+    job = (await heard.of(JobEnded)).job
+    sensitive = replace(job, artifacts=(replace(job.artifacts[0], sensitive=True),))
+    close_the_channel(channel)
+    with pytest.raises(Undeliverable):
+        await delivery_of(app).deliver(sensitive)
+    [whisper] = [m for m in channel.handle.history(viewer=ada) if m.flags.ephemeral]
+    assert "did not work: **Not shown**" in whisper.content and "/results" not in whisper.content
+
+
+async def test_a_private_word_is_in_the_language_of_its_reader(
+    app: App, channel: Channel, running: Shown, ada: MemberActor, ends: Ends, studio: Moods
+) -> None:
+    job = await app.queue.get(running.job_id)
+    assert job.origin["reader"] == "en-US"
+    await app.queue.set_origin(job.id, {**job.origin, "locale": "ja", "reader": "de"})
+    close_the_channel(channel)
+    await finish(studio, ends)
+    [whisper] = [m for m in channel.handle.history(viewer=ada) if m.flags.ephemeral]
+    assert whisper.content.startswith("Dein `/imagine` ist fertig")
 
 
 async def test_a_failure_that_nobody_foresaw_shows_no_traceback(
