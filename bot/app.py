@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-EXPIRED_EVERY = 300.0  # seconds
+EXPIRED_EVERY, SWEEP_EVERY = 300.0, 3600.0  # seconds
 
 
 class App:
@@ -141,14 +141,14 @@ class App:
             self.client.whiteboard.open(Links(self.store, key), url)
 
     def start(self) -> None:
-        """Begin the work behind the commands: the GPU, the deliveries, the daily sweep."""
+        """Begin the work behind the commands: the GPU, the deliveries, the sweeps."""
         for executor in self.executors:
             self._tasks.start(executor.start(), name="executor start")
         self._tasks.start(asyncio.to_thread(_warn_of_loras, self.config.models.loras), name="loras")
         self.worker.start()
         self.deliveries.start()
         self.log_channel.start()
-        self._tasks.start(self._again_and_again(self._sweep, DAY), name="sweep")
+        self._tasks.start(self._again_and_again(self._sweep, SWEEP_EVERY), name="sweep")
         expired = self._again_and_again(self.store.forget_expired, EXPIRED_EVERY)
         self._tasks.start(expired, name="forget what has expired")
 

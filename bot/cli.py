@@ -356,7 +356,7 @@ def upscale(
 
     settings = load_config(config)
     file = output_file(Kind.UPSCALE, f"{image.stem}-x{scale}", output)
-    with vetted(image, settings, whole=True) as path:
+    with vetted(image, settings, scale=scale) as path:
         _render(UpscaleRequest(image=path, scale=scale), settings, file)
 
 

@@ -95,7 +95,7 @@ class AtelierClient(discord.Client):
         self.desk = Desk(queue, files, self.roads)
         self._translator = CommandTranslator()
         self._store = store
-        self.intake = intake = Intake(queue, files, config.limits)
+        self.intake = intake = Intake(queue, files, config.limits, config.models)
         entries: list[app_commands.Command[Any, ..., Any] | app_commands.ContextMenu] = [
             sketch(intake, config.models, self.whiteboard),
             imagine(intake, config.models),

@@ -65,6 +65,11 @@ def permutations(prompt: str, most: int) -> list[str]:
         else:
             groups[-1].append([token[1:] if len(token) == 2 and token[0] == "\\" else token])
         if max(len(groups[-1].current), len(groups[-1].done)) > most:
+            if most == 1:
+                raise BadInput(
+                    "These braces stand for several prompts, and here there can be one at a time. "
+                    "Please keep one of the alternatives."
+                )
             raise BadInput(
                 "These braces stand for more than {most} prompts, as many as you can ask for at "
                 "once. Please leave some of the alternatives out.",

@@ -75,15 +75,16 @@ def output_file(kind: Kind, seed: int | str, wanted: Path | None) -> Path:
 
 
 @contextmanager
-def vetted(file: Path, config: Config, *, whole: bool = False) -> Iterator[Path]:
-    """A picture as the bot would keep it, for as long as the context lasts; `whole`, if it is to
-    become larger. Raises BadInput.
+def vetted(file: Path, config: Config, *, scale: int | None = None) -> Iterator[Path]:
+    """A picture as the bot would keep it, for as long as the context lasts; with a `scale`, to
+    become so much larger. Raises BadInput.
     """
     try:
         data = file.read_bytes()
     except OSError as error:
         raise BadInput(f"{file} cannot be read: {error.strerror}.") from error
-    png = vet(data, max_megapixels=config.limits.upload_megapixels, whole=whole)
+    larger = config.models.larger(scale)
+    png = vet(data, max_megapixels=config.limits.upload_megapixels, larger=larger)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vetted.png")
         path.write_bytes(png)

@@ -3,9 +3,10 @@
 Sizes are in pixels.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -140,6 +141,18 @@ class UpscaleModel(Network):
     """How many pixels neighbouring parts share, over which one becomes the other."""
     max_megapixels: Annotated[float, Field(gt=0, le=80)] = 20.0
     """The largest result."""
+
+    def require_fits(self, width: int, height: int, *, scale: int) -> None:
+        """Raise BadInput for a picture whose result would be too large."""
+        width, height = width * scale, height * scale
+        if width * height > self.max_megapixels * 1e6:
+            raise BadInput(
+                "This picture would have {width} × {height} pixels, and at most {most} megapixels "
+                "are made here. Please choose a smaller scale or a smaller picture.",
+                width=width,
+                height=height,
+                most=f"{self.max_megapixels:g}",
+            )
 
 
 class Conditioner(Checkpoint):
@@ -349,6 +362,12 @@ class Catalog(_Table):
         if isinstance(request, SketchRequest):
             request = replace(request, review=False)
         return tuple(key for key in self.needs(request) if getattr(self, key) is None)
+
+    def larger(self, scale: int | None) -> Callable[[int, int], None] | None:
+        """What refuses the size of a picture that is to become `scale` times as large, if any."""
+        if scale is None or self.upscale is None:
+            return None
+        return partial(self.upscale.require_fits, scale=scale)
 
     def anchored(self, folder: Path) -> "Catalog":
         """This catalogue with every folder absolute, relative ones taken from `folder`."""

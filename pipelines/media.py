@@ -9,7 +9,7 @@ import io
 import json
 import math
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
 from itertools import islice
 from pathlib import Path
@@ -41,17 +41,25 @@ PREVIEW_SIDE = 256
 MAX_ASPECT = 20
 
 
-def vet(data: bytes, *, max_megapixels: float, whole: bool = False) -> bytes:
-    """An upload as an upright sRGB PNG, RGB or RGBA, `whole` or of MAX_SIDE pixels a side at most.
+def vet(
+    data: bytes,
+    *,
+    max_megapixels: float,
+    larger: Callable[[int, int], object] | None = None,
+) -> bytes:
+    """An upload as an upright sRGB PNG, RGB or RGBA, of MAX_SIDE pixels a side at most.
 
+    Whole, where it is to become larger: `larger` is told its size, and may raise BadInput.
     Of an animation the first frame is taken. Raises BadInput with a sentence for a file that is
     no picture, is damaged, or has too many, too few or too oddly arranged pixels; nothing is
     decoded before the header has been found reasonable.
     """
     image = _identify(data, max_megapixels)
     _check_size(*image.size, max_megapixels)
+    if larger is not None:
+        larger(*image.size)
     try:
-        return _png(_normalised(image, whole=whole), PngInfo())
+        return _png(_normalised(image, whole=larger is not None), PngInfo())
     except Exception as error:  # a damaged file makes decoders raise anything
         raise BadInput(
             "This picture is damaged or incomplete. Please save it again and send the new file."

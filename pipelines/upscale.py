@@ -15,7 +15,6 @@ from pipelines.catalog import ModelKey, UpscaleModel
 from pipelines.checkpoints import unusable
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
-from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import SCALES, UpscaleRequest
 from pipelines.loading import Loader
 from pipelines.media import encode_png, open_picture, read_facts
@@ -56,7 +55,7 @@ def render(
 ) -> tuple[Artifact, ...]:
     """The picture of `request`, larger, with what is known of how it was made."""
     picture = open_picture(request.image, whole=True)
-    _check_size(picture, request.scale, model.max_megapixels)
+    model.require_fits(*picture.size, scale=request.scale)
     vet_upload(models, context, picture)
     tile = models.plans[ModelKey.UPSCALE].tile or model.tile
     with models.use(ModelKey.UPSCALE, context) as upscaler:
@@ -73,18 +72,6 @@ def render(
         sensitive=are_sensitive(models, context, [larger])[0],
     )
     return (artifact,)
-
-
-def _check_size(picture: Image.Image, scale: int, most: float) -> None:
-    width, height = picture.width * scale, picture.height * scale
-    if width * height > most * 1e6:
-        raise BadInput(
-            "This picture would have {width} × {height} pixels, and at most {most} megapixels are "
-            "made here. Please choose a smaller scale or a smaller picture.",
-            width=width,
-            height=height,
-            most=f"{most:g}",
-        )
 
 
 def _facts(request: UpscaleRequest, model: UpscaleModel) -> Facts:

@@ -1,7 +1,8 @@
 """The steps that all commands share: acknowledge, take pictures in, submit."""
 
 import asyncio
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,12 @@ from bot.config import LimitsConfig
 from bot.jobs.files import FileStore
 from bot.jobs.queue import JobQueue
 from bot.ui.asking import check, submit
-from bot.ui.origin import acknowledge
+from bot.ui.origin import Origin, acknowledge, origin_of, standing_of
 from bot.ui.proposals import ask, meant
 from pipelines import media
+from pipelines.catalog import Catalog
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import Kind, Request
+from pipelines.contract.requests import Request
 
 PICTURES_AT_ONCE = 4  # each may take some 200 MB while it is decoded
 DOWNLOAD_SECONDS = 60.0
@@ -27,22 +29,27 @@ MIB = 2**20
 class Intake:
     """Takes requests into the queue. The progress board shows members where they stand."""
 
-    def __init__(self, queue: JobQueue, files: FileStore, limits: LimitsConfig) -> None:
+    def __init__(
+        self, queue: JobQueue, files: FileStore, limits: LimitsConfig, catalog: Catalog
+    ) -> None:
         self._queue = queue
         self._files = files
         self._limits = limits
+        self._catalog = catalog
         self._room = asyncio.Semaphore(PICTURES_AT_ONCE)
 
     async def submit(
         self,
         interaction: discord.Interaction,
         request: Request,
+        parent: str | None = None,
         **pictures: discord.Attachment | None,
     ) -> None:
         """Submit `request`, its fields `pictures` replaced by the files that were uploaded.
 
-        What can be refused at once is refused before the acknowledgement, and thus in private.
-        Where its prompt stands for several, the member is asked first.
+        `parent` is the job whose result it uses. What can be refused at once is refused before the
+        acknowledgement, and thus in private; where there is no room in the queue, nothing is
+        downloaded. Where its prompt stands for several, the member is asked first.
         """
         given = {field: picture for field, picture in pictures.items() if picture is not None}
         for picture in given.values():
@@ -51,13 +58,15 @@ class Intake:
         requests = meant(interaction, self._queue, request)
         if len(requests) > 1:
             await interaction.response.defer(thinking=True, ephemeral=True)
-            paths = await self._take_all_in(given)
+            origin = origin_of(interaction, 0, time.time())
+            paths = await self._take_all_in(given, requests, origin, interaction)
             requests = [replace(each, **paths) for each in requests]
-            await ask(interaction, self._queue, requests)
+            await ask(interaction, self._queue, requests, parent=parent)
             return
         origin = await acknowledge(interaction)
-        paths = await self._take_all_in(given, whole=request.kind is Kind.UPSCALE)
-        await submit(interaction, self._queue, origin, replace(requests[0], **paths))
+        paths = await self._take_all_in(given, requests, origin, interaction)
+        request = replace(requests[0], **paths)
+        await submit(interaction, self._queue, origin, request, parent=parent)
 
     def check_size(self, picture: discord.Attachment) -> None:
         """Raise BadInput for a file that is too large to be looked at."""
@@ -69,27 +78,36 @@ class Intake:
             )
 
     async def _take_all_in(
-        self, given: Mapping[str, discord.Attachment], *, whole: bool = False
+        self,
+        given: Mapping[str, discord.Attachment],
+        requests: Sequence[Request],
+        origin: Origin,
+        interaction: discord.Interaction,
     ) -> dict[str, Any]:
-        """The files of uploads, by the fields that they are given for."""
-        return {field: await self._take_in(each, whole=whole) for field, each in given.items()}
+        """The files of uploads, by the fields of `requests` that they are given for."""
+        if given:  # else nothing is kept that would stay if the queue refuses
+            await self._queue.check(
+                requests,
+                owner=interaction.user.id,
+                origin=origin.to_json(),
+                standing=standing_of(interaction),
+            )
+        return {field: await self._take_in(each, requests[0]) for field, each in given.items()}
 
-    async def _take_in(self, picture: discord.Attachment, *, whole: bool) -> Path:
+    async def _take_in(self, picture: discord.Attachment, request: Request) -> Path:
         """Download, vet and store a picture. Its address at Discord expires, the file does not."""
         async with self._room:
-            return await self._keep(await download(picture), whole=whole)
+            return await self._keep(await download(picture), request)
 
-    async def keep(self, data: bytes, *, whole: bool = False) -> Path:
-        """Vet and store a picture that came by another way; `whole`, if it is to become larger.
-
-        Raises BadInput.
-        """
+    async def keep(self, data: bytes, request: Request) -> Path:
+        """Vet and store a picture of a request that came by another way. Raises BadInput."""
         async with self._room:
-            return await self._keep(data, whole=whole)
+            return await self._keep(data, request)
 
-    async def _keep(self, data: bytes, *, whole: bool) -> Path:
+    async def _keep(self, data: bytes, request: Request) -> Path:
+        larger = self._catalog.larger(getattr(request, "scale", None))
         most = self._limits.upload_megapixels
-        png = await asyncio.to_thread(media.vet, data, max_megapixels=most, whole=whole)
+        png = await asyncio.to_thread(media.vet, data, max_megapixels=most, larger=larger)
         return await self._files.put(png, ".png")
 
 

@@ -1,7 +1,7 @@
 """What a right click on a message offers: Sketch, Animate, Describe this, Show settings, Report."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -43,10 +43,10 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
         make: Callable[..., Request],
     ) -> None:
         """Submit what `make` makes of the picture in a message, which is its `field`."""
-        found = await finder.picture(message)
+        parent, found = await finder.picture(message)
         uploaded = {} if isinstance(found, Path) else {field: found}
         path = found if isinstance(found, Path) else Path(found.filename)
-        await intake.submit(interaction, make(**{field: path}), **uploaded)
+        await intake.submit(interaction, make(**{field: path}), parent, **uploaded)
 
     async def sketch_this(interaction: discord.Interaction, message: discord.Message) -> None:
         await begin(interaction, message, "drawing", partial(SketchRequest, seed=new_seed()))
@@ -63,9 +63,9 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
         facts: dict[str, Any] = {}
         if job is not None and job.artifacts:
             facts = dict(job.facts)
-        elif message.attachments:
-            intake.check_size(message.attachments[0])
-            data = await download(message.attachments[0])
+        elif attachments := list(_attached(message)):
+            intake.check_size(attachments[0])
+            data = await download(attachments[0])
             facts = await asyncio.to_thread(read_facts, data)
         else:
             raise BadInput(NO_PICTURE)
@@ -103,13 +103,26 @@ class Finder:
         ours = [match["job_id"] for i in shown_ids(message) if (match := CUSTOM_ID.match(i))]
         return await self._queue.get(ours[0]) if ours else None
 
-    async def picture(self, message: discord.Message) -> Path | discord.Attachment:
-        """The first picture: of a result, its file; else what was uploaded. Raises BadInput."""
+    async def picture(
+        self, message: discord.Message
+    ) -> tuple[str | None, Path | discord.Attachment]:
+        """The first picture: of a result, its job and file; else what was uploaded.
+
+        Raises BadInput where there is none.
+        """
         job = await self.job(message)
-        for artifact in job.artifacts if job is not None else ():
-            if not artifact.media_type.is_video:
-                return artifact.path
-        for attachment in message.attachments:
+        if job is not None:
+            for artifact in job.artifacts:
+                if not artifact.media_type.is_video:
+                    return job.id, artifact.path
+        for attachment in _attached(message):
             if (attachment.content_type or "").startswith("image/"):
-                return attachment
+                return None, attachment
         raise BadInput(NO_PICTURE)
+
+
+def _attached(message: discord.Message) -> Iterator[discord.Attachment]:
+    """The files of a message, and of those that it forwards."""
+    yield from message.attachments
+    for forwarded in message.message_snapshots:
+        yield from forwarded.attachments

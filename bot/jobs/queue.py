@@ -117,16 +117,27 @@ class JobQueue:
         Raises BadInput where no model for it is set up, Refused for its words, Repeated for a
         `job_id` that is known already, QueueFull, StorageFailed.
         """
-        settings = self.settings.of(standing.server, standing.channel)
         made = self._job(request, owner, origin, standing, parent, job_id)
-        limits = self._limits_of(settings)
         if terms is not None:
             made = replace(made, weight=terms.weight)
-            limits = replace(
-                limits, waiting_per_member=terms.waiting, daily_seconds=terms.daily_seconds
-            )
-        [job] = await self._enqueue([made], limits)
+        [job] = await self._enqueue([made], self._limits_of(standing, terms))
         return job
+
+    async def check(
+        self,
+        requests: Sequence[Request],
+        *,
+        owner: int,
+        origin: Mapping[str, Any],
+        standing: Standing = _NOWHERE,
+        terms: Terms | None = None,
+    ) -> None:
+        """Raise what `submit` would raise now, for any of the requests, or for so many."""
+        with self._refusals(owner, origin):
+            self._vet(requests)
+            limits = self._limits_of(standing, terms)
+            if (refusal := await self._store.refusal(owner, len(requests), limits)) is not None:
+                raise refusal
 
     async def propose(
         self,
@@ -142,8 +153,7 @@ class JobQueue:
         `origin` is where it is asked, `parent` the job that they come of. Raises what `submit`
         would raise for any of them, or for so many.
         """
-        with self._refusals(owner, origin):
-            await self._check(requests, owner, standing)
+        await self.check(requests, owner=owner, origin=origin, standing=standing)
         proposal = Proposal(
             id=new_job_id(),
             owner=owner,
@@ -167,13 +177,6 @@ class JobQueue:
             )
         return proposal
 
-    async def check_proposal(
-        self, proposal: Proposal, origin: Mapping[str, Any], *, standing: Standing = _NOWHERE
-    ) -> None:
-        """Raise what `accept` would raise now."""
-        with self._refusals(proposal.owner, origin):
-            await self._check(proposal.requests, proposal.owner, standing)
-
     async def put_back(self, proposal: Proposal) -> None:
         """Let a proposal wait again that was taken."""
         await self._store.propose(proposal)
@@ -189,12 +192,11 @@ class JobQueue:
 
         Raises what `submit` raises.
         """
-        settings = self.settings.of(standing.server, standing.channel)
         jobs = [
             self._job(request, proposal.owner, origin, standing, proposal.parent)
             for request, origin in zip(proposal.requests, origins, strict=True)
         ]
-        return await self._enqueue(jobs, self._limits_of(settings))
+        return await self._enqueue(jobs, self._limits_of(standing))
 
     def most_prompts(self, standing: Standing) -> int:
         """How many prompts one may stand for, of a member who stands there."""
@@ -493,13 +495,6 @@ class JobQueue:
             self._admit(job)
         return written
 
-    async def _check(self, requests: Sequence[Request], owner: int, standing: Standing) -> None:
-        """Raise what would be raised if requests were queued now."""
-        self._vet(requests)
-        limits = self._limits_of(self.settings.of(standing.server, standing.channel))
-        if (refusal := await self._store.refusal(owner, len(requests), limits)) is not None:
-            raise refusal
-
     def _vet(self, requests: Iterable[Request]) -> None:
         """Raise BadInput where no model for a request is set up, Refused for its words."""
         for request in requests:
@@ -516,12 +511,13 @@ class JobQueue:
             self._events.publish(JobRefused(owner, error.code, origin, rule))
             raise
 
-    def _limits_of(self, settings: Settings) -> Limits:
-        """The limits where `settings` hold."""
+    def _limits_of(self, standing: Standing, terms: Terms | None = None) -> Limits:
+        """The limits where somebody stands, or by the terms that hold in their place."""
+        settings = self.settings.of(standing.server, standing.channel)
+        if terms is None:
+            terms = Terms(waiting=settings.waiting, daily_seconds=settings.daily_seconds)
         return replace(
-            self._limits,
-            waiting_per_member=settings.waiting,
-            daily_seconds=settings.daily_seconds,
+            self._limits, waiting_per_member=terms.waiting, daily_seconds=terms.daily_seconds
         )
 
     async def _bring_forward(self) -> None:

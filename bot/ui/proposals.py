@@ -147,7 +147,7 @@ async def _queue_all(
             check(interaction, queue, request)
         standing = standing_of(interaction)
         here = origin_of(interaction, 0, made_at).to_json()
-        await queue.check_proposal(proposal, here, standing=standing)
+        await queue.check(proposal.requests, owner=proposal.owner, origin=here, standing=standing)
         for request in proposal.requests:
             message = await interaction.followup.send(view=_coming(request), wait=True)
             posted.append(message)

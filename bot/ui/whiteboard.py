@@ -52,7 +52,8 @@ class Whiteboard:
     async def invite(self, interaction: discord.Interaction, request: SketchRequest) -> None:
         """Answer with a link, for the member alone, to draw what `request` lacks.
 
-        Raises BadInput where there is no whiteboard, and what `check` raises.
+        Raises BadInput where there is no whiteboard, or for a prompt that stands for several, and
+        what `check` and JobQueue.check raise.
         """
         if self._links is None:
             raise BadInput(
@@ -60,8 +61,15 @@ class Whiteboard:
                 "instead, the bot's owner sets web.port and web.url in the configuration."
             )
         check(interaction, self._queue, request)
+        permutations(request.prompt, 1)  # one drawing is for one prompt
         made_at = time.time()
         await interaction.response.defer(thinking=True, ephemeral=True)
+        await self._queue.check(
+            [request],
+            owner=interaction.user.id,
+            origin=origin_of(interaction, 0, made_at).to_json(),
+            standing=standing_of(interaction),
+        )
         link = Link(
             job_id=new_job_id(),
             member=interaction.user.id,

@@ -4,15 +4,16 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 from bot.access import require_allowed
 from bot.jobs.job import Job, StoredArtifact
 from bot.jobs.queue import JobQueue
 from bot.languages import Language
-from bot.ui.whiteboard import Whiteboard
+from bot.ui.whiteboard import PLACEHOLDER, Whiteboard
 from bot.web.askers import Asker
 from bot.web.bodies import Body
-from bot.web.forms import AnyForm, PictureOf, SketchForm, UpscaleForm, filled, picture_of
+from bot.web.forms import AnyForm, Form, PictureOf, SketchForm, filled, picture_of
 from bot.web.problems import Missing
 from bot.web.shapes import Shaping
 from pipelines import loras
@@ -20,8 +21,9 @@ from pipelines.catalog import Catalog, ModelKey, no_style
 from pipelines.contract.errors import BadInput, Withheld
 from pipelines.contract.requests import Kind, Request
 
-Keep = Callable[..., Awaitable[Path]]
-"""Vets and stores a picture, `whole=True` where it is to become larger."""
+F = TypeVar("F", bound=Form)
+Keep = Callable[[bytes, Request], Awaitable[Path]]
+"""Vets and stores the picture of a request."""
 
 
 class Counter:
@@ -46,15 +48,18 @@ class Counter:
         if asker.link is not None:
             return await self._take_drawing(asker, body)
         form = await _read(kind, body)
-        parent, picture = await self._picture(asker, form)
+        sent = picture_of(form)
+        parent, picture = None, PLACEHOLDER if sent is not None else None
+        if isinstance(sent, PictureOf):
+            parent, picture = await self._result(asker, sent)
         request = form.request(picture)
         await self._check(request)
+        owner, origin, terms = asker.owner, {"locale": language.tag}, asker.terms
+        if isinstance(sent, bytes):  # which would stay if the queue refuses what it is for
+            await self._queue.check([request], owner=owner, origin=origin, terms=terms)
+            request = form.request(await self._keep(sent, request))
         return await self._queue.submit(
-            request,
-            owner=asker.owner,
-            origin={"locale": language.tag},
-            terms=asker.terms,
-            parent=parent,
+            request, owner=owner, origin=origin, terms=terms, parent=parent
         )
 
     async def _take_drawing(self, asker: Asker, body: Body) -> Job:
@@ -62,26 +67,23 @@ class Counter:
         assert asker.link is not None
         form = await _read(SketchForm, body)
         asked = await self._whiteboard.asked(asker.link)
-        _, picture = await self._picture(asker, form)
-        request = form.request(picture)
+        if isinstance(form.drawing, PictureOf):
+            _, drawing = await self._result(asker, form.drawing)
+        else:
+            drawing = await self._keep(form.drawing, asked)
+        request = form.request(drawing)
         sent = {name: getattr(request, name) for name in form.model_fields_set}
         request = replace(asked, **sent)
         await self._check(request)
         return await self._whiteboard.take(asker.link, request)
 
-    async def _picture(self, asker: Asker, form: AnyForm) -> tuple[str | None, Path | None]:
-        """The stored file of what was sent or is meant, and the job that it is a result of."""
-        match picture_of(form):
-            case None:
-                return None, None
-            case PictureOf(job=job_id, index=index):
-                job = await self.own(asker, job_id)
-                result = self.result(job, index)
-                if result.media_type.is_video:
-                    raise BadInput("That result is a video. Please send a picture.")
-                return job.id, result.path  # which says how it was made
-            case data:
-                return None, await self._keep(data, whole=isinstance(form, UpscaleForm))
+    async def _result(self, asker: Asker, meant: PictureOf) -> tuple[str, Path]:
+        """The job that a result is of, and its file. Raises NoSuchJob, Missing, BadInput."""
+        job = await self.own(asker, meant.job)
+        result = self.result(job, meant.index)
+        if result.media_type.is_video:
+            raise BadInput("That result is a video. Please send a picture.")
+        return job.id, result.path  # which says how it was made
 
     async def own(self, asker: Asker, job_id: str) -> Job:
         """A job of the asker's. Raises NoSuchJob."""
@@ -112,6 +114,6 @@ class Counter:
         require_allowed(self._queue.settings.defaults, request, ())
 
 
-async def _read(kind: type[AnyForm], body: Body) -> AnyForm:
+async def _read(kind: type[F], body: Body) -> F:
     """A form; in a thread, for its picture may be much base64. Raises as `filled`."""
     return await asyncio.to_thread(filled, kind, body)

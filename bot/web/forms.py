@@ -7,7 +7,7 @@ to say. The bounds in the document are theirs.
 import base64
 import binascii
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import (
     BaseModel,
@@ -105,6 +105,9 @@ class Form(BaseModel):
     model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
+F = TypeVar("F", bound=Form)
+
+
 class SketchForm(Form):
     """Paint a drawing."""
 
@@ -196,7 +199,7 @@ FORMS: dict[str, type[AnyForm]] = {
 }
 
 
-def filled(form: type[AnyForm], body: Body) -> AnyForm:
+def filled(form: type[F], body: Body) -> F:
     """A form with what was sent. Raises Incomplete, BadInput."""
     fields = body.fields
     if body.is_form:
@@ -213,7 +216,7 @@ def picture_of(form: AnyForm) -> bytes | PictureOf | None:
     return found
 
 
-def _incomplete(form: type[AnyForm], error: ValidationError, body: Body) -> Refused:
+def _incomplete(form: type[Form], error: ValidationError, body: Body) -> Refused:
     first = error.errors(include_url=False, include_input=False)[0]
     if not first["loc"]:  # of a name that is no text
         return unreadable(is_form=body.is_form)
@@ -231,7 +234,7 @@ def _incomplete(form: type[AnyForm], error: ValidationError, body: Body) -> Refu
     return _unlike(form, name, field)
 
 
-def _unlike(form: type[AnyForm], name: str, field: str) -> Incomplete:
+def _unlike(form: type[Form], name: str, field: str) -> Incomplete:
     """Says what a field has to be, by the name by which it was sent."""
     told: Any = form.model_fields[name].json_schema_extra or {}
     match name:

@@ -497,9 +497,11 @@ def test_of_a_file_that_says_too_much_only_the_beginning_is_read() -> None:
 @pytest.mark.parametrize("height", [400, 2 * MAX_SIDE])  # which would be decoded at half
 def test_what_is_to_become_larger_keeps_its_size(height: int) -> None:
     wide = saved(Image.new("RGB", (2 * MAX_SIDE, height), "red"), "JPEG")
-    for whole, width in ((False, MAX_SIDE), (True, 2 * MAX_SIDE)):
-        png = vet(wide, max_megapixels=50, whole=whole)
+    asked: list[tuple[int, int]] = []
+    for larger, width in ((None, MAX_SIDE), (lambda *size: asked.append(size), 2 * MAX_SIDE)):
+        png = vet(wide, max_megapixels=50, larger=larger)
         assert Image.open(io.BytesIO(png)).width == width
+    assert asked == [(2 * MAX_SIDE, height)]
 
 
 def test_a_large_result_is_read_smaller(tmp_path: Path) -> None:
