@@ -128,6 +128,26 @@ async def test_too_many_jobs_of_one_member(
     assert len(channel.shown()) == 4
 
 
+async def test_what_the_queue_refuses_leaves_no_file(
+    app: App, channel: Channel, ada: MemberActor, studio: Moods
+) -> None:
+    studio.gate.clear()
+    for _ in range(3):
+        await ada.slash(channel.handle, "imagine", prompt="a lighthouse")
+    result = await ada.slash(channel.handle, "sketch", drawing=("house.png", drawing()))
+    assert "3" in whispered(result)
+    assert list(app.files.folder.glob("*")) == []
+
+
+async def test_what_would_become_too_large_is_refused_at_once(
+    app: App, channel: Channel, ada: MemberActor
+) -> None:
+    image = "wide.png", drawing(3200, 1600)
+    sentence = await refused(app, channel, ada, "upscale", image=image)
+    assert "6400 × 3200 pixels, and at most 20 megapixels" in sentence
+    assert list(app.files.folder.glob("*")) == []
+
+
 class TestWithoutModels:
     @pytest.fixture
     def config(self, config: Config) -> Config:

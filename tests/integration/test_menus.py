@@ -32,6 +32,15 @@ async def test_what_somebody_sent_is_sketched_or_animated(
         assert taken_in.size == PICTURE.size
 
 
+async def test_what_is_forwarded_is_found(server: LoopbackDiscord, ada: Member, app: App) -> None:
+    message = ada.forward(server.member("bob").post(TEXT, PHOTO))
+    [job_id] = jobs_of(await end_of(server, await ada.menu("Animate this", message)))
+    job = await app.queue.get(job_id)
+    assert isinstance(job.request, AnimateRequest) and job.request.image is not None
+    with Image.open(job.request.image) as taken_in:
+        assert taken_in.size == PICTURE.size
+
+
 async def test_a_result_is_taken_from_the_disk_and_not_from_discord(
     server: LoopbackDiscord, ada: Member, app: App, heard: Heard
 ) -> None:
@@ -40,7 +49,7 @@ async def test_a_result_is_taken_from_the_disk_and_not_from_discord(
     made = await app.queue.get(*jobs_of(message))
     for entry, of in (("Sketch this", SketchRequest), ("Animate this", AnimateRequest)):
         job = await app.queue.get(*jobs_of(await end_of(server, await ada.menu(entry, message))))
-        assert isinstance(job.request, of)
+        assert isinstance(job.request, of) and job.parent == made.id
         assert made.artifacts[0].path in (
             getattr(job.request, "drawing", None),
             getattr(job.request, "image", None),

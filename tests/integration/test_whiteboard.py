@@ -113,6 +113,18 @@ async def test_what_is_kept_for_a_link_is_told_copied_and_deleted(
         assert (await (await draw(page)).json())["code"] == "link_invalid"
 
 
+@pytest.mark.usefixtures("app")
+@pytest.mark.parametrize(
+    ("prompt", "says"), [("{red, blue} star", "one at a time"), ("{red star", "without its")]
+)
+async def test_a_link_is_for_one_prompt(
+    server: LoopbackDiscord, ada: Member, prompt: str, says: str
+) -> None:
+    used = await ada.slash("sketch", prompt=prompt)
+    await server.wait_for(lambda: used.said)
+    assert says in used.said and "Draw" not in used.said
+
+
 async def test_without_a_whiteboard_a_drawing_is_asked_for(
     server: LoopbackDiscord, ada: Member, tmp_path: Path, studio: Studio
 ) -> None:

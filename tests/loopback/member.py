@@ -63,6 +63,12 @@ class Member:
         files = [messages.upload(channel.id, u.filename, u.data, u.claimed) for u in uploads]
         return messages.sent(channel, self.user, files)
 
+    def forward(self, message: Message) -> Message:
+        """Send a message on to the channel."""
+        forward = self.post()
+        forward.forwards = message
+        return forward
+
     async def menu(self, entry: str, message: Message) -> Interaction:
         """Choose an entry of the menu that a right click on a message opens."""
         spec = self._discord.state.commands[entry]

@@ -117,6 +117,22 @@ class Version:
     files: tuple[str, ...]
 
 
+FORWARD = 1
+SNAPSHOT = (
+    "type",
+    "content",
+    "embeds",
+    "attachments",
+    "timestamp",
+    "edited_timestamp",
+    "flags",
+    "mentions",
+    "mention_roles",
+    "components",
+)
+"""What of a message is in one that forwards it."""
+
+
 @dataclass(eq=False)
 class Message:
     """A message as it stands, with all that it was before in `versions`, oldest first."""
@@ -131,6 +147,7 @@ class Message:
     files: list[StoredFile] = field(default_factory=list)
     nonce: str | None = None
     reply_to: int | None = None
+    forwards: "Message | None" = None
     allowed_mentions: Json | None = None
     created_at: float = 0.0
     edited_at: float | None = None
@@ -192,6 +209,11 @@ class Message:
             payload["guild_id"] = str(self.channel.guild_id)
         if self.reply_to is not None:
             payload["message_reference"] = {"message_id": str(self.reply_to)}
+        if self.forwards is not None:
+            of = self.forwards.payload()
+            place = {"message_id": of["id"], "channel_id": of["channel_id"]}
+            payload["message_reference"] = {"type": FORWARD, **place}
+            payload["message_snapshots"] = [{"message": {name: of[name] for name in SNAPSHOT}}]
         return payload
 
 

@@ -129,6 +129,21 @@ async def test_what_nobody_may_ask_for_is_not_for_tokens_either(
     assert studio.runs == [] and (await (await ada.get("/v1/jobs")).json())["jobs"] == []
 
 
+async def test_what_the_queue_refuses_leaves_no_file(
+    ada: aiohttp.ClientSession, app: App, studio: Studio
+) -> None:
+    studio.gate.clear()
+    large = {"image": base64.b64encode(drawing(3200, 1600)).decode()}
+    answer = await ada.post("/v1/upscale", json=large)
+    assert answer.status == 422 and "6400 × 3200" in (await answer.json())["detail"]
+    for _ in range(app.config.limits.waiting_per_member):
+        await imagine(ada)
+    fields = {"drawing": base64.b64encode(drawing()).decode()}
+    assert (await ada.post("/v1/sketch", json=fields)).status == 429
+    assert list(app.files.folder.glob("*")) == []
+    studio.gate.set()
+
+
 async def test_a_video_is_no_picture_to_make_larger(ada: aiohttp.ClientSession) -> None:
     video = await (await ada.post("/v1/animate", json={"prompt": "a fox"})).json()
     made = (await states(ada, video["id"]))[-1]
