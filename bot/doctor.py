@@ -36,7 +36,7 @@ from bot.errors import (
     TooLittleDisk,
 )
 from bot.fetch import Hub, check_disk, free_bytes, is_here
-from bot.jobs.database import check_database
+from bot.jobs.database import check_database, require_sqlite
 from bot.startup import FirstWait
 from bot.tokens import TokenBook
 from bot.words import read_words
@@ -199,6 +199,11 @@ def check_encoder() -> Finding:
 
 def check_storage(storage: StorageConfig) -> Iterator[Finding]:
     """Whether jobs and results can be written, and those that are there be read."""
+    try:
+        require_sqlite()
+    except StartupError as error:
+        yield Finding(Level.PROBLEM, "SQLite", error.sentence)
+        return
     folder = storage.folder
     if (why := _unwritable(nearest(folder))) is not None:
         words = f"{folder} cannot be written to: {why}; correct storage.folder or its permissions"

@@ -6,28 +6,20 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.menus import Finder
 from bot.commands.options import Choices, fitting
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.history import Reader, last_ones, line_of
-from bot.ui.roads import UNREACHABLE
 from pipelines.contract.errors import BadInput
-from pipelines.contract.text import Text
 
 LINK = re.compile(
     r"https://(?:\w+\.)?discord(?:app)?\.com/channels/[0-9@me]+/(\d{1,20})/(\d{1,20})"
 )
 OFFERED = 25
-UNREADABLE = Text(
-    "I cannot read that message: it was deleted, or it is not one of mine. Choose "
-    "one of your requests from the list instead."
-)
 
 
 def history(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     """The command."""
-    finder = Finder(queue)
 
     @app_commands.command(
         name="history", description="See your last requests, and what each was made from"
@@ -41,7 +33,7 @@ def history(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
         if of is None:
             view = await last_ones(reader, queue)
         else:
-            view = await line_of(reader, queue, await _meant(interaction, finder, queue, of))
+            view = await line_of(reader, queue, await _meant(interaction, queue, of))
         await interaction.followup.send(view=view, ephemeral=True)
 
     @command.autocomplete("of")
@@ -53,7 +45,7 @@ def history(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     return command
 
 
-async def _meant(interaction: discord.Interaction, finder: Finder, queue: JobQueue, of: str) -> Job:
+async def _meant(interaction: discord.Interaction, queue: JobQueue, of: str) -> Job:
     """The job that somebody chose, or whose message they gave the link to. Raises BadInput."""
     if re.fullmatch("[0-9a-f]{16}", of):
         return await queue.get(of)
@@ -66,11 +58,10 @@ async def _meant(interaction: discord.Interaction, finder: Finder, queue: JobQue
     channel, message = int(link[1]), int(link[2])
     if channel != interaction.channel_id:
         raise BadInput("That message is in another channel. Please ask there.")
-    try:
-        found = await interaction.client.get_partial_messageable(channel).fetch_message(message)
-    except UNREACHABLE as error:
-        raise BadInput(UNREADABLE) from error
-    job = await finder.job(found)
+    job = await queue.shown_in(message)
     if job is None:
-        raise BadInput(UNREADABLE)
+        raise BadInput(
+            "I know nothing of that message: it is not one of mine, or what I made is no longer "
+            "kept. Choose one of your requests from the list instead."
+        )
     return job

@@ -9,7 +9,7 @@ from bot.access import require_moderator
 from bot.jobs.moderation import Moderation
 from bot.jobs.report import Ban
 from bot.languages import Language, language
-from bot.ui.desk import Desk, hint, moderates
+from bot.ui.desk import Desk, moderates
 from bot.ui.text import countdown, plain
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import clean_text
@@ -74,9 +74,10 @@ async def _show_report(
 ) -> None:
     server = interaction.guild_id or 0
     reports = await moderation.open_reports(server)
-    unset = desk.log_channel(server) is None
+    lacking = desk.lacking(interaction)
     if not reports:
-        text = speaks.say("No report is open.") + ("\n-# " + hint(speaks) if unset else "")
+        text = speaks.say("No report is open.")
+        text += "" if lacking is None else "\n-# " + speaks.say(lacking)
         await interaction.followup.send(text, ephemeral=True)
         return
     view, uploads = await desk.show(reports[0].job, reader=speaks)
@@ -84,7 +85,7 @@ async def _show_report(
     await interaction.followup.send(view=view, files=files, ephemeral=True)
     left = len({report.job for report in reports}) - 1
     words = [speaks.say(Counted("One more is open.", "{n} more are open.", left))] if left else []
-    words += [hint(speaks)] if unset else []
+    words += [] if lacking is None else [speaks.say(lacking)]
     if words:
         await interaction.followup.send("\n".join(f"-# {each}" for each in words), ephemeral=True)
 
@@ -124,6 +125,7 @@ def _listed(bans: list[Ban], speaks: Language) -> str:
             reason=plain(ban.reason, MAX_REASON) or speaks.say("no reason given"),
         )
         if len(text) + len(line) > IN_ALL:
-            return text + "\n" + speaks.say("… and {n} more", n=len(bans) - shown)
+            left = Counted("… and {n} more", "… and {n} more", len(bans) - shown)
+            return f"{text}\n{speaks.say(left)}"
         text += f"\n{line}"
     return text

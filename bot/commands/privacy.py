@@ -62,9 +62,10 @@ def privacy(queue: JobQueue, whiteboard: Whiteboard) -> app_commands.Command[Any
             told = [*_said_of_jobs(kept.jobs, days), *_said_beside(kept)]
             await interaction.followup.send("\n".join(map(say, told)), ephemeral=True)
             return
-        text = _copy(kept, interaction.filesize_limit)
+        text, left_out = _copy(kept, interaction.filesize_limit)
         file = discord.File(io.BytesIO(text.encode()), "what-is-kept-of-me.json")
-        await interaction.followup.send(say("This is all of it."), file=file, ephemeral=True)
+        told = [*_said_of_copy(left_out)]
+        await interaction.followup.send(" ".join(map(say, told)), file=file, ephemeral=True)
 
     return command
 
@@ -164,8 +165,21 @@ def _deleted_beside(reports: int, bans: Sequence[Ban]) -> Iterator[Text]:
         yield Text("That you are banned is kept: otherwise the ban would not hold.")
 
 
-def _copy(kept: _Kept, limit: int) -> str:
-    """All that is known, as JSON; the oldest left out as far as they do not fit."""
+def _said_of_copy(left_out: int) -> Iterator[Text]:
+    """Sentence by sentence."""
+    if left_out:
+        yield Counted(
+            "This is all that fits into a file here: {n} entry, the oldest, is left out.",
+            "This is all that fits into a file here: {n} entries, the oldest, are left out.",
+            left_out,
+        )
+    else:
+        yield Text("This is all that I keep in words.")
+    yield Text("Your pictures and videos are not in it: they are where I posted them.")
+
+
+def _copy(kept: _Kept, limit: int) -> tuple[str, int]:
+    """All that is known, as JSON, and how many of the oldest did not fit in `limit` bytes."""
     told = {
         "requests": [_told(job) for job in kept.jobs],
         "questions": [_told_proposal(proposal) for proposal in kept.asked],
@@ -183,10 +197,11 @@ def _copy(kept: _Kept, limit: int) -> str:
             for ban in kept.bans
         ],
     }
+    entries = sum(map(len, told.values()))
     while len((text := json.dumps(told, ensure_ascii=False, indent=1)).encode()) > limit:
         longest = max(told, key=lambda key: len(told[key]))
         told[longest] = told[longest][(len(told[longest]) + 1) // 2 :]
-    return text
+    return text, entries - sum(map(len, told.values()))
 
 
 def _told_report(report: Report) -> dict[str, Any]:

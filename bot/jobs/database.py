@@ -10,6 +10,7 @@ import aiosqlite
 
 from bot.errors import AlreadyRunning, StartupError
 
+OLDEST = (3, 38)  # of SQLite: it has ->>
 APPLICATION_ID = 0x41544C52  # "ATLR" in the file's header: this database is ours
 
 
@@ -35,6 +36,7 @@ async def _opened(
     path: Path, prepare: Callable[[aiosqlite.Connection, Path], Awaitable[None]]
 ) -> aiosqlite.Connection:
     """A prepared connection. Raises AlreadyRunning or StartupError."""
+    require_sqlite()
     try:
         # Not left to aiosqlite: where it cannot connect, its thread answers once too often.
         path.open("ab").close()
@@ -52,6 +54,16 @@ async def _opened(
         raise
     connection.row_factory = sqlite3.Row
     return connection
+
+
+def require_sqlite() -> None:
+    """Raise StartupError where this Python comes with a SQLite that is too old."""
+    if sqlite3.sqlite_version_info < OLDEST:
+        raise StartupError(
+            f"This Python uses SQLite {sqlite3.sqlite_version}, and the bot needs "
+            f"{'.'.join(map(str, OLDEST))} or newer. Install a newer Python, such as one "
+            "of uv's or conda's, and make .venv anew with it."
+        )
 
 
 async def _examine(connection: aiosqlite.Connection, path: Path) -> None:

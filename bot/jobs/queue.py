@@ -303,6 +303,10 @@ class JobQueue:
         """All jobs of a member that are still known, oldest first."""
         return await self._store.of(owner)
 
+    async def shown_in(self, message: int) -> Job | None:
+        """The job that a message is about, by the origin that names it."""
+        return await self._store.shown_in(message)
+
     async def last(self, owner: int, count: int, before: str | None = None) -> list[Job]:
         """A member's last jobs, newest first; with `before`, those that came before that one."""
         return await self._store.last(owner, count, before)

@@ -24,6 +24,8 @@ SERVER_ONLY = frozenset({"role_weights", "log_channel"})
 NEVER_MORE = ("waiting", "keep_days")
 """Where the owner of the bot says how much a server may have at most."""
 
+OLDEST_DAYS = 3650  # for which somebody can be asked to have been there
+
 Weight = Annotated[float, Field(ge=0.1, le=100)]
 
 
@@ -54,7 +56,7 @@ class Settings(BaseModel):
     """A tag as `bot.languages` has them, for everyone; else each member's own."""
     keep_days: Annotated[int, Field(ge=1)] = 30
     """How long drawings and results are kept after their job has ended."""
-    minimum_age_days: Annotated[int, Field(ge=0, le=3650)] = 0
+    minimum_age_days: Annotated[int, Field(ge=0, le=OLDEST_DAYS)] = 0
     """How long somebody must have been in the server before they may ask for anything."""
     log_channel: int | None = None
     """Where moderators read what happened."""

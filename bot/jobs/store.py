@@ -374,6 +374,14 @@ class Store:
             "SELECT * FROM jobs WHERE owner = :owner ORDER BY queued_at, rowid", owner=owner
         )
 
+    async def shown_in(self, message: int) -> Job | None:
+        """The job whose origin names a message; None where there is none."""
+        return _only(
+            await self._fetch(
+                "SELECT * FROM jobs WHERE origin ->> 'message_id' = :message", message=message
+            )
+        )
+
     async def last(self, owner: int, count: int, before: str | None = None) -> list[Job]:
         """A member's last jobs, newest first; with `before`, those that came before that one."""
         return await self._fetch(

@@ -23,6 +23,7 @@ from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines import media
 from pipelines.contract.errors import AtelierError
 from pipelines.contract.requests import clean_text
+from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
@@ -97,11 +98,21 @@ class Desk:
             if new
             else say("You have reported this already: the moderators have it.")
         )
-        if moderates(interaction) and self.log_channel(server) is None:
-            text += "\n-# " + hint(speaks)
+        if moderates(interaction) and (lacking := self.lacking(interaction)) is not None:
+            text += "\n-# " + say(lacking)
         return text
 
     # -- for moderators ---------------------------------------------------------------------
+
+    def lacking(self, interaction: discord.Interaction) -> Text | None:
+        """Why moderators do not hear of things by themselves, where they do not."""
+        channel = self.log_channel(interaction.guild_id or 0)
+        if channel is None:
+            return Text(
+                "No log channel is set here, so open reports are found with `/moderate` alone. An "
+                "administrator sets one with `/config`."
+            )
+        return closed(interaction.guild, channel)
 
     def log_channel(self, server: int) -> int | None:
         """Where the moderators of a server read what happened."""
@@ -254,9 +265,18 @@ def moderates(interaction: discord.Interaction) -> bool:
     return may.moderate_members or may.administrator
 
 
-def hint(language: Language) -> str:
-    """How moderators come to hear of things by themselves."""
-    return language.say(
-        "No log channel is set here, so open reports are found with `/moderate` alone. An "
-        "administrator sets one with `/config`."
+def closed(guild: discord.Guild | None, channel: int) -> Text | None:
+    """Why nothing can be written into a log channel, where that is so."""
+    if guild is None or guild.unavailable:
+        return None  # nothing is known of it
+    found = guild.get_channel_or_thread(channel)
+    if found is not None:
+        may = found.permissions_for(guild.me)
+        is_thread = isinstance(found, discord.Thread)
+        if may.view_channel and (may.send_messages_in_threads if is_thread else may.send_messages):
+            return None
+    return Text(
+        "I cannot write into the log channel {channel}: give me View Channel, Send Messages and "
+        "Attach Files there, or choose another with `/config`.",
+        channel=f"<#{channel}>",
     )

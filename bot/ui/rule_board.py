@@ -17,6 +17,7 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.settings import SERVER
 from bot.languages import language
 from bot.ui.answers import answering
+from bot.ui.desk import closed
 from bot.ui.messages import RED
 from bot.ui.origin import HasQueue
 from bot.ui.rule_forms import GROUPS, SERVER_GROUPS, Group, open_rules_form, take_rules_form
@@ -215,6 +216,8 @@ def _lines(interaction: discord.Interaction, queue: JobQueue, channel: int) -> l
     if channel == SERVER:
         lines = [Text("### Rules of this server")]
         lines += [line for _, line in in_words(settings)]
+        if settings.log_channel is not None:
+            lines += filter(None, [closed(interaction.guild, settings.log_channel)])
         others = [f"<#{other}>" for other in queue.settings.channels(server)]
         if others:
             lines.append(Text("-# Other rules hold in {channels}.", channels=listed(others)))

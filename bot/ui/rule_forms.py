@@ -12,7 +12,7 @@ import discord
 from discord import ui
 
 from bot.jobs.queue import JobQueue
-from bot.jobs.settings import Settings
+from bot.jobs.settings import OLDEST_DAYS, Settings
 from bot.languages import language, languages
 from bot.ui.rules import called
 from pipelines.contract.errors import BadInput
@@ -164,7 +164,7 @@ def _changes(filled: Filled, settings: Settings) -> dict[str, Any]:
             case "pictures" | "waiting" | "keep_days":
                 changes[field] = _whole(values[0])
             case "minimum_age_days":
-                changes[field] = _whole(values[0]) if values[0].strip() else 0
+                changes[field] = int(_number(values[0].strip() or "0", least=0, most=OLDEST_DAYS))
             case "weighted":
                 weight = _number(filled["weight"][0], least=0.1, most=100)
                 changed = {int(role): weight for role in values}

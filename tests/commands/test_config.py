@@ -255,6 +255,7 @@ async def test_turns_by_role_language_and_the_rest(
     assert "**Language** Deutsch\n**Previews** not shown\n**Kept** for 7 days" in shown.text
     await change(root, shown, "log", log_channel=[channel.handle])
     assert f"**Log** in {channel.handle.mention}" in shown.text
+    assert "I cannot write" not in shown.text
     eve = channel.guild.add_member(channel.env.create_user("eve"), roles=[patron, donor])
     await imagine(channel, eve)
     job = await ends.next()
@@ -320,6 +321,35 @@ async def test_numbers_that_cannot_be(
     result = await change(root, await board(channel, root), "shares", **values)
     assert says in _said(result)
     assert app.queue.settings.servers() == []
+
+
+@pytest.mark.parametrize("days", ["4000", "-1", "ten"])
+async def test_an_age_that_cannot_be_says_which_can(
+    app: App, channel: Channel, root: MemberActor, days: str
+) -> None:
+    shown = await board(channel, root)
+    result = await change(root, shown, "use", minimum_age_days=days)
+    assert "a number" in _said(result) and f"not “{days}”" in _said(result)
+    await change(root, shown, "use", minimum_age_days="0")
+    assert app.queue.settings.of(channel.guild.id).minimum_age_days == 0
+
+
+async def test_a_log_channel_that_is_closed_is_shown_to_be(
+    app: App, channel: Channel, root: MemberActor, other: ChannelHandle
+) -> None:
+    shown = await board(channel, root)
+    await change(root, shown, "log", log_channel=[other])
+    assert "I cannot write" not in shown.text
+    guild = app.client.get_guild(channel.guild.id)
+    assert guild is not None
+    silent: dict[Any, Any] = {guild.me: discord.PermissionOverwrite(send_messages=False)}
+    hidden = channel.guild.create_text_channel("hidden", overwrites=silent)
+    for closed in (hidden.id, 404):  # one that it may not write in, and one that is gone
+        await app.queue.settings.change(channel.guild.id, log_channel=closed)
+        text = (await board(channel, root)).text
+        assert f"I cannot write into the log channel <#{closed}>" in text
+        told = whispered(await root.slash(channel.handle, "moderate", action="reports"))
+        assert f"I cannot write into the log channel <#{closed}>" in told
 
 
 def _said(result: InteractionResult) -> str:

@@ -25,6 +25,7 @@ async def test_a_member_sees_and_gets_their_own(
     message = await end_of(server, await ada.slash("imagine", prompt="ein Füchschen", seed=7))
     assert "**1** of them" in (await answered(server, ada)).said
     copy = await answered(server, ada, action="export")
+    assert copy.said.startswith("This is all that I keep in words. Your pictures")
     assert copy.original is not None
     [file] = copy.original.files
     kept = json.loads(file.data)
@@ -34,6 +35,20 @@ async def test_a_member_sees_and_gets_their_own(
     assert told["request"]["prompt"] == "ein Füchschen"
     assert told["results"][0]["name"] == message.files[0].filename
     assert b"a secret" not in file.data
+
+
+async def test_a_copy_that_does_not_fit_says_what_is_left_out(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard
+) -> None:
+    for number in range(6):
+        await end_of(server, await ada.slash("imagine", prompt=f"a lighthouse {number}"))
+    server.attachment_size_limit = 3000
+    copy = await answered(server, ada, action="export")
+    assert copy.original is not None
+    prompts = [r["request"]["prompt"] for r in json.loads(copy.original.files[0].data)["requests"]]
+    left_out = 6 - len(prompts)
+    assert left_out > 0 and prompts == [f"a lighthouse {n}" for n in range(left_out, 6)]
+    assert f"{left_out} entries, the oldest, are left out." in copy.said
 
 
 async def test_a_question_that_waits_for_its_answer_is_told_copied_and_deleted(

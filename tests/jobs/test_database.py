@@ -156,3 +156,11 @@ def test_a_file_that_cannot_be_opened_is_said_and_nothing_after_it(path: Path) -
     threads = threading.active_count()
     assert "cannot be opened" in asyncio.run(_refusal(path)).sentence
     assert threading.active_count() == threads  # SQLite's would still have something to say
+
+
+async def test_a_sqlite_that_is_too_old_is_named(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
+    assert "the bot needs 3.38 or newer" in (await _refusal(path)).sentence
+    assert not path.exists()
