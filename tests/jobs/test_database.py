@@ -163,4 +163,3 @@ async def test_a_sqlite_that_is_too_old_is_named(
 ) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 37, 2))
     assert "the bot needs 3.38 or newer" in (await _refusal(path)).sentence
-    assert not path.exists()
