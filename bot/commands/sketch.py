@@ -20,7 +20,7 @@ from bot.commands.options import (
 )
 from bot.ui.origin import settings_of
 from bot.ui.whiteboard import PLACEHOLDER, Whiteboard
-from pipelines.catalog import Catalog, ModelKey, no_style
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.requests import SketchRequest, seed_or_new
 
 
@@ -50,8 +50,6 @@ def sketch(
         seed: Seed | None = None,
         review: bool = False,
     ) -> None:
-        if style is not None and style not in styles:
-            raise no_style(style, styles)
         await check_lora(catalog.loras, ModelKey.SKETCH, lora)
         request = SketchRequest(
             drawing=Path(drawing.filename) if drawing else PLACEHOLDER,

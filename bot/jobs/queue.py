@@ -35,7 +35,7 @@ from bot.jobs.store import Store, Used
 from bot.jobs.usage import DAY
 from bot.tasks import Tasks
 from bot.words import WordRules
-from pipelines.catalog import Catalog, ModelKey, painters
+from pipelines.catalog import Catalog, ModelKey, no_style, painters
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.requests import Request, may_share, pictures
 
@@ -259,8 +259,8 @@ class JobQueue:
         """The models that are set up."""
         return frozenset(key for key in ModelKey if getattr(self._catalog, key) is not None)
 
-    def check_models(self, request: Request) -> None:
-        """Raise BadInput where a request needs a model that is not set up."""
+    def check_catalog(self, request: Request) -> None:
+        """Raise BadInput where a request needs a model or a style that is not set up."""
         if missing := self._catalog.missing(request):
             raise BadInput(
                 "/{command} is not set up on this bot: its owner has yet to name {models} in the "
@@ -268,6 +268,9 @@ class JobQueue:
                 command=str(request.kind),
                 models=", ".join(f"[models.{key}]" for key in missing),
             )
+        style = getattr(request, "style", None)
+        if style is not None and style not in self._catalog.styles:
+            raise no_style(style, self._catalog.styles)
 
     def length(self) -> int:
         """How many jobs wait."""
@@ -500,9 +503,9 @@ class JobQueue:
         return written
 
     def _vet(self, requests: Iterable[Request]) -> None:
-        """Raise BadInput where no model for a request is set up, Refused for its words."""
+        """Raise what `check_catalog` raises, and Refused for words."""
         for request in requests:
-            self.check_models(request)
+            self.check_catalog(request)
             self._words.check(request)
 
     @contextmanager

@@ -8,7 +8,7 @@ from typing import TypedDict
 import discord
 from discord import app_commands, ui
 
-from bot.errors import Refused
+from bot.errors import Refused, Unforeseen
 from bot.languages import language
 from bot.ui.roads import UNREACHABLE
 from pipelines.contract.errors import AtelierError, BadInput
@@ -19,10 +19,7 @@ log = logging.getLogger(__name__)
 ACKNOWLEDGED = 40060  # Discord took an answer, though the line broke before it said so
 LONGEST = 2000  # characters that Discord takes in a message …
 LONGEST_SHOWN = 4000  # … and in all the texts of a view
-APOLOGY = Text(
-    "Something went wrong that nobody foresaw. It is in the log now; please try again, and tell "
-    "the person who runs this bot if it happens twice."
-)
+APOLOGY = Unforeseen().text
 TROUBLE = Text("Discord had trouble with this. Please try again.")
 CHANGED = Text(
     "This command has changed since Discord showed it to you. Reload Discord and try again."

@@ -33,6 +33,7 @@ def check_as(
     queue.moderation.check(standing.server, member)
     require_age(since, settings.minimum_age_days, now=time.time())
     require_allowed(settings, request, standing.roles)
+    queue.check_catalog(request)
 
 
 async def submit(

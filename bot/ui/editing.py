@@ -54,7 +54,7 @@ async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job)
     Raises BadInput where that could not be made, NotAllowed where it is not for that member.
     """
     request = next_request(job)
-    queue.check_models(request)
+    queue.check_catalog(request)
     check(interaction, queue, request)
     reader = language(str(interaction.locale))
     # Two forms of one job can be open at a time: discord.py keeps one for each custom_id.

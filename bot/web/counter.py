@@ -17,7 +17,7 @@ from bot.web.forms import AnyForm, Form, PictureOf, SketchForm, filled, picture_
 from bot.web.problems import Missing
 from bot.web.shapes import Shaping
 from pipelines import loras
-from pipelines.catalog import Catalog, ModelKey, no_style
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.errors import BadInput, Withheld
 from pipelines.contract.requests import Kind, Request
 
@@ -103,11 +103,8 @@ class Counter:
         return artifact
 
     async def _check(self, request: Request) -> None:
-        """Raise BadInput for a style or a LoRA that is not there, and what holds everywhere."""
-        self._queue.check_models(request)
-        style = getattr(request, "style", None)
-        if style is not None and style not in self._catalog.styles:
-            raise no_style(style, self._catalog.styles)
+        """Raise BadInput for what is not set up, and what holds everywhere."""
+        self._queue.check_catalog(request)
         if (lora := getattr(request, "lora", None)) is not None:
             key = ModelKey.SKETCH if request.kind is Kind.SKETCH else ModelKey.IMAGINE
             await asyncio.to_thread(loras.find, self._catalog.loras, key, lora)
