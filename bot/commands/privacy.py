@@ -120,8 +120,8 @@ def _deleted(gone: int, live: int) -> Iterator[Text]:
     )
     if live:
         yield Counted(
-            "{n} is still waiting or running: cancel it first, then ask again.",
-            "{n} are still waiting or running: cancel them first, then ask again.",
+            "{n} waits, runs or is on its way to you: cancel it or wait for it, then ask again.",
+            "{n} wait, run or are on their way to you: cancel or await them, then ask again.",
             live,
         )
 

@@ -77,7 +77,7 @@ async def test_deleted_is_the_members_own_and_what_has_ended(
     await server.wait_for(lambda: studio.runs and studio.runs[-1].prompt == "still to come")
     said = (await answered(server, ada, action="delete")).said
     assert "Deleted: 1 of your requests" in said
-    assert "1 is still waiting or running" in said
+    assert "1 waits, runs or is on its way to you" in said
     assert await app.store.get(*jobs_of(message)) is None
     assert await app.store.get(*jobs_of(theirs)) is not None
     studio.gate.set()
