@@ -503,15 +503,15 @@ class Store:
     async def forget_owner(self, owner: int) -> int:
         """Delete the jobs of a member that have ended, and of which they were told. How many.
 
-        What they took today stays charged to their owner's share.
+        With their proposals and links, all or nothing. What the jobs took today stays charged to
+        their owner's share.
         """
-        await self._select("DELETE FROM proposals WHERE owner = :owner", owner=owner)
-        await self._select("DELETE FROM links WHERE owner = :owner", owner=owner)
         values = {"owner": owner, "since": self._now() - DAY}
         async with self._turn:
             with _storage_errors():
                 async with self._transaction():
-                    await (await self._connection.execute(_KEEP_SPENT, values)).close()
+                    for each in (*_FORGET_ASKED, _KEEP_SPENT):
+                        await (await self._connection.execute(each, values)).close()
                     rows = list(await self._connection.execute_fetchall(_FORGET_OWNER, values))
         return len(rows)
 
@@ -671,11 +671,13 @@ _SHARE = (
     " WHERE owner = :owner AND server IS :server AND ended_at > :since)"
 )
 _FORGET_SPENT = "DELETE FROM spent WHERE ended_at <= :since"
-_KEEP_SPENT = (
+_FORGET_ASKED = tuple(f"DELETE FROM {each} WHERE owner = :owner" for each in ("proposals", "links"))
+_FORGOTTEN = f"owner = :owner AND NOT {_LIVE} AND told"
+_KEEP_SPENT = (  # of those alone that are forgotten with it: the others are charged as they are
     f"INSERT INTO spent SELECT owner, server, ended_at, {_CHARGED} FROM jobs"
-    " WHERE owner = :owner AND NOT relaxed AND ended_at > :since"
+    f" WHERE {_FORGOTTEN} AND NOT relaxed AND ended_at > :since"
 )
-_FORGET_OWNER = f"DELETE FROM jobs WHERE owner = :owner AND NOT {_LIVE} AND told RETURNING id"
+_FORGET_OWNER = f"DELETE FROM jobs WHERE {_FORGOTTEN} RETURNING id"
 _USED = (
     f"SELECT owner, kind, count(*), total({_CHARGED}) AS seconds FROM jobs"
     f" WHERE server IS :server AND (:owner IS NULL OR owner = :owner) AND {_TODAY}"

@@ -147,6 +147,19 @@ class TestProposals:
         await store.forget_owner(1)
         assert await store.take_proposal("mine", owner=1) is None
 
+    async def test_what_a_member_has_forgotten_goes_at_once_or_stays_whole(
+        self, store: Store, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        request = ImagineRequest(prompt="a fox", seed=1)
+        await store.propose(Proposal(id="1", owner=1, requests=(request,), made_at=START))
+        with monkeypatch.context() as broken:
+            broken.setattr("bot.jobs.store._FORGET_OWNER", "DELETE FROM nothing_of_ours")
+            with pytest.raises(StorageFailed):
+                await store.forget_owner(1)
+        assert len(await store.proposals(1)) == 1
+        await store.forget_owner(1)
+        assert await store.proposals(1) == []
+
 
 class TestLife:
     async def test_a_lease_is_given_once(self, store: Store, clock: Clock) -> None:
@@ -398,6 +411,19 @@ class TestShare:
         assert await self._ask(store) == [False]
         await store.forget_expired()
         assert await store.run("SELECT * FROM spent") == []
+
+    async def test_what_is_still_to_be_told_is_charged_once_however_often_they_delete(
+        self, store: Store
+    ) -> None:
+        job = await _leased(store, cost=10.0, server=7)
+        rendered = await store.rendered(job, (), 26.0)
+        assert rendered is not None
+        for _ in range(3):
+            assert await store.forget_owner(1) == 0
+            assert await store.share_used(1, 7) == 26.0
+        await store.told(rendered)
+        assert await store.forget_owner(1) == 1
+        assert await store.share_used(1, 7) == 26.0
 
     async def test_a_job_is_brought_forward_once(self, store: Store) -> None:
         *_, job = [await store.enqueue(a_job(cost=25.0), SHARE) for _ in range(2)]
