@@ -78,7 +78,10 @@ def move(
     Before the first step, diffusers makes timesteps and guidance in torch's default type.
     """
     with torch.inference_mode(), ExitStack() as preparing:
-        preparing.enter_context(BUILDING)
+        if not BUILDING.acquire(blocking=False):
+            context.step(Phase.LOADING)  # of another card's: waiting for that is not its GPU time
+            BUILDING.acquire()
+        preparing.callback(BUILDING.release)
         steps = Steps(context, Phase.ANIMATING, model.steps, begun=preparing.close)
         decoded = pipeline(
             first,

@@ -49,7 +49,12 @@ class ThreadExecutor:
         if self._stopped:
             raise RenderFailed("The bot is stopping; please try again when it is back.")
         done: Future[tuple[Artifacts, ...]] = Future()
-        self._orders.put((lambda runner: runner.run(requests, context), done))
+
+        def work(runner: RunnerLike) -> tuple[Artifacts, ...]:
+            context.begin()
+            return runner.run(requests, context)
+
+        self._orders.put((work, done))
         return await asyncio.wrap_future(done)
 
     def usable(self) -> bool:

@@ -19,7 +19,7 @@ class Executor(Protocol):
         ...
 
     async def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
-        """Run a batch to its end; `context.on_progress` is called on the executor's own thread.
+        """Run a batch to its end, on the executor's own thread, which calls `context.begin` first.
 
         Raises what RunnerLike.run raises; after CardLost no run is of use. Cancelling the awaiting
         task does not stop the GPU: set `context.cancel` and await the end.

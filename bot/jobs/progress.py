@@ -55,10 +55,15 @@ class Meter:
         self._under_way = False
         self._seconds = 0.0
         self._since = time.monotonic()
+        self._counts = False  # whether the time since then is the run's
+
+    def begin(self) -> None:
+        """The card is at the run, which may have waited for it."""
+        self._count(from_now=True)
 
     def report(self, progress: Progress) -> None:
         """Take note of a run's progress."""
-        self._count()
+        self._count(from_now=progress.phase is not Phase.LOADING)
         self._latest = replace(progress, preview=self._preview) if self._preview else progress
         if not self._under_way:
             self._under_way = True
@@ -75,21 +80,19 @@ class Meter:
         self._look.is_provided_for()
 
     def gpu_seconds(self) -> float:
-        """What the run took from its first report to now, less what it spent on loading.
+        """What the run took from its beginning to now, less what it spent on loading.
 
-        Without any report, all the time since the meter was made.
+        Nothing before it began, however long it waited for the card.
         """
-        if self._latest is None:
-            return time.monotonic() - self._since
-        self._count()
+        self._count(from_now=self._counts)
         return self._seconds
 
-    def _count(self) -> None:
-        """The time up to now belongs to the phase that was reported last."""
+    def _count(self, *, from_now: bool) -> None:
+        """Add the time up to now if it is the run's, and say whether it is from now on."""
         now = time.monotonic()
-        if self._latest is not None and self._latest.phase is not Phase.LOADING:
+        if self._counts:
             self._seconds += now - self._since
-        self._since = now
+        self._since, self._counts = now, from_now
 
     def _arrive(self) -> None:
         self._under_way = False

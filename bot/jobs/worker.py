@@ -184,6 +184,10 @@ class Worker:
             return [(Cancelled(), 0.0) for _ in runs]
         meters = [Meter(partial(self._publish_progress, run), run.look) for run in runs]
 
+        def begin() -> None:
+            for meter in meters:
+                meter.begin()
+
         def report(progress: Progress) -> None:
             for meter in meters:
                 meter.report(progress)
@@ -193,7 +197,12 @@ class Worker:
         cancel = runs[0].cancel if len(runs) == 1 else _AllOf([run.cancel for run in runs])
         try:
             context = RunContext(
-                report, cancel, runs[-1].coming, self._queue.check_seen, viewers=meters
+                report,
+                cancel,
+                runs[-1].coming,
+                self._queue.check_seen,
+                viewers=meters,
+                on_begin=begin,
             )
             outcomes = await executor.run(requests, context)
         except AtelierError as error:

@@ -50,6 +50,10 @@ def _nobody(progress: Progress) -> None:
     """Listens to no progress."""
 
 
+def _nothing() -> None:
+    """Listens to no beginning."""
+
+
 def _everything(text: str) -> None:
     """Allows all words."""
 
@@ -65,6 +69,8 @@ class RunContext:
     raises an AtelierError where they are not allowed. It is called on the GPU thread too.
 
     `viewers` are one for each request of the run, or none at all.
+
+    `on_begin` is called once, on the GPU thread, when the card has done what it was at before.
     """
 
     on_progress: Callable[[Progress], None] = _nobody
@@ -72,10 +78,17 @@ class RunContext:
     coming: Sequence[Request] = ()
     allow: Callable[[str], None] = _everything
     viewers: Sequence[Viewer] = ()
+    on_begin: Callable[[], None] = _nothing
 
     def of(self, number: int) -> Self:
         """The same for one request of the run alone, of which the first is 0."""
         return replace(self, viewers=self.viewers[number : number + 1])
+
+    def begin(self) -> None:
+        """Say that the card is at this run, or raise Cancelled if a person no longer wants it."""
+        if self.cancel.is_set():
+            raise Cancelled
+        self.on_begin()
 
     def step(self, phase: Phase, step: int = 0, of: int = 0) -> None:
         """Report progress, or raise Cancelled if a person wants the run to stop."""

@@ -3,6 +3,7 @@ import gc
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 
@@ -136,6 +137,28 @@ async def test_a_run_can_be_cancelled(started: Start) -> None:
     with pytest.raises(Cancelled):
         await asyncio.wait_for(run, SOON)
     assert await _run(executor) == 1
+
+
+async def test_a_run_begins_when_the_card_is_at_it_and_not_if_it_was_cancelled_meanwhile(
+    started: Start,
+) -> None:
+    painter = SlowLoader()
+    executor = started(lambda: painter, preload=True)
+    await executor.start()
+    await asyncio.wait_for(painter.loading.wait(), SOON)
+    begun: list[str] = []
+    cancelled, wanted = (
+        RunContext(on_begin=partial(begun.append, name)) for name in ("cancelled", "wanted")
+    )
+    runs = [asyncio.create_task(executor.run([a_request()], each)) for each in (cancelled, wanted)]
+    await asyncio.sleep(0)
+    assert begun == []
+    cancelled.cancel.set()
+    painter.may_load.set()
+    with pytest.raises(Cancelled):
+        await asyncio.wait_for(runs[0], SOON)
+    await asyncio.wait_for(runs[1], SOON)
+    assert (begun, painter.painted) == (["wanted"], ["a fox"])
 
 
 async def test_a_failed_build_fails_the_job_and_is_tried_again_for_the_next(

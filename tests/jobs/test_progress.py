@@ -85,6 +85,8 @@ async def test_a_preview_goes_with_every_report_until_it_is_taken_back() -> None
 
 async def test_waiting_and_loading_are_not_counted(seconds: list[float]) -> None:
     meter = Meter(lambda _: None)
+    seconds[0] = 95.0
+    meter.begin()
     for now, phase in [
         (100.0, Phase.LOADING),
         (160.0, Phase.CAPTIONING),
@@ -96,11 +98,14 @@ async def test_waiting_and_loading_are_not_counted(seconds: list[float]) -> None
         seconds[0] = now
         meter.report(Progress(phase))
     seconds[0] = 209.5
-    assert meter.gpu_seconds() == 1.0 + 9.5
+    assert meter.gpu_seconds() == 5.0 + 1.0 + 9.5
 
 
-async def test_a_run_that_reports_nothing_counts_whole(seconds: list[float]) -> None:
+async def test_a_run_that_reports_nothing_counts_from_its_beginning(seconds: list[float]) -> None:
     seconds[0] = 100.0
     meter = Meter(lambda _: None)
-    seconds[0] = 103.0
+    seconds[0] = 160.0
+    assert meter.gpu_seconds() == 0.0
+    meter.begin()
+    seconds[0] = 163.0
     assert meter.gpu_seconds() == 3.0

@@ -5,18 +5,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 import pytest
 from PIL import Image
 
 from bot.errors import StorageFailed, TooLate
+from bot.executors.thread import ThreadExecutor
 from bot.jobs.events import JobEnded, JobProgressed, JobStarted
 from bot.jobs.job import Job, Status
 from bot.jobs.progress import Meter
 from bot.jobs.store import Store
 from pipelines.contract.context import RunContext
-from pipelines.contract.errors import CardLost, DeviceMissing, OutOfMemory
+from pipelines.contract.errors import CardLost, DeviceMissing, OutOfMemory, Withheld
 from pipelines.contract.runner import Artifacts
 from tests.jobs.studio import SOON, Gate, Painter, Studio, a_request, heard, held
 
@@ -172,6 +174,38 @@ async def test_a_running_job_is_cancelled_between_two_steps(studio: MakeStudio) 
     assert (await s.said(JobEnded, next_one)).job.status is Status.RENDERED
     with pytest.raises(TooLate):
         await s.queue.cancel(job.id)
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+async def test_waiting_for_a_model_to_be_loaded_is_charged_to_nobody(
+    studio: MakeStudio, monkeypatch: pytest.MonkeyPatch, cancel: bool
+) -> None:
+    class Loading(Painter):
+        def __init__(self) -> None:
+            super().__init__()
+            self.may_load = threading.Event()
+
+        def preload(self) -> bool:
+            assert self.may_load.wait(SOON)
+            seconds[0] += 100.0
+            return False
+
+        def run(self, requests: Sequence[object], context: RunContext) -> NoReturn:
+            seconds[0] += 2.0
+            raise Withheld("Not here.")  # before any progress
+
+    seconds = [0.0]
+    monkeypatch.setattr("bot.jobs.progress.time", SimpleNamespace(monotonic=lambda: seconds[0]))
+    painter = Loading()
+    s = studio(painter, executors=[ThreadExecutor(lambda: painter, preload=True)])
+    await s.open()
+    job = await s.submit()
+    await s.said(JobStarted, job)
+    if cancel:
+        await s.queue.cancel(job.id)
+    painter.may_load.set()
+    ended = (await s.said(JobEnded, job)).job
+    assert ended.gpu_seconds == (0.0 if cancel else 2.0)
 
 
 async def test_a_cancel_that_was_accepted_holds_though_the_run_came_to_its_end(

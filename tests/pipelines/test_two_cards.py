@@ -14,7 +14,7 @@ from accelerate import init_empty_weights
 from demo.sample import draw_sample
 from pipelines.acceleration import attention
 from pipelines.catalog import Acceleration, Catalog
-from pipelines.contract.context import RunContext
+from pipelines.contract.context import Phase, Progress, RunContext
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.loading import BUILDING
 from pipelines.runner import Runner
@@ -78,6 +78,26 @@ def test_what_is_made_while_another_card_builds_is_the_same(
 ) -> None:
     with somebody_builds():
         assert results(Runner(offering, "cpu"), requests) == alone
+
+
+def test_waiting_for_another_card_is_told_as_loading(
+    offering: Catalog, requests: list[Request]
+) -> None:
+    video, runner = requests[-1], Runner(offering, "cpu")
+    runner.run([video], RunContext())
+    seen: list[Phase] = []
+    waits = threading.Event()
+
+    def see(progress: Progress) -> None:
+        seen.append(progress.phase)
+        waits.set()
+
+    with ThreadPoolExecutor(1) as pool:
+        with BUILDING:
+            run = pool.submit(runner.run, [video], RunContext(see))
+            assert waits.wait(60)
+        run.result()
+    assert seen[:2] == [Phase.LOADING, Phase.ANIMATING]
 
 
 def test_two_cards_at_once_make_the_same_as_one(
