@@ -100,6 +100,11 @@ class Job:
         return self.request.kind
 
     @property
+    def is_suspect(self) -> bool:
+        """Whether it ran when a process or a card died, and so may be what that died of."""
+        return self.crashes > 0
+
+    @property
     def facts(self) -> Mapping[str, str | int | float]:
         """How its first result was made; nothing, where there is none."""
         return self.artifacts[0].facts if self.artifacts else {}

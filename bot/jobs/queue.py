@@ -93,6 +93,7 @@ class JobQueue:
         self._runs: dict[str, Run] = {}
         self._ending: dict[str, Run] = {}  # off the GPU, and not yet written down
         self._waiting: dict[str, Request] = {}
+        self._suspects: set[str] = set()  # those that wait
         self._relaxed: list[tuple[float, str]] = []  # a heap of those behind, by when they came
         self._work = asyncio.Event()
         self._tasks = Tasks()
@@ -386,17 +387,22 @@ class JobQueue:
             self._admit(job)
 
     async def lease(self, free: Sequence[Models], busy: Sequence[Models] = ()) -> Run | None:
-        """Take out the job whose turn it is; None when none waits. Raises StorageFailed.
+        """Take out the job whose turn it is; None when none waits, or none may begin now.
 
         `free` says for each card that could take it what is resident there, `busy` for each of the
-        others.
+        others. Raises StorageFailed.
+
+        Of the jobs that ran when a process died nobody knows which it died of. So each of these
+        suspects has the process to itself, from its lease until its end is written down; or with
+        one that is deadly, others would die three times. When it is its turn nothing more is
+        leased until the cards are idle: it waits for whatever runs, and for nothing that comes.
         """
         await self._bring_forward()
         while True:
             self._work.clear()
             now = asyncio.get_running_loop().time()
             job_id = self._policy.pick(free=free, busy=busy, now=now)
-            if job_id is None:
+            if job_id is None or not self._may_begin(job_id):
                 return None
             run = await self._start(job_id)
             if run is not None:
@@ -405,15 +411,16 @@ class JobQueue:
     async def lease_beside(self, run: Run, resident: Models, most: int) -> list[Run]:
         """Also take out those whose turn is next and that can share a batch with `run`.
 
-        Nobody is overtaken: it ends with the first that cannot, or with `most` pictures. Returns
-        all, `run` first; without those that the storage refuses to lease.
+        Nobody is overtaken: it ends with the first that cannot, or with `most` pictures. A suspect
+        shares with nobody. Returns all, `run` first; without those that the storage refuses to
+        lease.
         """
         runs = [run]
         while True:
             now = asyncio.get_running_loop().time()
             job_id = self._policy.pick(free=[resident], now=now)
             request = None if job_id is None else self._waiting.get(job_id)
-            if job_id is None or request is None:
+            if job_id is None or request is None or not self._may_begin(job_id):
                 return runs
             requests = [*(each.job.request for each in runs), request]
             if not may_share(requests) or sum(map(pictures, requests)) > most:
@@ -426,7 +433,7 @@ class JobQueue:
                 runs.append(beside)
 
     async def work(self) -> None:
-        """Wait until something may have come that `lease` would take."""
+        """Wait until there may be something that `lease` would take."""
         await self._work.wait()
 
     def wake(self) -> None:
@@ -438,6 +445,7 @@ class JobQueue:
         job = run.job
         self._runs.pop(job.id, None)
         self._policy.charge(job.owner, job.weight, gpu_seconds - job.cost, behind=job.relaxed)
+        self._work.set()  # for whoever waits for it to end
 
     def end(self, run: Run, gpu_seconds: float) -> None:
         """As `leave`; until `ended`, while what it made is written down, it can be cancelled."""
@@ -447,6 +455,7 @@ class JobQueue:
     def ended(self, run: Run) -> None:
         """It is written down how a run ended."""
         self._ending.pop(run.job.id, None)
+        self._work.set()
 
     def check_seen(self, caption: str) -> None:
         """Raise WordNotAllowed where what a model saw in a picture breaks a rule. On any thread."""
@@ -546,6 +555,8 @@ class JobQueue:
         if job.relaxed:
             heapq.heappush(self._relaxed, (job.queued_at, job.id))
         self._waiting[job.id] = job.request
+        if job.is_suspect:
+            self._suspects.add(job.id)
         self._work.set()
         self._events.publish(JobQueued(job))
 
@@ -556,6 +567,20 @@ class JobQueue:
         """A job waits no longer."""
         self._policy.remove(job_id)
         self._waiting.pop(job_id, None)
+        self._suspects.discard(job_id)
+        self._work.set()  # others may have waited for it to have its turn
+
+    def _may_begin(self, job_id: str) -> bool:
+        """Whether a waiting job may run beside those that run, and are being written down."""
+        others = [run.job for run in (*self._runs.values(), *self._ending.values())]
+        return not others or not (job_id in self._suspects or any(j.is_suspect for j in others))
+
+    def _coming(self, job: Job) -> Sequence[Request]:
+        """What a run is told of: with no suspect anything is done on the way, nor for one."""
+        if job.is_suspect:
+            return ()
+        ahead = self._policy.first(_AHEAD)
+        return [self._waiting[each] for each in ahead if each not in self._suspects]
 
     async def _adopt(self, job_id: str) -> None:
         """Admit a job that was written although its submitter had gone."""
@@ -575,8 +600,7 @@ class JobQueue:
         self._forget(job_id)
         if job is None:
             return None
-        coming = [self._waiting[each] for each in self._policy.first(_AHEAD)]
-        run = self._runs[job_id] = Run(job, self._models(job), coming)
+        run = self._runs[job_id] = Run(job, self._models(job), self._coming(job))
         self._policy.charge(job.owner, job.weight, job.cost, behind=job.relaxed)
         self._events.publish(JobStarted(job))
         self._events.publish(QueueMoved())

@@ -9,7 +9,7 @@ Cheng, "Start-time Fair Queueing", SIGCOMM 1996) with members for flows and GPU-
 
 One thing is put before fairness: a job whose models are all resident on one card that is free
 counts as if its turn were `patience` seconds earlier. What is resident on a busy card only does not
-count, for a free card never idles while a job waits. Two bounds hold that in check, whatever
+count, for no job waits for a card while another is free. Two bounds hold that in check, whatever
 arrives and however many cards there are:
 
 - *Fairness.* Two members who both have jobs waiting throughout some time get GPU-seconds per

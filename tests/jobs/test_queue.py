@@ -370,6 +370,81 @@ async def test_a_restart_takes_everything_up(
     assert (await s.submit()).cost == pytest.approx(3.0), "learnt from the job that was rendered"
 
 
+async def test_who_died_beside_a_deadly_job_does_not_die_of_it_again(studio: MakeStudio) -> None:
+    alive = studio()
+    jobs = [
+        await alive.submit(prompt, owner=owner) for owner, prompt in enumerate(["deadly", *"abc"])
+    ]
+    together = await alive.queue.lease_beside(await _lease(alive), frozenset(), 4)
+    assert len(together) == len(jobs)
+    for deaths in (1, 2, 3):
+        alive = studio()
+        await alive.queue.restore()
+        crashes = [(await alive.queue.get(job.id)).crashes for job in jobs]
+        assert crashes == [deaths, 1, 1, 1]
+        run = await _lease(alive)
+        assert await alive.queue.lease_beside(run, frozenset(), 4) == [run]
+        assert await alive.queue.lease(NONE, NONE) is None
+    assert (await alive.queue.get(jobs[0].id)).status is Status.QUARANTINED
+    assert run.job.request.prompt == "a"
+
+
+async def test_who_died_beside_another_card_runs_when_all_are_idle_and_nobody_overtakes_it(
+    studio: MakeStudio, store: Store
+) -> None:
+    first, suspect, last = [
+        await store.enqueue(a_job(owner, crashes=crashes, queued_at=START + owner), ROOMY)
+        for owner, crashes in ((1, 0), (2, 1), (3, 0))
+    ]
+    s = studio()
+    await s.queue.restore()
+    for expected, following in ((first, suspect), (suspect, last)):
+        run = await _lease(s)
+        assert run.job.id == expected.id
+        assert await s.queue.lease(NONE, NONE) is None
+        waiting = asyncio.create_task(s.queue.work())
+        s.queue.end(run, 1.0)
+        await asyncio.wait_for(waiting, SOON)
+        assert await s.queue.lease([*NONE, *NONE]) is None, "it is being written down"
+        waiting = asyncio.create_task(s.queue.work())
+        s.queue.ended(run)
+        await asyncio.wait_for(waiting, SOON)
+        assert s.queue.place(following.id) == 1
+    assert (await _lease(s)).job.id == last.id
+
+
+async def test_nobody_waits_for_the_turn_of_one_that_was_cancelled(
+    studio: MakeStudio, store: Store
+) -> None:
+    for owner, crashes in ((1, 0), (2, 1), (3, 0)):
+        await store.enqueue(a_job(owner, crashes=crashes, queued_at=START + owner), ROOMY)
+    s = studio()
+    await s.queue.restore()
+    await _lease(s)
+    [suspect, last] = await s.store.waiting()
+    assert await s.queue.lease(NONE, NONE) is None
+    waiting = asyncio.create_task(s.queue.work())
+    await s.queue.cancel(suspect.id)
+    await asyncio.wait_for(waiting, SOON)
+    assert (await _lease(s)).job.id == last.id
+
+
+async def test_nothing_is_prepared_for_one_that_may_be_deadly_nor_on_its_way(
+    studio: MakeStudio, store: Store
+) -> None:
+    for owner, crashes in ((1, 0), (2, 1), (3, 0)):
+        job = a_job(owner, request=a_request(str(owner)), crashes=crashes, queued_at=START + owner)
+        await store.enqueue(job, ROOMY)
+    s = studio()
+    await s.queue.restore()
+    coming = []
+    for _ in range(2):
+        run = await _lease(s)
+        s.queue.leave(run, 1.0)
+        coming.append([request.prompt for request in run.coming])
+    assert coming == [["3"], []]
+
+
 async def test_a_refusing_store_leaves_the_job_waiting(studio: MakeStudio, store: Store) -> None:
     s = studio()
     job = await s.submit()

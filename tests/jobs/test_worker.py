@@ -20,6 +20,7 @@ from bot.jobs.store import Store
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import CardLost, DeviceMissing, OutOfMemory, Withheld
 from pipelines.contract.runner import Artifacts
+from tests.jobs.samples import ROOMY, START, a_job
 from tests.jobs.studio import SOON, Gate, Painter, Studio, a_request, heard, held
 
 MakeStudio = Callable[..., Studio]
@@ -531,6 +532,31 @@ class TestTwoCards:
         assert not s.of(JobEnded, jobs[1])
         gates[1].open.set()
         assert (await s.said(JobEnded, jobs[1])).job.status is Status.RENDERED
+
+    async def test_what_ran_when_the_process_died_has_it_to_itself(
+        self, studio: MakeStudio, store: Store
+    ) -> None:
+        gates = {prompt: Gate() for prompt in ("before", "suspect")}
+        jobs = [
+            a_job(n, request=a_request(prompt), crashes=prompt == "suspect", queued_at=START + n)
+            for n, prompt in enumerate([*gates, "after"])
+        ]
+        for job in jobs:
+            await store.enqueue(job, ROOMY)
+        s = studio(*(Painter(**gates) for _ in range(2)))
+        await s.open()
+        for gate in gates.values():
+            await gate.wait()
+            for _ in range(20):  # in which the other card could take one
+                await asyncio.sleep(0)
+            gate.open.set()
+        await s.said(JobEnded, jobs[-1])
+        turns = [
+            (type(event), event.job.id)
+            for event in s.seen
+            if isinstance(event, JobStarted | JobEnded)
+        ]
+        assert turns == [(turn, job.id) for job in jobs for turn in (JobStarted, JobEnded)]
 
     async def test_a_stop_lets_one_end_and_puts_the_other_back(self, studio: MakeStudio) -> None:
         gates = Gate(), Gate()
