@@ -183,6 +183,11 @@ class App:
                     end.cancel()
                 _, left = await asyncio.wait(left, timeout=1.0)
 
+    @property
+    def is_closing(self) -> bool:
+        """Whether it was asked to close, or began to by itself."""
+        return self._closing is not None
+
     async def close(self) -> None:
         """Let the running jobs end within their grace, post what is rendered, and free everything.
 

@@ -386,7 +386,7 @@ def _of_a_render(config: Config) -> Iterator[None]:
 
 
 async def _serve(config: Config, token: str) -> None:
-    """The bot, until a signal. A second signal lets the running job have no more time."""
+    """The bot, until a signal or its own end. A signal while it closes gives no more grace."""
     is_asked = False
     serving: asyncio.Task[None] | None = None
     hurry: list[asyncio.Task[None]] = []
@@ -396,7 +396,7 @@ async def _serve(config: Config, token: str) -> None:
         is_asked = True
         if serving is None:
             return  # what is half open is opened first, and then closed in order
-        if serving.cancelling():
+        if serving.cancelling() or app.is_closing:
             hurry.append(asyncio.create_task(app.close()))
         else:
             serving.cancel()

@@ -2,14 +2,21 @@
 
 import asyncio
 import io
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from bot.app import App
+from bot.cli import _serve
 from bot.config import Config
+from bot.errors import TokenRefused
 from demo.sample import draw_sample
 from pipelines.contract.requests import ImagineRequest
-from tests.integration.apps import serving
+from tests.integration.apps import light_executor, serving
 from tests.integration.shown import end_of, is_final, stayed_final, wait_of, waits
+from tests.jobs.samples import open_store
+from tests.jobs.studio import held
 from tests.loopback import ALWAYS, Cut, LoopbackDiscord, Member, Message, Upload
 from tests.loopback.problems import ApiProblem, rate_limited
 from tests.loopback.runner import Studio, paint
@@ -99,6 +106,46 @@ async def test_waiting_jobs_wait_on_after_a_restart_in_their_order(
         for each in used:
             await end_of(server, each)
     assert [run.seed for run in studio.runs] == [0, 1, 2, 3]
+
+
+async def test_a_signal_while_the_bot_closes_by_itself_ends_the_grace_and_breaks_nothing(
+    server: LoopbackDiscord,
+    ada: Member,
+    config: Config,
+    studio: Studio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    signals: list[Callable[[], None]] = []
+
+    @contextmanager
+    def on_signals(stop: Callable[[], None]) -> Iterator[None]:
+        signals.append(stop)
+        yield
+
+    monkeypatch.setattr("bot.cli._on_signals", on_signals)
+    executor = light_executor(studio)
+    app = await App.open(config, executors=[executor])
+
+    async def opened(config: Config) -> App:
+        return app
+
+    monkeypatch.setattr(App, "open", opened)
+    closing, go_on = held(monkeypatch, app.worker, "stop")
+    studio.gate.clear()
+    serving = asyncio.create_task(_serve(config, server.token))
+    await server.connected()
+    await ada.slash("imagine", prompt=PROMPT)
+    await server.wait_for(lambda: studio.runs)
+    await server.gateway.drop(4004)
+    await closing.wait()
+    signals[0]()
+    go_on.set()
+    with pytest.raises(TokenRefused):
+        await asyncio.wait_for(serving, app.worker._grace / 2)
+    assert not executor.usable()
+    async with open_store(config.storage.database) as store:
+        [job] = await store.waiting()
+        assert (job.crashes, len(studio.runs)) == (0, 1)
 
 
 @pytest.mark.parametrize(
