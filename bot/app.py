@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 EXPIRED_EVERY, SWEEP_EVERY = 300.0, 3600.0  # seconds
+LOGIN = 5.0  # seconds in which Discord, if it is there, has said whether it takes the token
 
 
 class App:
@@ -79,6 +80,7 @@ class App:
         self.studio: str | None = None
         self._watch = StartWatch(events, config.storage.folder)
         self._tasks = Tasks()
+        self._started = False
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -141,7 +143,13 @@ class App:
             self.client.whiteboard.open(Links(self.store, key), url)
 
     def start(self) -> None:
-        """Begin the work behind the commands: the GPU, the deliveries, the sweeps."""
+        """Begin the work behind the commands: the GPU, the deliveries, the sweeps. Idempotent.
+
+        What Discord is to be told waits in `Roads` until it can be.
+        """
+        if self._started:
+            return
+        self._started = True
         for executor in self.executors:
             self._tasks.start(executor.start(), name="executor start")
         self._tasks.start(asyncio.to_thread(_warn_of_loras, self.config.models.loras), name="loras")
@@ -155,21 +163,21 @@ class App:
     async def serve(self, token: str) -> None:
         """Work and stay connected to Discord until cancelled; then close.
 
-        Raises PortTaken and TokenRefused, before any model is loaded; StartupError when Discord
-        ends the connection for good; CardLost.
+        Where Discord is away, the work begins without it. Raises PortTaken and TokenRefused, before
+        any model is loaded if Discord is there to say so; StartupError when it ends the connection
+        for good; CardLost.
         """
         try:
             await self.listen()
-            await self.client.log_in(token)
-            self.start()
-            await self._stay()
+            await self._stay(token)
         finally:
             await self.close()
 
-    async def _stay(self) -> None:
-        """Stay connected to Discord, and be of use there: raises CardLost where no more can be."""
+    async def _stay(self, token: str) -> None:
+        """Work, on Discord or without it: raises CardLost where no more can be done."""
+        without = asyncio.get_running_loop().call_later(LOGIN, self.start)
         ends = [
-            asyncio.create_task(self.client.stay_connected(), name="stay connected"),
+            asyncio.create_task(self._connect(token), name="stay connected"),
             asyncio.create_task(self.worker.lost(), name="watch the cards"),
         ]
         try:
@@ -177,11 +185,18 @@ class App:
             for end in ended:
                 end.result()
         finally:
+            without.cancel()
             left = {end for end in ends if not end.done()}
             while left:  # again: a connection being made can lose a cancellation, by `wait_for`
                 for end in left:
                     end.cancel()
                 _, left = await asyncio.wait(left, timeout=1.0)
+
+    async def _connect(self, token: str) -> None:
+        """Log in, whenever Discord lets us, and stay connected."""
+        await self.client.log_in(token)
+        self.start()
+        await self.client.stay_connected()
 
     @property
     def is_closing(self) -> bool:

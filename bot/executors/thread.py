@@ -58,9 +58,8 @@ class ThreadExecutor:
         return await asyncio.wrap_future(done)
 
     def usable(self) -> bool:
-        """False once the Runner could not be built, until it was; and when the thread has ended."""
-        begun = self._thread.ident is not None
-        return not self._broken and (self._thread.is_alive() or not begun)
+        """False once the Runner could not be built, until it was; and while no thread is there."""
+        return not self._broken and self._thread.is_alive()
 
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU, as of the last run."""

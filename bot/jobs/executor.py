@@ -27,7 +27,10 @@ class Executor(Protocol):
         ...
 
     def usable(self) -> bool:
-        """False once its card did not come up, until it does. A run is a try to have it do so."""
+        """False before the start, and once its card did not come up until it does.
+
+        A run is a try to have it do so.
+        """
         ...
 
     def resident(self) -> frozenset[str]:

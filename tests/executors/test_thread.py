@@ -271,5 +271,7 @@ async def test_stopping_lets_the_run_end(started: Start) -> None:
 
 async def test_stopping_twice_and_without_a_start(started: Start) -> None:
     executor = started(Painter)
+    assert not executor.usable()
     await executor.stop()
     await executor.stop()
+    assert not executor.usable()

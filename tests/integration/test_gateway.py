@@ -7,10 +7,11 @@ import pytest
 from bot.app import App
 from bot.config import Config
 from bot.errors import StartupError, TokenRefused
+from bot.executors.thread import ThreadExecutor
 from tests.integration.apps import light_executor, serving
 from tests.integration.shown import end_of, wait_of
 from tests.loopback import LoopbackDiscord, Member
-from tests.loopback.runner import Studio
+from tests.loopback.runner import LightRunner, Studio
 
 
 @pytest.mark.parametrize("code", [None, 4000, 1001])
@@ -88,9 +89,11 @@ async def test_an_event_that_discord_py_cannot_read_does_not_end_the_bot(
 async def test_a_refused_token_ends_the_bot_with_a_sentence(
     server: LoopbackDiscord, config: Config, studio: Studio
 ) -> None:
-    app = await App.open(config, executors=[light_executor(studio)])
+    executor = ThreadExecutor(lambda: LightRunner(studio))
+    app = await App.open(config, executors=[executor])
     with pytest.raises(TokenRefused, match="Bot page"):
         await app.serve("not the token")
+    assert executor._thread.ident is None, "nothing was begun"
 
 
 @pytest.mark.parametrize(("code", "error"), [(4004, TokenRefused), (4014, StartupError)])

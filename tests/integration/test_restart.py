@@ -11,9 +11,11 @@ from bot.app import App
 from bot.cli import _serve
 from bot.config import Config
 from bot.errors import TokenRefused
+from bot.jobs.events import JobEnded
+from bot.jobs.job import Status
 from demo.sample import draw_sample
 from pipelines.contract.requests import ImagineRequest
-from tests.integration.apps import light_executor, serving
+from tests.integration.apps import Heard, light_executor, serving
 from tests.integration.shown import end_of, is_final, stayed_final, wait_of, waits
 from tests.jobs.samples import open_store
 from tests.jobs.studio import held
@@ -162,3 +164,50 @@ async def test_a_start_while_discord_is_away_waits_for_it(
     async with serving(server, config, studio):
         assert fault.met == 2
         await end_of(server, await ada.slash("imagine", prompt=PROMPT))
+
+
+async def test_a_start_while_discord_is_away_works_without_it_and_shows_the_result_later(
+    server: LoopbackDiscord,
+    ada: Member,
+    config: Config,
+    studio: Studio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    studio.gate.clear()
+    async with serving(server, config, studio) as app:
+        used = await ada.slash("imagine", prompt=PROMPT, seed=SEED)
+        await wait_of(server, used)
+        stops = [asyncio.create_task(app.worker.stop()) for _ in range(2)]
+        await asyncio.gather(*stops)
+    await server.wait_for(lambda: not server.gateway.connected)
+    monkeypatch.setattr("bot.app.LOGIN", 0.01)
+    away = server.faults.hold("GET", "/users/@me")
+    app = await App.open(config, executors=[light_executor(studio)])
+    assert not app.executors[0].usable()
+    heard = Heard(app.events)
+    ends = asyncio.create_task(app.serve(server.token))
+    ended = await heard.of(JobEnded)
+    assert ended.job.status is Status.RENDERED
+    assert away.arrived.is_set() and app.executors[0].usable()
+    assert used.original is not None and not is_final(used.original)
+    away.open()
+    assert shows_the_result_once(server, await end_of(server, used))
+    ends.cancel()
+    await asyncio.gather(ends, return_exceptions=True)
+
+
+async def test_a_token_that_is_refused_after_the_work_began_ends_it_in_order(
+    server: LoopbackDiscord, config: Config, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.app.LOGIN", 0.01)
+    away = server.faults.hold("GET", "/users/@me")
+    app = await App.open(config, executors=[light_executor(studio)])
+    ends = asyncio.create_task(app.serve("not the token"))
+    job = await app.queue.submit(ImagineRequest(prompt=PROMPT, seed=SEED), owner=2, origin={})
+    await Heard(app.events).of(JobEnded)
+    away.open()
+    with pytest.raises(TokenRefused):
+        await ends
+    async with open_store(config.storage.database) as store:
+        kept = await store.get(job.id)
+        assert kept is not None and kept.status is Status.DELIVERED
