@@ -49,7 +49,7 @@ class Settings(BaseModel):
     waiting: Annotated[int, Field(ge=1)] = 5
     """Jobs that a member may have waiting or running."""
     role_weights: Mapping[int, Weight] = Field(default_factory=dict)
-    """How large a share of the GPU members with a role get; 1 for everyone else."""
+    """How many times as much of the GPU members with a role get as others of the server."""
     previews: bool = True
     """Whether a running job shows what it has so far."""
     language: str | None = None
@@ -62,8 +62,13 @@ class Settings(BaseModel):
     """Where moderators read what happened."""
 
     def weight(self, roles: Collection[int]) -> float:
-        """The share of a member with `roles`: the largest that one of them gives."""
-        return max((w for role, w in self.role_weights.items() if role in roles), default=1.0)
+        """The share of a member with `roles`: the largest that one of them gives, but 1 at most.
+
+        It is divided by the largest that any role here gives. For turns are taken with members of
+        other servers, who have 1: a server can give the rest of its own less, and nobody more.
+        """
+        own = max((w for role, w in self.role_weights.items() if role in roles), default=1.0)
+        return own / max([1.0, *self.role_weights.values()])
 
 
 class SettingsBook:

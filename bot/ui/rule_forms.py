@@ -97,7 +97,10 @@ def _labels(group: Group, settings: Settings, styles: Iterable[str], say: Say) -
             yield _line(say("Jobs of a member that may wait"), "waiting", str(settings.waiting))
         case Group.WEIGHTS:
             yield _roles(say("Members with"), "weighted", (), say("Choose roles"), required=True)
-            what = say("2: twice as much of the GPU as others, 0.5: half as much, 1: as everyone")
+            what = say(
+                "2: twice as much of the GPU as others here, 0.5: half, 1: the same. "
+                "Other servers lose nothing"
+            )
             yield _line(say("Have turns this many times as large"), "weight", "2", what)
         case Group.REST:
             tongues = {MEMBERS_OWN: say("Of whoever asks")}

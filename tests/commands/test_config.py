@@ -259,7 +259,9 @@ async def test_turns_by_role_language_and_the_rest(
     eve = channel.guild.add_member(channel.env.create_user("eve"), roles=[patron, donor])
     await imagine(channel, eve)
     job = await ends.next()
-    assert (job.weight, job.origin["locale"]) == (3.0, "de")
+    assert (job.weight, job.origin["locale"]) == (1.0, "de")
+    await imagine(channel, root)
+    assert (await ends.next()).weight == 1 / 3
 
 
 async def test_in_a_thread_the_rules_of_its_channel_hold(

@@ -68,11 +68,25 @@ async def test_the_settings_where_somebody_stands_hold(studio: MakeStudio) -> No
     await s.queue.settings.change(7, role_weights={5: 3.0, 6: 2.0})
     stands = Standing(server=7, channel=1, roles=frozenset({5, 6}))
     job = await s.queue.submit(a_request(), owner=1, origin={}, standing=stands)
-    assert (job.weight, job.server, job.channel, job.relaxed) == (3.0, 7, 1, False)
+    assert (job.weight, job.server, job.channel, job.relaxed) == (1.0, 7, 1, False)
     with pytest.raises(QueueFull, match="1 job waiting"):
         await s.queue.submit(a_request(), owner=1, origin={}, standing=stands)
     elsewhere = replace(stands, channel=2, roles=frozenset({6}))
-    assert (await s.queue.submit(a_request(), owner=1, origin={}, standing=elsewhere)).weight == 2.0
+    job = await s.queue.submit(a_request(), owner=1, origin={}, standing=elsewhere)
+    assert job.weight == 2 / 3
+
+
+async def test_what_a_server_gives_its_roles_it_does_not_take_from_others(
+    studio: MakeStudio,
+) -> None:
+    s = studio()
+    await s.queue.settings.change(7, role_weights={5: 100.0})
+    greedy, other = Standing(server=7, roles=frozenset({5})), Standing(server=8)
+    for _ in range(6):
+        for owner, standing in ((1, greedy), (2, other)):
+            await s.queue.submit(a_request(), owner=owner, origin={}, standing=standing)
+    turns = [(await _lease(s)).job.owner for _ in range(12)]
+    assert turns == [1, 2] * 6
 
 
 async def test_who_has_used_their_share_waits_behind_for_a_day_at_most(

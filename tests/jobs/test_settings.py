@@ -112,10 +112,10 @@ async def test_what_the_disk_refuses_does_not_hold(store: Store) -> None:
 
 def test_the_largest_weight_of_a_members_roles_counts() -> None:
     settings = Settings(role_weights={1: 2.0, 2: 0.5, 3: 3.0})
-    assert [settings.weight(roles) for roles in ([], [9], [2], [1, 2], [1, 2, 3])] == [
-        1.0,
-        1.0,
-        0.5,
-        2.0,
-        3.0,
-    ]
+    shares = [settings.weight(roles) for roles in ([2], [], [9], [1, 2], [1, 2, 3])]
+    assert shares == [0.5 / 3, 1 / 3, 1 / 3, 2 / 3, 1.0]
+
+
+def test_who_has_less_than_the_others_leaves_theirs_as_it_is() -> None:
+    settings = Settings(role_weights={2: 0.5})
+    assert [settings.weight(roles) for roles in ([], [2])] == [1.0, 0.5]
