@@ -3,6 +3,7 @@
 Each is a file of its own in the storage folder, not a row of the job store, which the running bot
 holds locked: so one can be added or revoked while the bot runs, and it holds from the next request
 on. The file's name is the token's owner id; it is made exclusively, so that no two get the same.
+What root makes belongs to the owner of the storage folder, or the bot's user could not read it.
 
 What is kept is the SHA-256 of the token. A slow hash protects passwords, which can be guessed; of
 256 random bits nobody guesses any.
@@ -15,6 +16,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -22,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from bot.errors import ConfigError
 from bot.jobs.limits import Terms
-from pipelines.visible import require_visible
+from pipelines.visible import nearest, require_visible
 
 log = logging.getLogger(__name__)
 
@@ -84,6 +86,7 @@ class TokenBook:
         self._folder = folder
         self._good: dict[str, Token] = {}
         self._seen = -1.0  # when the folder had been changed that was read
+        self._logged: list[str] = []  # what is wrong there
 
     def find(self, secret: str) -> Token | None:
         """The token that somebody shows, unless it was revoked or never made."""
@@ -93,12 +96,12 @@ class TokenBook:
     def all(self) -> list[Token]:
         """All that were ever made and can be read, oldest first. Raises ConfigError."""
         with self._explained():
-            require_visible(self._folder)
             return sorted(_read(self._folder)[0], key=lambda token: token.id)
 
     def damaged(self) -> list[str]:
-        """What to do about each file that is no token."""
-        return _read(self._folder)[1]
+        """What to do about each file that is no token. Raises ConfigError."""
+        with self._explained():
+            return _read(self._folder)[1]
 
     def add(self, name: str, **terms: float | None) -> str:
         """Make a token and return it; it can never be shown again. Raises ConfigError."""
@@ -118,7 +121,7 @@ class TokenBook:
             first = error.errors()[0]
             raise ConfigError(f"{first['loc'][0]}: {first['msg']}.") from None
         with self._explained():
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._make_folder()
             try:
                 _write(self._file(token), token)
             except FileExistsError:
@@ -150,44 +153,79 @@ class TokenBook:
                 "permissions."
             ) from error
 
+    def _make_folder(self) -> None:
+        there, folder = nearest(self._folder.parent).absolute(), self._folder.absolute()
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for made in takewhile(lambda path: path != there, (folder, *folder.parents)):
+            _give(made, there)
+
     def _file(self, token: Token) -> Path:
         return self._folder / f"{token.id}.json"
 
     def _refresh(self) -> None:
+        changed, tokens, damaged = -1.0, list[Token](), list[str]()
         try:
             changed = self._folder.stat().st_mtime
+            if changed == self._seen:
+                return
+            tokens, damaged = _read(self._folder)
         except FileNotFoundError:
-            self._good = {}
-            return
-        if changed == self._seen:
-            return
-        tokens, damaged = _read(self._folder)
+            pass
+        except OSError as error:
+            damaged = [_unreadable(self._folder, error)]
         for what in damaged:
-            log.error(what)
+            if what not in self._logged:
+                log.error(what)
+        self._logged = damaged
         self._good = {token.digest: token for token in tokens if token.is_good}
-        # A change within the same tick of the disk's clock could not be told from this one.
-        self._seen = changed if time.time() - changed > _SETTLED else -1.0
+        # A change within the same tick of the disk's clock could not be told from this one, nor
+        # that somebody mends what is damaged.
+        settled = not damaged and time.time() - changed > _SETTLED
+        self._seen = changed if settled else -1.0
 
 
 def _read(folder: Path) -> tuple[list[Token], list[str]]:
-    """The tokens in a folder, and what to do about each file that is none."""
+    """The tokens in a folder, and what to do about each file that is none.
+
+    Raises PermissionError: where nobody may look, there would seem to be none.
+    """
+    require_visible(folder)
     tokens, damaged = [], []
     for file in folder.glob("*.json"):
         try:
             tokens.append(Token.model_validate_json(file.read_text("utf-8")))
-        except (OSError, ValueError) as error:
-            why = error.strerror if isinstance(error, OSError) else type(error).__name__
+        except OSError as error:
+            damaged.append(_unreadable(file, error))
+        except ValueError as error:
+            why = type(error).__name__
             damaged.append(f"{file} is no token ({why}). Delete it, and make a new one.")
     return tokens, damaged
+
+
+def _unreadable(path: Path, error: OSError) -> str:
+    return (
+        f"{path} cannot be read ({error.strerror}), so no token there is good. Give it to the user "
+        "that the bot runs as."
+    )
 
 
 def _write(file: Path, token: Token) -> None:
     """Write a new file that only its owner may read. Raises OSError, FileExistsError."""
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as new:
+        _give(handle, file.parent)
         new.write(token.model_dump_json())
         new.flush()
         os.fsync(new.fileno())
+
+
+def _give(made: Path | int, like: Path) -> None:
+    """Have what root made, a folder or an open file, belong to whoever owns `like`."""
+    if getattr(os, "geteuid", lambda: None)() == 0:
+        owner = like.stat()
+        # Through a link, root would give away something else.
+        follow = isinstance(made, int)
+        os.chown(made, owner.st_uid, owner.st_gid, follow_symlinks=follow)
 
 
 def _digest(secret: str) -> str:

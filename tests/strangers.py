@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 NOBODY = 65534
+IS_ROOT = hasattr(os, "geteuid") and os.geteuid() == 0
 
 
 @contextmanager
@@ -23,12 +24,20 @@ def locked(path: Path) -> Iterator[None]:
     """While this is entered, the process may neither read `path` nor look into it."""
     before = path.stat().st_mode
     path.chmod(0)
-    is_root = os.geteuid() == 0
-    if is_root:
+    try:
+        with nobody():
+            yield
+    finally:
+        path.chmod(before)
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """While this is entered, a process of root's is one of a user who owns nothing."""
+    if IS_ROOT:
         os.setresuid(NOBODY, NOBODY, 0)
     try:
         yield
     finally:
-        if is_root:
+        if IS_ROOT:
             os.setresuid(0, 0, 0)
-        path.chmod(before)

@@ -13,7 +13,7 @@ from bot.errors import ConfigError
 from bot.jobs.limits import Terms
 from bot.tokens import LOCAL, TokenBook
 from tests.cli.command import command
-from tests.strangers import locked, visible_folder
+from tests.strangers import IS_ROOT, NOBODY, locked, nobody, visible_folder
 
 
 def test_one_is_known_until_it_is_revoked(tmp_path: Path) -> None:
@@ -136,6 +136,56 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
             for use in (book.all, lambda: book.add("bob"), lambda: book.revoke("ada")):
                 with pytest.raises(ConfigError, match=r"Permission denied.*storage\.folder"):
                     use()
+
+
+def test_a_folder_that_cannot_be_read_is_said_once_and_until_then_no_token_is_good(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with visible_folder() as folder:
+        book = TokenBook.in_storage(folder)
+        secret = TokenBook.in_storage(folder).add("ada")
+        os.utime(folder / "tokens", (0, time.time() - 60))
+        with locked(folder / "tokens"):
+            assert [book.find(secret) for _ in range(3)] == [None] * 3
+        [said] = caplog.messages
+        assert said.startswith(f"{folder}/tokens cannot be read (Permission denied)")
+        assert book.find(secret) is not None, "as soon as somebody has mended it"
+
+
+def test_so_is_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    book = TokenBook(tmp_path)
+    (tmp_path / "9.json").mkdir()
+    assert [book.find("atl_x") for _ in range(3)] == [None] * 3
+    [said] = caplog.messages
+    assert said.startswith(f"{tmp_path}/9.json cannot be read (Is a directory)")
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can give files away")
+@pytest.mark.parametrize("storage", ["", "data"])
+def test_what_root_makes_is_for_the_user_of_the_storage_folder(storage: str) -> None:
+    with visible_folder() as folder:
+        os.chown(folder, NOBODY, NOBODY)
+        book = TokenBook.in_storage(folder / storage)  # of which one is not there yet
+        secrets = [book.add("ada"), book.add("bob")]
+        book.revoke("bob")
+        with nobody():
+            found = [TokenBook.in_storage(folder / storage).find(each) for each in secrets]
+            assert [token and token.name for token in found] == ["ada", None]
+            assert [token.is_good for token in TokenBook.in_storage(folder / storage).all()] == [
+                True,
+                False,
+            ]
+            TokenBook.in_storage(folder / storage).add("eve")
+
+
+@pytest.mark.skipif(not IS_ROOT, reason="only root can give files away")
+def test_root_gives_nothing_away_through_a_link(tmp_path: Path) -> None:
+    (tmp_path / "of-roots").mkdir()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "tokens").symlink_to(tmp_path / "of-roots")
+    os.chown(tmp_path / "data", NOBODY, NOBODY)
+    TokenBook.in_storage(tmp_path / "data").add("ada")
+    assert (tmp_path / "of-roots").stat().st_uid == 0
 
 
 def test_the_command_line(tmp_path: Path) -> None:
