@@ -171,10 +171,8 @@ class StoreMachine(RuleBasedStateMachine):
         answer = self.runner.run(self.store.told(view, error))
         before = self.known[view.id]
         changes: dict[str, object] = {"told": True}
-        if error is not None:
-            changes |= _why(error)
-        elif before.status is Status.RENDERED:
-            changes["status"] = Status.DELIVERED
+        if before.status is Status.RENDERED:
+            changes |= {"status": Status.DELIVERED} if error is None else _why(error)
         allowed = self.holds(view) and not before.status.is_live and not before.told
         self.expect(answer, view.id, allowed, **changes)
 
