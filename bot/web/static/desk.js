@@ -12,10 +12,7 @@ export class Desk {
     Object.assign(this, { kind, studio });
     this.form = find(`#form-${kind}`);
     this.form.noValidate = true; // the studio says what is wrong, in whole sentences
-    this.stage = new Stage(kind, studio, {
-      ended: (job) => this._ended(job),
-      again: () => this.submit(),
-    });
+    this.stage = new Stage(kind, studio);
     this.form.addEventListener("submit", (event) => {
       event.preventDefault();
       this.submit();
@@ -50,18 +47,23 @@ export class Desk {
   async resume(id = kept(`job.${this.kind}`)) {
     if (!id) return;
     const job = await askJson(`/v1/jobs/${encodeURIComponent(id)}`).catch(() => null);
-    if (job) await this.stage.watch(job);
+    if (job) await this.stage.watch(job, job.kind === this.kind ? () => this.submit() : null);
     else if (!this.studio.page) keep(`job.${this.kind}`, null);
   }
 
-  /** Send what was asked, and follow it. */
+  /** Send what the form says. */
   async submit() {
-    if (this.stage.isBusy) return;
+    if (!this.stage.isBusy) await this.send(this.kind, () => this.request());
+  }
+
+  /** Send what `request` makes, and follow what comes of it. If it fails, it can be sent again. */
+  async send(kind, request) {
+    if (this.stage.isSending) return;
     this.complain("");
     this.stage.send();
     let job;
     try {
-      job = await this.post(this.kind, await this.request());
+      job = await this._post(kind, await request());
     } catch (problem) {
       this.stage.reset();
       this.complain(problem.message);
@@ -69,14 +71,9 @@ export class Desk {
       return;
     }
     this.studio.sent(job);
-    await this.follow(job);
-  }
-
-  /** Follow a job that was asked for here or elsewhere. */
-  async follow(job) {
     if (!this.studio.page) keep(`job.${this.kind}`, job.id);
     this._reveal();
-    await this.stage.watch(job);
+    await this.stage.watch(job, () => this.send(kind, request));
     this._reveal();
   }
 
@@ -87,7 +84,7 @@ export class Desk {
   }
 
   /** Post a request: as a form where it has files, else as JSON. */
-  post(kind, fields) {
+  _post(kind, fields) {
     const path = `/v1/${kind}`;
     if (Object.values(fields).some((value) => value instanceof Blob)) {
       const body = new FormData();
@@ -118,10 +115,6 @@ export class Desk {
   /** What the form is kept under. */
   get _name() {
     return this.studio.page ? "form.link" : `form.${this.kind}`;
-  }
-
-  _ended(job) {
-    this.studio.ended(job, this.kind);
   }
 
   complain(sentence) {

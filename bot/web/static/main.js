@@ -129,12 +129,11 @@ class Studio {
     find("textarea", this.desks[job.kind].form).focus();
   }
 
-  async upscale(job, index, scale) {
+  upscale(job, index, scale) {
     find("#viewer").close();
     const desk = this.desks.imagine ?? this.desks.sketch;
-    const larger = await desk.post("upscale", { image: { job: job.id, index }, scale });
     this.show(PANELS[desk.kind]);
-    await desk.follow(larger);
+    return desk.send("upscale", () => ({ image: { job: job.id, index }, scale }));
   }
 
   deleted() {

@@ -24,9 +24,8 @@ const PHASES = () => ({
 });
 
 export class Stage {
-  /** `ended` is called with every job that ends, `again` when somebody wants to try once more. */
-  constructor(kind, studio, { ended, again }) {
-    Object.assign(this, { kind, studio, ended });
+  constructor(kind, studio) {
+    Object.assign(this, { kind, studio });
     this.place = find(`[data-stage=${kind}]`);
     this.place.append(find("#stage").content.cloneNode(true));
     const part = (selector) => find(selector, this.place);
@@ -36,11 +35,15 @@ export class Stage {
     find(".idle use", this.sheet).setAttribute("href", `#i-${symbol}`);
     find(".idle p", this.sheet).textContent = sentence;
     find(".cancel", this.status).addEventListener("click", () => this._cancel());
-    find("button", this.trouble).addEventListener("click", again);
+    find("button", this.trouble).addEventListener("click", () => this._again());
   }
 
   get isBusy() {
     return ["sending", "waiting", "running"].includes(this.sheet.dataset.state);
+  }
+
+  get isSending() {
+    return this.sheet.dataset.state === "sending";
   }
 
   /** The request is on its way. What is shown stays, for as long as nothing takes its place. */
@@ -51,16 +54,18 @@ export class Stage {
     this._state("sending");
   }
 
-  /** It was refused: all is as before. */
+  /** It was refused: all is as before, or as a job that is followed here has become meanwhile. */
   reset() {
-    this._state(this._before);
+    if (this.isSending) this._state(this._before);
   }
 
-  /** Follow a job to its end. */
-  async watch(job) {
+  /** Follow a job to its end. `again` asks for it once more, where that can be done. */
+  async watch(job, again) {
     this._leave();
     this._empty();
     this._told = null;
+    this._again = again;
+    find("button", this.trouble).hidden = !again;
     const { signal } = (this._following = new AbortController());
     try {
       this.show(job);
@@ -92,7 +97,7 @@ export class Stage {
     else if (job.results.length) this._done(job);
     else if (job.state === "cancelled") this._cancelled();
     else if (isOver(job)) this._fail(job.error?.detail ?? say("That did not work."));
-    if (isOver(job)) this.ended(job);
+    if (isOver(job)) this.studio.ended(job);
   }
 
   // --- the states ----------------------------------------------------------------------------

@@ -1,0 +1,19 @@
+"""What is done in the pages of a window, and what can be seen of them."""
+
+from playwright.async_api import BrowserContext, Page, expect
+
+from benchmarks.page import READY
+
+
+async def entered(window: BrowserContext, path: str = "/") -> Page:
+    """One more page of the studio."""
+    page = await window.new_page()
+    await page.goto(path)
+    await page.wait_for_selector(READY, state="attached")
+    return page
+
+
+async def expect_state(page: Page, kind: str, state: str) -> None:
+    """Wait until a job of a kind is so far where it is followed."""
+    sheet = page.locator(f"[data-stage={kind}] .sheet")
+    await expect(sheet).to_have_attribute("data-state", state)
