@@ -26,6 +26,13 @@ AT_ONCE = 8  # large bodies that are held at a time …
 EACH = 2  # … and of one owner
 PLACE = 20.0  # seconds that are waited for a place
 IDLE, WHOLE = 15.0, 120.0  # seconds for the next piece of a body, and for all of it
+UNREAD = (  # what is raised where a body is broken, or whoever sends it hangs up
+    ValueError,
+    RuntimeError,
+    ConnectionError,
+    HttpProcessingError,
+    web.RequestPayloadError,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +99,7 @@ class Bodies:
                 return Body(await asyncio.to_thread(_object, data))
         except TimeoutError:
             raise TooSlow("What was sent came too slowly. Please try again.") from None
-        except (ValueError, RuntimeError, HttpProcessingError, web.RequestPayloadError) as error:
+        except UNREAD as error:
             raise unreadable(is_form=is_form) from error
 
     async def _form(self, reader: MultipartReader, most: int) -> dict[str, Any]:

@@ -272,6 +272,23 @@ async def test_what_is_no_http_is_answered_and_leaves_no_traceback(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
+@pytest.mark.parametrize("kind", ["application/json", "multipart/form-data; boundary=x"])
+async def test_who_hangs_up_while_they_send_leaves_nothing_in_the_log(
+    config: Config, studio: Studio, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    caplog.set_level("WARNING")
+    token = tokens(config).add("ada")
+    async with opened(config, studio) as app, asyncio.timeout(20):
+        assert app.web is not None
+        reader, writer = await asyncio.open_connection(*app.web.runner.addresses[0])
+        head = f"POST /v1/sketch HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
+        body = f"Content-Type: {kind}\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n--x\r\n"
+        writer.write((head + body).encode())
+        assert b" 100 " in await reader.readline()  # it is being read
+        writer.close()
+    assert caplog.records == []
+
+
 async def test_who_sends_slowly_is_in_nobody_elses_way(
     ada: aiohttp.ClientSession, app: App, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
