@@ -63,6 +63,8 @@ class Bodies:
         """
         if request.content_type not in (JSON, FORM):
             raise Unreadable("Please send JSON, or a form as multipart/form-data.")
+        if request.headers.get(hdrs.CONTENT_ENCODING, "identity").lower() != "identity":
+            raise Unreadable("Please send this as it is, not compressed.")
         most = self._picture + MIB if has_picture else SMALL
         length = request.content_length
         if (length or 0) > most:

@@ -62,6 +62,7 @@ class WebServer:
             access_log=None,
             logger=log,
             handler_cancellation=True,
+            auto_decompress=False,  # `Bodies` refuses what is compressed
             keepalive_timeout=IDLE,
             lingering_time=LAST,
             shutdown_timeout=LAST,

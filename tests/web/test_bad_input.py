@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import io
 import json
 import resource
@@ -67,6 +68,7 @@ async def test_what_cannot_be_done(ada: aiohttp.ClientSession, studio: Studio, s
 FORM_IN_A_FORM = (
     b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n\r\nhi\r\n--y--\r\n--x--\r\n"
 )
+ZIPPED = {"Content-Encoding": "gzip"}  # a few bytes that may be very many
 MANY_KEYS = json.dumps(dict.fromkeys(map(str, range(40)))).encode()
 
 
@@ -74,6 +76,8 @@ MANY_KEYS = json.dumps(dict.fromkeys(map(str, range(40)))).encode()
     ("headers", "data", "status"),
     [
         ({"Content-Type": "text/plain"}, b"hello", 415),
+        ({**ZIPPED, "Content-Type": "application/json"}, gzip.compress(b'{"prompt": "x"}'), 415),
+        ({**ZIPPED, "Content-Type": "multipart/form-data; boundary=x"}, b"--x--", 415),
         ({"Content-Type": "application/json"}, b"{", 400),
         ({"Content-Type": "application/json"}, b"[" * 8_000, 400),
         ({"Content-Type": "application/json"}, b"[" * 60_000, 413),
@@ -254,8 +258,8 @@ async def test_a_slow_loris_is_hung_up_on(
     [
         b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03",  # as TLS begins
         b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
-        b"POST /v1/imagine HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\n"
-        b"Content-Type: application/json\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST /v1/imagine HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n"
+        b"Content-Type: application/json\r\n\r\nmany\r\n",
     ],
 )
 async def test_what_is_no_http_is_answered_and_leaves_no_traceback(

@@ -1,4 +1,4 @@
-"""Where a job is followed, in a real browser: what its buttons do after it failed, or was deleted."""
+"""Where a job is followed, in a real browser: what can be done after it failed."""
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
