@@ -83,6 +83,15 @@ async def test_a_job_is_watched_to_its_end_and_fetched_in_ranges(
     assert again.status == 304
 
 
+async def test_what_a_proxy_compressed_on_its_way_is_not_sent_again(app: App) -> None:
+    async with client(app) as session:
+        tag = (await session.get("/")).headers["ETag"]
+        again = await session.get("/", headers={"If-None-Match": f"W/{tag}"})
+        assert (again.status, await again.read()) == (304, b"")
+        other = await session.get("/", headers={"If-None-Match": 'W/"another"'})
+        assert other.status == 200
+
+
 async def test_a_result_is_input_and_is_deleted(ada: aiohttp.ClientSession) -> None:
     first = (await states(ada, (await imagine(ada))["id"]))[-1]
     body = {"image": {"job": first["id"], "index": 0}, "scale": 2}
