@@ -3,9 +3,10 @@
 import asyncio
 import mimetypes
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar, cast
+from pathlib import Path
 
 from aiohttp import hdrs, web
 from aiohttp.abc import AbstractStreamWriter
@@ -26,8 +27,6 @@ from bot.web.shapes import JobsShape, Shape, Shaping
 from bot.web.tags import is_known
 from bot.web.watching import Watching
 from pipelines.media import thumbnail
-
-R = TypeVar("R", bound=web.BaseRequest)
 
 PAGE = 24  # jobs, and at most so many …
 MOST = 100
@@ -156,7 +155,8 @@ class Api:
     async def result(self, request: web.Request) -> web.StreamResponse:
         """A picture or a video, or a range of its bytes."""
         artifact = await self._artifact(request)
-        _require_range(_with_a_range_of_bytes(request), artifact.size)
+        request = _with_a_range_of_bytes(request)
+        _require_range(request, artifact.size)
         kind = "attachment" if "download" in request.query else "inline"
         name = re.sub(r"[^A-Za-z0-9._-]+", "-", artifact.name).strip("-.") or "result"
         headers = {
@@ -164,7 +164,7 @@ class Api:
             hdrs.CONTENT_TYPE: str(artifact.media_type),
             hdrs.CONTENT_DISPOSITION: f'{kind}; filename="{name}"',
         }
-        return _File(artifact.path, headers=headers)
+        return _File(request, artifact.path, headers)
 
     async def thumbnail(self, request: web.Request) -> web.Response:
         """A small picture of a result. A result never changes, so its address is its tag."""
@@ -214,11 +214,15 @@ class Api:
 
 
 class _File(web.FileResponse):
-    """A file, or a range of its bytes."""
+    """A file, or the range of its bytes that `request` asks for."""
 
-    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+    def __init__(self, request: web.Request, path: Path, headers: Mapping[str, str]) -> None:
+        super().__init__(path, headers=headers)
+        self._request = request
+
+    async def prepare(self, _: web.BaseRequest) -> AbstractStreamWriter | None:
         """Begin to send it."""
-        return await super().prepare(_with_a_range_of_bytes(request))
+        return await super().prepare(self._request)
 
 
 def _json(shape: Shape, *, status: int = 200) -> web.Response:
@@ -226,14 +230,14 @@ def _json(shape: Shape, *, status: int = 200) -> web.Response:
     return web.Response(status=status, text=text, content_type="application/json", headers=PRIVATE)
 
 
-def _with_a_range_of_bytes(request: R) -> R:
+def _with_a_range_of_bytes(request: web.Request) -> web.Request:
     """The request, without a range in another unit, or of several: those are not served here."""
     wanted = request.headers.get(hdrs.RANGE, "bytes=")
     if wanted.lower().startswith("bytes=") and "," not in wanted:
         return request
     headers = request.headers.copy()
     headers.popall(hdrs.RANGE)
-    return cast(R, request.clone(headers=headers))
+    return request.clone(headers=headers)
 
 
 def _require_range(request: web.Request, size: int) -> None:
