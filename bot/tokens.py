@@ -198,7 +198,10 @@ def _read(folder: Path) -> tuple[list[Token], list[str]]:
             damaged.append(_unreadable(file, error))
         except ValueError as error:
             why = type(error).__name__
-            damaged.append(f"{file} is no token ({why}). Delete it, and make a new one.")
+            damaged.append(
+                f"{file} is no token ({why}). Make a new one, and leave this file where it is: "
+                "without it, another could be given its number, and see its jobs."
+            )
     return tokens, damaged
 
 

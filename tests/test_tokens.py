@@ -119,6 +119,7 @@ def test_a_file_that_is_none_is_named_to_the_owner_and_stops_nobody_else(
     (tmp_path / "9.json").write_text("{")
     assert [token.name for token in book.all()] == ["ada"]
     assert [what.partition(" is ")[0] for what in book.damaged()] == [str(tmp_path / "9.json")]
+    assert "leave this file where it is" in book.damaged()[0]
     anew = book.find(book.add("bob"))
     assert anew is not None and anew.id == 10
     assert TokenBook(tmp_path).find(secret) is not None
