@@ -149,8 +149,11 @@ class WebConfig(_Table):
 
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
-    url: Annotated[str, Field(pattern=r"^https?://[^/\s]+[^\s]*$", max_length=200)] | None = None
-    """What the outside world calls it: links in Discord begin so. Without it there are none."""
+    url: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+/?$", max_length=200)] | None = None
+    """What the outside world calls it: links in Discord begin so. Without it there are none.
+
+    It has no path, for the page asks for its files and for the API at the root.
+    """
     open: bool = False
     """Whether everyone on this machine may use studio and API, without a token."""
     per_minute: Annotated[int, Field(ge=1)] = 60
@@ -298,7 +301,10 @@ def _problem(error: ErrorDetails) -> str:
         case "float_type" | "finite_number":
             return f"{key}: must be a number, not {found}"
         case "string_pattern_mismatch" if location == ("web", "url"):
-            return f"{key}: is {found}; use an address that begins with https:// or http://"
+            return (
+                f"{key}: is {found}; use an address that begins with https:// or http:// and has "
+                "no path, as https://paint.example.com: what it opens needs a host name of its own"
+            )
         case "string_pattern_mismatch" if field := _field_at(location):
             return f"{key}: is {found}; use {field.description}"
         case "literal_error":

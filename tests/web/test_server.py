@@ -17,6 +17,9 @@ from tests.web.serving import opened, web_config
     [
         ('host = "0.0.0.0"\nopen = true', "web: open is for this machine alone"),
         ('url = "paint.example"', "web.url: is 'paint.example'; use an address that begins with"),
+        ('url = "https://example.com/paint"', "and has no path, as https://paint.example.com"),
+        ('url = "https://example.com/?paint"', "and has no path"),
+        ('url = "https://example.com#paint"', "and has no path"),
         ("port = 70000", "web.port"),
     ],
 )
@@ -25,6 +28,12 @@ def test_what_cannot_be_is_refused(tmp_path: Path, written: str, said: str) -> N
     file.write_text(f"[web]\n{written}\n")
     with pytest.raises(ConfigError, match=said):
         load_config(file)
+
+
+def test_an_address_may_end_with_a_slash(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('[web]\nurl = "https://paint.example/"\n')
+    assert load_config(file).web.url == "https://paint.example/"
 
 
 async def test_it_is_off_unless_configured(tmp_path: Path) -> None:
