@@ -8,6 +8,7 @@ const ENDED = new Set(["delivered", "failed", "cancelled", "quarantined"]);
 export const isOver = (job) => ENDED.has(job.state) || (job.state === "rendered" && Boolean(job.error));
 
 const PAUSES = [500, 1000, 2000, 4000, 8000]; // milliseconds before asking again after trouble
+const UNSEEN = 2000; // milliseconds between two looks at a job that nobody sees
 const TOKEN = "atelier.token";
 
 /** What went wrong, as a sentence to show. `code` is the API's, `status` 0 without an answer. */
@@ -67,45 +68,61 @@ export async function ask(path, { headers = {}, ...options } = {}) {
 
 export const askJson = async (path, options) => (await ask(path, options)).json();
 
-/** Follow a job from now to its end: every state of it, as it comes. Survives a lost connection. */
-export async function* follow(id, signal) {
+/**
+ * Follow a job from now to its end: every state of it, as it comes. Survives a lost connection.
+ * While `isSeen` says no, it is only looked at now and then: a browser has six connections for all
+ * its pages of the studio, and each stream takes one.
+ */
+export async function* follow(id, signal, isSeen) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
   for (let lost = 0; ; lost++) {
     try {
-      for await (const job of events(path, signal)) {
+      for await (const job of isSeen() ? events(path, signal) : [askJson(path, { signal })]) {
         lost = 0;
-        yield job;
-        if (isOver(job)) return;
+        if (job) yield job;
+        if (job && isOver(job)) return;
+        if (!isSeen()) break;
       }
     } catch (error) {
       const passes = error instanceof Problem && (error.status === 0 || error.status >= 500);
       if (!passes && !(error instanceof TypeError)) throw error;
     }
-    await pause(PAUSES[Math.min(lost, PAUSES.length - 1)], signal);
+    await pause(isSeen() ? PAUSES[Math.min(lost, PAUSES.length - 1)] : UNSEEN, signal);
   }
 }
 
-/** The jobs in one stream of server-sent events. EventSource would send no token. */
+/**
+ * The jobs in one stream of server-sent events, and null where it only shows that it is alive.
+ * EventSource would send no token.
+ */
 async function* events(path, signal) {
   const answer = await ask(path, { signal, headers: { Accept: "text/event-stream" } });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return;
-    const parts = (rest + value).replaceAll("\r", "").split("\n\n");
-    rest = parts.pop();
-    for (const part of parts) {
-      const data = part.split("\n").filter((line) => line.startsWith("data:"));
-      if (data.length) yield JSON.parse(data.map((line) => line.slice(5)).join("\n"));
+  try {
+    for (;;) {
+      const { value, done } = await reader.read();
+      if (done) return;
+      const parts = (rest + value).replaceAll("\r", "").split("\n\n");
+      rest = parts.pop();
+      for (const part of parts) {
+        const data = part.split("\n").filter((line) => line.startsWith("data:"));
+        yield data.length ? JSON.parse(data.map((line) => line.slice(5)).join("\n")) : null;
+      }
     }
+  } finally {
+    reader.cancel().catch(() => {}); // which may be broken already
   }
 }
 
 function pause(duration, signal) {
   return new Promise((resolve, reject) => {
-    setTimeout(resolve, duration);
-    signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+    const stop = () => reject(signal.reason);
+    signal.addEventListener("abort", stop, { once: true });
+    setTimeout(() => {
+      signal.removeEventListener("abort", stop);
+      resolve();
+    }, duration);
   });
 }
 

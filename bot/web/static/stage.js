@@ -70,7 +70,8 @@ export class Stage {
     try {
       this.show(job);
       if (isOver(job)) return;
-      for await (const next of follow(job.id, signal)) this.show(next);
+      const isSeen = () => !document.hidden && this.place.checkVisibility();
+      for await (const next of follow(job.id, signal, isSeen)) this.show(next);
     } catch (problem) {
       if (signal.aborted) return;
       this._fail(problem.message);
