@@ -99,6 +99,8 @@ class Whiteboard:
                 "prompt": asked.prompt,
                 "style": asked.style,
                 "strength": asked.strength,
+                "lora": asked.lora,
+                "seed": asked.seed,
             },
         }
 

@@ -49,7 +49,13 @@ async def test_a_drawing_lands_in_the_channel_once(
     link, used = await invited(server, ada, prompt="a fox", strength=40, seed=7)
     async with client(app, link) as page:
         options = await (await page.get("/v1/options")).json()
-        assert options["link"]["request"] == {"prompt": "a fox", "style": None, "strength": 40}
+        assert options["link"]["request"] == {
+            "prompt": "a fox",
+            "style": None,
+            "strength": 40,
+            "lora": None,
+            "seed": 7,
+        }
         assert options["link"]["job"] is None
         answers = await asyncio.gather(*(draw(page, strength="55") for _ in range(3)))
         assert sorted(each.status for each in answers) == [202, 409, 409]

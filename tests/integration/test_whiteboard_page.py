@@ -12,9 +12,11 @@ from bot.app import App
 from bot.config import Config
 from bot.jobs.job import new_job_id
 from bot.jobs.links import Links, read_key
+from pipelines.contract.requests import SketchRequest
 from tests.browser import CHROMIUM, MARKS
 from tests.integration.test_whiteboard import invited
 from tests.loopback import LoopbackDiscord, Member
+from tests.loopback.runner import Studio
 from tests.web.serving import web_config
 
 pytestmark = MARKS
@@ -56,6 +58,32 @@ async def test_each_page_of_a_used_link_says_what_became_of_it(
     new, _ = await invited(server, ada)
     await second.goto(f"{app.studio}draw/{new}")
     await expect(second.locator("#clear")).to_be_enabled()  # with what was drawn there
+
+
+@pytest.mark.parametrize("is_emptied", [False, True])
+async def test_the_page_shows_all_that_the_command_said_and_sends_all_that_it_shows(
+    server: LoopbackDiscord,
+    ada: Member,
+    app: App,
+    studio: Studio,
+    browser: Browser,
+    is_emptied: bool,
+) -> None:
+    link, _ = await invited(server, ada, prompt="a fox", strength=40, seed=7)
+    page = await opened(app, browser, link)
+    prompt, seed = page.locator("#form-sketch textarea"), page.get_by_role("textbox", name="Seed")
+    await expect(prompt).to_have_value("a fox")
+    await expect(seed).to_have_value("7")
+    if is_emptied:
+        await prompt.fill("")
+        await seed.fill("")
+    await draw(page)
+    await page.get_by_role("button", name="Paint for #pictures").click()
+    await painted(page, "Sent.")
+    [run] = studio.runs
+    assert isinstance(run, SketchRequest)
+    assert (run.prompt, run.strength) == ("" if is_emptied else "a fox", 40)
+    assert (run.seed == 7) is not is_emptied
 
 
 async def test_what_is_drawn_while_a_drawing_is_sent_is_kept_for_the_next_link(

@@ -3,6 +3,9 @@
 from playwright.async_api import BrowserContext, Page, expect
 
 from benchmarks.page import READY
+from tests.browser import PATIENCE
+
+expect.set_options(timeout=PATIENCE)
 
 
 async def entered(window: BrowserContext, path: str = "/") -> Page:

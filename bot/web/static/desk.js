@@ -146,7 +146,7 @@ export class SketchDesk extends Desk {
     const said = { ...(await super.request()), drawing: await whiteboard.picture() };
     if (!this.studio.page) return said;
     // What is left out would be as the command said it; so nothing is, and a form drops no empty field.
-    return { prompt: "", style: "", ...said, drawing: await dataUrl(said.drawing) };
+    return { prompt: "", style: "", lora: "", seed: null, ...said, drawing: await dataUrl(said.drawing) };
   }
 
   offer(options) {
