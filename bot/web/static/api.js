@@ -1,5 +1,6 @@
 // The HTTP API, as the page uses it.
 
+import { keep, kept } from "./keep.js";
 import { say, tag } from "./words.js";
 
 const ENDED = new Set(["delivered", "failed", "cancelled", "quarantined"]);
@@ -9,7 +10,7 @@ export const isOver = (job) => ENDED.has(job.state) || (job.state === "rendered"
 
 const PAUSES = [500, 1000, 2000, 4000, 8000]; // milliseconds before asking again after trouble
 const UNSEEN = 2000; // milliseconds between two looks at a job that nobody sees
-const TOKEN = "atelier.token";
+const TOKEN = "token"; // what it is kept under
 
 /** What went wrong, as a sentence to show. `code` is the API's, `status` 0 without an answer. */
 export class Problem extends Error {
@@ -20,21 +21,17 @@ export class Problem extends Error {
   }
 }
 
-let bearer = sessionStorage.getItem(TOKEN) ?? localStorage.getItem(TOKEN);
+let bearer = kept(TOKEN, true) ?? kept(TOKEN);
 
-/** Ask as the holder of a token from now on; `keep` it beyond this tab. */
-export function identify(token, keep = false) {
+/** Ask as the holder of a token from now on, in this tab; `beyond` it as well. */
+export function identify(token, beyond = false) {
   bearer = token;
-  sessionStorage.setItem(TOKEN, token);
-  if (keep) localStorage.setItem(TOKEN, token);
-  else localStorage.removeItem(TOKEN);
+  keep(TOKEN, token, true);
+  keep(TOKEN, beyond ? token : null);
 }
 
 /** Ask as nobody: the token is no good. */
-export function forget() {
-  bearer = null;
-  for (const store of [sessionStorage, localStorage]) store.removeItem(TOKEN);
-}
+export const forget = () => identify(null);
 
 /** Ask as the holder of a drawing link; nothing of it is kept. */
 export function identifyByLink(link) {

@@ -1,5 +1,5 @@
-// What outlives a reload: the drawing, in IndexedDB, and small settings in localStorage.
-// Where a browser keeps nothing (a private window), the page works without.
+// What outlives a reload: the drawing, in IndexedDB, and small settings in the browser's storage.
+// Where nothing is kept (a private window, site data that is blocked), the page works without.
 
 const DRAWINGS = "drawings";
 
@@ -31,17 +31,21 @@ export const keepDrawing = (name, drawing) =>
 export const keptDrawing = (name) =>
   transact("readonly", (store) => store.get(name)).catch(() => undefined);
 
-export function keep(name, value) {
+/** Keep a value, for this tab alone or for all; null is none. */
+export function keep(name, value, isTabs = false) {
   try {
-    localStorage.setItem(`atelier.${name}`, JSON.stringify(value));
+    const storage = isTabs ? sessionStorage : localStorage;
+    if (value === null) storage.removeItem(`atelier.${name}`);
+    else storage.setItem(`atelier.${name}`, JSON.stringify(value));
   } catch {
-    // Full or switched off: the page works without.
+    // Full or blocked.
   }
 }
 
-export function kept(name) {
+/** A value that is kept, or null. */
+export function kept(name, isTabs = false) {
   try {
-    return JSON.parse(localStorage.getItem(`atelier.${name}`));
+    return JSON.parse((isTabs ? sessionStorage : localStorage).getItem(`atelier.${name}`));
   } catch {
     return null;
   }

@@ -4,6 +4,7 @@ import { askJson, bytes, identifyByLink } from "./api.js";
 import { AnimateDesk, ImagineDesk, SketchDesk } from "./desk.js";
 import { announce, find, isMac, isTyping, make } from "./dom.js";
 import { Gallery } from "./gallery.js";
+import { keep } from "./keep.js";
 import { LinkPage } from "./link.js";
 import { pictureIn } from "./pictures.js";
 import { TokenDialog } from "./token.js";
@@ -203,13 +204,10 @@ function turnTheme() {
   const { dataset } = document.documentElement;
   const system = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
   const next = (dataset.theme ?? system) === "dark" ? "light" : "dark";
-  if (next === system) {
-    delete dataset.theme;
-    localStorage.removeItem("atelier.theme");
-  } else {
-    dataset.theme = next;
-    localStorage.setItem("atelier.theme", next);
-  }
+  const own = next === system ? null : next;
+  if (own) dataset.theme = own;
+  else delete dataset.theme;
+  keep("theme", own);
 }
 
 function showShortcuts() {

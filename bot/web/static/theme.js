@@ -1,6 +1,10 @@
 // Loaded before anything is painted, so that a page that was made dark is never light first.
 {
-  const theme = localStorage.getItem("atelier.theme");
-  if (theme) document.documentElement.dataset.theme = theme;
+  try {
+    const theme = JSON.parse(localStorage.getItem("atelier.theme"));
+    if (theme) document.documentElement.dataset.theme = theme;
+  } catch {
+    // Nothing is kept in this browser.
+  }
   if (location.pathname.startsWith("/draw/")) document.documentElement.dataset.mode = "link";
 }
