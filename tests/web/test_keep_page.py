@@ -3,15 +3,22 @@
 import json
 from pathlib import Path
 
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from benchmarks.page import READY
 from bot.app import App
 from tests.browser import CHROMIUM, MARKS
-from tests.web.windows import expect_state
+from tests.web.windows import entered, expect_state, picture
 
 pytestmark = MARKS
 
+KEPT = """async (wanted) => {
+  const { keptDrawings } = await import("/static/keep.js");
+  for (;;) {
+    const kept = await keptDrawings("studio");
+    if (String(kept.map(({ marks }) => marks.length)) === String(wanted)) return;
+  }
+}"""
 BLOCK = {"profile": {"default_content_setting_values": {"cookies": 2}}}
 
 
@@ -36,3 +43,78 @@ async def test_where_site_data_is_blocked_the_studio_works_without(
         await expect_state(page, "sketch", "done")
         await window.close()
     assert thrown == []
+
+
+async def test_what_was_drawn_on_one_page_is_drawn_on_at_another(window: BrowserContext) -> None:
+    first, second = await pages(window)
+    await draw(second, 100)
+    await expect_kept(second, [1])
+    await first.bring_to_front()
+    await expect(first.locator("#undo")).to_be_enabled()
+    assert await picture(first) == await picture(second)
+    await draw(first, 200)
+    both = await picture(first)
+    await expect_kept(first, [2])
+    await second.reload()
+    await expect(second.locator("#undo")).to_be_enabled()
+    assert await picture(second) == both
+
+
+async def test_of_two_pages_that_are_drawn_on_at_once_neither_loses_its_drawing(
+    window: BrowserContext,
+) -> None:
+    first, second = await pages(window)
+    drawn = []
+    for page, y in ((first, 100), (second, 200)):
+        await draw(page, y)
+        drawn.append(await picture(page))
+        await expect_kept(page, [1] * len(drawn))
+    await first.reload()
+    await expect(first.locator("#undo")).to_be_enabled()
+    assert await picture(first) == drawn[1]
+    for _ in ("the line", "the fresh sheet"):
+        await first.locator("#undo").click()
+    assert await picture(first) == drawn[0]
+    await expect_kept(first, [3])  # as one from now on
+
+
+async def test_a_line_under_the_pen_stays_whole_when_another_page_is_caught_up_with(
+    window: BrowserContext,
+) -> None:
+    first, second = await pages(window)
+    await draw(second, 100)
+    await expect_kept(second, [1])
+    await first.mouse.move(400, 300)
+    await first.mouse.down()
+    await first.mouse.move(500, 320, steps=10)
+    await first.bring_to_front()
+    await expect(first.locator("#undo")).to_be_enabled()
+    await first.mouse.move(600, 300, steps=10)
+    await first.mouse.up()
+    both = await picture(first)
+    await expect_kept(first, [2])
+    await first.reload()
+    await expect(first.locator("#undo")).to_be_enabled()
+    assert await picture(first) == both
+
+
+async def pages(window: BrowserContext) -> tuple[Page, Page]:
+    """Two, of which the second is in front."""
+    first, second = [await entered(window) for _ in range(2)]
+    session = await window.new_cdp_session(first)  # or Playwright would have it believe that it is
+    await session.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
+    return first, second
+
+
+async def draw(page: Page, y: int) -> None:
+    """Draw a line across the paper."""
+    await page.mouse.move(400, 200 + y)
+    await page.mouse.down()
+    await page.mouse.move(600, 200 + y, steps=10)
+    await page.mouse.up()
+    await page.mouse.move(5, 5)
+
+
+async def expect_kept(page: Page, marks: list[int]) -> None:
+    """Wait until drawings of so many marks are kept."""
+    await page.evaluate(KEPT, marks)

@@ -20,3 +20,9 @@ async def expect_state(page: Page, kind: str, state: str) -> None:
     """Wait until a job of a kind is so far where it is followed."""
     sheet = page.locator(f"[data-stage={kind}] .sheet")
     await expect(sheet).to_have_attribute("data-state", state)
+
+
+async def picture(page: Page) -> str:
+    """All pixels of the paper."""
+    data: str = await page.evaluate("document.querySelector('#ink').toDataURL()")
+    return data

@@ -10,6 +10,23 @@ export const SHAPES = { square: [1024, 1024], wide: [1216, 832], tall: [832, 121
 const STILL_EVERY = 24; // marks: undo redraws at most as many
 const STILLS = 6; // pictures of the paper that are kept for it
 
+/** Several kept drawings as one, each on a fresh sheet: Undo leads from one to that before it. */
+export const joined = (drawings) =>
+  drawings.reduce((before, last) => ({
+    ...last,
+    marks: [...before.marks.slice(0, before.done), { kind: "clear" }, ...last.marks],
+    done: before.done + 1 + last.done,
+  }));
+
+/** A kept drawing whose marks can be drawn. */
+export async function revived({ marks, ...rest }) {
+  const revive = async ({ kind, stroke, blob, at }) => {
+    if (stroke) return { kind, stroke: new Stroke(stroke) };
+    return kind === "clear" ? { kind } : { kind, blob, at, picture: await createImageBitmap(blob) };
+  };
+  return { ...rest, marks: await Promise.all(marks.map(revive)) };
+}
+
 /** Tells of a "stroke" that begins or is dropped, and of every "change" of what is drawn. */
 export class Board extends EventTarget {
   constructor(lower, upper) {
@@ -191,6 +208,7 @@ export class Board extends EventTarget {
     const [width, height] = SHAPES[this.shape];
     for (const canvas of [this._lower, this._upper]) Object.assign(canvas, { width, height });
     this._stills.clear();
+    this._settled = 0; // of a stroke that is under the pen meanwhile
     this._redraw();
   }
 
@@ -207,14 +225,9 @@ export class Board extends EventTarget {
     return { marks, done: this._done, shape: this.shape };
   }
 
-  /** Take back what was kept. */
-  async restore({ marks, done, shape }) {
-    this._marks = await Promise.all(
-      marks.map(async ({ kind, stroke, blob, at }) => {
-        if (stroke) return { kind, stroke: new Stroke(stroke) };
-        return kind === "clear" ? { kind } : { kind, blob, at, picture: await createImageBitmap(blob) };
-      }),
-    );
+  /** Take back what was kept, and is `revived`. */
+  restore({ marks, done, shape }) {
+    this._marks = marks;
     this._done = done;
     this.shape = shape in SHAPES ? shape : "square";
     this._resize();

@@ -25,11 +25,23 @@ async function transact(mode, act) {
   });
 }
 
-export const keepDrawing = (name, drawing) =>
-  transact("readwrite", (store) => store.put(drawing, name)).catch(() => {});
+/**
+ * Keep a drawing in the place of those that it was made from, by their ids. Returns whether it is.
+ * What another page has kept under the same name meanwhile stays beside it: nothing is asked first,
+ * for a page that is on its way out would not hear the answer.
+ */
+export const keepDrawing = (name, drawing, from) =>
+  transact("readwrite", (store) => {
+    for (const id of from) store.delete(`${name} ${id}`);
+    return store.put(drawing, `${name} ${drawing.id}`);
+  }).then(() => true, () => false);
 
-export const keptDrawing = (name) =>
-  transact("readonly", (store) => store.get(name)).catch(() => undefined);
+/** The drawings that are kept under a name, the newest last; where one page was open, it is one. */
+export const keptDrawings = (name) =>
+  transact("readonly", (store) => store.getAll(IDBKeyRange.bound(`${name} `, `${name}!`))).then(
+    (all) => all.sort((a, b) => a.at - b.at),
+    () => [],
+  );
 
 /** Keep a value, for this tab alone or for all; null is none. */
 export function keep(name, value, isTabs = false) {

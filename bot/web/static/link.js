@@ -2,7 +2,7 @@
 
 import { askJson } from "./api.js";
 import { announce, find } from "./dom.js";
-import { keep, kept, keptDrawing } from "./keep.js";
+import { keep, kept, keptDrawings } from "./keep.js";
 import { say, tag } from "./words.js";
 
 const WARNING = 120_000; // milliseconds before the link ends
@@ -72,7 +72,7 @@ export class LinkPage {
     const hasExpired = problem.code === "link_expired";
     find("h1", notice).textContent = hasExpired ? say("This link does not work any more") : say("This link does not work");
     find("p", notice).textContent = problem.message;
-    if (whiteboard.isEmpty || !(await keptDrawing(whiteboard.name))) return;
+    if (whiteboard.isEmpty || !(await keptDrawings(whiteboard.name)).length) return;
     const address = URL.createObjectURL(await whiteboard.picture());
     find("img", notice).src = find("a", notice).href = address;
     find("figure", notice).hidden = find("a", notice).hidden = false;

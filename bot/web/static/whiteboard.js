@@ -1,8 +1,8 @@
 // The whiteboard: the paper with its tools, and what keeps it.
 
-import { Board, SHAPES } from "./board.js";
+import { Board, SHAPES, joined, revived } from "./board.js";
 import { announce, find, isMac, isTyping, toast } from "./dom.js";
-import { keep, keepDrawing, kept, keptDrawing } from "./keep.js";
+import { keep, keepDrawing, kept, keptDrawings } from "./keep.js";
 import { Pen } from "./pen.js";
 import { decoded, onChoice, onDrop } from "./pictures.js";
 import { Toolbox } from "./toolbox.js";
@@ -16,6 +16,7 @@ export class Whiteboard {
     this.name = name;
     this._changes = this._kept = 0; // how many there were, and with how many it was kept
     this.id = Math.random(); // of the drawing as it is now: another page may keep its own under the same name
+    this._from = new Set(); // ids of what is kept and this drawing was made from
     this.board = new Board(find("#ink"), find("#live"));
     this.toolbox = new Toolbox();
     this.pen = new Pen(this.board, find("#paper"), find("#ring"), this.toolbox.inHand);
@@ -24,13 +25,18 @@ export class Whiteboard {
     this._wire();
   }
 
-  /** Bring back what was drawn before the page was left. */
+  /** Bring back what was drawn before the page was left, or on another since then. */
   async restore() {
-    const before = await keptDrawing(this.name);
-    if (before && before.id !== kept("posted") && this.board.isEmpty) {
-      await this.board.restore(before);
+    const drawings = await keptDrawings(this.name);
+    const posted = drawings.findIndex(({ id }) => id === kept("posted"));
+    if (posted >= 0) this._from.add(drawings.splice(posted, 1)[0].id); // it makes room for this one
+    const isNews = () => this._changes === this._kept && drawings.some(({ id }) => !this._from.has(id));
+    const found = isNews() && (await revived(joined(drawings)));
+    if (found && isNews()) {
+      this.board.restore(found);
       this._kept = this._changes;
-      this.id = before.id ?? this.id;
+      this.id = found.id;
+      for (const { id } of drawings) this._from.add(id);
     }
     this._show();
   }
@@ -77,8 +83,12 @@ export class Whiteboard {
     const changes = this._changes;
     if (changes === this._kept) return;
     clearTimeout(this._timer);
-    await keepDrawing(this.name, { id: this.id, ...this.board.kept() });
+    const [id, from] = [this.id, [...this._from]];
+    this._from.add(id);
+    const isKept = await keepDrawing(this.name, { id, at: Date.now(), ...this.board.kept() }, from);
+    if (!isKept) return;
     this._kept = changes; // not before: until then it may have been in vain
+    for (const each of from) if (each !== id) this._from.delete(each);
   }
 
   _wire() {
@@ -91,7 +101,9 @@ export class Whiteboard {
     onDrop(find("#paper"), (file) => this.lay(file));
     // Early, for what is begun when a page is on its way out may not be done.
     for (const name of ["beforeunload", "pagehide"]) addEventListener(name, () => this.save());
-    document.addEventListener("visibilitychange", () => this.save());
+    const comeBack = () => document.documentElement.dataset.sent ?? this.restore(); // what was sent stays
+    document.addEventListener("visibilitychange", () => (document.hidden ? this.save() : comeBack()));
+    addEventListener("focus", comeBack);
     if (isMac) {
       find("#undo").title = `${say("Undo")} (⌘Z)`;
       find("#redo").title = `${say("Redo")} (⇧⌘Z)`;
