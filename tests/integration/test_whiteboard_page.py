@@ -107,6 +107,21 @@ async def test_what_is_drawn_while_a_drawing_is_sent_is_kept_for_the_next_link(
     await expect(page.locator("#clear")).to_be_enabled()
 
 
+async def test_a_result_that_was_deleted_in_the_channel_was_posted_all_the_same(
+    server: LoopbackDiscord, ada: Member, app: App, browser: Browser
+) -> None:
+    link, _ = await invited(server, ada)
+    page = await opened(app, browser, link)
+    await draw(page)
+    await page.get_by_role("button", name="Paint for #pictures").click()
+    await painted(page, "Sent.")
+    [job] = await app.queue.last(ada.user.id, 1)
+    await app.queue.erase(job.id)
+    await page.reload()
+    await expect(page.locator("[data-stage=sketch]")).to_contain_text("It has been deleted")
+    await expect(page.locator("#link-banner")).to_contain_text("Sent.")
+
+
 async def test_a_link_that_runs_out_is_warned_of_and_gives_the_drawing_back(
     server: LoopbackDiscord, ada: Member, app: App, config: Config, browser: Browser
 ) -> None:

@@ -1,4 +1,4 @@
-"""Where a job is followed, in a real browser: what can be done after it failed."""
+"""Where a job is followed, in a real browser: what can be done once it has ended."""
 
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
@@ -70,3 +70,20 @@ async def test_a_page_that_knows_not_what_was_to_be_enlarged_does_not_offer_to(
     await page.reload()
     await expect_state(page, "imagine", "failed")
     await expect(page.get_by_role("button", name="Try again")).to_be_hidden()
+
+
+async def test_what_was_deleted_leaves_its_stage(window: BrowserContext) -> None:
+    page = await entered(window)
+    await imagine(page, "a fox")
+    await expect_state(page, "imagine", "done")
+    await page.get_by_role("button", name="Show it large").click()
+    await page.get_by_role("button", name="Delete").click()
+    await page.get_by_role("button", name="Delete for good?").click()
+    await expect_state(page, "imagine", "idle")
+    await expect(page.get_by_role("button", name="Paint", exact=True)).to_be_focused()
+    await expect(page.locator("#imagine .action")).to_have_count(0)
+    await expect(page.locator("#imagine .told")).to_have_text("")
+    async with page.expect_response("**/v1/jobs/*"):
+        await page.reload()
+    await page.evaluate("fetch('/health').then((answer) => answer.text())")  # which comes after it
+    await expect_state(page, "imagine", "idle")

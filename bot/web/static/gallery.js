@@ -1,7 +1,7 @@
 // What was made, newest first.
 
 import { askJson, isOver, shown } from "./api.js";
-import { find, icon, isCalm, make, toast } from "./dom.js";
+import { find, findAll, icon, isCalm, make, toast } from "./dom.js";
 import { attempt, described, media, view } from "./results.js";
 import { say } from "./words.js";
 
@@ -10,7 +10,7 @@ export class Gallery {
     this.studio = studio;
     this.grid = find("#grid");
     this.more = find("#grid-more");
-    this.more.addEventListener("click", () => this._load(this.next));
+    this.more.addEventListener("click", () => this._loading || this._load(this.next));
   }
 
   /** Show the newest. */
@@ -18,20 +18,53 @@ export class Gallery {
     await this._load(null);
   }
 
+  /** Put what came of a job in the place of the card that it had meanwhile. */
+  finish(job) {
+    if (this._loading) return this.refresh(); // or what comes may be older than its end
+    find(`[data-job="${job.id}"]:has(.unfinished)`, this.grid)?.replaceWith(...this._cards(job));
+    this._tell();
+  }
+
+  /** Take away the cards of a job whose results were deleted. The focus goes to the next. */
+  drop(job) {
+    const at = this._buttons.findIndex((card) => card.parentElement.dataset.job === job.id);
+    for (const item of findAll(`[data-job="${job.id}"]`, this.grid)) item.remove();
+    this._tell();
+    const left = this._buttons;
+    if (!left.length && this.next) this._load(this.next);
+    (left[at] ?? left.at(-1) ?? find("#tab-gallery")).focus();
+  }
+
+  /** Show the jobs after a cursor, or the newest: as many pages as it takes to see something. */
   async _load(cursor) {
+    const loading = (this._loading = Symbol()); // of which the last counts
     try {
-      const after = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
-      const { jobs, next } = await askJson(`/v1/jobs${after}`);
-      const cards = jobs.flatMap((job) => this._cards(job));
-      if (cursor) this.grid.append(...cards);
-      else this.grid.replaceChildren(...cards);
-      this.next = next;
-      this.more.hidden = !next;
+      let cards;
+      do {
+        const after = cursor ? `?cursor=${encodeURIComponent(cursor)}` : "";
+        const { jobs, next } = await askJson(`/v1/jobs${after}`);
+        if (loading !== this._loading) return;
+        cards = jobs.flatMap((job) => this._cards(job));
+        if (cursor) this.grid.append(...cards);
+        else this.grid.replaceChildren(...cards);
+        cursor = this.next = next;
+      } while (cursor && !cards.length);
+      this._tell();
     } catch (problem) {
       toast(problem.message);
       this.studio.refused(problem);
     }
-    find("#grid-empty").hidden = this.grid.childElementCount > 0;
+    if (loading === this._loading) this._loading = null;
+  }
+
+  /** Say whether there is more, or nothing at all. */
+  _tell() {
+    this.more.hidden = !this.next;
+    find("#grid-empty").hidden = this.grid.childElementCount > 0 || Boolean(this.next);
+  }
+
+  get _buttons() {
+    return findAll("button.card", this.grid);
   }
 
   /** A card for each result, or one for a job that has none yet. */
@@ -51,13 +84,13 @@ export class Gallery {
       for (const name of ["mouseenter", "focus"]) card.addEventListener(name, play);
       for (const name of ["mouseleave", "blur"]) card.addEventListener(name, () => shows.pause());
     }
-    return make("li", {}, card);
+    return make("li", { "data-job": job.id }, card);
   }
 
   _unfinished(job) {
     const state = job.state === "queued" ? say("Waiting") : say("Under way");
     const caption = make("span", { class: "caption" }, described(job));
-    return make("li", {}, make("div", { class: "card unfinished" }, make("em", {}, state), caption));
+    return make("li", { "data-job": job.id }, make("div", { class: "card unfinished" }, make("em", {}, state), caption));
   }
 }
 

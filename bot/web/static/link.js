@@ -40,10 +40,10 @@ export class LinkPage {
     this._end(this._onItsWay, taken === id);
   }
 
-  /** Its job has ended. What was posted from this paper makes room for the next. */
+  /** Its job has ended. What was posted from this paper, and may be deleted, makes room for the next. */
   ended(job) {
     const { whiteboard } = this.studio;
-    if (job.results.length) return this._isShown && whiteboard.forget();
+    if (job.results.length || (job.state === "delivered" && !job.error)) return this._isShown && whiteboard.forget();
     if (whiteboard.isEmpty) this._banner(say("Nothing was posted. Type /sketch again for a new link."));
     else this._banner(say("Nothing was posted. Your drawing is kept: type /sketch again for a new link."));
   }

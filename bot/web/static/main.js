@@ -104,7 +104,7 @@ class Studio {
 
   ended(job) {
     if (this.page) this.page.ended(job);
-    else if (this.tab === "gallery") this.gallery?.refresh();
+    else if (this.tab === "gallery") this.gallery?.finish(job);
   }
 
   async drawOn(job, index) {
@@ -137,8 +137,13 @@ class Studio {
     return desk.send("upscale", () => ({ image: { job: job.id, index }, scale }));
   }
 
-  deleted() {
-    this.gallery?.refresh();
+  /** What a job has made was deleted. */
+  deleted(job) {
+    for (const { stage } of Object.values(this.desks)) {
+      if (stage.job?.id === job.id) stage.show({ ...job, results: [] });
+    }
+    if (this.tab === "gallery") this.gallery.drop(job);
+    else find(`#${this.tab} .go`).focus();
   }
 
   // --- what is on show -----------------------------------------------------------------------

@@ -81,14 +81,14 @@ export class Stage {
   _leave() {
     this._following?.abort();
     clearInterval(this._ticking);
-    this.actions.replaceChildren();
-    this.told.textContent = "";
   }
 
   _empty() {
     this._shownJob = null;
     this.box.replaceChildren();
     delete this.box.dataset.count;
+    this.actions.replaceChildren();
+    this.told.textContent = "";
   }
 
   show(job) {
@@ -97,7 +97,8 @@ export class Stage {
     else if (job.state === "running") this._running(job);
     else if (job.results.length) this._done(job);
     else if (job.state === "cancelled") this._cancelled();
-    else if (isOver(job)) this._fail(job.error?.detail ?? say("That did not work."));
+    else if (job.error) this._fail(job.error.detail || say("That did not work."));
+    else if (isOver(job)) this._clear(say("It has been deleted already."));
     if (isOver(job)) this.studio.ended(job);
   }
 
@@ -182,10 +183,15 @@ export class Stage {
   }
 
   _cancelled() {
+    this._clear(say("Cancelled"));
+    announce(say("Cancelled"));
+  }
+
+  /** There is nothing to see of a job, and why. */
+  _clear(sentence) {
     this._empty();
     this._state("idle");
-    if (this.studio.page) find(".idle p", this.sheet).textContent = say("Cancelled"); // and nothing will come
-    announce(say("Cancelled"));
+    if (this.studio.page) find(".idle p", this.sheet).textContent = sentence; // and nothing will come
   }
 
   _fail(sentence) {
