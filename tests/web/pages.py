@@ -116,6 +116,6 @@ def expect_done(page: Page, kind: str) -> None:
 
 def wide_as_painted(locator: Locator) -> int:
     """How many pixels wide the picture is that an <img> shows, once it does."""
-    expect(locator).to_have_js_property("complete", True)
+    expect(locator).not_to_have_js_property("naturalWidth", 0)  # as before it has an address
     width: int = locator.evaluate("image => image.naturalWidth")
     return width
