@@ -31,10 +31,6 @@ export class Pen {
     paper.addEventListener("touchstart", still, { passive: false });
   }
 
-  get isDown() {
-    return this._pointer !== null || Boolean(this._keyed);
-  }
-
   // --- pointers --------------------------------------------------------------------------------
 
   _down(event) {
