@@ -8,7 +8,7 @@ from playwright.async_api import BrowserContext, Page, async_playwright, expect
 from benchmarks.page import READY
 from bot.app import App
 from tests.browser import CHROMIUM, MARKS
-from tests.web.windows import entered, expect_state, picture
+from tests.web.windows import draw, entered, expect_state, picture
 
 pytestmark = MARKS
 
@@ -104,15 +104,6 @@ async def pages(window: BrowserContext) -> tuple[Page, Page]:
     session = await window.new_cdp_session(first)  # or Playwright would have it believe that it is
     await session.send("Emulation.setFocusEmulationEnabled", {"enabled": False})
     return first, second
-
-
-async def draw(page: Page, y: int) -> None:
-    """Draw a line across the paper."""
-    await page.mouse.move(400, 200 + y)
-    await page.mouse.down()
-    await page.mouse.move(600, 200 + y, steps=10)
-    await page.mouse.up()
-    await page.mouse.move(5, 5)
 
 
 async def expect_kept(page: Page, marks: list[int]) -> None:

@@ -22,6 +22,15 @@ async def expect_state(page: Page, kind: str, state: str) -> None:
     await expect(sheet).to_have_attribute("data-state", state)
 
 
+async def draw(page: Page, y: int) -> None:
+    """Draw a line across the paper."""
+    await page.mouse.move(400, 200 + y)
+    await page.mouse.down()
+    await page.mouse.move(600, 200 + y, steps=10)
+    await page.mouse.up()
+    await page.mouse.move(5, 5)
+
+
 async def picture(page: Page) -> str:
     """All pixels of the paper."""
     data: str = await page.evaluate("document.querySelector('#ink').toDataURL()")

@@ -19,7 +19,8 @@ export class Desk {
     });
     this.form.addEventListener("input", () => this._remember());
     this.form.addEventListener("keydown", (event) => {
-      const isMeant = event.target.matches("textarea") && !event.shiftKey && !event.isComposing;
+      const isComposed = event.isComposing || event.keyCode === 229; // the end of it, in Safari
+      const isMeant = event.target.matches("textarea") && !event.shiftKey && !isComposed;
       if (event.key !== "Enter" || !isMeant) return;
       event.preventDefault(); // a prompt has one line
       this.submit();

@@ -44,7 +44,7 @@ function uppermost(selector) {
 
 let hiding = 0;
 
-/** Say something for a while at the foot of the page, with a way to take it back. */
+/** Say something for a while at the foot of the page, with a way to take it back. Returns what hides it. */
 export function toast(text, label = "", act = null) {
   const box = uppermost("#toast");
   const button = find("button", box);
@@ -57,7 +57,8 @@ export function toast(text, label = "", act = null) {
   };
   box.hidden = false;
   clearTimeout(hiding);
-  hiding = setTimeout(() => (box.hidden = true), 8000);
+  const mine = (hiding = setTimeout(() => (box.hidden = true), 8000));
+  return () => hiding === mine && (box.hidden = true);
 }
 
 /** Whether keys that are pressed now are text. */

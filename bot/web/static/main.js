@@ -168,8 +168,11 @@ class Studio {
     find("#keys").addEventListener("click", showShortcuts);
     document.addEventListener("keydown", (event) => this._key(event));
     document.addEventListener("paste", (event) => this._paste(event));
-    document.addEventListener("dragover", (event) => event.preventDefault());
-    document.addEventListener("drop", (event) => event.preventDefault()); // beside the paper
+    const stay = (event) => { // on the page, whatever is dropped beside the paper
+      const isText = isTyping(event.target) && !event.dataTransfer.types.includes("Files");
+      if (!isText) event.preventDefault();
+    };
+    for (const name of ["dragover", "drop"]) document.addEventListener(name, stay);
   }
 
   _moveTab(event) {
@@ -197,7 +200,8 @@ class Studio {
 
   _paste(event) {
     const picture = pictureIn(event.clipboardData);
-    if (!picture) return;
+    const isText = isTyping(event.target) && event.clipboardData.types.includes("text/plain");
+    if (!picture || isText) return;
     event.preventDefault();
     if ((this.tab ?? "draw") === "draw") this.whiteboard.lay(picture);
     else if (this.tab === "animate") this.desks.animate?.take(picture);

@@ -128,7 +128,8 @@ export class Whiteboard {
   clear() {
     if (this.isEmpty) return;
     this.board.clear();
-    toast(say("The paper is empty."), say("Undo"), () => this.undo());
+    const hide = toast(say("The paper is empty."), say("Undo"), () => this.undo());
+    this.board.addEventListener("change", hide, { once: true }); // or Undo would take back another
   }
 
   _reshape() {

@@ -1,0 +1,76 @@
+"""What is typed, pasted and dropped in a real browser is not lost, nor taken for something else."""
+
+from playwright.async_api import BrowserContext, expect
+
+from tests.browser import MARKS
+from tests.loopback.runner import Studio
+from tests.web.windows import draw, entered, picture
+
+pytestmark = MARKS
+
+PASTE = """async () => {
+  const data = new DataTransfer();
+  const canvas = new OffscreenCanvas(9, 9);
+  canvas.getContext("2d").fillRect(0, 0, 9, 9);
+  const black = await canvas.convertToBlob();
+  data.setData("text/plain", "a fox");
+  data.items.add(new File([black], "a.png", { type: "image/png" }));
+  const said = { clipboardData: data, bubbles: true, cancelable: true };
+  return !document.activeElement.dispatchEvent(new ClipboardEvent("paste", said));
+}"""
+"""Paste text with a picture beside it, as word processors copy it. Is it taken for a picture?"""
+ENTER = """(keyCode) => {
+  const said = { key: "Enter", keyCode, bubbles: true, cancelable: true };
+  return !document.activeElement.dispatchEvent(new KeyboardEvent("keydown", said));
+}"""
+
+
+async def test_what_is_drawn_after_a_clearing_is_not_taken_back_for_it(
+    window: BrowserContext,
+) -> None:
+    page = await entered(window)
+    undo = page.locator("#toast").get_by_role("button", name="Undo")
+    await draw(page, 100)
+    drawn = await picture(page)
+    await page.get_by_role("button", name="Clear").click()
+    await undo.click()
+    assert await picture(page) == drawn
+    await page.get_by_role("button", name="Clear").click()
+    await expect(undo).to_be_visible()
+    await draw(page, 200)
+    await expect(undo).to_be_hidden()
+
+
+async def test_text_is_pasted_where_one_types_though_a_picture_is_beside_it(
+    window: BrowserContext,
+) -> None:
+    page = await entered(window)
+    await page.locator("#form-sketch textarea").focus()
+    assert not await page.evaluate(PASTE)
+    await page.locator("#paper").focus()
+    assert await page.evaluate(PASTE)
+    await expect(page.locator("#clear")).to_be_enabled()
+
+
+async def test_text_is_dropped_where_one_types(window: BrowserContext) -> None:
+    page = await entered(window)
+    prompt = page.locator("#form-sketch textarea")
+    box = await prompt.bounding_box()
+    assert box is not None
+    session = await window.new_cdp_session(page)
+    items = [{"mimeType": "text/plain", "data": "a fox"}]
+    drag = {"data": {"items": items, "dragOperationsMask": 1}, "x": box["x"] + 9, "y": box["y"] + 9}
+    for kind in ("dragEnter", "dragOver", "drop"):
+        await session.send("Input.dispatchDragEvent", {"type": kind, **drag})
+    await expect(prompt).to_have_value("a fox")
+
+
+async def test_the_enter_that_ends_a_composed_word_sends_nothing(
+    window: BrowserContext, studio: Studio
+) -> None:
+    page = await entered(window, "/#imagine")
+    await page.locator("#form-imagine textarea").fill("狐")
+    assert not await page.evaluate(ENTER, 229)  # as Safari says it
+    assert await page.evaluate(ENTER, 13)
+    await expect(page.locator("#imagine .result")).to_have_count(1)
+    assert len(studio.runs) == 1
