@@ -2,13 +2,15 @@
 
 from pathlib import Path
 
-from playwright.async_api import async_playwright, expect
+import pytest
+from playwright.async_api import BrowserContext, async_playwright, expect
 
 from benchmarks.page import READY
 from pipelines.catalog import Style
 from tests.browser import CHROMIUM, MARKS
 from tests.loopback.runner import Studio
 from tests.web.serving import opened, web_config
+from tests.web.windows import entered, expect_state
 
 pytestmark = MARKS
 
@@ -48,3 +50,37 @@ async def test_nine_styles_and_german_words_leave_every_button_in_the_window(
             assert await page.evaluate(OUTSIDE) == [], width
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
         await browser.close()
+
+
+@pytest.mark.parametrize(("width", "height"), [(1920, 1080), (2560, 1440)])
+async def test_the_paper_is_as_high_as_a_large_window_lets_it(
+    window: BrowserContext, width: int, height: int
+) -> None:
+    page = await entered(window)
+    await page.set_viewport_size({"width": width, "height": height})
+    paper = await page.locator("#paper").bounding_box()
+    form = await page.locator("#form-sketch").bounding_box()
+    assert paper is not None and form is not None
+    assert form["y"] - (paper["y"] + paper["height"]) < 100  # for what is told below a result
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 568), (344, 882), (390, 844)])
+async def test_on_a_phone_there_are_colours_to_choose(
+    window: BrowserContext, width: int, height: int
+) -> None:
+    page = await entered(window)
+    await page.set_viewport_size({"width": width, "height": height})
+    colours = await page.locator("#colours").bounding_box()
+    assert colours is not None and colours["width"] > 140
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+async def test_on_a_small_phone_a_result_is_shown_from_its_top(window: BrowserContext) -> None:
+    page = await entered(window, "/#imagine")
+    await page.set_viewport_size({"width": 360, "height": 640})
+    await page.locator("#form-imagine textarea").fill("a fox")
+    await page.locator("#form-imagine .go").click()
+    await expect_state(page, "imagine", "done")
+    await page.get_by_role("button", name="Show it large").click()
+    await expect(page.get_by_role("heading", name="a fox")).to_be_focused()
+    assert await page.locator("#viewer").evaluate("viewer => viewer.scrollTop") == 0
