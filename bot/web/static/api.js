@@ -67,8 +67,8 @@ export const askJson = async (path, options) => (await ask(path, options)).json(
 
 /**
  * Follow a job from now to its end: every state of it, as it comes. Survives a lost connection.
- * While `isSeen` says no, it is only looked at now and then: a browser has six connections for all
- * its pages of the studio, and each stream takes one.
+ * Unless `isSeen`, it is only looked at now and then: a stream takes one of the browser's six
+ * connections, which are for all pages.
  */
 export async function* follow(id, signal, isSeen) {
   const path = `/v1/jobs/${encodeURIComponent(id)}`;
@@ -88,10 +88,7 @@ export async function* follow(id, signal, isSeen) {
   }
 }
 
-/**
- * The jobs in one stream of server-sent events, and null where it only shows that it is alive.
- * EventSource would send no token.
- */
+/** The jobs in one stream of server-sent events; null as a sign of life. EventSource would send no token. */
 async function* events(path, signal) {
   const answer = await ask(path, { signal, headers: { Accept: "text/event-stream" } });
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -108,7 +105,7 @@ async function* events(path, signal) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // which may be broken already
+    reader.cancel().catch(() => {});
   }
 }
 

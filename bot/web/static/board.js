@@ -10,7 +10,7 @@ export const SHAPES = { square: [1024, 1024], wide: [1216, 832], tall: [832, 121
 const STILL_EVERY = 24; // marks: undo redraws at most as many
 const STILLS = 6; // pictures of the paper that are kept for it
 
-/** Several kept drawings as one, each on a fresh sheet: Undo leads from one to that before it. */
+/** Several kept drawings as one, each on a fresh sheet: Undo leads back. */
 export const joined = (drawings) =>
   drawings.reduce((before, last) => ({
     ...last,

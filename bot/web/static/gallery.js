@@ -18,26 +18,26 @@ export class Gallery {
     await this._load(null);
   }
 
-  /** Put what came of a job in the place of the card that it had meanwhile. */
+  /** Put what came of a job in the place of its card. */
   finish(job) {
-    if (this._loading) return this.refresh(); // or what comes may be older than its end
+    if (this._loading) return this.refresh(); // what comes may be from before its end
     find(`[data-job="${job.id}"]:has(.unfinished)`, this.grid)?.replaceWith(...this._cards(job));
     this._tell();
   }
 
-  /** Take away the cards of a job whose results were deleted. The focus goes to the next. */
+  /** Take away the cards of a job that was deleted, and put the focus beside them. */
   drop(job) {
-    const at = this._buttons.findIndex((card) => card.parentElement.dataset.job === job.id);
-    for (const item of findAll(`[data-job="${job.id}"]`, this.grid)) item.remove();
+    const gone = findAll(`[data-job="${job.id}"]`, this.grid);
+    const near = gone.at(-1)?.nextElementSibling ?? gone[0]?.previousElementSibling;
+    for (const item of gone) item.remove();
     this._tell();
-    const left = this._buttons;
-    if (!left.length && this.next) this._load(this.next);
-    (left[at] ?? left.at(-1) ?? find("#tab-gallery")).focus();
+    (near?.querySelector("button") ?? find("#tab-gallery")).focus();
+    if (!near && this.next) this._load(this.next);
   }
 
-  /** Show the jobs after a cursor, or the newest: as many pages as it takes to see something. */
+  /** Show the jobs after a cursor, or the newest: as many pages as it takes to see one. */
   async _load(cursor) {
-    const loading = (this._loading = Symbol()); // of which the last counts
+    const loading = (this._loading = Symbol()); // the last counts
     try {
       let cards;
       do {
@@ -61,10 +61,6 @@ export class Gallery {
   _tell() {
     this.more.hidden = !this.next;
     find("#grid-empty").hidden = this.grid.childElementCount > 0 || Boolean(this.next);
-  }
-
-  get _buttons() {
-    return findAll("button.card", this.grid);
   }
 
   /** A card for each result, or one for a job that has none yet. */

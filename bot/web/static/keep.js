@@ -27,8 +27,7 @@ async function transact(mode, act) {
 
 /**
  * Keep a drawing in the place of those that it was made from, by their ids. Returns whether it is.
- * What another page has kept under the same name meanwhile stays beside it: nothing is asked first,
- * for a page that is on its way out would not hear the answer.
+ * What another page keeps stays beside it. Nothing is asked before: a page on its way out hears no answer.
  */
 export const keepDrawing = (name, drawing, from) =>
   transact("readwrite", (store) => {
@@ -36,7 +35,7 @@ export const keepDrawing = (name, drawing, from) =>
     return store.put(drawing, `${name} ${drawing.id}`);
   }).then(() => true, () => false);
 
-/** The drawings that are kept under a name, the newest last; where one page was open, it is one. */
+/** The drawings that are kept under a name, the newest last; of one page, one. */
 export const keptDrawings = (name) =>
   transact("readonly", (store) => store.getAll(IDBKeyRange.bound(`${name} `, `${name}!`))).then(
     (all) => all.sort((a, b) => a.at - b.at),

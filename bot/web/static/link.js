@@ -40,7 +40,7 @@ export class LinkPage {
     this._end(this._onItsWay, taken === id);
   }
 
-  /** Its job has ended. What was posted from this paper, and may be deleted, makes room for the next. */
+  /** Its job has ended. What was posted from this paper, and maybe deleted, makes room for the next. */
   ended(job) {
     const { whiteboard } = this.studio;
     if (job.results.length || (job.state === "delivered" && !job.error)) return this._isShown && whiteboard.forget();

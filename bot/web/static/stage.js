@@ -54,7 +54,7 @@ export class Stage {
     this._state("sending");
   }
 
-  /** It was refused: all is as before, or as a job that is followed here has become meanwhile. */
+  /** It was refused: all is as before, or as what is followed has become meanwhile. */
   reset() {
     if (this.isSending) this._state(this._before);
   }

@@ -3,8 +3,6 @@
   try {
     const theme = JSON.parse(localStorage.getItem("atelier.theme"));
     if (theme) document.documentElement.dataset.theme = theme;
-  } catch {
-    // Nothing is kept in this browser.
-  }
+  } catch {} // site data is blocked
   if (location.pathname.startsWith("/draw/")) document.documentElement.dataset.mode = "link";
 }

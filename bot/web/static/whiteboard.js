@@ -27,9 +27,9 @@ export class Whiteboard {
 
   /** Bring back what was drawn before the page was left, or on another since then. */
   async restore() {
-    const drawings = await keptDrawings(this.name);
-    const posted = drawings.findIndex(({ id }) => id === kept("posted"));
-    if (posted >= 0) this._from.add(drawings.splice(posted, 1)[0].id); // it makes room for this one
+    const posted = kept("posted");
+    const drawings = (await keptDrawings(this.name)).filter(({ id }) => id !== posted);
+    this._from.add(posted); // which makes room
     const isNews = () => this._changes === this._kept && drawings.some(({ id }) => !this._from.has(id));
     const found = isNews() && (await revived(joined(drawings)));
     if (found && isNews()) {
