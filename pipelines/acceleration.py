@@ -35,8 +35,11 @@ _KERNELS = {
     "flash": SDPBackend.FLASH_ATTENTION,
     "cudnn": SDPBackend.CUDNN_ATTENTION,
     "efficient": SDPBackend.EFFICIENT_ATTENTION,
-    "math": SDPBackend.MATH,
 }
+_OTHERS = [SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]
+"""For what the chosen kernel refuses (torch's `sdp_utils.cpp`). Flash takes no mask, as T5's bias
+is, no float32, in which SVD's VAE encodes, and heads of 256 at most; cuDNN takes those of 128, or
+256 on an H100. The one head of a VAE has 512. With math alone, SVD's scores would be 79 GiB."""
 
 
 def accelerate(
@@ -163,7 +166,7 @@ class Guiding:
 
 @contextmanager
 def attention(settings: Acceleration) -> Iterator[None]:
-    """The attention kernel that is configured, for as long as the context lasts.
+    """The attention kernel that is configured wherever it serves, for as long as the context lasts.
 
     diffusers' own `set_attention_backend` does nothing to these three denoisers. The choice is the
     whole process's, and the same for all cards: it lasts until the last of them leaves.
@@ -189,7 +192,7 @@ class _Chosen:
     def enter(self, kernel: SDPBackend) -> None:
         with self._lock:
             if not self._users:
-                self._kernel.enter_context(sdpa_kernel(kernel))
+                self._kernel.enter_context(sdpa_kernel([kernel, *_OTHERS], set_priority=True))
             self._users += 1
 
     def leave(self) -> None:

@@ -319,8 +319,8 @@ class Acceleration(_Table):
 
     compile: bool = False
     """Compile denoisers and decoders at the first run: minutes once, then from a cache on disk."""
-    attention: Literal["auto", "flash", "cudnn", "efficient", "math"] = "auto"
-    """The attention kernel; `auto` is PyTorch's choice."""
+    attention: Literal["auto", "flash", "cudnn", "efficient"] = "auto"
+    """The attention kernel, wherever it serves; `auto` is PyTorch's choice."""
 
 
 class Catalog(_Table):

@@ -147,6 +147,10 @@ def test_what_is_not_utf8(tmp_path: Path) -> None:
             'models.sketch = {source = "a/b", preset = "hyper-8", preset_lora = {file = "e.bin"}}',
             "models.sketch.preset_lora.file: is 'e.bin'; use a file's name, in .safetensors",
         ),
+        (
+            'models.acceleration.attention = "math"',
+            "models.acceleration.attention: is 'math'; use 'auto', 'flash', 'cudnn' or 'efficient'",
+        ),
         ("models.sketch.steps = 20", "models.sketch.source: this key is required; add it"),
         ("gpu = 3", "gpu: must be a table, written as [gpu], not 3"),
         (

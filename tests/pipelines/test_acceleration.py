@@ -11,6 +11,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from torch.nn.attention import SDPBackend
+from torch.nn.functional import scaled_dot_product_attention
 
 from demo.sample import draw_sample
 from pipelines import acceleration, animate, imagine
@@ -27,6 +29,11 @@ from pipelines.weights import Weights
 
 NOTHING = Acceleration(compile=False, attention="auto")
 KINDS = ("sketch", "imagine", "animate")
+CHOSEN = {
+    "flash": "FLASH_ATTENTION",
+    "cudnn": "CUDNN_ATTENTION",
+    "efficient": "EFFICIENT_ATTENTION",
+}
 LEVELS = (
     2.0 / 255
 )  # by which rounding to eight bits, and H.264 after it, may move a pixel on average
@@ -59,13 +66,36 @@ def pixels(artifact: Artifact) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("change", [{"attention": "math"}, {"attention": "flash"}], ids=str)
+@pytest.mark.parametrize("kernel", CHOSEN)
 def test_pictures_stay_the_same(
-    kind: str, change: dict[str, object], catalog: Catalog, requests: dict[str, Request]
+    kind: str, kernel: str, catalog: Catalog, requests: dict[str, Request]
 ) -> None:
+    """Also by a kernel that the machine has not: the processor has but one, and math."""
     before = made(catalog, NOTHING, requests[kind])
-    after = made(catalog, NOTHING.model_copy(update=change), requests[kind])
+    after = made(catalog, NOTHING.model_copy(update={"attention": kernel}), requests[kind])
     assert np.abs(before - after).mean() < LEVELS
+
+
+@pytest.mark.parametrize("kernel", CHOSEN)
+def test_a_chosen_kernel_comes_first_and_what_it_refuses_goes_to_another(kernel: str) -> None:
+    before = in_order()
+    wide, narrow = torch.ones(1, 1, 4, 16), torch.ones(1, 1, 4, 8)  # flash takes only one width
+    with acceleration.attention(NOTHING.model_copy(update={"attention": kernel})):
+        assert in_order() == list(dict.fromkeys([CHOSEN[kernel], "EFFICIENT_ATTENTION", "MATH"]))
+        assert torch.equal(scaled_dot_product_attention(wide, wide, narrow), narrow)
+    assert in_order() == before
+
+
+def in_order() -> list[str]:
+    """The attention kernels that torch may take, the first choice first."""
+    enabled = {
+        SDPBackend.FLASH_ATTENTION: torch._C._get_flash_sdp_enabled(),
+        SDPBackend.CUDNN_ATTENTION: torch._C._get_cudnn_sdp_enabled(),
+        SDPBackend.EFFICIENT_ATTENTION: torch._C._get_mem_efficient_sdp_enabled(),
+        SDPBackend.MATH: torch._C._get_math_sdp_enabled(),
+    }
+    order = map(SDPBackend, torch._C._get_sdp_priority_order())
+    return [kernel.name for kernel in order if enabled.get(kernel)]
 
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="compiling for a CPU needs g++")

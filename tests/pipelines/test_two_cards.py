@@ -124,8 +124,8 @@ def test_each_card_preloads_other_models_first(catalog: Catalog) -> None:
 
 
 def test_a_chosen_kernel_lasts_until_the_last_card_leaves() -> None:
-    math_only = Acceleration(attention="math")
-    one, two = attention(math_only), attention(math_only)
+    chosen = Acceleration(attention="efficient")
+    one, two = attention(chosen), attention(chosen)
     one.__enter__()
     two.__enter__()
     one.__exit__(None, None, None)
