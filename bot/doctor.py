@@ -501,8 +501,11 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
         models[key], sizes[key] = model, weights
     left, plans = plan_all(card, models, sizes)
     for key, plan in plans.items():
-        yield _plan_in_words(key, plan, left, "" if sizes[key] else "the usual checkpoint ")
-        if told := slow(key, models[key], card):
+        told = slow(key, models[key], card)
+        yield _plan_in_words(
+            key, plan, left, "" if sizes[key] else "the usual checkpoint ", told is not None
+        )
+        if told:
             yield Finding(Level.WARNING, f"{key} dtype", told)
         if catalog.acceleration.compile and plan.uncompiled:
             yield Finding(Level.WARNING, f"{key} compile", f"off here, for {plan.uncompiled}")
@@ -510,11 +513,12 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
         yield Finding(Level.WARNING, "RAM", words)
 
 
-def _plan_in_words(key: ModelKey, plan: Plan, card: Card, what: str) -> Finding:
+def _plan_in_words(key: ModelKey, plan: Plan, card: Card, what: str, is_slow: bool) -> Finding:
     words = f"{what}{plan.in_words(card)}"
     if plan.fits:
         return Finding(Level.FINE, f"{key} fits", words)
-    remedy = f"Choose a smaller checkpoint, a smaller size, or delete [models.{key}]"
+    another = f"another models.{key}.dtype, " if is_slow else ""
+    remedy = f"Choose {another}a smaller checkpoint, a smaller size, or delete [models.{key}]"
     return Finding(Level.PROBLEM, f"{key} fits", f"{words}. {remedy}")
 
 

@@ -10,7 +10,8 @@ quickest ones that do, each named for the owner with the setting that decides it
 
 All sizes are bytes. Weights are those of the checkpoint at hand, or of the usual one; working
 memory is what the tensors of the usual architectures take (`python -m benchmarks.memory`), grows
-with the pixels, and has a margin for what libraries take beside them.
+with the pixels, and has a margin for what libraries take beside them. On a card without attention
+kernels for a model's type, it is what attention takes without.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -220,7 +221,7 @@ def _room(floor: float) -> int:
     return round((floor + min(2 * floor, _MARGIN)) * GIB)
 
 
-def _working(model: Model, plan: Plan) -> dict[str, int]:
+def _working(model: Model, plan: Plan, card: Card) -> dict[str, int]:
     """Working memory of each group's turn, by the computed floors of the three architectures."""
     if isinstance(model, UpscaleModel):
         return {PAINTER: _room(0.75 * ((plan.tile or model.tile) / 256) ** 2)}
@@ -229,12 +230,41 @@ def _working(model: Model, plan: Plan) -> dict[str, int]:
     if isinstance(model, AnimateModel):
         pixels = model.width * model.height / (1024 * 576)
         step = 2.1 if plan.forward_chunk else 3.7 if plan.split_guidance else 7.7
-        decode = 1.125 * min(plan.decode_chunk or model.decode_chunk, model.frames)
-        return {PAINTER: max(_room(step * pixels * model.frames / 25), _room(decode * pixels))}
-    pixels = model.size**2 / 1024**2
-    step = 0.31 if isinstance(model, SketchModel) else 0.5
-    decode = 1.5 * (min(pixels, (TILE / 1024) ** 2) if plan.tiled else pixels)
-    return {TEXT: _room(0.05), PAINTER: max(_room(step * pixels), _room(decode))}
+        step *= pixels * model.frames / 25
+        decode = 1.125 * pixels * min(plan.decode_chunk or model.decode_chunk, model.frames)
+    else:
+        pixels = model.size**2 / 1024**2
+        step = pixels * (0.31 if isinstance(model, SketchModel) else 0.5)
+        decode = 1.5 * (min(pixels, (TILE / 1024) ** 2) if plan.tiled else pixels)
+    working = max(_room(step), _room(decode))
+    if not _has_kernels(model, card):
+        stepping, decoding = (_SCORE * scores for scores in _scores(model, plan))
+        working = max(_room(step) + stepping, _room(decode), decoding)
+    return {TEXT: _room(0.05), PAINTER: working}
+
+
+_SCORE = 10
+"""Bytes that a score of attention takes where no kernel spares it: torch reckons it in float32, and
+holds two and a half for each at its most (`pytest tests/benchmarks/test_memory.py`)."""
+
+
+def _has_kernels(model: Model, card: Card) -> bool:
+    """Whether torch has attention kernels for a model's type: old cards have none for bfloat16."""
+    return model.dtype != "bfloat16" or card.capability is None or card.capability >= (8, 0)
+
+
+def _scores(model: SketchModel | ImagineModel | AnimateModel, plan: Plan) -> tuple[int, int]:
+    """The scores of the largest attention in a step, and in decoding: batch × heads × tokens²."""
+    if isinstance(model, AnimateModel):
+        frames = min(plan.decode_chunk or model.decode_chunk, model.frames)
+        tokens = (model.width // 8) * (model.height // 8)
+        heads = 5 * model.frames * (1 if plan.split_guidance else 2)
+        return heads * tokens**2, frames * tokens**2
+    decoded = min(TILE, model.size) if plan.tiled else model.size
+    tokens, heads = (model.size // 16) ** 2, 10
+    if isinstance(model, ImagineModel):
+        tokens, heads = tokens + 77 + model.text_tokens, 38  # CLIP's words, and T5's
+    return heads * (2 if model.guidance > 1 else 1) * tokens**2, (decoded // 8) ** 4
 
 
 # --- what can be given up -----------------------------------------------------------------------
@@ -397,12 +427,12 @@ def _instead(precision: str, card: Card) -> str:
 
 def slow(key: ModelKey, model: Model, card: Card) -> str | None:
     """Why a card is slow in a model's type, and what to do, else None."""
-    if card.capability is None or card.capability >= (8, 0) or model.dtype != "bfloat16":
+    if _has_kernels(model, card):
         return None
-    capability = ".".join(map(str, card.capability))
+    capability = ".".join(map(str, card.capability or ()))
     return (
-        f"this card (compute capability {capability}) is slow in bfloat16; try "
-        f'models.{key}.dtype = "float16"'
+        f"this card (compute capability {capability}) is slow in bfloat16, and has no kernel for "
+        f'attention in it, which would spare memory: set models.{key}.dtype = "float16"'
     )
 
 
@@ -437,7 +467,7 @@ def plan_model(
                 groups[name] = replace(groups[name], precision=Precision(precision))
     whole = Plan(groups)
     options = list(_concessions(key, model, card))
-    tried = [_with_working(whole, model)]
+    tried = [_with_working(whole, model, card)]
     for count in range(1, len(options) + 1):
         for chosen in combinations(options, count):
             plan = whole
@@ -445,7 +475,7 @@ def plan_model(
                 plan = concession.apply(plan)
             texts = tuple(concession.text for concession in chosen)
             cost = sum(concession.cost for concession in chosen)
-            tried.append(_with_working(replace(plan, given_up=texts, cost=cost), model))
+            tried.append(_with_working(replace(plan, given_up=texts, cost=cost), model, card))
     tried = [replace(plan, cost=plan.cost + _moving(plan, card.budget)) for plan in tried]
     fitting = [plan for plan in tried if plan.peak <= card.budget and plan.in_ram <= card.ram]
     if fitting:
@@ -472,8 +502,8 @@ def _moving(plan: Plan, budget: float) -> float:
     return moved / _BUS
 
 
-def _with_working(plan: Plan, model: Model) -> Plan:
-    working = _working(model, plan)
+def _with_working(plan: Plan, model: Model, card: Card) -> Plan:
+    working = _working(model, plan, card)
     groups = {name: replace(group, working=working[name]) for name, group in plan.groups.items()}
     return replace(plan, groups=groups)
 

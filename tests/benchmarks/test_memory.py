@@ -1,12 +1,16 @@
+from typing import Any
+
 import pytest
 import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks import memory
-from benchmarks._bench import KEYS
+from benchmarks._bench import FULL, KEYS
 from pipelines.catalog import ModelKey
-from pipelines.placement import GIB
+from pipelines.placement import GIB, Card, plan_model
 
 MIB = 2**20
+_aten = torch.ops.aten
 
 
 def test_what_is_allocated_is_counted_until_it_is_freed() -> None:
@@ -43,3 +47,28 @@ def test_plans_keep_enough_free_for_models_of_full_size(
         assert row.work <= memory.GOAL
     assert rows[80].work == 1
     assert rows[80].run[memory.STEP].peak > 0.3 * GIB
+
+
+class Apart(memory.Taken):
+    """Counts what attention takes inside, too."""
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func.overloadpacket in _ATTENTION:
+            with self:
+                return func.decompose(*args, **(kwargs or {}))
+        return super().__torch_dispatch__(func, types, args, kwargs)
+
+
+_ATTENTION = (_aten.scaled_dot_product_attention, _aten._scaled_dot_product_attention_math)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_so_do_plans_for_a_card_without_attention_kernels(
+    key: ModelKey, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "Taken", Apart)
+    model = getattr(FULL, key).model_copy(update={"dtype": "bfloat16"})
+    plan = plan_model(key, model, Card("cuda", capability=(7, 5)))
+    with sdpa_kernel(SDPBackend.MATH):
+        run = memory.measure(key, model, plan)
+    assert 0.6 < memory.Row(plan, run, work=1).taken < 0.9

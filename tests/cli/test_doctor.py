@@ -416,14 +416,21 @@ def test_models_that_have_no_room_in_ram_together_are_said_to_be_read_again() ->
     assert "RAM" not in plans(Card("cuda", 23 * GIB, 48 * GIB, (8, 6)))
 
 
-def test_an_old_card_and_a_missing_package_are_named() -> None:
+def test_an_old_card_is_told_of() -> None:
     old = plans(Card("cuda", 10 * GIB, 48 * GIB, (7, 5)))
     assert "float16" in old["imagine dtype"].text
+    assert "Choose another models.imagine.dtype, " in old["imagine fits"].text  # attention is large
+    half = Catalog(imagine=ImagineModel(source="a/b", dtype="float16"))
+    assert plans(Card("cuda", 10 * GIB, 48 * GIB, (7, 5)), half)["imagine fits"].level is Level.FINE
+
+
+def test_a_missing_package_is_named() -> None:
+    whole = plans(Card("cuda", 10 * GIB, 48 * GIB, (8, 6)))
     four_bits = Catalog(imagine=ImagineModel(source="a/b", precision="nf4"))
     found = plans(Card("cuda", 10 * GIB, 48 * GIB, (8, 6)), four_bits)
     assert found["imagine precision"].level is Level.WARNING
     assert "`pip install bitsandbytes`" in found["imagine precision"].text
-    assert found["imagine fits"].text == old["imagine fits"].text  # which is "auto"
+    assert found["imagine fits"].text == whole["imagine fits"].text  # which is "auto"
 
 
 def test_what_is_not_compiled_although_it_is_configured_is_said() -> None:

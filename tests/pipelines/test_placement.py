@@ -26,6 +26,7 @@ from pipelines.placement import (
     Plan,
     Precision,
     plan_model,
+    slow,
     unmet,
 )
 
@@ -212,6 +213,25 @@ def test_a_card_that_cannot_multiply_in_fp8_keeps_weights_so() -> None:
         plans = [plan_model(ModelKey.IMAGINE, model, unable) for model in (fast, eight_bits)]
         assert plans[0] == plans[1]
     assert unmet(fast, Card("cuda", multiplies_fp8=lambda: True)) is None
+
+
+def test_an_old_card_keeps_room_for_the_scores_of_attention_in_bfloat16() -> None:
+    """Which torch has no kernels for there. Of SD3.5 they are 2 × 38 heads × 4,429²."""
+    old = replace(card(24), capability=(7, 5))
+    for key, model in MODELS.items():
+        half, brain = (
+            model.model_copy(update={"dtype": dtype}) for dtype in ("float16", "bfloat16")
+        )
+        assert plan_model(key, half, old) == plan_model(key, half, card(24))
+        assert slow(key, half, old) is slow(key, brain, card(24)) is None
+        said = slow(key, brain, old)
+        assert said is not None and said.endswith(f'set models.{key}.dtype = "float16"')
+    model = MODELS[ModelKey.IMAGINE]
+    there = plan_model(ModelKey.IMAGINE, model, old)
+    step = 1.5 * GIB  # with kernels
+    assert there.groups[PAINTER].working == step + 10 * 2 * 38 * (64 * 64 + 77 + 256) ** 2
+    assert there.fits and there.groups[PAINTER].held is Held.STREAMED
+    assert not plan_model(ModelKey.IMAGINE, model, replace(card(16), capability=(7, 5))).fits
 
 
 def test_what_is_in_fp8_is_compiled_and_what_is_in_nf4_is_not() -> None:
