@@ -99,7 +99,7 @@ def move(
             callback_on_step_end=steps.on_step_end,
             output_type="pt",
         ).frames[0]
-    return pictures(decoded)
+    return pictures(decoded, ModelKey.ANIMATE)
 
 
 def shape_for(size: tuple[int, int], model: AnimateModel) -> tuple[int, int]:

@@ -273,7 +273,7 @@ def _paint_some(
             callback_on_step_end=steps.on_step_end,
             output_type="pt",
         ).images
-    return leave(decoded)
+    return leave(decoded, ModelKey.IMAGINE)
 
 
 def _artifact(

@@ -9,7 +9,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
@@ -17,6 +16,7 @@ from pipelines.catalog import ModelKey
 from pipelines.contract.context import RunContext, Viewer
 from pipelines.media import encode_preview
 from pipelines.models import Models
+from pipelines.pixels import pictures
 from pipelines.safety import are_sensitive
 
 log = logging.getLogger(__name__)
@@ -36,6 +36,7 @@ class Previews:
         self, models: Models, key: ModelKey, pipeline: Any, viewers: Sequence[Viewer | None]
     ) -> None:
         self._models = models
+        self._key = key
         self._scheduler = pipeline.scheduler
         self._decoder = models.decoder(key)
         self._viewers = [] if self._decoder is None else list(viewers)
@@ -79,5 +80,4 @@ class Previews:
     def _decode(self, latents: Tensor) -> Image.Image:
         decoder = self._decoder
         pixels = decoder.decode(latents.to(decoder.device, decoder.dtype)).sample[0]
-        levels = ((pixels.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-        return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+        return pictures(((pixels.float() + 1) / 2).clamp(0, 1)[None], self._key)[0]

@@ -293,7 +293,7 @@ def paint(
             **_listening(model.conditioner, steps),
             output_type="pt",
         ).images
-    return leave(decoded)[0]
+    return leave(decoded, ModelKey.SKETCH)[0]
 
 
 def _steering(

@@ -19,6 +19,7 @@ from pipelines.contract.requests import SCALES, UpscaleRequest
 from pipelines.loading import Loader
 from pipelines.media import encode_png, open_picture, read_facts
 from pipelines.models import Models
+from pipelines.pixels import pictures
 from pipelines.safety import are_sensitive, vet_upload
 
 Facts = dict[str, str | int | float]
@@ -225,4 +226,4 @@ def _together(layers: Sequence[Tensor]) -> Image.Image:
 
 
 def _picture(pixels: Tensor) -> Image.Image:
-    return Image.fromarray((pixels * 255).round().byte().permute(1, 2, 0).contiguous().numpy())
+    return pictures(pixels[None], ModelKey.UPSCALE)[0]

@@ -22,7 +22,7 @@ from bot.jobs.store import Store
 from bot.tasks import Tasks
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Progress, RunContext
-from pipelines.contract.errors import AtelierError, Cancelled, CardLost
+from pipelines.contract.errors import AtelierError, Cancelled, CardLost, RenderFailed
 from pipelines.contract.requests import pictures
 from pipelines.contract.runner import Artifacts
 
@@ -266,7 +266,10 @@ class Worker:
             return await self._store.put_back(run.job)
         if isinstance(outcome, AtelierError):
             return await self._store.failed(run.job, outcome, gpu_seconds)
-        artifacts = await asyncio.gather(*(self._put(artifact) for artifact in outcome))
+        try:
+            artifacts = await asyncio.gather(*(self._put(artifact) for artifact in outcome))
+        except RenderFailed as error:  # which only shows on the way off the card
+            return await self._store.failed(run.job, error, gpu_seconds)
         if run.unwanted:
             return await self._store.cancelled(run.job, gpu_seconds)
         return await self._store.rendered(run.job, artifacts, gpu_seconds)

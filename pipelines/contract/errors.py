@@ -11,7 +11,7 @@
     ├── CardLost            the card answers this process no more; only another process helps
     ├── OutOfMemory         the card cannot hold this job
     ├── Withheld            a picture shows what is not allowed
-    ├── RenderFailed        a pipeline raised something unexpected; the log has the traceback
+    ├── RenderFailed        a pipeline raised something unexpected, or made no picture; the log says
     └── TooLarge            no version of the result is small enough to be sent
 
 `bot.errors` continues the tree for configuration, limits and delivery.
@@ -113,7 +113,7 @@ class Withheld(AtelierError):
 
 
 class RenderFailed(AtelierError):
-    """A pipeline raised something that nobody foresaw."""
+    """A pipeline raised something that nobody foresaw, or what it made is no picture."""
 
     code = "render_failed"
 

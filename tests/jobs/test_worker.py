@@ -18,7 +18,13 @@ from bot.jobs.job import Job, Status
 from bot.jobs.progress import Meter
 from bot.jobs.store import Store
 from pipelines.contract.context import RunContext
-from pipelines.contract.errors import CardLost, DeviceMissing, OutOfMemory, Withheld
+from pipelines.contract.errors import (
+    CardLost,
+    DeviceMissing,
+    OutOfMemory,
+    RenderFailed,
+    Withheld,
+)
 from pipelines.contract.runner import Artifacts
 from tests.jobs.samples import ROOMY, START, a_job
 from tests.jobs.studio import SOON, Gate, Painter, Studio, a_request, heard, held
@@ -107,6 +113,22 @@ async def test_errors_of_the_tree_end_the_job_with_their_sentence(studio: MakeSt
     assert ended.error_sentence == "The card cannot hold this. Ask for fewer pictures."
     after = (await s.said(JobEnded, await s.submit())).job
     assert after.status is Status.RENDERED
+
+
+async def test_so_do_those_that_show_when_a_picture_leaves_the_card(studio: MakeStudio) -> None:
+    def nothing(facts: object) -> bytes:
+        raise RenderFailed("What came out is no picture.")
+
+    class Overflowing(Painter):
+        def run(self, *args: Any) -> tuple[Artifacts, ...]:
+            ((picture,),) = super().run(*args)
+            return ((replace(picture, encode=nothing),),)
+
+    s = studio(Overflowing())
+    await s.open()
+    ended = (await s.said(JobEnded, await s.submit())).job
+    assert (ended.status, ended.error_code) == (Status.FAILED, "render_failed")
+    assert ended.error_sentence == "What came out is no picture."
 
 
 async def test_the_job_of_a_lost_card_is_left_to_the_next_process(studio: MakeStudio) -> None:

@@ -6,11 +6,13 @@ from itertools import count
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Progress, RunContext
+from pipelines.contract.errors import RenderFailed
 from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, may_share
 from pipelines.placement import GIB
 from pipelines.runner import Runner
@@ -58,6 +60,18 @@ def test_a_batch_takes_as_many_calls_as_one(
 ) -> None:
     one = calls(runner, REQUESTS[:1], monkeypatch)
     assert one == calls(runner, REQUESTS, monkeypatch) > 0
+
+
+def test_one_that_is_no_picture_leaves_the_others_to_be_some(runner: Runner) -> None:
+    with runner._models.use(ModelKey.IMAGINE) as pipeline:
+        transformer = pipeline.transformer
+    of_the_first = torch.ones(8, 1, 1, 1).index_fill(0, torch.tensor([0, 4]), torch.nan)
+    overflow = transformer.register_forward_hook(lambda *call: (call[-1][0] * of_the_first,))
+    (broken,), *others = runner.run(REQUESTS, RunContext())
+    overflow.remove()
+    with pytest.raises(RenderFailed, match=r"models\.imagine\.dtype"):
+        _ = broken.data
+    assert [len([artifact.data for artifact in each]) for each in others] == [2, 1]
 
 
 def test_steps_are_those_of_the_batch(runner: Runner, catalog: Catalog) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from demo.sample import draw_sample
@@ -167,6 +168,15 @@ def test_a_preview_that_fails_fails_alone(
     monkeypatch.setattr(watcher, "show", fail)
     assert runner.run([STAR], RunContext(viewers=[watcher]))
     assert caplog.text.count("previews do not work") == 1
+
+
+def test_what_is_no_picture_is_not_shown(runner: Runner) -> None:
+    decoder = runner._models.decoder(ModelKey.IMAGINE)
+    overflow = decoder.decoder.register_forward_hook(lambda *call: call[-1] * torch.nan)
+    [watcher], made = watched(runner, STAR)
+    overflow.remove()
+    assert watcher.shown == []
+    assert made[0][0].data
 
 
 # -- what must not be seen -------------------------------------------------------------------

@@ -388,6 +388,28 @@ def test_what_goes_wrong_becomes_a_sentence_and_the_next_job_is_as_ever(
     assert run(runner, requests["imagine"]) == undisturbed
 
 
+@pytest.mark.parametrize(
+    ("kind", "key"),
+    [
+        ("sketch", ModelKey.SKETCH),
+        ("imagine", ModelKey.IMAGINE),
+        ("animate", ModelKey.ANIMATE),
+        ("animate by prompt", ModelKey.IMAGINE),
+    ],
+)
+def test_what_is_no_picture_is_said_and_the_next_job_is_as_ever(
+    kind: str, key: ModelKey, runner: Runner, requests: dict[str, Request]
+) -> None:
+    undisturbed = run(runner, requests[kind])
+    with runner._models.use(key) as pipeline:
+        denoiser = denoiser_of(pipeline)
+    overflow = denoiser.register_forward_hook(lambda *call: (call[-1][0] * torch.nan,))
+    with pytest.raises(RenderFailed, match=rf"no picture: .* another models\.{key}\.dtype"):
+        [artifact.data for artifact in run(runner, requests[kind])]
+    overflow.remove()
+    assert run(runner, requests[kind]) == undisturbed
+
+
 def test_a_card_that_is_lost_is_named(
     runner: Runner, requests: dict[str, Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,7 +18,7 @@ from demo.shapes.scene import random_scene
 from pipelines.catalog import Catalog, UpscaleModel
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.context import Phase, Progress, RunContext
-from pipelines.contract.errors import BadInput, Cancelled, ModelUnavailable
+from pipelines.contract.errors import BadInput, Cancelled, ModelUnavailable, RenderFailed
 from pipelines.contract.requests import UpscaleRequest
 from pipelines.loading import Loader
 from pipelines.media import encode_png
@@ -105,6 +105,15 @@ def test_what_is_transparent_stays_so_and_darkens_no_edge(upscaler: Upscaler) ->
 def test_the_smallest_pictures_too(upscaler: Upscaler, size: tuple[int, int]) -> None:
     made = larger(upscaler, Image.new("RGB", size, "blue"), 4, 64)
     assert made.size == (4 * size[0], 4 * size[1])
+
+
+def test_what_is_no_picture_is_said(upscaler: Upscaler, picture: Image.Image) -> None:
+    overflow = upscaler.model.swin2sr.register_forward_hook(
+        lambda *call: type(call[-1])(call[-1][0] * torch.nan)
+    )
+    with pytest.raises(RenderFailed, match=r"no picture: .* another models\.upscale\.dtype"):
+        larger(upscaler, picture, 2, WHOLE)
+    overflow.remove()
 
 
 # --- through the one door -----------------------------------------------------------------------
