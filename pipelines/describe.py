@@ -157,7 +157,10 @@ def describe(captioner: Captioner, picture: Image.Image, max_words: int) -> str:
             do_sample=False,
             no_repeat_ngram_size=3,  # else it may say the same again and again
         )
-    said = captioner.processor.decode(tokens[0], skip_special_tokens=True)
+    said = captioner.processor.decode(
+        tokens[0], skip_special_tokens=True, clean_up_tokenization_spaces=True
+    )
+    said = _INVENTED.sub("", said.replace(" - ", "-"))  # BERT has put spaces round each hyphen
     return clean_text(" ".join(said.split()[:max_words]), "caption")
 
 
@@ -171,11 +174,17 @@ def subject_of(caption: str) -> str:
     return _MEDIUM.sub("", without_paper) or caption
 
 
+_INVENTED = re.compile(r"\barr?aff?(?:e[ds]?|y)\b", re.IGNORECASE)
+"""“arafed”, “araffe”: what BLIP large begins many of its captions with, and means nothing."""
+_LOOKS = (
+    r"(?:(?:black|white|and|simple|rough|line|line[- ]?art|pencil|pen|ink|crayon|chalk|"
+    r"hand[- ]drawn|child'?s|cartoon|stylized|colou?red|cute|quick) )*"
+)
 _MEDIUM = re.compile(
-    r"^(?:(?:there is |this is )?(?:an? |the )?(?:close[- ]up of (?:an? |the )?)?"
-    r"(?:(?:black|white|and|simple|rough|line|pencil|pen|ink|crayon|chalk|hand[- ]drawn|child'?s|"
-    r"cartoon|stylized|colou?red|cute|quick) )*"
-    r"(?:drawing|sketch|doodle|illustration|cartoon|picture|image|painting) of )+",
+    r"^(?:(?:there is |this is )?(?:an? |the )?"
+    rf"(?:{_LOOKS}(?:close[- ]up|photo(?:graph)?) of (?:an? |the )?)*"
+    rf"{_LOOKS}"
+    r"(?:drawing|sketch|doodle|illustration|cartoon|line[- ]?art|picture|image|painting) of )+",
     re.IGNORECASE,
 )
 _PAPER = re.compile(
