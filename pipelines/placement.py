@@ -275,8 +275,9 @@ class _Concession:
     """Something given up for room: what it costs, what the owner reads, and what it does.
 
     `cost` is by how many seconds a run takes longer, very roughly: it orders what is tried. What
-    changes pictures so that it can be seen costs more than all that does not; tiles and fewer
-    frames at a time change a little where they meet.
+    changes pictures so that it can be seen costs more than all that does not. Tiles and fewer
+    frames at a time change a little where they meet. Of tiles that may be seen, so they count for
+    more than the 0.3 s that they take, and for less only than streaming a picture's model.
     """
 
     cost: float
@@ -293,7 +294,7 @@ def _concessions(key: ModelKey, model: Model, card: Card) -> Iterator[_Concessio
     """All that this model could give up on this card."""
     if isinstance(model, SketchModel | ImagineModel):
         yield _Concession(
-            0.3,
+            2.0,
             "pictures decoded in tiles, which changes them a little where tiles meet (a lower "
             f"models.{key}.size spares that)",
             lambda plan: replace(plan, tiled=True),

@@ -79,6 +79,13 @@ def test_as_little_is_given_up_as_the_card_allows(
         assert any(words in text for text in plan.given_up)
 
 
+@pytest.mark.parametrize(("gib", "ram"), [(15.7, 64), (23.9, 32), (24, 32)])
+def test_tiles_which_are_seen_where_they_meet_spare_no_moment(gib: float, ram: float) -> None:
+    """On cards of 16 and 24 GiB they would have spared the way of T5 over the bus."""
+    plan = planned(ModelKey.IMAGINE, card(gib, ram))
+    assert plan.fits and not plan.tiled
+
+
 def test_pictures_are_changed_only_where_nothing_else_helps() -> None:
     assert planned(ModelKey.IMAGINE, card(12, ram=64)).cost < LOSSY
     for ram, painter, text in (
