@@ -21,7 +21,7 @@ from pipelines.catalog import Catalog, ModelKey, SafetyModel
 from pipelines.checkpoints import weigh
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import ModelUnavailable
-from pipelines.device import send
+from pipelines.device import is_out_of_memory, send
 from pipelines.loading import Loader
 from pipelines.loras import Lora, find
 from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
@@ -75,7 +75,7 @@ class Models:
         )
         self._adapters = Adapters(loader.device)
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
-        self._latest: ModelKey | None = None
+        self._ran_out: ModelKey | None = None
         for key, plan in plans.items():
             self._adopt(key, plan)
 
@@ -101,19 +101,21 @@ class Models:
         There is room for a batch of so many, if there can be: see `most`.
         Reports Phase.LOADING where they were not there. Raises ModelUnavailable.
         """
-        before, self._latest = self._latest, key
         context = context or RunContext()
-        self._make_room_in_ram(key)
         kernel = attention(self._catalog.acceleration)
-        with (
-            self._residency.use(name_of(key, group), context, batch) as held,
-            self._adapted(held.pipeline, context, lora),
-            kernel,
-        ):
-            yield held.pipeline
-            held.settle()
-        if before is not None and self._residency.in_use(name_of(before, PAINTER)):
-            self._latest = before  # this was on the way, as for a preview
+        try:
+            self._make_room_in_ram(key)
+            with (
+                self._residency.use(name_of(key, group), context, batch) as held,
+                self._adapted(held.pipeline, context, lora),
+                kernel,
+            ):
+                yield held.pipeline
+                held.settle()
+        except Exception as error:
+            if is_out_of_memory(error):
+                self._ran_out = key
+            raise
 
     def _make_room_in_ram(self, key: ModelKey) -> None:
         """Drop the models used longest ago until this one fits beside the others, if it is new."""
@@ -169,20 +171,20 @@ class Models:
         """How many pictures the painter of a model has room for at once."""
         return self._residency.most(name_of(key, PAINTER))
 
-    def step_down(self) -> bool:
-        """Hold the model that was used last in less, after memory ran out.
+    def step_down(self) -> None:
+        """Hold the model for which memory ran out in less, unless it takes the least that it can.
 
-        Nobody may be using it. It is read from disk anew. Returns False when it takes the least
-        that it can.
+        Nobody may be using it. It is read from disk anew.
         """
-        if self._latest is None:
-            return False
-        key, old = self._latest, self.plans[self._latest]
+        key, self._ran_out = self._ran_out, None
+        if key is None:
+            return
+        old = self.plans[key]
         less = replace(self._card, budget=_LESS * min(old.peak, self._card.budget))
         model = getattr(self._catalog, key)
         plan = plan_model(key, model, less, _weights(key, model, self._loader))
         if plan.peak >= old.peak:
-            return False
+            return
         log.warning(
             "memory ran out: models.%s is held in %.1f GiB instead of %.1f from now on: %s",
             key,
@@ -192,7 +194,6 @@ class Models:
         )
         self._drop(key)
         self._adopt(key, plan)
-        return True
 
     def answer(
         self,

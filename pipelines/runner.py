@@ -202,13 +202,12 @@ class Runner:
     def _run_one(self, request: Request, context: RunContext) -> Artifacts:
         """Render, and turn whatever goes wrong into an AtelierError.
 
-        Where memory ran out, once more, in less of it.
+        Where memory ran out, once more, on a card that was cleared, and in less of it if it can be.
         """
         try:
             return self._tried(request, context)
         except OutOfMemory:
-            if not self._models.step_down():
-                raise
+            self._models.step_down()
         return self._tried(request, context)
 
     def _tried(self, request: Request, context: RunContext) -> Artifacts:

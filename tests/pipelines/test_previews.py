@@ -213,9 +213,18 @@ def test_without_room_for_the_classifier_nothing_is_shown(
 
 
 def test_memory_that_runs_out_later_is_still_the_painters(catalog: Catalog, models: Path) -> None:
-    """A look at a preview on the way is not what a step down is to save on."""
+    """A look at a preview on the way is not what a step down is to save on, even if it failed."""
     held = guarded(catalog, models)._models
-    with held.use(ModelKey.IMAGINE):
-        with held.use(ModelKey.SAFETY):
-            pass
-        assert held._latest is ModelKey.IMAGINE
+    before = dict(held.plans)
+
+    def run_out() -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(torch.OutOfMemoryError), held.use(ModelKey.ANIMATE):
+        with pytest.raises(torch.OutOfMemoryError), held.use(ModelKey.SAFETY):
+            run_out()
+        run_out()
+    held.step_down()
+    assert [key for key in before if before[key] != held.plans[key]] == [ModelKey.ANIMATE]
+    held.step_down()  # for nothing
+    assert [key for key in before if before[key] != held.plans[key]] == [ModelKey.ANIMATE]
