@@ -110,8 +110,10 @@ class Models:
                 self._adapted(held.pipeline, context, lora),
                 kernel,
             ):
-                yield held.pipeline
-                held.settle()
+                try:
+                    yield held.pipeline
+                finally:  # also after a run that was cancelled, whose model stays
+                    held.settle()
         except Exception as error:
             if is_out_of_memory(error):
                 self._ran_out = key

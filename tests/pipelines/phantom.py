@@ -41,8 +41,8 @@ class Placed(Tensor):
     bus: ClassVar["Bus"]
 
     @staticmethod
-    def __new__(cls, content: Tensor, place: torch.device) -> "Placed":
-        with torch.inference_mode(content.is_inference()):
+    def __new__(cls, content: Tensor, place: torch.device, inference: bool = False) -> "Placed":
+        with torch.inference_mode(inference or content.is_inference()):
             held: Placed = Tensor._make_wrapper_subclass(
                 cls,
                 content.size(),
@@ -89,7 +89,7 @@ class Placed(Tensor):
 
     @data.setter
     def data(self, value: Tensor) -> None:
-        new = value if isinstance(value, Placed) else Placed(value, value.device)
+        new = Placed(_content(value), value.device, self.is_inference())  # or C++ refuses it
         _of_c.__set__(self, new)
         self.content, self.place = new.content, new.place
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import av
@@ -19,6 +20,7 @@ from demo.sample import draw_sample
 from pipelines.catalog import Catalog, ModelKey, SafetyModel
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Phase, Progress, RunContext
+from pipelines.contract.errors import Cancelled
 from pipelines.contract.requests import (
     AnimateRequest,
     DescribeRequest,
@@ -238,6 +240,25 @@ def test_previews_leave_a_card(
     with phantom.card(monkeypatch):
         run(on_card(small), request, context=RunContext(viewers=[got]))
     assert len(got.shown) == STEPS - 1 and got.shown == wanted.shown
+
+
+def test_a_video_that_is_cancelled_leaves_its_decoder_on_the_card_only_once(
+    small: Catalog, drawing: Path, bus: Bus
+) -> None:
+    """Before its first step diffusers casts it to float32 and back, into other memory."""
+    assert small.animate is not None
+    half = small.animate.model_copy(update={"dtype": "float16"})
+    runner = on_card(small.model_copy(update={"safety": None, "animate": half}))
+    with runner._models.use(ModelKey.ANIMATE) as pipeline:
+        vae = pipeline.vae
+        vae.register_to_config(force_upcast=True)
+    there = [weights.content.data_ptr() for weights in vae.parameters()]
+    cancel = Event()
+    context = RunContext(lambda progress: cancel.set() if progress.step else None, cancel)
+    with pytest.raises(Cancelled):
+        runner.run([request_of(Kind.ANIMATE, drawing)], context)
+    assert ModelKey.ANIMATE in runner.resident()
+    assert [weights.content.data_ptr() for weights in vae.parameters()] == there
 
 
 # --- what is not there can be trusted -----------------------------------------------------------
