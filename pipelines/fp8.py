@@ -28,14 +28,19 @@ class Fp8Linear(nn.Linear):
     `kept` are its weights in fp8, out × in, and `scale`, a number in float32, is what they have to
     be multiplied by: without one, most weights of a network are smaller than what fp8 can tell
     apart. `weight` is None, or T5 would round its activations to that type.
+
+    It computes in the type that its weights had. That is the network's, but of some layers of T5,
+    whose products are too large for float16 and which transformers therefore keeps in float32.
     """
 
     kept: Tensor
     scale: Tensor
+    computes: torch.dtype
     multiplies: bool
 
     def forward(self, input: Tensor) -> Tensor:
-        """… × in to … × out, in the type of `input`."""
+        """… × in to … × out, in the type that the weights had."""
+        input = input.to(self.computes)
         if self.multiplies:
             rows = multiply(input.flatten(0, -2), self.kept, self.scale, self.bias)
             return rows.view(*input.shape[:-1], self.out_features)
@@ -52,11 +57,13 @@ def keep_in_fp8(network: nn.Module, *, multiplying: bool = False) -> None:
     """
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Linear) and not _KEPT_WHOLE.match(name):
+            computes = layer.weight.dtype
             kept, scale = in_fp8(layer.weight.data)
             layer.register_parameter("weight", None)
             layer.register_buffer("kept", kept)
             layer.register_buffer("scale", scale)
             layer.__class__ = Fp8Linear
+            cast(Fp8Linear, layer).computes = computes
             cast(Fp8Linear, layer).multiplies = multiplying
 
 

@@ -59,18 +59,16 @@ class Precision(StrEnum):
     NF4 = "nf4"
 
 
-_SCALES = 32 / 64 / 16
-"""Of 16-bit weights: NF4 has a scale of 32 bits for each 64 of them."""
-_SHARES = {
-    Precision.FULL: 1.0,
-    Precision.FP8: 8 / 16,
-    Precision.FP8_FAST: 8 / 16,
-    Precision.NF4: 4 / 16 + _SCALES,
-}
-"""Of 16-bit weights."""
+_SCALES = 4 / 64
+"""Bytes a weight in NF4: a scale of 32 bits serves 64 of them."""
+_BYTES = {Precision.FP8: 1.0, Precision.FP8_FAST: 1.0, Precision.NF4: 1 / 2 + _SCALES}
+"""What a weight of a layer takes."""
 _LAYERS = {"transformer": 0.985, "text_encoder_3": 0.972}
 """Of the weights of SD3.5's parts, those of layers, which can be kept in less. Embeddings stay as
 they are, and so do other parts."""
+_WIDE = {"text_encoder_3": 24 * 4096 * 10240 / 4_762_000_000}
+"""Of the weights of parts, those that are in float32 where the others are in float16: transformers
+keeps the `wo` of T5 so, for its products are too large."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +98,9 @@ class Group:
     whole: int = 0
     """Of its weights, those that are not streamed with the others."""
     layers: int = 0
-    """Of its weights, those that `precision` is for."""
+    """Of its weights, those that `precision` is for, as they are read."""
+    numbers: int = 0
+    """How many weights these are."""
 
     @property
     def size(self) -> int:
@@ -108,7 +108,7 @@ class Group:
         if self.held is Held.CARD:
             return self.kept
         scales = _SCALES if self.precision is Precision.NF4 else 0.0
-        return self.whole + round(self.layers * scales)
+        return self.whole + round(self.numbers * scales)
 
     @property
     def passing(self) -> int:
@@ -120,7 +120,9 @@ class Group:
     @property
     def kept(self) -> int:
         """What its weights take in their precision, wherever they are."""
-        return self.weights - round(self.layers * (1 - _SHARES[self.precision]))
+        if self.precision is Precision.FULL:
+            return self.weights
+        return self.weights - self.layers + round(self.numbers * _BYTES[self.precision])
 
     @property
     def peak(self) -> int:
@@ -240,7 +242,9 @@ def _working(model: Model, plan: Plan, card: Card) -> dict[str, int]:
     if not _has_kernels(model, card):
         stepping, decoding = (_SCORE * scores for scores in _scores(model, plan))
         working = max(_room(step) + stepping, _room(decode), decoding)
-    return {TEXT: _room(0.05), PAINTER: working}
+    precision = plan.groups[TEXT].precision if TEXT in plan.groups else Precision.FULL
+    reading = 0.05 if precision is Precision.FULL else 0.2  # T5's largest layer is cast to float32
+    return {TEXT: _room(reading), PAINTER: working}
 
 
 _SCORE = 10
@@ -445,21 +449,28 @@ def plan_model(
 ) -> Plan:
     """The plan that fits `card` for the least time, and changes pictures only if it must.
 
-    `weights` are the bytes of each part on the card; by default those of the usual checkpoint.
+    `weights` are the bytes of each part in the model's type; by default those of the usual
+    checkpoint.
     Where nothing fits, the plan that comes nearest to it, with `fits` False.
     """
     if isinstance(model, ImagineModel):
         instead = {name: _instead(getattr(model, name), card) for name in _PRECISIONS}
         model = model.model_copy(update=instead)
     groups: dict[str, Group] = {}
-    wider = 2 if card.kind == "cpu" and model.dtype != "float32" else 1  # it computes in float32
+    width = 4 if card.kind == "cpu" else _width(model)  # it computes in float32
     for part, size in (weights or _usual(key, model)).items():
         before = groups.get(name := group_of(part), Group(0, 0))
+        numbers = size // _width(model)
+        layers = round(numbers * _LAYERS.get(part, 0.0))
+        wider = 0
+        if model.dtype == "float16" and width == 2:
+            wider = round(2 * numbers * _WIDE.get(part, 0.0))
         groups[name] = replace(
             before,
-            weights=before.weights + wider * size,
-            whole=before.whole + wider * size * (part in _WHOLE),
-            layers=before.layers + round(wider * size * _LAYERS.get(part, 0.0)),
+            weights=before.weights + width * numbers + wider,
+            whole=before.whole + width * numbers * (part in _WHOLE),
+            layers=before.layers + width * layers + wider,
+            numbers=before.numbers + layers,
         )
     if isinstance(model, ImagineModel):
         for setting, name in _PRECISIONS.items():
@@ -510,6 +521,11 @@ def _with_working(plan: Plan, model: Model, card: Card) -> Plan:
 
 
 def _usual(key: ModelKey, model: Model) -> dict[str, int]:
-    size = 4 if model.dtype == "float32" else 2
     left_out = {"conditioner"} if getattr(model, "conditioner", None) is None else set()
-    return {part: size * count for part, count in USUAL[key].items() if part not in left_out}
+    usual = USUAL[key].items()
+    return {part: _width(model) * count for part, count in usual if part not in left_out}
+
+
+def _width(model: Model) -> int:
+    """The bytes of a weight in a model's type."""
+    return 4 if model.dtype == "float32" else 2

@@ -2,12 +2,15 @@ from typing import Any
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks import memory
 from benchmarks._bench import FULL, KEYS
-from pipelines.catalog import ModelKey
-from pipelines.placement import GIB, Card, plan_model
+from benchmarks._full_size import build
+from pipelines.catalog import ImagineModel, ModelKey
+from pipelines.fp8 import keep_in_fp8
+from pipelines.placement import GIB, TEXT, Card, plan_model
 
 MIB = 2**20
 _aten = torch.ops.aten
@@ -49,7 +52,32 @@ def test_plans_keep_enough_free_for_models_of_full_size(
     assert rows[80].run[memory.STEP].peak > 0.3 * GIB
 
 
-class Apart(memory.Taken):
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("precision", ["full", "fp8"])
+def test_so_do_they_for_what_reads_prompts_in_any_type(dtype: str, precision: str) -> None:
+    """transformers reads T5's `wo` in float32 where float16 is asked for."""
+    model = ImagineModel(source="a/b", dtype=dtype, text_precision=precision)
+    group = plan_model(ModelKey.IMAGINE, model, Card("cuda")).groups[TEXT]
+    fake = FakeTensorMode()
+    pipeline = build(ModelKey.IMAGINE, torch.device("cpu"), getattr(torch, dtype), fake)
+    parts = [pipeline.text_encoder, pipeline.text_encoder_2, t5 := pipeline.text_encoder_3]
+    with fake:
+        for name, layer in t5.named_modules():
+            if dtype == "float16" and name.endswith(".wo"):
+                layer.weight = torch.nn.Parameter(layer.weight.float())
+        if precision == "fp8":
+            keep_in_fp8(t5)
+        taken = memory.Taken()
+        for part in parts:
+            taken.know(part)
+        with torch.inference_mode(), taken:
+            t5(memory._tokens(model.text_tokens))
+    sizes = {id(t): t.nbytes for part in parts for t in (*part.parameters(), *part.buffers())}
+    assert group.kept == pytest.approx(sum(sizes.values()), rel=0.01)
+    assert 0.2 < taken.peak / group.working < 0.6
+
+
+class Apart(memory.Taken):  # type: ignore[no-untyped-call]
     """Counts what attention takes inside, too."""
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

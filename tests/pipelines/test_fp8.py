@@ -2,11 +2,13 @@
 
 import re
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+import transformers
 from diffusers.hooks import apply_layerwise_casting
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,6 +23,7 @@ from pipelines.weights import Weights
 from tests.pipelines.painting import PROMPT, loaded, painted
 
 CPU = torch.device("cpu")
+FP16 = torch.float16
 
 
 def storages(network: nn.Module) -> set[int]:
@@ -93,6 +96,34 @@ def test_a_prompt_is_read_nearly_the_same_by_a_t5_in_fp8(catalog: Catalog) -> No
     )
     assert 0 < (told - true).norm() < 0.05 * true.norm()
     assert 0 < np.abs(painted(kept) - painted(whole)).mean() < 0.01
+
+
+def test_what_transformers_keeps_in_float32_computes_so_in_fp8_too(models: Path) -> None:
+    """T5's products may be larger than float16 can hold, which old cards are advised."""
+    whole, kept = (
+        transformers.T5EncoderModel.from_pretrained(models / "sd3/text_encoder_3", dtype=FP16)
+        for _ in range(2)
+    )
+    keep_in_fp8(kept)
+    wide = {name for name, layer in whole.named_modules() if is_wide(layer)}
+    assert wide and all(name.endswith(".wo") for name in wide)
+    for name in wide:
+        layer = kept.get_submodule(name)
+        assert layer.kept.dtype is FP8
+        large = torch.full((1, layer.in_features), 60_000.0, dtype=FP16)
+        with torch.inference_mode():
+            made = layer(large)
+            true = whole.get_submodule(name)(large.float())
+        assert made.dtype is torch.float32 and made.abs().max() > torch.finfo(FP16).max
+        assert (made - true).norm() < 0.05 * true.norm()
+    tokens = torch.arange(1, 9)[None]
+    with torch.inference_mode():
+        told, true = (model(tokens).last_hidden_state.float() for model in (kept, whole))
+    assert (told - true).norm() < 0.1 * true.norm()
+
+
+def is_wide(layer: nn.Module) -> bool:
+    return isinstance(layer, nn.Linear) and layer.weight.dtype is torch.float32
 
 
 def test_weights_stay_in_the_blocks_that_they_were_moved_in(catalog: Catalog) -> None:
