@@ -98,6 +98,18 @@ def test_a_prompt_is_read_nearly_the_same_by_a_t5_in_fp8(catalog: Catalog) -> No
     assert 0 < np.abs(painted(kept) - painted(whole)).mean() < 0.01
 
 
+def test_t5_which_takes_ram_of_its_own_is_made_less_before_a_transformer_that_is_mapped(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert catalog.imagine is not None
+    kept: list[str] = []
+    monkeypatch.setattr(
+        imagine, "keep_in_fp8", lambda network, **_: kept.append(type(network).__name__)
+    )
+    imagine.load(catalog.imagine, Loader(CPU, None, Precision.FP8, Precision.FP8))
+    assert kept == ["T5EncoderModel", "SD3Transformer2DModel"]
+
+
 def test_what_transformers_keeps_in_float32_computes_so_in_fp8_too(models: Path) -> None:
     """T5's products may be larger than float16 can hold, which old cards are advised."""
     whole, kept = (
