@@ -222,7 +222,8 @@ def add_token(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Make a token and show it, once."""
-    secret = _tokens(config).add(
+    settings = load_config(config)
+    secret = _tokens(settings).add(
         name,
         daily_seconds=daily_seconds,
         waiting=waiting,
@@ -231,13 +232,18 @@ def add_token(
     )
     out.print(secret, soft_wrap=True, markup=False)
     err.print("Keep it now: it is stored as a hash and cannot be shown again.", soft_wrap=True)
+    if settings.web.port is None:
+        err.print("Nothing asks for it yet: set web.port, then start the bot.", soft_wrap=True)
 
 
 @token_commands.command("list")
 def list_tokens(config: ConfigFile = DEFAULT_CONFIG) -> None:
     """Show which tokens there are, without what they are."""
-    book = _tokens(config)
-    for token in book.all():
+    book = _tokens(load_config(config))
+    tokens = book.all()
+    if not tokens:
+        out.print("There are none; `python -m bot token add NAME` makes one.", markup=False)
+    for token in tokens:
         state = "revoked" if token.revoked_at is not None else "good"
         made = time.strftime("%Y-%m-%d", time.localtime(token.made_at))
         agreed = f"  ({token.agreed})" if token.agreed else ""
@@ -252,14 +258,14 @@ def revoke_token(
     config: ConfigFile = DEFAULT_CONFIG,
 ) -> None:
     """Have a token be good for nothing from now on."""
-    _tokens(config).revoke(name)
+    _tokens(load_config(config)).revoke(name)
     out.print(f"{name} is revoked.", markup=False)
 
 
-def _tokens(config: Path) -> "TokenBook":
+def _tokens(settings: Config) -> "TokenBook":
     from bot.tokens import TokenBook
 
-    return TokenBook.in_storage(load_config(config).storage.folder)
+    return TokenBook.in_storage(settings.storage.folder)
 
 
 @render_commands.command()

@@ -8,7 +8,6 @@ second post with the same nonce: so a member sees each end once.
 
 import asyncio
 import logging
-import re
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -115,7 +114,7 @@ class Delivery:
     async def _show_result(self, job: Job, origin: Origin) -> None:
         """Deliver in a size that Discord takes, smaller each time it says no."""
         results = [
-            _Result(_safe_name(a.name), a.media_type, await self._files.read(a.path))
+            _Result(a.safe_name, a.media_type, await self._files.read(a.path))
             for a in job.artifacts
         ]
         single = len(results)
@@ -276,11 +275,6 @@ def _next_limit(uploads: Sequence[Upload]) -> int:
     if limit < SMALLEST_LIMIT:
         raise TooLarge("Discord takes no version of this result here, however small.")
     return limit
-
-
-def _safe_name(name: str) -> str:
-    """A file name that `attachment://` can refer to."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "result"
 
 
 def _failed(job: Job, error: AtelierError) -> Job:

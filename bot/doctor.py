@@ -87,8 +87,9 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield check_encoder()
     yield from check_storage(config.storage)
     yield from check_words(config.moderation)
-    yield from check_metrics(config.metrics)
-    yield from check_web(config)
+    running = is_running(config.storage)
+    yield from check_metrics(config.metrics, running=running)
+    yield from check_web(config, running=running)
     yield from check_models(config.models, Hub(config.gpu.models_folder))
     yield from check_plans(config.models, config.gpu)
     yield from check_loras(config.models)
@@ -232,6 +233,19 @@ def _unwritable(existing: Path) -> str | None:
         return error.strerror
 
 
+def is_running(storage: StorageConfig) -> bool:
+    """Whether a bot has the jobs open."""
+    if not storage.database.exists():
+        return False
+    try:
+        asyncio.run(check_database(storage.database))
+    except AlreadyRunning:
+        return True
+    except StartupError:  # which is said of the jobs
+        pass
+    return False
+
+
 def _check_jobs(file: Path) -> Finding:
     """Whether a bot could start with the jobs of an earlier one."""
     try:
@@ -254,18 +268,18 @@ def check_words(moderation: ModerationConfig) -> Iterator[Finding]:
         yield Finding(Level.FINE, "words", f"{len(words)} that prompts must not hold")
 
 
-def check_metrics(metrics: MetricsConfig) -> Iterator[Finding]:
-    """Whether Prometheus could ask the bot."""
+def check_metrics(metrics: MetricsConfig, *, running: bool = False) -> Iterator[Finding]:
+    """Whether Prometheus could ask the bot, or the one that is running."""
     if metrics.port is not None:
-        yield _check_address("metrics", metrics.host, metrics.port)
+        yield _check_address("metrics", metrics.host, metrics.port, running=running)
 
 
-def check_web(config: Config) -> Iterator[Finding]:
+def check_web(config: Config, *, running: bool = False) -> Iterator[Finding]:
     """Whether studio and API can be reached, by whom, and whether links in Discord lead there."""
     web = config.web
     if web.port is None:
         return
-    yield _check_address("web", web.host, web.port)
+    yield _check_address("web", web.host, web.port, running=running)
     book = TokenBook.in_storage(config.storage.folder)
     try:
         good = [token.name for token in book.all() if token.is_good]
@@ -296,7 +310,7 @@ def check_web(config: Config) -> Iterator[Finding]:
         yield Finding(Level.FINE, "web links", f"/sketch without a file leads to {web.url}")
 
 
-def _check_address(table: str, host: str, port: int) -> Finding:
+def _check_address(table: str, host: str, port: int, *, running: bool) -> Finding:
     """Whether a server that `table` configures could listen there now."""
     name = f"{host}:{port}"
     try:
@@ -305,12 +319,11 @@ def _check_address(table: str, host: str, port: int) -> Finding:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
     except OSError as error:
+        if error.errno == errno.EADDRINUSE and running:
+            return Finding(Level.FINE, table, f"{name} is in use: the bot is running")
         if error.errno == errno.EADDRINUSE:
-            return Finding(
-                Level.WARNING,
-                table,
-                f"{name} is taken: by this bot, if it runs now; else choose another {table}.port",
-            )
+            words = f"{name} is taken by another program; choose another {table}.port"
+            return Finding(Level.WARNING, table, words)
         return Finding(
             Level.PROBLEM,
             table,

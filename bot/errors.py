@@ -25,6 +25,7 @@ AtelierError
 └── Unforeseen              a job met an error that is not in the tree; the log has it
 """
 
+import errno
 from typing import Any, Self
 
 from pipelines.contract.errors import AtelierError
@@ -53,6 +54,19 @@ class PortTaken(StartupError):
     """The address for metrics or for the studio is in use."""
 
     code = "port_taken"
+
+
+def cannot_listen(table: str, host: str, port: int | None, error: OSError) -> StartupError:
+    """Why the server that a table configures cannot be there: PortTaken, or ConfigError."""
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(
+            f"{table}.port: another program uses {host}:{port}. Choose another port, or stop that "
+            "program."
+        )
+    return ConfigError(
+        f"{table}: cannot listen on {host}:{port} ({error.strerror}). Correct {table}.host and "
+        f"{table}.port."
+    )
 
 
 class TokenRefused(StartupError):

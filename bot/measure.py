@@ -37,7 +37,8 @@ def measure(config: Config, console: Console) -> None:
                 runner.close()
         table.write(runner.card, model, seconds)
         console.print(f"{runner.card}: {_in_words(seconds)}", markup=False, soft_wrap=True)
-    console.print(f"Written to {table.file}; the bot reads it when it starts.", markup=False)
+    where = f"Written to {table.file}; the bot reads it when it starts."
+    console.print(where, markup=False, soft_wrap=True)
 
 
 def _in_words(seconds: Seconds) -> str:

@@ -1,6 +1,5 @@
 """Prometheus metrics. Only listens to the jobs' events: nobody calls it."""
 
-import errno
 from threading import Thread
 from wsgiref.simple_server import WSGIServer
 
@@ -13,7 +12,7 @@ from prometheus_client import (
     start_http_server,
 )
 
-from bot.errors import ConfigError, PortTaken
+from bot.errors import cannot_listen
 from bot.jobs.events import (
     Event,
     Events,
@@ -55,15 +54,7 @@ class Metrics:
         try:
             self._server = start_http_server(port, host, self.registry)
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise PortTaken(
-                    f"metrics.port: another program uses {host}:{port}. Choose another port, or "
-                    "stop that program."
-                ) from error
-            raise ConfigError(
-                f"metrics: cannot listen on {host}:{port} ({error.strerror}). Correct "
-                "metrics.host and metrics.port."
-            ) from error
+            raise cannot_listen("metrics", host, port, error) from error
         return self._server[0].server_port
 
     def stop(self) -> None:

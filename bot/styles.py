@@ -32,8 +32,9 @@ def paint_previews(
     if not wanted:
         raise ConfigError(_unnamed(config.models.styles))
     missing = {name: file for name, file in wanted.items() if anew or not file.is_file()}
-    for name in wanted.keys() - missing.keys():
-        console.print(f"{name}: is there already", markup=False)
+    for name in wanted:
+        if name not in missing:
+            console.print(f"{name}: is there already", markup=False)
     if not missing:
         return
     with _drawn(config, drawing) as picture, painter(config, console) as paint:

@@ -426,9 +426,9 @@ _RATIOS = {
 }
 
 
-def dimensions(aspect: Aspect, size: int, multiple: int = 64) -> tuple[int, int]:
-    """Width and height with about `size`² pixels, both divisible by `multiple`."""
-    return fit(*_RATIOS[aspect], size=size, multiple=multiple)
+def dimensions(aspect: Aspect, size: int) -> tuple[int, int]:
+    """Width and height with about `size`² pixels, both divisible by 64."""
+    return fit(*_RATIOS[aspect], size=size)
 
 
 def fit(width: int, height: int, *, size: int, multiple: int = 64) -> tuple[int, int]:

@@ -100,7 +100,7 @@ def render_together(
     A picture may differ in its last bits from what it would be alone.
     """
     lora = models.lora(ModelKey.IMAGINE, requests[0].lora)
-    wanted = [(request, seed) for request in requests for seed in _seeds(request)]
+    wanted = [(n, seed) for n, request in enumerate(requests) for seed in _seeds(request)]
     told = {
         request: models.answer(
             ModelKey.IMAGINE,
@@ -121,9 +121,9 @@ def render_together(
     ):
         steps = Steps(context, Phase.PAINTING, model.steps * len(batches))
         for batch in batches:
-            words = _side_by_side([told[request] for request, _ in batch])
+            words = _side_by_side([told[requests[n]] for n, _ in batch])
             seeds = [seed for _, seed in batch]
-            viewers = _viewers([request for request, _ in batch], requests, context)
+            viewers = _viewers([n for n, _ in batch], context)
             steps.previews = Previews(models, ModelKey.IMAGINE, pipeline, viewers)
             images += _paint_some(
                 pipeline, model, words, size, seeds, steps, requests[0].variations
@@ -131,21 +131,18 @@ def render_together(
     context.step(Phase.ENCODING)
     sensitive = are_sensitive(models, context, images)
     made = (
-        _artifact(image, request, seed, model, models, is_sensitive)
-        for image, (request, seed), is_sensitive in zip(images, wanted, sensitive, strict=True)
+        _artifact(image, requests[n], seed, model, models, is_sensitive)
+        for image, (n, seed), is_sensitive in zip(images, wanted, sensitive, strict=True)
     )
     return tuple(tuple(islice(made, request.count)) for request in requests)
 
 
-def _viewers(
-    batch: Sequence[ImagineRequest], requests: Sequence[ImagineRequest], context: RunContext
-) -> list[Viewer | None]:
-    """Who looks at each picture of a batch: of a request's, at the first."""
-    viewers: list[Viewer | None] = [None] * len(batch)
-    for request, viewer in zip(requests, context.viewers, strict=False):
-        if request in batch:
-            viewers[batch.index(request)] = viewer
-    return viewers
+def _viewers(batch: Sequence[int], context: RunContext) -> list[Viewer | None]:
+    """Who looks at each picture of a batch, by the numbers of their requests: at the first each."""
+    return [
+        context.viewers[n] if context.viewers and n not in batch[:place] else None
+        for place, n in enumerate(batch)
+    ]
 
 
 def _seeds(request: ImagineRequest) -> list[int]:

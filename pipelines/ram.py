@@ -52,6 +52,7 @@ def leaving(wanted: int, held: Mapping[K, int], used: Collection[K], room: float
 
 def together(plans: Mapping[ModelKey, Plan], card: Card) -> str | None:
     """What the copies of all models take, in words; None where nobody has to mind."""
+    plans = {key: plan for key, plan in plans.items() if plan.fits}  # the others cannot run
     takes = sum(plan.in_ram for plan in plans.values())
     if takes <= card.ram:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.commands.options import Choices, fitting
+from bot.commands.options import MAX_CHOICES, Choices, fitting
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.ui.history import Reader, last_ones, line_of
@@ -15,7 +15,6 @@ from pipelines.contract.errors import BadInput
 LINK = re.compile(
     r"https://(?:\w+\.)?discord(?:app)?\.com/channels/[0-9@me]+/(\d{1,20})/(\d{1,20})"
 )
-OFFERED = 25
 
 
 def history(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
@@ -38,7 +37,7 @@ def history(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
 
     @command.autocomplete("of")
     async def complete(interaction: discord.Interaction, typed: str) -> Choices:
-        jobs = await queue.last(interaction.user.id, OFFERED)
+        jobs = await queue.last(interaction.user.id, MAX_CHOICES)
         labels = {job.id: f"/{job.kind} {job.request.prompt}".strip() for job in jobs}
         return fitting(labels, typed)
 

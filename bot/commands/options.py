@@ -30,9 +30,9 @@ def fitting(labels: Mapping[str, str], typed: str) -> Choices:
     ]
 
 
-def shortened(text: str, room: int = MAX_NAME) -> str:
-    """`text` in at most `room` characters, by default as many as Discord shows of a choice."""
-    return text if len(text) <= room else f"{text[: room - 1]}…"
+def shortened(text: str) -> str:
+    """As much of `text` as Discord shows of a choice."""
+    return text if len(text) <= MAX_NAME else f"{text[: MAX_NAME - 1]}…"
 
 
 def complete_lora(

@@ -1,6 +1,7 @@
 """A job: a request with an id, an owner, an origin, a state and times."""
 
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,6 +46,11 @@ class StoredArtifact:
     height: int
     facts: Mapping[str, str | int | float] = field(default_factory=dict)
     sensitive: bool = False
+
+    @property
+    def safe_name(self) -> str:
+        """Its name as a header, or an `attachment://`, can have it."""
+        return re.sub(r"[^A-Za-z0-9._-]+", "-", self.name).strip("-.") or "result"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

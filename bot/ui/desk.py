@@ -80,7 +80,7 @@ class Desk:
             owner=job.owner,
             reason=clean_text(filled.get("reason", ""), "reason"),
         )
-        await interaction.followup.send(self._thanks(interaction, server, new=new), ephemeral=True)
+        await interaction.followup.send(self._thanks(interaction, new=new), ephemeral=True)
 
     def _check(self, interaction: discord.Interaction, job: Job) -> int:
         """The server in which a member may report a job. Raises NoSuchJob, Banned."""
@@ -90,7 +90,7 @@ class Desk:
         self._moderation.check(server, interaction.user.id)
         return server
 
-    def _thanks(self, interaction: discord.Interaction, server: int, *, new: bool) -> str:
+    def _thanks(self, interaction: discord.Interaction, *, new: bool) -> str:
         speaks = language(str(interaction.locale))
         say = speaks.say
         text = (

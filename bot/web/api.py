@@ -2,7 +2,6 @@
 
 import asyncio
 import mimetypes
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
@@ -158,11 +157,10 @@ class Api:
         request = _with_a_range_of_bytes(request)
         _require_range(request, artifact.size)
         kind = "attachment" if "download" in request.query else "inline"
-        name = re.sub(r"[^A-Za-z0-9._-]+", "-", artifact.name).strip("-.") or "result"
         headers = {
             **PRIVATE,
             hdrs.CONTENT_TYPE: str(artifact.media_type),
-            hdrs.CONTENT_DISPOSITION: f'{kind}; filename="{name}"',
+            hdrs.CONTENT_DISPOSITION: f'{kind}; filename="{artifact.safe_name}"',
         }
         return _File(request, artifact.path, headers)
 

@@ -1,6 +1,5 @@
 """The HTTP server beside Discord: off unless it is configured."""
 
-import errno
 import logging
 from collections.abc import Sequence
 
@@ -9,7 +8,7 @@ from aiohttp.http import HttpProcessingError
 from prometheus_client import CollectorRegistry
 
 from bot.config import Config
-from bot.errors import ConfigError, PortTaken
+from bot.errors import cannot_listen
 from bot.jobs.executor import Executor
 from bot.jobs.queue import JobQueue
 from bot.tasks import Tasks
@@ -76,7 +75,7 @@ class WebServer:
             await web.TCPSite(self.runner, host, port).start()
         except OSError as error:
             await self.runner.cleanup()
-            raise _unbound(host, port, error) from error
+            raise cannot_listen("web", host, port, error) from error
         port = self.runner.addresses[0][1]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}/"
 
@@ -98,14 +97,3 @@ log.addFilter(_is_no_fault_of_theirs)
 async def _unsniffed(_: web.Request, answer: web.StreamResponse) -> None:
     """Browsers are to take every answer for what it says it is."""
     answer.headers.setdefault("X-Content-Type-Options", "nosniff")
-
-
-def _unbound(host: str, port: int | None, error: OSError) -> PortTaken | ConfigError:
-    if error.errno == errno.EADDRINUSE:
-        return PortTaken(
-            f"web.port: another program uses {host}:{port}. Choose another port, or stop that "
-            "program."
-        )
-    return ConfigError(
-        f"web: cannot listen on {host}:{port} ({error.strerror}). Correct web.host and web.port."
-    )

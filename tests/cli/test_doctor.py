@@ -316,6 +316,9 @@ def test_the_web_server(tmp_path: Path) -> None:
     book = TokenBook.in_storage(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = found(WebConfig(port=other.getsockname()[1], url="http://paint.example"))
+        address = other.getsockname()
+        [own] = check_metrics(MetricsConfig(host=address[0], port=address[1]), running=True)
+    assert own.level is Level.FINE and "the bot is running" in own.text
     assert taken["web"].level is Level.WARNING and "is taken" in taken["web"].text
     assert taken["web tokens"].level is Level.WARNING and "token add" in taken["web tokens"].text
     assert taken["web links"].level is Level.WARNING and "HTTPS" in taken["web links"].text

@@ -105,6 +105,11 @@ def test_each_of_a_batch_sees_its_own(runner: Runner) -> None:
         assert np.abs(mine - theirs).max() <= 16
 
 
+def test_who_asks_for_the_same_in_a_batch_sees_it_too(runner: Runner) -> None:
+    (one, other), _ = watched(runner, STAR, STAR)
+    assert one.shown == other.shown and len(one.shown) == 3
+
+
 def test_those_that_run_one_by_one_see_their_own_too(runner: Runner, drawing: Path) -> None:
     heart = SketchRequest(drawing=drawing, caption="a heart", seed=1)
     (star, drawn), _ = watched(runner, STAR, heart)

@@ -107,7 +107,7 @@ def test_what_is_read_when_models_are_used_in_turns_on_machines_of_all_sizes(
 @pytest.mark.parametrize(
     ("ram", "precision", "says", "could_be_less"),
     [
-        (16, Precision.FP8, "26.1 GiB of 12.8", False),
+        (16, Precision.FP8, None, False),  # SD3.5 has no room, and the other two have
         (24, Precision.FP8, "30.5 GiB of 19.2", True),
         (32, Precision.FULL, "33.6 GiB of 25.6", True),
         (64, Precision.FULL, None, False),
