@@ -12,7 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from huggingface_hub import HfApi, constants, hf_hub_download, try_to_load_from_cache
+from huggingface_hub import (
+    HfApi,
+    constants,
+    get_token,
+    hf_hub_download,
+    try_to_load_from_cache,
+)
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -145,7 +151,13 @@ class Hub:
         self._api = HfApi(endpoint=endpoint)
 
     def plan(self, place: str, checkpoint: Checkpoint) -> Download:
-        """What is missing of a checkpoint. Downloads no weights. Raises ModelUnavailable."""
+        """What is missing of a checkpoint. Downloads no weights. Raises ModelUnavailable.
+
+        Raises ModelGated without asking where nobody is logged in: the Hub tells a stranger how
+        large a gated model is and refuses its files, and offline it tells nothing.
+        """
+        if checkpoint.gated and get_token() is None:
+            raise gated(place, checkpoint)
         with _explained(place, checkpoint):
             info = self._api.model_info(
                 checkpoint.source, revision=checkpoint.revision, files_metadata=True

@@ -91,7 +91,7 @@ class Checkpoint(_Table):
     variant: str | None = None
     """The file variant, `fp16` for `model.fp16.safetensors`."""
     gated: bool = False
-    """Whether the Hub asks for a licence to be accepted first."""
+    """Whether the Hub asks for a licence to be accepted first, and so for a token."""
 
     @property
     def is_folder(self) -> bool:

@@ -114,6 +114,13 @@ def test_a_missing_model_without_a_network(tmp_path: Path) -> None:
     assert "Check the network" in finding.text
 
 
+def test_a_licence_that_is_known_of_is_said_without_a_network(tmp_path: Path) -> None:
+    catalog = Catalog(caption=CaptionModel(source="acme/blip", gated=True))
+    (finding,) = check_models(catalog, Hub(tmp_path, "http://127.0.0.1:9"))
+    assert finding.level is Level.PROBLEM
+    assert "is gated. Accept its licence at https://huggingface.co/acme/blip" in finding.text
+
+
 def test_no_models_at_all(tmp_path: Path) -> None:
     (finding,) = check_models(Catalog(), Hub(tmp_path))
     assert finding.level is Level.WARNING

@@ -13,7 +13,7 @@ from bot.errors import TooLittleDisk
 from bot.fetch import Hub as OurHub
 from bot.fetch import _Bar, fetch
 from pipelines.catalog import CaptionModel, Catalog, SketchModel
-from pipelines.checkpoints import locate, require_whole
+from pipelines.checkpoints import gated, locate, require_whole
 from pipelines.contract.errors import AtelierError, ModelGated, ModelUnavailable, UnsafeModel
 from tests.cli.command import command
 from tests.cli.hub import LICENSED, Hub, Repository, captioner, hub_of, painter
@@ -169,6 +169,24 @@ def test_a_licence_that_is_not_accepted(tmp_path: Path) -> None:
     assert "https://huggingface.co/acme/blip" in error.sentence
     assert "hf auth login" in error.sentence
     assert "HF_TOKEN" in error.sentence
+
+
+def test_a_licence_that_is_known_of_is_said_without_asking_the_hub(tmp_path: Path) -> None:
+    caption = CaptionModel(source="acme/blip", gated=True)
+    with hub_of() as hub:
+        pass  # its port is closed from here on
+    error = only_error(fetched(hub, tmp_path, caption=caption))
+    assert isinstance(error, ModelGated)
+    assert error.sentence == gated("caption", caption).sentence
+
+
+def test_what_is_here_needs_no_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    caption = CaptionModel(source="acme/blip", gated=True)
+    with hub_of(blip=Repository(captioner(), gated=True)) as hub:
+        with monkeypatch.context() as licensed:
+            licensed.setenv("HF_TOKEN", LICENSED)
+            assert fetched(hub, tmp_path, caption=caption) == []
+        assert fetched(hub, tmp_path, caption=caption) == []
 
 
 def test_a_licence_that_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
