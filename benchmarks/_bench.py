@@ -26,7 +26,13 @@ from pipelines.catalog import (
     ModelKey,
 )
 from pipelines.catalog import SketchModel as Sdxl
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.contract.requests import (
+    USUAL_MOTION,
+    AnimateRequest,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+)
 from pipelines.device import finish, free_caches, name_of
 from pipelines.imagine import keep_in_less
 from pipelines.loading import Loader
@@ -35,7 +41,6 @@ from pipelines.runner import LOADERS, Runner
 from pipelines.weights import Weights
 
 PROMPT = "a red star on a blue background"
-MOTION = 127
 KEYS = (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE)
 NAMES = {ModelKey.SKETCH: "SDXL", ModelKey.IMAGINE: "SD3.5 Large", ModelKey.ANIMATE: "SVD-XT"}
 FULL = Catalog(
@@ -163,7 +168,7 @@ class Bench:
             case ModelKey.IMAGINE:
                 return ImagineRequest(prompt=_prompt(seed), seed=seed)
             case _:
-                return AnimateRequest(image=self._first(), motion=MOTION, seed=seed)
+                return AnimateRequest(image=self._first(), motion=USUAL_MOTION, seed=seed)
 
     def stock(
         self, pipeline: Any, key: ModelKey, seed: int, hear: Callable[[int], None] = lambda _: None
@@ -195,7 +200,7 @@ class Bench:
             "min_guidance_scale": model.min_guidance,
             "max_guidance_scale": model.max_guidance,
             "fps": model.fps,
-            "motion_bucket_id": MOTION,
+            "motion_bucket_id": USUAL_MOTION,
             "noise_aug_strength": model.noise,
             "decode_chunk_size": model.decode_chunk,
         }

@@ -29,6 +29,8 @@ from pipelines.contract.requests import (
     MOTION,
     SCALES,
     STRENGTH,
+    USUAL_MOTION,
+    USUAL_STRENGTH,
     AnimateRequest,
     Aspect,
     DescribeRequest,
@@ -275,7 +277,7 @@ def sketch(
     style: Annotated[str | None, typer.Option(help="A style of the configuration.")] = None,
     strength: Annotated[
         int, typer.Option(min=STRENGTH[0], max=STRENGTH[-1], help="How firmly the lines hold.")
-    ] = 70,
+    ] = USUAL_STRENGTH,
     lora: Lora = None,
     seed: Seed = None,
     config: ConfigFile = DEFAULT_CONFIG,
@@ -318,7 +320,7 @@ def animate(
     prompt: Annotated[str, typer.Option(help="Paint this first, instead of a file.")] = "",
     motion: Annotated[
         int, typer.Option(min=MOTION[0], max=MOTION[-1], help="How much moves.")
-    ] = 127,
+    ] = USUAL_MOTION,
     seed: Seed = None,
     config: ConfigFile = DEFAULT_CONFIG,
     output: Output = None,

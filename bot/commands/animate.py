@@ -8,7 +8,7 @@ from discord import app_commands
 
 from bot.commands.intake import Intake
 from bot.commands.options import SEED_HELP, Prompt, Seed
-from pipelines.contract.requests import AnimateRequest, seed_or_new
+from pipelines.contract.requests import MOTION, USUAL_MOTION, AnimateRequest, seed_or_new
 
 
 def animate(intake: Intake) -> app_commands.Command[Any, ..., None]:
@@ -18,14 +18,15 @@ def animate(intake: Intake) -> app_commands.Command[Any, ..., None]:
     @app_commands.describe(
         image="The picture to set in motion: PNG, JPEG, WebP or GIF. Or give a prompt instead",
         prompt="What to paint and then set in motion. Or give a picture instead",
-        motion="How much moves, from 1 (still) to 255 (lively). Usually 127",
+        motion=f"How much moves, from {MOTION[0]} (still) to {MOTION[-1]} (lively). "
+        f"Usually {USUAL_MOTION}",
         seed=SEED_HELP,
     )
     async def command(
         interaction: discord.Interaction,
         image: discord.Attachment | None = None,
         prompt: Prompt = "",
-        motion: app_commands.Range[int, 1, 255] = 127,
+        motion: app_commands.Range[int, MOTION[0], MOTION[-1]] = USUAL_MOTION,
         seed: Seed | None = None,
     ) -> None:
         request = AnimateRequest(

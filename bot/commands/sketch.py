@@ -21,7 +21,7 @@ from bot.commands.options import (
 from bot.ui.origin import settings_of
 from bot.ui.whiteboard import PLACEHOLDER, Whiteboard
 from pipelines.catalog import Catalog, ModelKey
-from pipelines.contract.requests import SketchRequest, seed_or_new
+from pipelines.contract.requests import STRENGTH, USUAL_STRENGTH, SketchRequest, seed_or_new
 
 
 def sketch(
@@ -35,7 +35,8 @@ def sketch(
         drawing="A drawing or a photo: PNG, JPEG, WebP, GIF. Left out: draw in your browser",
         prompt="What it should become, in your words. Left out: what the bot sees in it",
         style="A look for the picture",
-        strength="How firmly the lines are kept, from 0 (free) to 100 (held). Usually 70",
+        strength=f"How firmly the lines are kept, from {STRENGTH[0]} (free) to {STRENGTH[-1]} "
+        f"(held). Usually {USUAL_STRENGTH}",
         lora=LORA_HELP,
         seed=SEED_HELP,
         review="See what the bot takes your drawing for before it paints",
@@ -45,7 +46,7 @@ def sketch(
         drawing: discord.Attachment | None = None,
         prompt: Prompt = "",
         style: str | None = None,
-        strength: app_commands.Range[int, 0, 100] = 70,
+        strength: app_commands.Range[int, STRENGTH[0], STRENGTH[-1]] = USUAL_STRENGTH,
         lora: str | None = None,
         seed: Seed | None = None,
         review: bool = False,

@@ -24,7 +24,9 @@ from bot.ui.proposals import ask, meant
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
     MAX_PROMPT,
+    MOTION,
     NAMES,
+    STRENGTH,
     AnimateRequest,
     ImagineRequest,
     Request,
@@ -41,8 +43,8 @@ Say = Callable[[str | Text], str]
 EXAMPLE = "{red, blue}"
 FORM_ID = re.compile(r"atelier:edit:(?P<job_id>[0-9a-f]{16}):[0-9]+")
 NUMBERS = {
-    "strength": Text("0 (free) to 100 (held)"),
-    "motion": Text("1 (still) to 255 (lively)"),
+    "strength": Text("{least} (free) to {most} (held)", least=STRENGTH[0], most=STRENGTH[-1]),
+    "motion": Text("{least} (still) to {most} (lively)", least=MOTION[0], most=MOTION[-1]),
     "seed": Text("The same seed gives the same picture; empty: a new one"),
 }
 """The fields that take a whole number, and what it means."""

@@ -6,7 +6,15 @@ from urllib.parse import quote
 
 from pipelines import loras
 from pipelines.catalog import Catalog, ModelKey
-from pipelines.contract.requests import MAX_COUNT, MOTION, SCALES, STRENGTH, Aspect
+from pipelines.contract.requests import (
+    MAX_COUNT,
+    MOTION,
+    SCALES,
+    STRENGTH,
+    USUAL_MOTION,
+    USUAL_STRENGTH,
+    Aspect,
+)
 
 
 def choices(catalog: Catalog, models: Collection[ModelKey]) -> dict[str, Any]:
@@ -14,7 +22,7 @@ def choices(catalog: Catalog, models: Collection[ModelKey]) -> dict[str, Any]:
     kinds: Mapping[ModelKey, dict[str, Any]] = {
         ModelKey.SKETCH: {
             "styles": [_style(catalog, name) for name in catalog.styles],
-            "strength": {"default": 70, "least": STRENGTH[0], "most": STRENGTH[-1]},
+            "strength": _number(STRENGTH, USUAL_STRENGTH),
             "loras": loras.names(catalog.loras, ModelKey.SKETCH),
         },
         ModelKey.IMAGINE: {
@@ -22,10 +30,14 @@ def choices(catalog: Catalog, models: Collection[ModelKey]) -> dict[str, Any]:
             "max_count": MAX_COUNT,
             "loras": loras.names(catalog.loras, ModelKey.IMAGINE),
         },
-        ModelKey.ANIMATE: {"motion": {"default": 127, "least": MOTION[0], "most": MOTION[-1]}},
+        ModelKey.ANIMATE: {"motion": _number(MOTION, USUAL_MOTION)},
         ModelKey.UPSCALE: {"scales": list(SCALES)},
     }
     return {str(key): kind for key, kind in kinds.items() if key in models}
+
+
+def _number(allowed: range, usual: int) -> dict[str, int]:
+    return {"default": usual, "least": allowed[0], "most": allowed[-1]}
 
 
 def _style(catalog: Catalog, name: str) -> dict[str, Any]:

@@ -29,6 +29,8 @@ from pipelines.contract.requests import (
     MOTION,
     SCALES,
     STRENGTH,
+    USUAL_MOTION,
+    USUAL_STRENGTH,
     AnimateRequest,
     Aspect,
     ImagineRequest,
@@ -118,7 +120,7 @@ class SketchForm(Form):
     """A look, by a name of `/v1/options`."""
     strength: Annotated[
         int, _number("How firmly the lines are kept.", STRENGTH[0], STRENGTH[-1])
-    ] = 70
+    ] = USUAL_STRENGTH
     lora: Name = None
     """A LoRA, by a name of `/v1/options`."""
     seed: Seed = None
@@ -166,7 +168,7 @@ class AnimateForm(Form):
     image: Picture | None = None
     """The picture to set in motion."""
     prompt: Annotated[str, _text("What to paint and then set in motion.")] = ""
-    motion: Annotated[int, _number("How much moves.", MOTION[0], MOTION[-1])] = 127
+    motion: Annotated[int, _number("How much moves.", MOTION[0], MOTION[-1])] = USUAL_MOTION
     seed: Seed = None
 
     def request(self, image: Path | None) -> AnimateRequest:

@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 from bot.web.forms import FORMS, PictureOf, SketchForm
 from bot.web.generate import KNOWN
 from bot.web.shapes import HealthShape, JobShape, JobsShape, ProblemShape
+from pipelines.contract.requests import USUAL_MOTION, USUAL_STRENGTH
 
 VERSION = "1.0.0"
 REF = "#/components/schemas/{model}"
@@ -40,9 +41,9 @@ REFUSALS = {
 }
 CURL = 'curl -H "Authorization: Bearer $TOKEN"'
 SAMPLES = {
-    "sketch": '-F drawing=@drawing.png -F prompt="a fox in snow" -F strength=70',
+    "sketch": f'-F drawing=@drawing.png -F prompt="a fox in snow" -F strength={USUAL_STRENGTH}',
     "imagine": '-F prompt="a fox in snow" -F aspect=3:2 -F count=2',
-    "animate": "-F image=@photo.jpg -F motion=127",
+    "animate": f"-F image=@photo.jpg -F motion={USUAL_MOTION}",
     "upscale": "-F image=@photo.jpg -F scale=2",
 }
 

@@ -19,7 +19,9 @@ MAX_SEED = 2**32 - 1
 MAX_COUNT = 4
 MAX_NAME = 100  # characters: Discord's limit for a choice
 MOTION = range(1, 256)  # SVD's motion_bucket_id
+USUAL_MOTION = 127
 STRENGTH = range(0, 101)
+USUAL_STRENGTH = 70
 SCALES = (2, 4)
 
 NAMES = {
@@ -149,7 +151,7 @@ class SketchRequest:
     prompt: str = ""
     caption: str = ""
     style: str | None = None
-    strength: int = 70
+    strength: int = USUAL_STRENGTH
     lora: str | None = None
     seed: int
     variations: tuple[int, ...] = ()
@@ -199,7 +201,7 @@ class AnimateRequest:
     kind: ClassVar[Kind] = Kind.ANIMATE
     image: Path | None = None
     prompt: str = ""
-    motion: int = 127
+    motion: int = USUAL_MOTION
     seed: int
 
     def __post_init__(self) -> None:

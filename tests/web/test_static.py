@@ -8,6 +8,7 @@ import pytest
 
 from bot.languages import languages
 from bot.web.words import STATIC, sentences, words
+from pipelines.contract.requests import MOTION, STRENGTH, USUAL_MOTION, USUAL_STRENGTH
 
 FREEHAND = "a02e221f71a757e46915a51d8f5ffc8d1788d9134e063b3edd21f429c973d46c"  # 1.2.3, from npm
 VENDOR = STATIC / "vendor"
@@ -33,6 +34,19 @@ def test_what_the_page_refers_to_is_there() -> None:
     assert set(modules) <= set(named)  # all are fetched at once, none after another
     for svg in set(re.findall(r'href="#(i-\w+)"', page)):
         assert f'id="{svg}"' in page
+
+
+@pytest.mark.parametrize(
+    ("name", "allowed", "usual"),
+    [("strength", STRENGTH, USUAL_STRENGTH), ("motion", MOTION, USUAL_MOTION)],
+)
+def test_a_slider_begins_at_what_is_usual_and_ends_where_a_request_does(
+    name: str, allowed: range, usual: int
+) -> None:
+    page = (STATIC / "studio.html").read_text(encoding="utf-8")
+    (slider,) = re.findall(rf'<input type="range" [^>]*name="{name}"[^>]*>', page)
+    said = {key: int(value) for key, value in re.findall(r'(min|max|value)="(\d+)"', slider)}
+    assert said == {"min": allowed[0], "max": allowed[-1], "value": usual}
 
 
 @pytest.mark.parametrize("tag", languages()[1:])
