@@ -205,6 +205,12 @@ def _followed(
     return verdict, iou(verdict.silhouette, silhouette(drawn.scene))
 
 
+def wish(scene: Scene) -> str:
+    """The prompt that goes with a drawing of `scene`: its first figure's colour, and the ground."""
+    ground = full_prompt(scene).rsplit(f"{scene.figures[-1].shape}", 1)[1]
+    return f"{scene.figures[0].colour}{ground}"
+
+
 def painted_sketch(
     bench: Bench,
     drawing: Image.Image,
@@ -214,12 +220,11 @@ def painted_sketch(
     style: str | None = None,
 ) -> Image.Image:
     """What /sketch makes of a drawing and of the colours of `scene`."""
-    ground = full_prompt(scene).rsplit(f"{scene.figures[-1].shape}", 1)[1]
     with tempfile.NamedTemporaryFile(suffix=".png") as file:
         drawing.save(file.name)
         request = SketchRequest(
             drawing=Path(file.name),
-            prompt=f"{scene.figures[0].colour}{ground}",
+            prompt=wish(scene),
             strength=strength,
             style=style,
             seed=seed,
