@@ -3,8 +3,8 @@
 import pytest
 from PIL import Image, ImageChops
 
-from demo.sheet import CELL, COLUMNS, PAPER, _told, drawn_scenes
 from demo.shapes.scene import Colour, Look
+from demo.sheet import CELL, COLUMNS, PAPER, _told, drawn_scenes
 
 
 @pytest.mark.parametrize("words", ["neon", "a yellow background", "jug gipsy background " * 4])
