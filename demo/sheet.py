@@ -146,7 +146,7 @@ def drawn_scenes() -> list[Scene]:
 
 
 def _various(scenes: Iterable[Scene]) -> list[Scene]:
-    """As many scenes as there are columns, their first figures alike in neither shape nor colour."""
+    """As many scenes as there are columns, no two of a first figure of the same shape or colour."""
     found: list[Scene] = []
     for scene in scenes:
         figure, others = scene.figures[0], [each.figures[0] for each in found]
