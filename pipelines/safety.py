@@ -39,7 +39,8 @@ def load(model: SafetyModel, loader: Loader) -> Classifier:
 
     vit = loader.load(ViTForImageClassification, ModelKey.SAFETY, model, model.dtype)
     processor = loader.load_processor(ViTImageProcessor, ModelKey.SAFETY, model)
-    labels = {str(label).casefold(): number for label, number in vit.config.label2id.items()}
+    # label2id says the same, but in many files with its numbers as texts, which nothing corrects
+    labels = {str(label).casefold(): number for number, label in vit.config.id2label.items()}
     if strange := [label for label in model.labels if label.casefold() not in labels]:
         raise unusable(
             str(ModelKey.SAFETY),

@@ -1,5 +1,6 @@
 """What is uploaded and what is made is looked at, by the demo's classifier."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -100,6 +101,20 @@ def test_a_classifier_that_cannot_say_it_stops_everything(catalog: Catalog, mode
     runner = watched(catalog, models / "gone")
     with pytest.raises(ModelUnavailable, match=r"models\.safety"):
         run(runner, ImagineRequest(prompt="a red star", seed=1))
+
+
+def test_a_classifier_whose_labels_have_their_numbers_as_texts(
+    catalog: Catalog, models: Path, forbidden: Path, harmless: Path, tmp_path: Path
+) -> None:
+    """As the example scripts of transformers write them."""
+    shutil.copytree(models / "classifier", tmp_path / "classifier")
+    config = tmp_path / "classifier" / "config.json"
+    numbers = {"normal": "0", "nsfw": "1"}
+    config.write_text(json.dumps({**json.loads(config.read_text()), "label2id": numbers}))
+    runner = watched(catalog, tmp_path)
+    assert run(runner, DescribeRequest(image=harmless))
+    with pytest.raises(Withheld):
+        run(runner, DescribeRequest(image=forbidden))
 
 
 def test_a_classifier_that_gives_no_number_finds_nothing_harmless(
