@@ -22,8 +22,8 @@ from huggingface_hub import (
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
-    HfHubHTTPError,
     HTTPError,
+    LocalEntryNotFoundError,
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
     RevisionNotFoundError,
@@ -279,6 +279,8 @@ def _explained(place: str, checkpoint: Checkpoint) -> Iterator[None]:
             "is not on the Hub, or is private. Correct models."
             f"{place}.source, or set HF_TOKEN to a token that may read it.",
         ) from error
+    except LocalEntryNotFoundError as error:  # an EntryNotFoundError, but of any other cause
+        raise unusable(place, checkpoint, _why(error.__cause__ or error)) from error
     except EntryNotFoundError as error:
         raise unusable(
             place,
@@ -290,11 +292,16 @@ def _explained(place: str, checkpoint: Checkpoint) -> Iterator[None]:
         raise unusable(place, checkpoint, _why(error)) from error
 
 
-def _why(error: Exception) -> str:
+def _why(error: BaseException) -> str:
     """What is to be done about an error that is not about one checkpoint in particular."""
-    response = getattr(error, "response", None)
-    if isinstance(error, HfHubHTTPError) and response is not None and response.status_code == 401:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status == 401:
         return "is refused: the Hub does not know your token. Correct HF_TOKEN or `hf auth login`."
+    if status == 403:
+        return (
+            "is refused: your token may not read it. Give it, at https://huggingface.co/settings/"
+            "tokens, access to public gated repositories, or log in with a token of type Read."
+        )
     if isinstance(error, OSError) and error.errno is not None and not isinstance(error, HTTPError):
         return f"cannot be stored: {error.strerror}. Mend that and run `python -m bot fetch` again."
     what = next(iter(str(error).strip().splitlines()), "") or type(error).__name__

@@ -17,10 +17,12 @@ LICENSED = "hf_a_token_that_has_accepted"
 
 @dataclass
 class Repository:
-    """Files by name. `sizes` are claimed instead of the truth; `revision` is its only branch."""
+    """Files by name. `sizes` are claimed instead of the truth; `revision` is its only branch;
+    `status` is what every file is refused with."""
 
     files: Mapping[str, bytes]
     gated: bool = False
+    status: int | None = None
     revision: str = "main"
     sizes: Mapping[str, int] = field(default_factory=dict)
 
@@ -95,6 +97,8 @@ class _Handler(BaseHTTPRequestHandler):
             return
         if repository.gated and self.headers.get("Authorization") != f"Bearer {LICENSED}":
             self._refuse(401, "GatedRepo")
+        elif repository.status is not None:
+            self._refuse(repository.status, "")
         elif (body := repository.files.get(file)) is None:
             self._refuse(404, "EntryNotFound")
         else:

@@ -171,6 +171,25 @@ def test_a_licence_that_is_not_accepted(tmp_path: Path) -> None:
     assert "HF_TOKEN" in error.sentence
 
 
+def test_a_token_that_may_not_read_what_is_gated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A fine-grained one, whose owner has accepted the licence."""
+    monkeypatch.setenv("HF_TOKEN", LICENSED)
+    with hub_of(blip=Repository(captioner(), gated=True, status=403)) as hub:
+        error = only_error(fetched(hub, tmp_path))
+    assert "acme/blip is refused: your token may not read it." in error.sentence
+    assert "access to public gated repositories" in error.sentence
+
+
+def test_a_hub_that_fails_at_a_file_does_not_lack_it(tmp_path: Path) -> None:
+    with hub_of(blip=Repository(captioner(), status=501)) as hub:
+        error = only_error(fetched(hub, tmp_path))
+    assert "lacks config.json" not in error.sentence
+    assert "501" in error.sentence
+    assert "run `python -m bot fetch` again" in error.sentence
+
+
 def test_a_licence_that_is_known_of_is_said_without_asking_the_hub(tmp_path: Path) -> None:
     caption = CaptionModel(source="acme/blip", gated=True)
     with hub_of() as hub:
