@@ -9,7 +9,7 @@ what a file holds for text encoders is left aside.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -169,7 +169,7 @@ def _changes(pipeline: Any, file: Path) -> dict[str, Change]:
     denoiser = denoiser_of(pipeline)
     part = "unet" if denoiser is getattr(pipeline, "unet", None) else "transformer"
     settings = {"unet_config": denoiser.config} if part == "unet" else {}
-    tensors, *alphas, metadata = pipeline.lora_state_dict(
+    tensors, *kohyas, metadata = pipeline.lora_state_dict(
         str(file.parent),
         weight_name=file.name,
         use_safetensors=True,
@@ -181,21 +181,45 @@ def _changes(pipeline: Any, file: Path) -> dict[str, Change]:
     hollow.load_lora_adapter(
         tensors,
         prefix=part,
-        network_alphas=alphas[0] if alphas else None,
         metadata=metadata,
         adapter_name=_NAME,
         low_cpu_mem_usage=True,  # else every layer is filled with random numbers first
     )
+    layers = {n: layer for n, layer in hollow.named_modules() if isinstance(layer, LoraLayer)}
+    scales = {name: layer.scaling[_NAME] for name, layer in layers.items()}
+    if metadata is None:
+        alphas = _alphas([tensors, *filter(None, kohyas)], part)
+        scales |= {n: alphas[n] / layers[n].r[_NAME] for n in alphas.keys() & layers.keys()}
     changes = {
-        name: Change(layer.lora_A[_NAME], layer.lora_B[_NAME], layer.scaling[_NAME])
-        for name, layer in hollow.named_modules()
-        if isinstance(layer, LoraLayer)
+        name: Change(layer.lora_A[_NAME], layer.lora_B[_NAME], scales[name])
+        for name, layer in layers.items()
     }
     given = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
     used = [p for c in changes.values() for m in (c.down, c.up) for p in m.parameters()]
     if not used or _numbers(used) != _numbers(given.values()):
         raise ValueError(f"{file.name} changes layers that {type(denoiser).__name__} does not have")
     return changes
+
+
+def _alphas(read: Iterable[Mapping[str, Any]], part: str) -> dict[str, float]:
+    """The alphas that a file gives to layers of `part`. A change counts by alpha / rank.
+
+    diffusers would lose them: in files of its own format all, and in those of kohya's trainers,
+    where they differ, those of attention.
+    """
+    from diffusers.utils import convert_unet_state_dict_to_peft
+
+    found = {}
+    for name, alpha in ((n, a) for each in read for n, a in each.items() if n.endswith(".alpha")):
+        layer = name.removesuffix(".alpha")
+        if layer.startswith(f"{part}."):
+            layer = layer.removeprefix(f"{part}.").removesuffix(".down.weight")
+            down = (
+                f"{layer}.down.weight" if layer.endswith("_lora") else f"{layer}.lora.down.weight"
+            )
+            (matrix,) = convert_unet_state_dict_to_peft({down: alpha})
+            found[matrix.removesuffix(".lora_A.weight")] = float(alpha)
+    return found
 
 
 def _numbers(tensors: Any) -> int:

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from demo.sample import draw_sample
 from pipelines import imagine, loras, sketch
-from pipelines.adapting import REMEMBERED, Adapters
+from pipelines.adapting import REMEMBERED, Adapters, read_changes
 from pipelines.catalog import Catalog, ModelKey, Style
 from pipelines.contract.context import Phase, Progress, RunContext
 from pipelines.contract.errors import BadInput, ModelUnavailable
@@ -160,6 +160,33 @@ def test_the_format_of_other_trainers_is_read_but_for_its_text_encoders(
     save_file(tensors, file.with_stem("other"))
     assert loras.names(offering.loras, ModelKey.SKETCH) == ["gold", "ink", "other"]
     assert made(runner, asked("sketch", drawing, "other")) == before
+
+
+@pytest.mark.parametrize("kind", ["sketch", "imagine"])
+def test_each_layer_counts_by_its_own_alpha_and_rank(
+    kind: str, offering: Catalog, folder: Path, tmp_path: Path
+) -> None:
+    """As in files whose ranks were reduced, and in those that train convolutions less."""
+    plain, scaled = tmp_path / "plain.safetensors", tmp_path / "scaled.safetensors"
+    tensors = load_file(folder / kind / "ink.safetensors")
+    counted: dict[str, torch.Tensor] = {}
+    given: dict[str, torch.Tensor] = {}
+    for number, name in enumerate(sorted(n for n in tensors if n.endswith("lora_A.weight"))):
+        layer, rank, alpha = name.removesuffix(".lora_A.weight"), 2 + number % 3, 1.0 + number % 4
+        down, up = tensors[name][:rank], tensors[f"{layer}.lora_B.weight"][:, :rank]
+        counted |= {name: down.clone(), f"{layer}.lora_B.weight": up * alpha / rank}
+        if kind == "sketch":
+            layer = f"lora_unet_{layer.removeprefix('unet.').replace('.', '_')}"
+        sides = ("lora_down", "lora_up") if kind == "sketch" else ("lora_A", "lora_B")
+        given |= {f"{layer}.{sides[0]}.weight": down.clone()}
+        given |= {f"{layer}.{sides[1]}.weight": up.clone(), f"{layer}.alpha": torch.tensor(alpha)}
+    save_file(counted, plain)
+    save_file(given, scaled)
+    pipeline = pipeline_of(offering, kind)
+    one, other = (read_changes(pipeline, file, ModelUnavailable) for file in (plain, scaled))
+    assert one.keys() == other.keys()
+    for name, change in one.items():
+        assert torch.allclose(change.of_weights(), other[name].of_weights(), atol=1e-6), name
 
 
 # --- the folder ---------------------------------------------------------------------------------
