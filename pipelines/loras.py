@@ -96,7 +96,14 @@ _DAMAGED = (
 )
 _HIDDEN = "may not be read by the user that the bot runs as. Give that user the right to read it."
 _DORA = "is a DoRA, which is not supported. Delete it."
+_OTHER_KIND = (
+    "is no plain LoRA, as its {name} shows: LoHa, LoKr and their like are not supported. Delete it."
+)
 _FOREIGN = "is for another model. Delete it."
+_UNKNOWN = (
+    "is for another model, or in another format than diffusers' or, for SDXL, kohya's. Replace or "
+    "delete it."
+)
 _MISPLACED = "is for /{other}. Move it to {folder}."
 
 _LAYERS = {
@@ -104,6 +111,8 @@ _LAYERS = {
     ModelKey.IMAGINE: re.compile(r"transformer\.(?!single_)"),
 }
 """How the denoiser's layers are called in files that `pipelines.adapting` accepts."""
+_PLAIN = re.compile(r"text_encoder|lora_te|.*(lora[._](A|B|down|up)\.(weight|bias)|\.alpha)$")
+"""What `pipelines.adapting` reads, or leaves aside, of such files."""
 _OTHERS = re.compile(r"transformer\.single_")  # Flux, whose other layers are called as SD3's
 _TEXT_LAYER = re.compile(r"attn2.*to_k.*(down|lora_A)")
 _WIDTHS = {768, 1024}  # of what Stable Diffusion 1 and 2 read there; SDXL's is 2048
@@ -130,10 +139,11 @@ def _flaw_of(file: Path, key: ModelKey, written_ns: int, size: int) -> str | Non
     if any("dora_scale" in name or "magnitude" in name for name in shapes):
         return _DORA
     if _is_for(key, shapes):
-        return None
+        strange = next((name for name in sorted(shapes) if not _PLAIN.match(name)), None)
+        return strange and _OTHER_KIND.format(name=strange)
     other = next((other for other in MODELS if _is_for(other, shapes)), None)
     if other is None:
-        return _FOREIGN
+        return _FOREIGN if any(_LAYERS[key].match(name) for name in shapes) else _UNKNOWN
     return _MISPLACED.format(other=other, folder=file.parent.with_name(str(other)))
 
 

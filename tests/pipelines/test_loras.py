@@ -259,6 +259,36 @@ def test_what_a_model_cannot_use_is_not_offered_and_its_owner_is_told(tmp_path: 
     assert all("is for another model" in unfit[name].why for name in ("flux", "old"))
 
 
+@pytest.mark.parametrize(
+    "strange",
+    ["hada_w1_a", "lokr_w1", "diff", "oft_blocks", "a1.weight", "lora_mid.weight", "w_norm"],
+)
+def test_what_is_no_plain_lora_is_not_offered(strange: str, tmp_path: Path) -> None:
+    """The kinds of LyCORIS, alone and beside a LoRA of other layers."""
+    layer = "lora_unet_down_blocks_1_attentions_0_transformer_blocks_0_attn1_to_q"
+    plain = [f"{layer}.{end}" for end in ("alpha", "lora_down.weight", "lora_up.weight")]
+    (tmp_path / "sketch").mkdir()
+    for name, names in {
+        "plain": [*plain, "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha"],
+        "alone": [f"{layer}.alpha", f"{layer}.{strange}"],
+        "beside": [*plain, f"{layer}_.{strange}"],
+    }.items():
+        (tmp_path / "sketch" / f"{name}.safetensors").write_bytes(of_names(*names))
+    assert loras.names(tmp_path, ModelKey.SKETCH) == ["plain"]
+    for each in loras.unfit(tmp_path, ModelKey.SKETCH):
+        assert f"{strange} shows: LoHa, LoKr and their like are not supported" in each.why
+
+
+def test_a_format_that_is_not_read_is_not_said_to_be_another_model_for_sure(tmp_path: Path) -> None:
+    (tmp_path / "imagine").mkdir()
+    names = ("base_model.model.transformer_blocks.0.attn.to_q", "lora_unet_joint_blocks_0_x_block")
+    for number, layer in enumerate(names):
+        file = tmp_path / "imagine" / f"{number}.safetensors"
+        file.write_bytes(lora(layer))
+    for each in loras.unfit(tmp_path, ModelKey.IMAGINE):
+        assert "or in another format than diffusers'" in each.why
+
+
 def test_flux_calls_its_layers_as_sd3_does(tmp_path: Path) -> None:
     (tmp_path / "imagine").mkdir()
     single = "transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight"
