@@ -383,12 +383,16 @@ def _folder(source: _Source, models_folder: Path | None) -> Path:
 
 
 def _files(folder: Path) -> Iterator[str]:
-    """Every file under `folder`, named as in a repository. A link to nothing is no file."""
-    for path in folder.rglob("*"):
+    """The files in `folder` and in those in it, named as in a repository: parts have no others.
+
+    Links are what they lead to, as they are to the loader; one to nothing is no file.
+    """
+    for path in folder.iterdir():
         if path.is_dir():
             require_visible(path)
+            yield from (f"{path.name}/{file.name}" for file in path.iterdir() if file.is_file())
         elif path.is_file():
-            yield path.relative_to(folder).as_posix()
+            yield path.name
 
 
 def _read_first(source: _Source, folder: Path) -> Settings:

@@ -112,6 +112,17 @@ def test_a_link_whose_target_is_gone_is_missing(models: Path, tmp_path: Path) ->
         locate("sketch.vae", Checkpoint(source="acme/vae"), tmp_path)
 
 
+def test_a_part_may_be_a_link_to_a_folder(models: Path, tmp_path: Path) -> None:
+    """As where several checkpoints share a text encoder."""
+    folder, shared = tmp_path / "sd3", tmp_path / "t5"
+    shutil.copytree(models / "sd3", folder)
+    (folder / "text_encoder_3").rename(shared)
+    (folder / "text_encoder_3").symlink_to(shared)
+    model = ImagineModel(source=str(folder))
+    assert require_whole("imagine", model) == folder
+    assert count_parameters("imagine", model)["text_encoder_3"] > 0
+
+
 def test_pickled_weights_are_refused(models: Path, tmp_path: Path) -> None:
     folder = tmp_path / "sdxl"
     shutil.copytree(models / "sdxl", folder)
