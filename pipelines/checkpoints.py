@@ -116,15 +116,16 @@ def needed_files(
     `names` are the repository's files; `first` is what its `first_file` says, nothing for a
     LoRA's. Raises as `locate` does when the repository cannot serve.
     """
-    source = _Source(place, checkpoint)
+    source = _Source(place, checkpoint, on_hub=True)
     parts = _parts(source, first)
     needed = {first_file(checkpoint)}
     if isinstance(checkpoint, LoraFile) and not needed <= set(names):
-        raise source.unusable(Text("has no file {file}.", file=checkpoint.file), key="file")
+        raise source.missing(checkpoint.file)
     for part in parts:
+        _check_settings(source, part, names)
         _check_weights(source, part, names)
         needed.update(_weights(part, names, checkpoint.variant))
-        needed.update(n for n in names if part.holds(n) and n.endswith(_TEXTS))
+        needed.update(n for n in names if part.holds(n) and _is_text(n))
     _check_variant(source, parts, names)
     return sorted(needed & set(names))
 
@@ -156,12 +157,19 @@ def unusable(place: str, checkpoint: Checkpoint, why: str | Text) -> ModelUnavai
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """A checkpoint and its place, and what can be wrong with it."""
+    """A checkpoint and its place, and what can be wrong with it.
+
+    `on_hub`: it is the repository that is looked at, and not what is here of it.
+    """
 
     place: str
     checkpoint: Checkpoint
+    on_hub: bool = False
 
-    def missing(self, file: str = "") -> ModelMissing:
+    def missing(self, file: str = "") -> ModelUnavailable:
+        if self.on_hub:  # to fetch it again would not help
+            key = "file" if isinstance(self.checkpoint, LoraFile) else "source"
+            return self.unusable(Text("has no file {file}.", file=file), key)
         lacks = Text(" ({file} is missing)", file=file) if file else ""
         if self.checkpoint.is_folder:
             return ModelMissing(
@@ -196,6 +204,16 @@ class _Source:
                 file=file,
             )
         return unusable(self.place, self.checkpoint, why)
+
+    def single_file(self, file: Path) -> ModelUnavailable:
+        why = Text(
+            "is one file ({file}), where a folder in the format of diffusers is needed. Make one "
+            "in Python with `{call}`.",
+            file=file.name,
+            call=f"diffusers.StableDiffusionXLPipeline.from_single_file({str(file)!r})"
+            ".save_pretrained('FOLDER')",
+        )
+        return self.unusable(why)
 
     def other(self, found: str, needed: str, key: str = "source") -> ModelUnavailable:
         why = Text("holds {found}, where {needed} is needed.", found=found, needed=needed)
@@ -366,6 +384,8 @@ def _folder(source: _Source, models_folder: Path | None) -> Path:
         folder = Path(checkpoint.source)
         require_visible(folder)
         if not (folder / first).is_file():
+            if isinstance(checkpoint, SketchModel) and (file := _single_file(folder)):
+                raise source.single_file(file)
             raise source.missing(first)
         return folder
     require_visible(models_folder or Path(constants.HF_HUB_CACHE))
@@ -380,6 +400,12 @@ def _folder(source: _Source, models_folder: Path | None) -> Path:
     if not isinstance(file, str):
         raise source.missing()
     return Path(file).parent
+
+
+def _single_file(source: Path) -> Path | None:
+    """The file that holds a whole checkpoint, where `source` is one or holds one."""
+    found = [source] if source.is_file() else sorted(source.glob("*.safetensors"))
+    return next((file for file in found if file.suffix == ".safetensors"), None)
 
 
 def _files(folder: Path) -> Iterator[str]:
@@ -417,6 +443,7 @@ _CONDITIONERS = {"t2i-adapter": "T2IAdapter", "controlnet": "ControlNetModel"}
 _REPLACEMENTS = {"vae": "AutoencoderKL", PREVIEW: "AutoencoderTiny"}
 _LIBRARIES = {"diffusers", "transformers"}
 _TEXTS = (".json", ".txt", ".model")  # settings, vocabularies, sentencepiece models
+_LIST = re.compile(r".*\.index(\.\w+)?\.json")  # of shards
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 
@@ -516,6 +543,24 @@ def _weights(part: _Part, names: Collection[str], variant: str | None) -> list[s
     return []
 
 
+def _variants(part: _Part, names: Collection[str]) -> list[str]:
+    """In which variants there are weights of a part. Sorted."""
+    pattern = re.compile(
+        rf"{re.escape(part.path(part.stem or ''))}"
+        r"(\.(?P<first>\w+))?(-\d{5}-of-\d{5})?(\.(?P<last>\w+))?\.safetensors"
+    )
+    found = filter(None, map(pattern.fullmatch, names))
+    return sorted({variant for match in found if (variant := match["first"] or match["last"])})
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file is no weights, nor the list of their shards.
+
+    Those come with the shards: diffusers would ask for shards wherever it finds a list.
+    """
+    return name.endswith(_TEXTS) and not _LIST.fullmatch(name)
+
+
 def _are_of(variant: str | None, weights: Iterable[str]) -> bool:
     """Whether any file of weights is the variant's."""
     return variant is not None and any(f".{variant}" in name for name in weights)
@@ -579,6 +624,14 @@ def _check_weights(source: _Source, part: _Part, names: Collection[str]) -> None
             raise source.missing(name)
     if weights:
         return
+    if others := _variants(part, names):
+        why = Text(
+            'has the weights of {file} only in a variant. Set {setting} to "{variant}".',
+            file=part.path(part.stem),
+            setting=f"models.{source.place}.variant",
+            variant=others[0],
+        )
+        raise unusable(source.place, source.checkpoint, why)
     pickles = sorted(n for n in names if part.holds(n) and n.endswith(_PICKLES))
     if pickles:
         raise source.unsafe(Text("has only pickled weights ({file})", file=pickles[0]))

@@ -74,6 +74,18 @@ def test_half_a_download_is_named_by_the_file_that_lacks(
         aside.rename(file)
 
 
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_checkpoint_in_one_file_is_to_be_converted(inside: bool, tmp_path: Path) -> None:
+    file = tmp_path / "dream.safetensors"
+    file.write_bytes(b"")
+    with pytest.raises(ModelUnavailable) as raised:
+        locate("sketch", SketchModel(source=str(tmp_path if inside else file)))
+    sentence = raised.value.sentence
+    assert "is one file (dream.safetensors), where a folder" in sentence
+    assert f"StableDiffusionXLPipeline.from_single_file('{file}').save_pretrained(" in sentence
+    assert sentence.endswith("Correct models.sketch.source.")
+
+
 def test_a_missing_repository_is_to_be_fetched(tmp_path: Path) -> None:
     with pytest.raises(ModelMissing) as raised:
         locate("imagine", ImagineModel(source="acme/painter"), tmp_path)
@@ -388,6 +400,25 @@ def test_a_part_without_the_variant_gives_its_plain_weights() -> None:
     assert "unet/diffusion_pytorch_model.safetensors" not in needed
 
 
+@pytest.mark.parametrize("plain", [set(), files("unet/diffusion_pytorch_model.bin")])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {"unet/diffusion_pytorch_model.fp16.safetensors"},
+        {"unet/diffusion_pytorch_model-00001-of-00001.fp16.safetensors"},
+        {"unet/diffusion_pytorch_model.fp16-00001-of-00001.safetensors"},
+    ],
+)
+def test_a_variant_that_is_all_there_is_is_named(weights: set[str], plain: set[str]) -> None:
+    names = {n for n in SDXL_NAMES if not n.startswith("unet/diffusion")} | weights | plain
+    with pytest.raises(ModelUnavailable) as raised:
+        needed_files("sketch", SketchModel(source="acme/sdxl"), names, SDXL_INDEX)
+    assert raised.value.sentence == (
+        "models.sketch: acme/sdxl has the weights of unet/diffusion_pytorch_model only in a "
+        'variant. Set models.sketch.variant to "fp16".'
+    )
+
+
 SD3_INDEX = {
     "_class_name": "StableDiffusion3Pipeline",
     "feature_extractor": [None, None],
@@ -426,6 +457,37 @@ def test_of_shards_all_and_of_other_formats_none() -> None:
         SD3_INDEX,
     )
     assert set(needed) == SD3_TEXTS | SD3_WEIGHTS
+
+
+def test_of_whole_weights_no_list_of_shards() -> None:
+    """It may be left from before, and diffusers would ask for the shards."""
+    whole = files(
+        "text_encoder_3/model.safetensors", "transformer/diffusion_pytorch_model.safetensors"
+    )
+    lists = files(
+        "text_encoder_3/{model.safetensors.index.fp16.json,pytorch_model.bin.index.json}",
+        "transformer/diffusion_pytorch_model.safetensors.index.json",
+    )
+    model = ImagineModel(source="acme/sd3")
+    needed = needed_files("imagine", model, SD3_TEXTS | whole | lists, SD3_INDEX)
+    assert set(needed) == SD3_TEXTS | whole
+
+
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        "transformer/config.json",
+        "tokenizer_3/tokenizer.json",
+        "transformer/diffusion_pytorch_model-00002-of-00002.safetensors",
+    ],
+)
+def test_what_a_repository_lacks_is_not_to_be_fetched(lacking: str) -> None:
+    names = (SD3_TEXTS | SD3_WEIGHTS) - {lacking, "tokenizer_3/spiece.model"}
+    with pytest.raises(ModelUnavailable) as raised:
+        needed_files("imagine", ImagineModel(source="acme/sd3"), names, SD3_INDEX)
+    assert raised.value.sentence == (
+        f"models.imagine: acme/sd3 has no file {lacking}. Correct models.imagine.source."
+    )
 
 
 @pytest.mark.parametrize("lacking", sorted(SD3_WEIGHTS))
