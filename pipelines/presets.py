@@ -31,7 +31,8 @@ class Preset:
 def _lightning(steps: int) -> Preset:
     """SDXL-Lightning: Euler with trailing timesteps, the file's own number of steps, no guidance.
 
-    https://huggingface.co/ByteDance/SDXL-Lightning
+    https://huggingface.co/ByteDance/SDXL-Lightning. Many finetunes ask for Karras' sigmas, between
+    which are other timesteps than those that it was made for.
     """
     return Preset(
         steps=steps,
@@ -39,7 +40,7 @@ def _lightning(steps: int) -> Preset:
         source="ByteDance/SDXL-Lightning",
         file=f"sdxl_lightning_{steps}step_lora.safetensors",
         sampler="EulerDiscreteScheduler",
-        sampling={"timestep_spacing": "trailing"},
+        sampling={"timestep_spacing": "trailing", "use_karras_sigmas": False},
     )
 
 

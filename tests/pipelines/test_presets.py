@@ -1,5 +1,6 @@
 """Presets for few steps do as many steps as they say, without guidance where they say so."""
 
+import json
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -114,6 +115,28 @@ def test_the_sampler_is_what_the_preset_says(preset: str, catalog: Catalog, fold
     assert type(scheduler).__name__ == presets.SKETCH[preset].sampler
     assert scheduler.config.timestep_spacing == "trailing"
     assert scheduler.config.prediction_type == before.prediction_type
+
+
+@pytest.mark.parametrize("preset", presets.SKETCH)
+def test_its_timesteps_are_its_own_also_on_a_finetune_that_has_others(
+    preset: str, catalog: Catalog, models: Path, folder: Path, tmp_path: Path
+) -> None:
+    finetune = tmp_path / "finetune"
+    shutil.copytree(models / "sdxl", finetune)
+    sampler = "DPMSolverMultistepScheduler"
+    settings: dict[str, dict[str, object]] = {
+        "model_index.json": {"scheduler": ["diffusers", sampler]},
+        "scheduler/scheduler_config.json": {"_class_name": sampler, "use_karras_sigmas": True},
+    }
+    for name, changes in settings.items():
+        file = finetune / name
+        file.write_text(json.dumps({**json.loads(file.read_text()), **changes}))
+    model = quick(catalog, folder, preset, source=str(finetune)).sketch
+    assert model is not None
+    scheduler = sketch.load(model, CPU).scheduler
+    scheduler.set_timesteps(model.steps)
+    apart = 1000 // model.steps
+    assert scheduler.timesteps.tolist() == [1000 - apart * i - 1 for i in range(model.steps)]
 
 
 def test_its_lora_becomes_part_of_the_weights_as_in_diffusers(
