@@ -123,6 +123,13 @@ class Loader:
                 setting=setting,
             )
             raise unusable(place, checkpoint, why) from None
+        except ImportError as error:  # what some samplers need is not here
+            why = Text(
+                "cannot be loaded: {why} Install that, or correct {setting}.",
+                why=_in_a_sentence(error, folder),
+                setting=setting,
+            )
+            raise unusable(place, checkpoint, why) from error
         except (OSError, ValueError, SafetensorError) as error:
             require_whole(place, checkpoint, self.models_folder)  # which names the file
             why = Text(

@@ -1,7 +1,9 @@
 """What is wrong with a checkpoint comes to light when it is read, and is never made up."""
 
+import json
 import shutil
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipelines.catalog import Catalog, ModelKey, SafetyModel
+from pipelines.catalog import Catalog, ModelKey, SafetyModel, SketchModel
 from pipelines.checkpoints import require_whole
 from pipelines.contract.errors import ModelUnavailable
 from pipelines.loading import Loader
@@ -64,3 +66,16 @@ def test_weights_that_lack_or_do_not_fit_are_named(
     assert f"models.{place}: {folder} " in raised.value.sentence
     assert name.rpartition(".")[0].rpartition(".")[2] in raised.value.sentence
     assert raised.value.sentence.endswith(f" Correct models.{place}.source.")
+
+
+@pytest.mark.skipif(find_spec("torchsde") is not None, reason="what is to lack is installed")
+def test_what_a_sampler_needs_and_is_not_here_is_named(models: Path, tmp_path: Path) -> None:
+    folder, sampler = tmp_path / "finetune", "DPMSolverSDEScheduler"
+    shutil.copytree(models / "sdxl", folder)
+    index = json.loads((folder / "model_index.json").read_text())
+    index["scheduler"] = ["diffusers", sampler]
+    (folder / "model_index.json").write_text(json.dumps(index))
+    with pytest.raises(ModelUnavailable) as raised:
+        LOADERS[ModelKey.SKETCH](SketchModel(source=str(folder)), CPU)
+    assert f"cannot be loaded: {sampler} requires the torchsde library" in raised.value.sentence
+    assert raised.value.sentence.endswith(" Install that, or correct models.sketch.source.")
