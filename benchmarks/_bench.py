@@ -22,6 +22,7 @@ from pipelines.catalog import (
     AnimateModel,
     CaptionModel,
     Catalog,
+    Checkpoint,
     ImagineModel,
     ModelKey,
 )
@@ -45,7 +46,7 @@ KEYS = (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE)
 NAMES = {ModelKey.SKETCH: "SDXL", ModelKey.IMAGINE: "SD3.5 Large", ModelKey.ANIMATE: "SVD-XT"}
 FULL = Catalog(
     caption=CaptionModel(source="./blip"),  # which is never asked: drawings come with captions
-    sketch=Sdxl(source="./sdxl", steps=30),
+    sketch=Sdxl(source="./sdxl", vae=Checkpoint(source="./vae"), steps=30),
     imagine=ImagineModel(source="./sd3", steps=28),
     animate=AnimateModel(source="./svd", steps=25),
     acceleration=Acceleration(compile=True),

@@ -43,6 +43,7 @@ from bot.jobs.policy import Policy
 from pipelines.catalog import (
     AnimateModel,
     CaptionModel,
+    Checkpoint,
     Conditioner,
     ImagineModel,
     ModelKey,
@@ -77,7 +78,9 @@ MIX: tuple[tuple[tuple[ModelKey, ...], int], ...] = (
 MODELS: dict[ModelKey, Model] = {
     ModelKey.CAPTION: CaptionModel(source="a/b"),
     ModelKey.SKETCH: SketchModel(
-        source="a/b", conditioner=Conditioner(source="a/b", type="t2i-adapter")
+        source="a/b",
+        vae=Checkpoint(source="a/b"),
+        conditioner=Conditioner(source="a/b", type="t2i-adapter"),
     ),
     ModelKey.IMAGINE: ImagineModel(source="a/b"),
     ModelKey.ANIMATE: AnimateModel(source="a/b"),

@@ -238,6 +238,8 @@ def _working(model: Model, plan: Plan, card: Card) -> dict[str, int]:
         pixels = model.size**2 / 1024**2
         step = pixels * (0.31 if isinstance(model, SketchModel) else 0.5)
         decode = 1.5 * (min(pixels, (TILE / 1024) ** 2) if plan.tiled else pixels)
+        if card.kind != "cpu" and _upcasts(model):
+            decode = 2 * decode + _UPCAST
     working = max(_room(step), _room(decode))
     if not _has_kernels(model, card):
         stepping, decoding = (_SCORE * scores for scores in _scores(model, plan))
@@ -245,6 +247,15 @@ def _working(model: Model, plan: Plan, card: Card) -> dict[str, int]:
     precision = plan.groups[TEXT].precision if TEXT in plan.groups else Precision.FULL
     reading = 0.05 if precision is Precision.FULL else 0.2  # T5's largest layer is cast to float32
     return {TEXT: _room(reading), PAINTER: working}
+
+
+_UPCAST = 0.31
+"""GiB of SDXL's own autoencoder in float32, beside the one that is there in float16."""
+
+
+def _upcasts(model: SketchModel | ImagineModel) -> bool:
+    """Whether a picture is decoded in float32: SDXL's own autoencoder overflows in float16."""
+    return isinstance(model, SketchModel) and model.vae is None and model.dtype == "float16"
 
 
 _SCORE = 10

@@ -8,9 +8,9 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from benchmarks import memory
 from benchmarks._bench import FULL, KEYS
 from benchmarks._full_size import build
-from pipelines.catalog import ImagineModel, ModelKey
+from pipelines.catalog import ImagineModel, ModelKey, SketchModel
 from pipelines.fp8 import keep_in_fp8
-from pipelines.placement import GIB, TEXT, Card, plan_model
+from pipelines.placement import GIB, PAINTER, TEXT, Card, plan_model
 
 MIB = 2**20
 _aten = torch.ops.aten
@@ -50,6 +50,20 @@ def test_plans_keep_enough_free_for_models_of_full_size(
         assert row.work <= memory.GOAL
     assert rows[80].work == 1
     assert rows[80].run[memory.STEP].peak > 0.3 * GIB
+
+
+@pytest.mark.parametrize("gib", [6, 80])
+def test_so_do_they_where_an_autoencoder_is_cast_to_decode(gib: int) -> None:
+    """SDXL's own, beside which its copy in float16 stays."""
+    card = Card("cuda", budget=gib * GIB)
+    plan = plan_model(ModelKey.SKETCH, SketchModel(source="a/b"), card)
+    fake = FakeTensorMode()
+    vae = build(ModelKey.SKETCH, torch.device("cpu"), torch.float32, fake).vae
+    cast = sum(weights.nbytes for weights in vae.parameters())
+    with fake, torch.inference_mode(), (taken := memory.Taken()):
+        taken.know(vae)
+        vae.decode(torch.empty(1, 4, 128, 128))
+    assert 0.5 < (taken.peak + cast) / plan.groups[PAINTER].working < 0.9
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])

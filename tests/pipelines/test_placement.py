@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pipelines.catalog import (
     AnimateModel,
+    Checkpoint,
     Conditioner,
     ImagineModel,
     ModelKey,
@@ -32,7 +33,9 @@ from pipelines.placement import (
 
 MODELS: dict[ModelKey, Any] = {
     ModelKey.SKETCH: SketchModel(
-        source="a/b", conditioner=Conditioner(source="c/d", type="t2i-adapter")
+        source="a/b",
+        vae=Checkpoint(source="a/b"),
+        conditioner=Conditioner(source="c/d", type="t2i-adapter"),
     ),
     ModelKey.IMAGINE: ImagineModel(source="a/b"),
     ModelKey.ANIMATE: AnimateModel(source="a/b"),

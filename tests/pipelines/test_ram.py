@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pipelines.catalog import (
     AnimateModel,
     CaptionModel,
+    Checkpoint,
     Conditioner,
     ImagineModel,
     ModelKey,
@@ -20,7 +21,9 @@ MODELS: dict[ModelKey, Model] = {
     ModelKey.SAFETY: SafetyModel(source="a/b"),
     ModelKey.CAPTION: CaptionModel(source="a/b"),
     ModelKey.SKETCH: SketchModel(
-        source="a/b", conditioner=Conditioner(source="c/d", type="t2i-adapter")
+        source="a/b",
+        vae=Checkpoint(source="a/b"),
+        conditioner=Conditioner(source="c/d", type="t2i-adapter"),
     ),
     ModelKey.IMAGINE: ImagineModel(source="a/b"),
     ModelKey.ANIMATE: AnimateModel(source="a/b"),
