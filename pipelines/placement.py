@@ -14,10 +14,10 @@ with the pixels, and has a margin for what libraries take beside them. On a card
 kernels for a model's type, it is what attention takes without.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from itertools import combinations
+from itertools import product
 from math import inf
 from typing import Any
 
@@ -305,28 +305,44 @@ SMALLEST_TILE = 64  # of which neighbours share half: smaller ones would take ev
 _BUS = 20 * GIB  # a second, from pinned memory to the card
 
 
-def _concessions(key: ModelKey, model: Model, card: Card) -> Iterator[_Concession]:
-    """All that this model could give up on this card."""
+def _concessions(key: ModelKey, model: Model, card: Card) -> Iterator[list[_Concession]]:
+    """All that this model could give up on this card: of each list, one at most."""
     if isinstance(model, SketchModel | ImagineModel):
-        yield _Concession(
+        tiled = _Concession(
             2.0,
             "pictures decoded in tiles, which changes them a little where tiles meet (a lower "
             f"models.{key}.size spares that)",
             lambda plan: replace(plan, tiled=True),
         )
+        yield [tiled]
     if isinstance(model, AnimateModel):
         yield from _of_videos(model)
     if isinstance(model, UpscaleModel):
-        yield from _of_tiles(model)
+        yield list(_of_tiles(model))
     if card.kind == "cuda" and not isinstance(model, Network):
-        yield _stream(PAINTER, "the model", 1.0 if isinstance(model, AnimateModel) else 4.0)
+        yield [_stream(PAINTER, "the model", 1.0 if isinstance(model, AnimateModel) else 4.0)]
         if not isinstance(model, AnimateModel):
-            yield _stream(TEXT, "the text encoders", 0.2)
+            yield [_stream(TEXT, "the text encoders", 0.2)]
     if isinstance(model, ImagineModel):
         yield from _of_precision(model, card)
 
 
-def _of_videos(model: AnimateModel) -> Iterator[_Concession]:
+def _of_videos(model: AnimateModel) -> Iterator[list[_Concession]]:
+    yield list(_of_chunks(model))
+    split = _Concession(
+        1.5,
+        "both halves of guidance one after the other (fewer models.animate.frames spare that)",
+        lambda plan: replace(plan, split_guidance=True),
+    )
+    parts = _Concession(
+        4.0,
+        "frames taken part by part (fewer models.animate.frames spare that)",
+        lambda plan: replace(plan, split_guidance=True, forward_chunk=_forward_chunk(model.frames)),
+    )
+    yield [split, parts]
+
+
+def _of_chunks(model: AnimateModel) -> Iterator[_Concession]:
     chunk, cost = model.decode_chunk, 0.3
     while chunk > 1:
         chunk //= 2
@@ -336,16 +352,6 @@ def _of_videos(model: AnimateModel) -> Iterator[_Concession]:
             lambda plan, chunk=chunk: replace(plan, decode_chunk=chunk),  # type: ignore[misc]
         )
         cost += 0.3
-    yield _Concession(
-        1.5,
-        "both halves of guidance one after the other (fewer models.animate.frames spare that)",
-        lambda plan: replace(plan, split_guidance=True),
-    )
-    yield _Concession(
-        4.0,
-        "frames taken part by part (fewer models.animate.frames spare that)",
-        lambda plan: replace(plan, split_guidance=True, forward_chunk=_forward_chunk(model.frames)),
-    )
 
 
 def _forward_chunk(frames: int) -> int:
@@ -372,16 +378,18 @@ def _stream(name: str, what: str, cost: float) -> _Concession:
     )
 
 
-def _of_precision(model: ImagineModel, card: Card) -> Iterator[_Concession]:
+def _of_precision(model: ImagineModel, card: Card) -> Iterator[list[_Concession]]:
     """Parts in less, on cards alone: a prompt that is read in less changes pictures least."""
     if card.kind != "cuda":
         return
     if model.text_precision == "auto":
-        yield _quantise(Precision.FP8, TEXT, "T5", LOSSY, "text_precision")
+        yield [_quantise(Precision.FP8, TEXT, "T5", LOSSY, "text_precision")]
     if model.precision == "auto":
-        yield _quantise(Precision.FP8, PAINTER, "the model", 2 * LOSSY, "precision")
+        of_painter = [_quantise(Precision.FP8, PAINTER, "the model", 2 * LOSSY, "precision")]
         if "bitsandbytes" in card.packages:
-            yield _quantise(Precision.NF4, PAINTER, "the model", 4 * LOSSY, "precision")
+            nf4 = _quantise(Precision.NF4, PAINTER, "the model", 4 * LOSSY, "precision")
+            of_painter.append(nf4)
+        yield of_painter
 
 
 def _quantise(
@@ -467,6 +475,19 @@ def plan_model(
     if isinstance(model, ImagineModel):
         instead = {name: _instead(getattr(model, name), card) for name in _PRECISIONS}
         model = model.model_copy(update=instead)
+    whole = Plan(_groups(key, model, card, weights))
+    options = [[None, *kind] for kind in _concessions(key, model, card)]
+    tried = [_with_given_up(whole, chosen, model, card) for chosen in product(*options)]
+    fitting = [plan for plan in tried if plan.peak <= card.budget and plan.in_ram <= card.ram]
+    if fitting:
+        return min(fitting, key=lambda plan: (plan.cost, plan.peak))
+    return replace(min(tried, key=lambda plan: _lacking(plan, card)), fits=False)
+
+
+def _groups(
+    key: ModelKey, model: Model, card: Card, weights: Mapping[str, int] | None
+) -> dict[str, Group]:
+    """The groups of a model with nothing given up, in the precisions that its owner asked for."""
     groups: dict[str, Group] = {}
     width = 4 if card.kind == "cpu" else _width(model)  # it computes in float32
     for part, size in (weights or _usual(key, model)).items():
@@ -488,22 +509,22 @@ def plan_model(
             precision = getattr(model, setting)
             if precision not in ("auto", "full") and groups[name].layers:  # a model may lack T5
                 groups[name] = replace(groups[name], precision=Precision(precision))
-    whole = Plan(groups)
-    options = list(_concessions(key, model, card))
-    tried = [_with_working(whole, model, card)]
-    for count in range(1, len(options) + 1):
-        for chosen in combinations(options, count):
-            plan = whole
-            for concession in chosen:
-                plan = concession.apply(plan)
-            texts = tuple(concession.text for concession in chosen)
-            cost = sum(concession.cost for concession in chosen)
-            tried.append(_with_working(replace(plan, given_up=texts, cost=cost), model, card))
-    tried = [replace(plan, cost=plan.cost + _moving(plan, card.budget)) for plan in tried]
-    fitting = [plan for plan in tried if plan.peak <= card.budget and plan.in_ram <= card.ram]
-    if fitting:
-        return min(fitting, key=lambda plan: (plan.cost, plan.peak))
-    return replace(min(tried, key=lambda plan: _lacking(plan, card)), fits=False)
+    return groups
+
+
+def _with_given_up(
+    plan: Plan, chosen: Iterable[_Concession | None], model: Model, card: Card
+) -> Plan:
+    """A plan with these concessions, the working memory that is left to need, and what it costs."""
+    made = [concession for concession in chosen if concession is not None]
+    for concession in made:
+        plan = concession.apply(plan)
+    plan = _with_working(plan, model, card)
+    return replace(
+        plan,
+        given_up=tuple(concession.text for concession in made),
+        cost=sum(concession.cost for concession in made) + _moving(plan, card.budget),
+    )
 
 
 def _lacking(plan: Plan, card: Card) -> tuple[float, ...]:
