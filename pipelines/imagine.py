@@ -16,7 +16,6 @@ from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request,
 from pipelines.device import dtype_on, finish
 from pipelines.fp8 import keep_in_fp8
 from pipelines.loading import Loader
-from pipelines.loras import Lora
 from pipelines.models import EMBEDS, Embeddings, Models, Question
 from pipelines.pixels import Leaving, leave
 from pipelines.placement import PAINTER, TEXT, Plan, Precision
@@ -70,26 +69,12 @@ def _nf4(dtype: torch.dtype) -> Any:
 def render(
     request: ImagineRequest, model: ImagineModel, models: Models, context: RunContext
 ) -> tuple[Artifact, ...]:
-    """Paint `request.count` pictures. The picture of a seed is the same whatever the count."""
-    lora = models.lora(ModelKey.IMAGINE, request.lora)  # refused before anything is loaded
-    seeds = _seeds(request)
-    images = paint(
-        model,
-        models,
-        context,
-        prompt=request.prompt,
-        negative=request.negative,
-        size=dimensions(request.aspect, model.size),
-        seeds=seeds,
-        lora=lora,
-        variations=request.variations,
-    )
-    context.step(Phase.ENCODING)
-    sensitive = are_sensitive(models, context, images)
-    return tuple(
-        _artifact(image, request, seed, model, models, is_sensitive)
-        for image, seed, is_sensitive in zip(images, seeds, sensitive, strict=True)
-    )
+    """Paint `request.count` pictures. The picture of a seed is the same whatever the count.
+
+    They are made one after the other: a batch would be up to a tenth faster at this size, and would
+    change a picture's last bits with its neighbours.
+    """
+    return _render([request], model, models, context, most=1)[0]
 
 
 def render_together(
@@ -99,42 +84,85 @@ def render_together(
 
     A picture may differ in its last bits from what it would be alone.
     """
-    lora = models.lora(ModelKey.IMAGINE, requests[0].lora)
-    wanted = [(n, seed) for n, request in enumerate(requests) for seed in _seeds(request)]
-    told = {
-        request: models.answer(
-            ModelKey.IMAGINE,
-            TEXT,
-            context,
-            _question(model, models.device, request.prompt, request.negative),
-            lambda: _questions(requests, model, models.device),
-        )
-        for request in requests
-    }
+    return _render(requests, model, models, context, most=models.most(ModelKey.IMAGINE))
+
+
+def _render(
+    requests: Sequence[ImagineRequest],
+    model: ImagineModel,
+    models: Models,
+    context: RunContext,
+    *,
+    most: int,
+) -> tuple[tuple[Artifact, ...], ...]:
     size = dimensions(requests[0].aspect, model.size)
-    most = min(models.most(ModelKey.IMAGINE), len(wanted))
-    batches = [wanted[i : i + most] for i in range(0, len(wanted), most)]
+    images = paint(requests, size, model, models, context, most=most)
+    context.step(Phase.ENCODING)
+    sensitive = are_sensitive(models, context, images)
+    made = (
+        _artifact(image, requests[n], seed, model, models, is_sensitive)
+        for image, (n, seed), is_sensitive in zip(images, _wanted(requests), sensitive, strict=True)
+    )
+    return tuple(tuple(islice(made, request.count)) for request in requests)
+
+
+def paint(
+    requests: Sequence[ImagineRequest],
+    size: tuple[int, int],
+    model: ImagineModel,
+    models: Models,
+    context: RunContext,
+    *,
+    most: int = 1,
+) -> list[Leaving]:
+    """All pictures of requests that may share, of `size` (width, height in pixels), in their order.
+
+    `most` are painted at a time.
+    """
+    lora = models.lora(ModelKey.IMAGINE, requests[0].lora)  # refused before anything is loaded
+    told = _told(requests, model, models, context)
+    wanted = _wanted(requests)
+    most = min(most, len(wanted))
     images: list[Leaving] = []
     with (
         models.use(ModelKey.IMAGINE, context, batch=most, lora=lora) as pipeline,
         torch.inference_mode(),
     ):
+        batches = [wanted[i : i + most] for i in range(0, len(wanted), most)]
         steps = Steps(context, Phase.PAINTING, model.steps * len(batches))
         for batch in batches:
-            words = _side_by_side([told[requests[n]] for n, _ in batch])
-            seeds = [seed for _, seed in batch]
             viewers = _viewers([n for n, _ in batch], context)
             steps.previews = Previews(models, ModelKey.IMAGINE, pipeline, viewers)
-            images += _paint_some(
-                pipeline, model, words, size, seeds, steps, requests[0].variations
-            )
-    context.step(Phase.ENCODING)
-    sensitive = are_sensitive(models, context, images)
-    made = (
-        _artifact(image, requests[n], seed, model, models, is_sensitive)
-        for image, (n, seed), is_sensitive in zip(images, wanted, sensitive, strict=True)
-    )
-    return tuple(tuple(islice(made, request.count)) for request in requests)
+            words = _side_by_side([told[n] for n, _ in batch])
+            seeds = [seed for _, seed in batch]
+            variations = requests[0].variations
+            images += _paint_some(pipeline, model, words, size, seeds, steps, variations)
+    return images
+
+
+def _wanted(requests: Sequence[ImagineRequest]) -> list[tuple[int, int]]:
+    """The pictures of requests: the number of its request, and its seed."""
+    return [
+        (n, seed_after(request.seed, i))
+        for n, request in enumerate(requests)
+        for i in range(request.count)
+    ]
+
+
+def _told(
+    requests: Sequence[ImagineRequest], model: ImagineModel, models: Models, context: RunContext
+) -> list[Embeddings]:
+    """What the text encoders say of each request's prompts; on the way, of those that come next."""
+    return [
+        models.answer(
+            ModelKey.IMAGINE,
+            TEXT,
+            context,
+            _question(model, models.device, request.prompt, request.negative),
+            lambda: _questions([*requests, *context.coming], model, models.device),
+        )
+        for request in requests
+    ]
 
 
 def _viewers(batch: Sequence[int], context: RunContext) -> list[Viewer | None]:
@@ -143,10 +171,6 @@ def _viewers(batch: Sequence[int], context: RunContext) -> list[Viewer | None]:
         context.viewers[n] if context.viewers and n not in batch[:place] else None
         for place, n in enumerate(batch)
     ]
-
-
-def _seeds(request: ImagineRequest) -> list[int]:
-    return [seed_after(request.seed, i) for i in range(request.count)]
 
 
 def seconds_a_picture(batch: int, model: ImagineModel, models: Models) -> float:
@@ -173,38 +197,6 @@ def _side_by_side(told: Sequence[Embeddings]) -> Embeddings:
     }
 
 
-def paint(
-    model: ImagineModel,
-    models: Models,
-    context: RunContext,
-    *,
-    prompt: str,
-    negative: str = "",
-    size: tuple[int, int],
-    seeds: Sequence[int],
-    lora: Lora | None = None,
-    variations: Sequence[int] = (),
-) -> list[Leaving]:
-    """A picture of `size` (width, height in pixels) for each seed.
-
-    The prompt is encoded once; the pictures are made one after the other. A batch would be up to
-    a tenth faster at this size, and would change a picture's last bits with its neighbours.
-    """
-    told = models.answer(
-        ModelKey.IMAGINE,
-        TEXT,
-        context,
-        _question(model, models.device, prompt, negative),
-        lambda: _coming(context, model, models.device),
-    )
-    with models.use(ModelKey.IMAGINE, context, lora=lora) as pipeline, torch.inference_mode():
-        previews = Previews(models, ModelKey.IMAGINE, pipeline, context.viewers)
-        steps = Steps(context, Phase.PAINTING, model.steps * len(seeds), previews=previews)
-        return [
-            _paint_some(pipeline, model, told, size, [seed], steps, variations)[0] for seed in seeds
-        ]
-
-
 def _question(
     model: ImagineModel, device: torch.device, prompt: str, negative: str
 ) -> Question[Embeddings]:
@@ -215,16 +207,10 @@ def _question(
     )
 
 
-def _coming(
-    context: RunContext, model: ImagineModel, device: torch.device
-) -> Iterator[Question[Embeddings]]:
-    """Their questions about the prompts of the runs that come next."""
-    yield from _questions(context.coming, model, device)
-
-
 def _questions(
     requests: Iterable[Request], model: ImagineModel, device: torch.device
 ) -> Iterator[Question[Embeddings]]:
+    """The questions of all requests that have a prompt to be painted."""
     for request in requests:
         if isinstance(request, ImagineRequest):
             yield _question(model, device, request.prompt, request.negative)

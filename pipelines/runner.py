@@ -287,14 +287,9 @@ class Runner:
         context: RunContext,
     ) -> Image.Image:
         """The picture that a prompt describes, in the shape of the video."""
-        return imagine.paint(
-            painter,
-            self._models,
-            context,
-            prompt=request.prompt,
-            size=fit(model.width, model.height, size=painter.size),
-            seeds=[request.seed],
-        )[0].image()
+        wanted = ImagineRequest(prompt=request.prompt, seed=request.seed)
+        size = fit(model.width, model.height, size=painter.size)
+        return imagine.paint([wanted], size, painter, self._models, context)[0].image()
 
     def _recover(self, error: Exception, *, evict: bool = False) -> None:
         """Let go of what a failed run held; with `evict`, of every model's place on the GPU too."""
