@@ -169,15 +169,14 @@ class Store:
         owner, server = whose = (arrival.rows[0]["owner"], arrival.rows[0]["server"])
         if whose not in shares:
             values = {"owner": owner, "server": server, "since": self._now() - DAY}
-            rows = await self._connection.execute_fetchall(_SHARE, values)
-            shares[whose] = next(iter(rows))[0]
+            [(shares[whose],)] = await self._execute(_SHARE, values)
         shares[whose] = arrival.settle(shares[whose])
 
     async def _known(self, group: Sequence[_Arrival]) -> set[str]:
         """The ids of those that are in the store already."""
         ids = json.dumps([row["id"] for arrival in group for row in arrival.rows])
-        rows = await self._connection.execute_fetchall(
-            "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(?))", (ids,)
+        rows = await self._execute(
+            "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": ids}
         )
         return {row[0] for row in rows}
 
@@ -190,9 +189,10 @@ class Store:
 
     async def _crowd(self) -> Crowd:
         crowd = Crowd()
-        for owner, jobs, seconds in await self._connection.execute_fetchall(
-            f"SELECT owner, count(*), sum(cost) FROM jobs WHERE {_LIVE} GROUP BY owner"
-        ):
+        rows = await self._execute(
+            f"SELECT owner, count(*), sum(cost) FROM jobs WHERE {_LIVE} GROUP BY owner", {}
+        )
+        for owner, jobs, seconds in rows:
             crowd.add(owner, jobs, seconds)
         return crowd
 
@@ -201,20 +201,20 @@ class Store:
     async def propose(self, proposal: Proposal) -> None:
         """Keep a proposal until it is taken. Those that have expired are forgotten."""
         await self.forget_expired()
-        await self._select(
+        await self.run(
             "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at, :parent)",
             **codec.encode_proposal(proposal, self._folder),
         )
 
     async def forget_expired(self) -> None:
         """Delete what is kept for a time only: proposals, links, and what weighs on shares."""
-        await self._select("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
-        await self._select("DELETE FROM links WHERE ends_at < :now - :late", late=_ON_THE_WAY)
-        await self._select(_FORGET_SPENT, since=self._now() - DAY)
+        await self.run("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
+        await self.run("DELETE FROM links WHERE ends_at < :now - :late", late=_ON_THE_WAY)
+        await self.run(_FORGET_SPENT, since=self._now() - DAY)
 
     async def take_proposal(self, proposal_id: str, owner: int) -> Proposal | None:
         """Take a member's proposal out; None where it was taken before, or has expired."""
-        rows = await self._select(
+        rows = await self.run(
             "DELETE FROM proposals WHERE id = :id AND owner = :owner"
             " AND made_at >= :now - :life RETURNING *",
             id=proposal_id,
@@ -225,7 +225,7 @@ class Store:
 
     async def proposals(self, owner: int) -> list[Proposal]:
         """What waits for a member's word, oldest first."""
-        rows = await self._select(
+        rows = await self.run(
             "SELECT * FROM proposals WHERE owner = :owner AND made_at >= :now - :life"
             " ORDER BY made_at",
             owner=owner,
@@ -290,40 +290,36 @@ class Store:
         To be called before anything is leased. A job goes back to the queue with one crash
         more, or into quarantine at the third.
         """
-        changed = await self._fetch(
-            "UPDATE jobs SET crashes = crashes + 1,"
-            " status = iif(crashes + 1 < :most, 'queued', 'quarantined'),"
-            " started_at = iif(crashes + 1 < :most, NULL, started_at),"
-            " ended_at = iif(crashes + 1 < :most, NULL, :now),"
-            " error_code = iif(crashes + 1 < :most, NULL, 'quarantined'),"
-            " error_sentence = iif(crashes + 1 < :most, NULL, :sentence),"
-            " error_text = iif(crashes + 1 < :most, NULL, :text)"
-            " WHERE status = 'running' RETURNING *",
-            most=MAX_CRASHES,
-            sentence=str(_QUARANTINED),
-            text=codec.encode_text(_QUARANTINED),
-        )
-        return [job for job in changed if job.status is Status.QUARANTINED]
+        values = {
+            "now": self._now(),
+            "most": MAX_CRASHES,
+            "sentence": str(_QUARANTINED),
+            "text": codec.encode_text(_QUARANTINED),
+        }
+        async with self._turn:
+            with _storage_errors():
+                async with self._transaction():
+                    await self._execute(_COUNT_CRASH, values)
+                    rows = await self._execute(_QUARANTINE, values)
+                    await self._execute(_REQUEUE, values)
+        return self._decode_all(rows)
 
     async def told(self, job: Job, error: AtelierError | None = None) -> Job | None:
         """The owner was shown the end of `job`, or never can be, for `error`. None: known already.
 
         A rendered job becomes delivered, or has the error; others keep their own.
         """
-        if error is not None:
-            values = _columns(error)
-            own = (f"{name} = iif(status = 'rendered', :{name}, {name})" for name in values)
-            change = ", ".join(["told = 1", *own])
-        else:
-            values = {}
-            change = "told = 1, status = iif(status = 'rendered', 'delivered', status)"
+        columns: dict[str, Any] = {"told": True}
+        if job.status is Status.RENDERED:
+            end = {"status": Status.DELIVERED.value}
+            columns |= end if error is None else _columns(error)
         return await self._change(
-            change,
-            f"id = :id AND attempt = :attempt AND status = :status AND NOT told AND NOT {_LIVE}",
+            ", ".join(f"{name} = :{name}" for name in columns),
+            f"id = :id AND attempt = :attempt AND status = :since AND NOT told AND NOT {_LIVE}",
             id=job.id,
             attempt=job.attempt,
-            status=job.status.value,
-            **values,
+            since=job.status.value,
+            **columns,
         )
 
     async def erase(self, job_id: str) -> Job | None:
@@ -440,7 +436,7 @@ class Store:
         end on by what it really used. Relaxed ones do not: they took nobody's turn.
         """
         now, used = self._now(), defaultdict[int, float](float)
-        for owner, seconds, at in await self._select(
+        for owner, seconds, at in await self.run(
             "SELECT owner, iif(ended_at IS NULL, cost, gpu_seconds), coalesce(ended_at, :now)"
             " FROM jobs WHERE NOT relaxed AND (status = 'running' OR ended_at > :horizon)",
             horizon=now - 20 * HALF_LIFE,
@@ -451,12 +447,12 @@ class Store:
     async def share_used(self, owner: int, server: int | None) -> float:
         """The GPU-seconds charged to a member's share of the day in a server."""
         since = self._now() - DAY
-        rows = await self._select(_SHARE, owner=owner, server=server, since=since)
+        rows = await self.run(_SHARE, owner=owner, server=server, since=since)
         return float(rows[0][0])
 
     async def used_in(self, server: int | None, owner: int | None = None) -> list[Used]:
         """What the members of a server were charged within a day, or one of them; most first."""
-        rows = await self._select(_USED, server=server, owner=owner, since=self._now() - DAY)
+        rows = await self.run(_USED, server=server, owner=owner, since=self._now() - DAY)
         return [Used(*row) for row in rows]
 
     # -- housekeeping -----------------------------------------------------------------------
@@ -474,7 +470,7 @@ class Store:
             f" WHERE value ->> '{f}' IS NOT NULL"
             for f in fields
         ]
-        rows = await self._select(" UNION ".join(parts))
+        rows = await self.run(" UNION ".join(parts))
         # They can be tens of thousands: too many to make on the loop.
         return await asyncio.to_thread(lambda: {self._folder / name for (name,) in rows})
 
@@ -483,7 +479,7 @@ class Store:
 
         With `places`, servers and channels of theirs, only those that were asked for there.
         """
-        rows = await self._select(
+        rows = await self.run(
             "DELETE FROM jobs WHERE ended_at < :time AND told AND (:all OR EXISTS ("
             "SELECT 1 FROM json_each(:places) WHERE server IS value ->> 0 AND channel = value ->> 1"
             ")) RETURNING id",
@@ -495,7 +491,7 @@ class Store:
 
     async def places(self) -> list[tuple[int | None, int]]:
         """Every server and channel of which a job is known that has ended."""
-        rows = await self._select(
+        rows = await self.run(
             "SELECT DISTINCT server, channel FROM jobs WHERE ended_at IS NOT NULL"
         )
         return [(server, channel) for server, channel in rows]
@@ -511,18 +507,18 @@ class Store:
             with _storage_errors():
                 async with self._transaction():
                     for each in (*_FORGET_ASKED, _KEEP_SPENT):
-                        await (await self._connection.execute(each, values)).close()
-                    rows = list(await self._connection.execute_fetchall(_FORGET_OWNER, values))
+                        await self._execute(each, values)
+                    rows = await self._execute(_FORGET_OWNER, values)
         return len(rows)
 
     async def get_note(self, key: str) -> str | None:
         """What was last noted under `key`."""
-        rows = await self._select("SELECT value FROM notes WHERE key = :key", key=key)
+        rows = await self.run("SELECT value FROM notes WHERE key = :key", key=key)
         return rows[0][0] if rows else None
 
     async def set_note(self, key: str, value: str) -> None:
         """Note `value` under `key`."""
-        await self._select(
+        await self.run(
             "INSERT INTO notes VALUES (:key, :value)"
             " ON CONFLICT (key) DO UPDATE SET value = :value RETURNING key",
             key=key,
@@ -531,7 +527,7 @@ class Store:
 
     async def settings(self) -> list[tuple[tuple[int, int], str]]:
         """What was set, by server and channel, as JSON."""
-        rows = await self._select("SELECT server, channel, said FROM settings")
+        rows = await self.run("SELECT server, channel, said FROM settings")
         return [((server, channel), said) for server, channel, said in rows]
 
     async def set_settings(self, server: int, channel: int, said: str | None) -> None:
@@ -543,13 +539,23 @@ class Store:
                 "INSERT INTO settings VALUES (:server, :channel, :said)"
                 " ON CONFLICT (server, channel) DO UPDATE SET said = :said"
             )
-        await self._select(f"{change} RETURNING server", server=server, channel=channel, said=said)
+        await self.run(f"{change} RETURNING server", server=server, channel=channel, said=said)
 
     # -- SQL --------------------------------------------------------------------------------
 
     async def run(self, sql: str, **values: object) -> list[sqlite3.Row]:
-        """One statement of a neighbour that keeps tables of its own here. Raises StorageFailed."""
-        return await self._select(sql, **values)
+        """Run one statement, which is a transaction of its own, and fetch all its rows.
+
+        Also for neighbours that keep tables of their own here. `:now` is the time. Raises
+        StorageFailed.
+        """
+        async with self._turn:
+            with _storage_errors():
+                return await self._execute(sql, {"now": self._now(), **values})
+
+    async def _execute(self, sql: str, values: Mapping[str, object]) -> list[sqlite3.Row]:
+        """Fetch all rows of a statement, for whoever has the turn."""
+        return list(await self._connection.execute_fetchall(sql, values))
 
     async def _finish(
         self,
@@ -579,20 +585,7 @@ class Store:
         )
 
     async def _fetch(self, sql: str, **values: object) -> list[Job]:
-        return [
-            job
-            for row in await self._select(sql, **values)
-            if (job := self._decode(row)) is not None
-        ]
-
-    async def _select(self, sql: str, **values: object) -> list[sqlite3.Row]:
-        """Run one statement, which is a transaction of its own, and fetch all its rows."""
-        async with self._turn:
-            with _storage_errors():
-                rows: Iterable[sqlite3.Row] = await self._connection.execute_fetchall(
-                    sql, {"now": self._now(), **values}
-                )
-        return list(rows)
+        return self._decode_all(await self.run(sql, **values))
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[None]:
@@ -607,13 +600,15 @@ class Store:
                 await self._connection.execute("ROLLBACK")
             raise
 
-    def _decode(self, row: sqlite3.Row) -> Job | None:
-        """The row's job. One that today's rules refuse must not hide the others: it is logged."""
-        try:
-            return codec.decode_job(dict(row), self._folder)
-        except (ValueError, TypeError, KeyError, AtelierError) as error:
-            log.error("job %s in the store cannot be read: %s", row["id"], error)
-            return None
+    def _decode_all(self, rows: Iterable[sqlite3.Row]) -> list[Job]:
+        """The rows' jobs. One that today's rules refuse must not hide the others: it is logged."""
+        jobs = []
+        for row in rows:
+            try:
+                jobs.append(codec.decode_job(dict(row), self._folder))
+            except (ValueError, TypeError, KeyError, AtelierError) as error:
+                log.error("job %s in the store cannot be read: %s", row["id"], error)
+        return jobs
 
 
 @contextmanager
@@ -658,6 +653,13 @@ _ON_THE_WAY = (
     150.0  # seconds that a drawing may take to arrive which was sent before its link ended
 )
 _LIVE = "status IN ('queued', 'running')"
+_COUNT_CRASH = "UPDATE jobs SET crashes = crashes + 1 WHERE status = 'running'"
+_QUARANTINE = (
+    "UPDATE jobs SET status = 'quarantined', ended_at = :now, error_code = 'quarantined',"
+    " error_sentence = :sentence, error_text = :text"
+    " WHERE status = 'running' AND crashes >= :most RETURNING *"
+)
+_REQUEUE = "UPDATE jobs SET status = 'queued', started_at = NULL WHERE status = 'running'"
 _UNDELIVERED = "status = 'rendered' AND told AND artifacts <> '[]' AND error_code IS NOT 'lost'"
 _CHARGED = (
     "CASE WHEN ended_at IS NULL THEN cost"
