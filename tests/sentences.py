@@ -23,7 +23,7 @@ from bot.app import App
 from bot.commands.translator import CommandTranslator, is_said
 from bot.errors import StartupError
 from bot.languages import FOLDER
-from bot.web import words
+from bot.web.sentences import sentences as of_page
 from pipelines.contract.errors import AtelierError
 from tests.integration.apps import light_config, light_executor
 from tests.loopback.runner import Studio
@@ -85,7 +85,7 @@ async def sentences() -> Catalog:
         place = file.relative_to(ROOT).as_posix()
         for line, message, _, _ in extract_from_file("python", file, keywords()):
             catalogue.add(message, locations=[(place, line)])
-    for file, line, message in words.sentences():
+    for file, line, message in of_page():
         catalogue.add(message, locations=[(file.relative_to(ROOT).as_posix(), line)])
     for sentence, module in (await of_commands()).items():
         catalogue.add(sentence, locations=[(f"{module.replace('.', '/')}.py", 0)])

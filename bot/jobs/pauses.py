@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+FIRST, LONGEST = 1.0, 60.0  # seconds
 
-def growing(first: float = 1.0, most: float = 60.0) -> Iterator[float]:
-    """Seconds to wait after each failure, doubling up to `most`, without end."""
-    pause = first
+
+def growing() -> Iterator[float]:
+    """Seconds to wait after each failure: each twice the one before, up to the longest, forever."""
+    pause = FIRST
     while True:
         yield pause
-        pause = min(2 * pause, most)
+        pause = min(2 * pause, LONGEST)

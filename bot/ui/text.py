@@ -6,6 +6,7 @@ from pipelines.contract.requests import MAX_PROMPT, clean_text
 from pipelines.contract.text import Text
 
 _MARKS = re.compile(r"[\\*_~`|\[\]<]|:(?=//)|^[#>+-]|(?<=^\d)\.|(?<=^\d\d)\.")
+BAR = 16  # characters
 _AT = "@\u2060"  # no mention is read across a word joiner, and no line broken at it
 
 
@@ -18,10 +19,10 @@ def plain(text: str, room: int) -> str:
     return safe[: room - 1].rstrip("\\ ") + "…"
 
 
-def bar(step: int, of: int, width: int = 16) -> str:
-    """A bar of `width` characters, filled as far as `step` of `of`."""
-    filled = width * min(step, of) // of if of else 0
-    return "▰" * filled + "▱" * (width - filled)
+def bar(step: int, of: int) -> str:
+    """A bar that is filled as far as `step` of `of`."""
+    filled = BAR * min(step, of) // of if of else 0
+    return "▰" * filled + "▱" * (BAR - filled)
 
 
 def seconds(duration: float) -> Text:

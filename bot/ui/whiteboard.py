@@ -4,7 +4,6 @@ The drawing is an ordinary job of the member's. Its message is another of the in
 lives for as long as the link.
 """
 
-import asyncio
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -23,6 +22,7 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.settings import Settings
 from bot.languages import language
 from bot.permutations import permutations
+from bot.tasks import Tasks
 from bot.ui.asking import check, check_as, since
 from bot.ui.origin import Origin, origin_of, standing_of
 from bot.ui.roads import TOKEN_LIFE, UNREACHABLE, Roads
@@ -43,7 +43,7 @@ class Whiteboard:
         self._links: Links | None = None
         self._url = ""
         self._arriving: set[str] = set()
-        self._taking: set[asyncio.Task[Job]] = set()
+        self._tasks = Tasks()
 
     def open(self, links: Links, url: str) -> None:
         """From now on there is a whiteboard at `url`."""
@@ -137,15 +137,8 @@ class Whiteboard:
         if link.job_id in self._arriving:
             raise _used()
         self._arriving.add(link.job_id)
-        taking = asyncio.create_task(self._take_once(link, request))
-        self._taking.add(taking)
-        taking.add_done_callback(self._taken)
-        return await asyncio.shield(taking)
-
-    def _taken(self, taking: asyncio.Task[Job]) -> None:
-        self._taking.discard(taking)
-        if not taking.cancelled():
-            taking.exception()  # whoever still waits for it is told
+        name = f"take the drawing of job {link.job_id}"
+        return await self._tasks.whole(self._take_once(link, request), name=name)
 
     async def _take_once(self, link: Link, request: SketchRequest) -> Job:
         try:

@@ -19,8 +19,8 @@ from bot.ui.whiteboard import Whiteboard
 from bot.web.askers import Askers
 from bot.web.bodies import PICTURES, Bodies
 from bot.web.choices import choices
-from bot.web.counter import Counter
 from bot.web.forms import FORMS, AnyForm
+from bot.web.intake import Intake
 from bot.web.problems import Malformed, Missing, TooOften, Unsatisfiable, spoken
 from bot.web.shapes import JobsShape, Shape, Shaping
 from bot.web.tags import is_known
@@ -47,7 +47,7 @@ class Api:
         queue: JobQueue,
         askers: Askers,
         bodies: Bodies,
-        counter: Counter,
+        intake: Intake,
         watching: Watching,
         shaping: Shaping,
         whiteboard: Whiteboard,
@@ -56,7 +56,7 @@ class Api:
         self._queue = queue
         self._askers = askers
         self._bodies = bodies
-        self._counter = counter
+        self._intake = intake
         self._watching = watching
         self._shaping = shaping
         self._whiteboard = whiteboard
@@ -84,7 +84,7 @@ class Api:
             asker.require_no_link()
         has_picture = not form.model_fields.keys().isdisjoint(PICTURES)
         async with self._bodies.reading(request, asker.owner, has_picture=has_picture) as body:
-            job = await self._counter.take(asker, form, body, spoken(request))
+            job = await self._intake.take(asker, form, body, spoken(request))
         answer = self._answer(request, job, status=202)
         answer.headers["Location"] = f"/v1/jobs/{job.id}"
         return answer
@@ -118,7 +118,7 @@ class Api:
         limit = _number(request.query.get("limit", str(PAGE)), 1, MOST)
         cursor = request.query.get("cursor")
         if cursor is not None:
-            await self._counter.own(asker, cursor)
+            await self._intake.own(asker, cursor)
         found = await self._queue.last(asker.owner, limit + 1, cursor)
         shapes = [self._shaping.job(job, spoken(request)) for job in found[:limit]]
         more = found[limit - 1].id if len(found) > limit else None
@@ -135,7 +135,7 @@ class Api:
     async def end(self, request: web.Request) -> web.Response:
         """Cancel a job, or delete what it has made."""
         asker = self._askers.of(request)
-        job = await self._counter.own(asker, request.match_info["id"])
+        job = await self._intake.own(asker, request.match_info["id"])
         if job.status.is_live or asker.link is not None:  # whose result is Discord's by now
             await self._queue.cancel(job.id)
         else:
@@ -179,10 +179,10 @@ class Api:
         """The result that an address means. Raises Malformed, NoSuchJob, Missing, Withheld."""
         job = await self._own(request)
         number = _number(request.match_info["number"], 0, MOST)
-        return self._counter.result(job, number)
+        return self._intake.result(job, number)
 
     async def _own(self, request: web.Request) -> Job:
-        return await self._counter.own(self._askers.of(request), request.match_info["id"])
+        return await self._intake.own(self._askers.of(request), request.match_info["id"])
 
     def _answer(self, request: web.Request, job: Job, *, status: int = 200) -> web.Response:
         return _json(self._shaping.job(job, spoken(request)), status=status)

@@ -15,8 +15,8 @@ from bot.tasks import Tasks
 from bot.ui.answers import APOLOGY
 from bot.web.askers import Askers
 from bot.web.bodies import PICTURES, Bodies, Body
-from bot.web.counter import Counter
 from bot.web.forms import SketchForm
+from bot.web.intake import Intake
 from bot.web.problems import Incomplete, problem, spoken
 from bot.web.watching import Watching
 from pipelines.contract.errors import AtelierError, BadInput, Cancelled, RenderFailed, Withheld
@@ -32,14 +32,14 @@ class Generate:
         queue: JobQueue,
         askers: Askers,
         bodies: Bodies,
-        counter: Counter,
+        intake: Intake,
         watching: Watching,
         tasks: Tasks,
     ) -> None:
         self._queue = queue
         self._askers = askers
         self._bodies = bodies
-        self._counter = counter
+        self._intake = intake
         self._watching = watching
         self._tasks = tasks
 
@@ -49,7 +49,7 @@ class Generate:
         asker.require_no_link()
         async with self._bodies.reading(request, asker.owner) as body:
             is_form = body.is_form
-            job = await self._counter.take(asker, SketchForm, _as_sketch(body), spoken(request))
+            job = await self._intake.take(asker, SketchForm, _as_sketch(body), spoken(request))
         try:
             job = await self._watching.ended(job.id)
         except asyncio.CancelledError:
@@ -57,7 +57,7 @@ class Generate:
             raise
         if job.status not in (Status.RENDERED, Status.DELIVERED):
             return problem(request, _why(job))
-        result = self._counter.result(job, 0)
+        result = self._intake.result(job, 0)
         headers = {"X-Job": job.id, "X-Seed": str(job.request.seed)}
         if _wants_file(request, is_form=is_form):
             headers[hdrs.CONTENT_TYPE] = str(result.media_type)

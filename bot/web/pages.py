@@ -15,9 +15,9 @@ from bot.jobs.queue import JobQueue
 from bot.web.askers import Askers
 from bot.web.openapi import document
 from bot.web.problems import Missing
+from bot.web.sentences import STATIC, words
 from bot.web.shapes import HealthShape
 from bot.web.tags import is_known
-from bot.web.words import STATIC, words
 
 TYPES = {
     ".html": "text/html",

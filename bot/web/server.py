@@ -17,8 +17,8 @@ from bot.ui.whiteboard import Whiteboard
 from bot.web.api import Api
 from bot.web.askers import Askers
 from bot.web.bodies import Bodies
-from bot.web.counter import Counter, Keep
 from bot.web.generate import Generate
+from bot.web.intake import Intake, Keep
 from bot.web.pages import Pages
 from bot.web.problems import problems
 from bot.web.shapes import Shaping
@@ -49,9 +49,9 @@ class WebServer:
         shaping = Shaping(queue, watching, config.moderation)
         askers = Askers(config, TokenBook.in_storage(config.storage.folder), whiteboard)
         bodies = Bodies(config.limits.upload_mib)
-        counter = Counter(queue, keep, config.models, whiteboard, shaping)
-        api = Api(config, queue, askers, bodies, counter, watching, shaping, whiteboard)
-        generate = Generate(queue, askers, bodies, counter, watching, self._tasks)
+        intake = Intake(queue, keep, config.models, whiteboard, shaping)
+        api = Api(config, queue, askers, bodies, intake, watching, shaping, whiteboard)
+        generate = Generate(queue, askers, bodies, intake, watching, self._tasks)
         app = web.Application(middlewares=[problems], client_max_size=0)
         app.add_routes(Pages(queue, askers, executors, registry).routes())
         app.add_routes([*api.routes(), web.post("/generate", generate.handle)])

@@ -46,8 +46,6 @@ class Sketch:
 
     image: Image.Image
     scene: Scene
-    medium: Medium
-    filling: Filling
 
 
 def sketch(
@@ -70,7 +68,7 @@ def sketch(
         scene = turned(scene, rng.uniform(-6, 6), size)
     marks = [_drawn(figure, filling, size, rng) for figure in scene.figures]
     image = _MEDIA[medium](marks, [_ink(f, filling, medium, rng) for f in scene.figures], rng)
-    return Sketch(image, scene, medium, filling)
+    return Sketch(image, scene)
 
 
 def turned(scene: Scene, degrees: float, size: Size) -> Scene:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.languages import languages
-from bot.web.words import STATIC, sentences, words
+from bot.web.sentences import STATIC, sentences, words
 from pipelines.contract.requests import MOTION, STRENGTH, USUAL_MOTION, USUAL_STRENGTH
 
 FREEHAND = "a02e221f71a757e46915a51d8f5ffc8d1788d9134e063b3edd21f429c973d46c"  # 1.2.3, from npm

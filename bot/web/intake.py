@@ -26,7 +26,7 @@ Keep = Callable[[bytes, Request], Awaitable[Path]]
 """Vets and stores the picture of a request."""
 
 
-class Counter:
+class Intake:
     """Takes in what is asked for over HTTP."""
 
     def __init__(
