@@ -3,10 +3,12 @@
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.catalog import Acceleration
@@ -29,7 +31,6 @@ WHOLE = {"UNet2DConditionModel", "UNetSpatioTemporalConditionModel"}
 and norms that are quick only when they are compiled together."""
 _LAUNCHED = {"UNet2DConditionModel"}
 """What has so many small kernels that launching them takes as long as they do."""
-_OF_PICTURES, _OF_VIDEOS = 4, 5  # dimensions of the weights of convolutions
 _SHAPES = 64  # of one block that may be compiled: a UNet has a dozen, and torch's own limit is 8
 _KERNELS = {
     "flash": SDPBackend.FLASH_ATTENTION,
@@ -52,14 +53,14 @@ def accelerate(
     """
     denoiser = denoiser_of(pipeline)
     if device.type == "cpu":
-        for weights in _weights(pipeline, _OF_VIDEOS):  # else PyTorch leaves them to a slow kernel
-            weights.data = weights.data.contiguous(memory_format=torch.channels_last_3d)
+        for conv in _over_time(pipeline):
+            conv.forward = partial(_convolve_over_time, conv)  # type: ignore[method-assign]
     if type(denoiser).__name__ == "UNetSpatioTemporalConditionModel":
         _spare_queries(denoiser)
         _spare_waits(pipeline)
     if not settings.compile or plan.uncompiled:
         return
-    for weights in _weights(pipeline, _OF_PICTURES):  # alone, diffusers' group norms undo it again
+    for weights in _of_pictures(pipeline):  # alone, diffusers' group norms undo it again
         weights.data = weights.data.contiguous(memory_format=torch.channels_last)
     _compile(denoiser, plan)
     if roomy and type(denoiser).__name__ in _LAUNCHED:
@@ -74,11 +75,17 @@ def forget_recordings(pipeline: Any) -> None:
         recorded.forget()
 
 
-def _weights(pipeline: Any, dimensions: int) -> Iterator[nn.Parameter]:
-    """Those of a pipeline's networks that have so many dimensions."""
+def _modules(pipeline: Any) -> Iterator[nn.Module]:
     for part in pipeline.components.values():
         if isinstance(part, nn.Module):
-            yield from (weights for weights in part.parameters() if weights.ndim == dimensions)
+            yield from part.modules()
+
+
+def _of_pictures(pipeline: Any) -> Iterator[Tensor]:
+    """The weights of a pipeline's convolutions over height and width."""
+    for module in _modules(pipeline):
+        if isinstance(module, nn.Conv2d):
+            yield module.weight
 
 
 def _compile(denoiser: Any, plan: Plan) -> None:
@@ -132,6 +139,28 @@ class OneToken:
             return attended
         value: Tensor = attn.to_out[0](attn.to_v(encoder_hidden_states))
         return value
+
+
+# --- convolutions over time ----------------------------------------------------------------------
+
+
+def _over_time(pipeline: Any) -> Iterator[nn.Conv3d]:
+    """The convolutions of a pipeline whose kernels are one pixel high and wide."""
+    for module in _modules(pipeline):
+        if isinstance(module, nn.Conv3d) and module.kernel_size[1:] == (1, 1):
+            yield module
+
+
+def _convolve_over_time(conv: Any, videos: Tensor) -> Tensor:
+    """What `conv` makes of videos: n × channels × frames × height × width.
+
+    As a convolution of planes, frames × pixels. PyTorch leaves those to oneDNN, and such kernels of
+    three dimensions to a slow loop, always on one thread and often on more.
+    """
+    planes = functional.conv2d(
+        videos.flatten(3), conv.weight.squeeze(-1), conv.bias, padding=(conv.padding[0], 0)
+    )
+    return planes.reshape(*planes.shape[:3], *videos.shape[3:])
 
 
 # --- guidance that is known ---------------------------------------------------------------------

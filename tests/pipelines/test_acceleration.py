@@ -4,6 +4,7 @@ import io
 import shutil
 from functools import partialmethod
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -16,18 +17,19 @@ from torch.nn.functional import scaled_dot_product_attention
 
 from demo.sample import draw_sample
 from pipelines import acceleration, animate, imagine
-from pipelines.acceleration import OneToken
-from pipelines.catalog import Acceleration, Catalog
+from pipelines.acceleration import OneToken, accelerate
+from pipelines.catalog import Acceleration, Catalog, ModelKey
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.loading import Loader
-from pipelines.placement import Precision
+from pipelines.placement import Card, Precision, plan_model
 from pipelines.recording import Recorded
 from pipelines.runner import Runner
 from pipelines.weights import Weights
 
 NOTHING = Acceleration(compile=False, attention="auto")
+CPU = torch.device("cpu")
 KINDS = ("sketch", "imagine", "animate")
 CHOSEN = {
     "flash": "FLASH_ATTENTION",
@@ -164,6 +166,26 @@ def test_a_video_is_what_diffusers_makes_with_all_its_queries(
     quick = made(catalog, NOTHING, requests["animate"])
     monkeypatch.setattr(acceleration, "_spare_queries", lambda unet: None)
     assert np.abs(quick - made(catalog, NOTHING, requests["animate"])).mean() < LEVELS
+
+
+def test_convolutions_over_time_spare_a_processor_its_slow_loop(catalog: Catalog) -> None:
+    assert catalog.animate is not None
+    quick, stock = (animate.load(catalog.animate, Loader(CPU)).vae.decoder for _ in range(2))
+    plan = plan_model(ModelKey.ANIMATE, catalog.animate, Card("cpu"))
+    accelerate(SimpleNamespace(components={"vae": quick}, unet=None), NOTHING, plan, CPU)
+    found = [
+        (one, other)
+        for one, other in zip(quick.modules(), stock.modules(), strict=True)
+        if isinstance(one, torch.nn.Conv3d) and one.kernel_size[0] > 1
+    ]
+    assert found
+    with torch.inference_mode():
+        for one, other in found:
+            videos = torch.randn(2, one.in_channels, 3, 8, 10)
+            with torch.profiler.profile() as profiled:
+                frames = one(videos)
+            assert not [event.name for event in profiled.events() if "conv3d" in event.name]
+            assert torch.allclose(frames, other(videos), atol=1e-5)
 
 
 def test_what_is_on_no_card_is_called_as_it_is() -> None:
