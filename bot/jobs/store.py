@@ -290,18 +290,12 @@ class Store:
         To be called before anything is leased. A job goes back to the queue with one crash
         more, or into quarantine at the third.
         """
-        values = {
-            "now": self._now(),
-            "most": MAX_CRASHES,
-            "sentence": str(_QUARANTINED),
-            "text": codec.encode_text(_QUARANTINED),
-        }
-        async with self._turn:
-            with _storage_errors():
-                async with self._transaction():
-                    await self._execute(_COUNT_CRASH, values)
-                    rows = await self._execute(_QUARANTINE, values)
-                    await self._execute(_REQUEUE, values)
+        rows = await self._run_all(
+            (_COUNT_CRASH, _REQUEUE, _QUARANTINE),
+            most=MAX_CRASHES,
+            sentence=str(_QUARANTINED),
+            text=codec.encode_text(_QUARANTINED),
+        )
         return self._decode_all(rows)
 
     async def told(self, job: Job, error: AtelierError | None = None) -> Job | None:
@@ -502,13 +496,8 @@ class Store:
         With their proposals and links, all or nothing. What the jobs took today stays charged to
         their owner's share.
         """
-        values = {"owner": owner, "since": self._now() - DAY}
-        async with self._turn:
-            with _storage_errors():
-                async with self._transaction():
-                    for each in (*_FORGET_ASKED, _KEEP_SPENT):
-                        await self._execute(each, values)
-                    rows = await self._execute(_FORGET_OWNER, values)
+        statements = (*_FORGET_ASKED, _KEEP_SPENT, _FORGET_OWNER)
+        rows = await self._run_all(statements, owner=owner, since=self._now() - DAY)
         return len(rows)
 
     async def get_note(self, key: str) -> str | None:
@@ -552,6 +541,16 @@ class Store:
         async with self._turn:
             with _storage_errors():
                 return await self._execute(sql, {"now": self._now(), **values})
+
+    async def _run_all(self, statements: Iterable[str], **values: object) -> list[sqlite3.Row]:
+        """As `run`, all of them in one transaction. Returns the rows of the last."""
+        rows: list[sqlite3.Row] = []
+        async with self._turn:
+            with _storage_errors():
+                async with self._transaction():
+                    for sql in statements:
+                        rows = await self._execute(sql, {"now": self._now(), **values})
+        return rows
 
     async def _execute(self, sql: str, values: Mapping[str, object]) -> list[sqlite3.Row]:
         """Fetch all rows of a statement, for whoever has the turn."""
@@ -654,12 +653,14 @@ _ON_THE_WAY = (
 )
 _LIVE = "status IN ('queued', 'running')"
 _COUNT_CRASH = "UPDATE jobs SET crashes = crashes + 1 WHERE status = 'running'"
-_QUARANTINE = (
-    "UPDATE jobs SET status = 'quarantined', ended_at = :now, error_code = 'quarantined',"
-    " error_sentence = :sentence, error_text = :text"
-    " WHERE status = 'running' AND crashes >= :most RETURNING *"
+_REQUEUE = (
+    "UPDATE jobs SET status = 'queued', started_at = NULL"
+    " WHERE status = 'running' AND crashes < :most"
 )
-_REQUEUE = "UPDATE jobs SET status = 'queued', started_at = NULL WHERE status = 'running'"
+_QUARANTINE = (  # those that are not queued again
+    "UPDATE jobs SET status = 'quarantined', ended_at = :now, error_code = 'quarantined',"
+    " error_sentence = :sentence, error_text = :text WHERE status = 'running' RETURNING *"
+)
 _UNDELIVERED = "status = 'rendered' AND told AND artifacts <> '[]' AND error_code IS NOT 'lost'"
 _CHARGED = (
     "CASE WHEN ended_at IS NULL THEN cost"

@@ -6,8 +6,8 @@ from pipelines.contract.requests import MAX_PROMPT, clean_text
 from pipelines.contract.text import Text
 
 _MARKS = re.compile(r"[\\*_~`|\[\]<]|:(?=//)|^[#>+-]|(?<=^\d)\.|(?<=^\d\d)\.")
-BAR = 16  # characters
 _AT = "@\u2060"  # no mention is read across a word joiner, and no line broken at it
+BAR = 16  # characters
 
 
 def plain(text: str, room: int) -> str:
