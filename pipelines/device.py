@@ -20,9 +20,9 @@ from pipelines.driver import (
     why_unfit,
     why_unseen,
 )
-from pipelines.fp8 import can_multiply
 from pipelines.memory import total_ram
 from pipelines.placement import GIB, Card
+from pipelines.quantised import can_multiply
 
 log = logging.getLogger(__name__)
 
@@ -105,10 +105,10 @@ def card_of(
     On a CPU weights are in RAM once, and never move.
     """
     ram = (_FOR_MODELS * total_ram() if ram_gib is None else ram_gib * GIB) / cards
-    if device.type == "cpu":
-        return Card("cpu", budget=math.inf if vram_gib is None else vram_gib * GIB, ram=ram)
     if vram_gib is not None:
         budget = vram_gib * GIB
+    elif device.type == "cpu":
+        budget = math.inf
     elif device.type == "cuda":
         budget = float(torch.cuda.get_device_properties(device).total_memory - _RESERVE)
     else:

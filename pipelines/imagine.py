@@ -13,13 +13,13 @@ from pipelines.catalog import ImagineModel, ModelKey, dimensions
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext, Viewer
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, seed_after
-from pipelines.device import dtype_on, finish
-from pipelines.fp8 import keep_in_fp8
+from pipelines.device import finish
 from pipelines.loading import Loader
 from pipelines.models import EMBEDS, Embeddings, Models, Question
 from pipelines.pixels import Leaving, leave
 from pipelines.placement import PAINTER, TEXT, Plan, Precision
 from pipelines.previews import Previews
+from pipelines.quantised import keep_in_fp8, keep_in_nf4
 from pipelines.safety import are_sensitive
 from pipelines.steps import Steps
 
@@ -28,19 +28,14 @@ def load(model: ImagineModel, loader: Loader) -> Any:
     """The StableDiffusion3Pipeline of a catalogue entry, in RAM."""
     from diffusers import StableDiffusion3Pipeline
 
-    parts = {}
-    if loader.precision is Precision.NF4:
-        parts["quantization_config"] = _nf4(dtype_on(loader.device, model.dtype))
-    pipeline = loader.load_pipeline(
-        StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype, **parts
-    )
+    pipeline = loader.load_pipeline(StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype)
     pipeline.vae.enable_slicing()  # decoding several at once would take memory and save no time
     keep_in_less(pipeline, loader)
     return pipeline
 
 
 def keep_in_less(pipeline: Any, loader: Loader) -> None:
-    """Keep the weights of a pipeline in RAM in fp8, as far as `loader` says so.
+    """Keep the weights of a pipeline in RAM in fp8 or nf4, as far as `loader` says so.
 
     T5 first: its files are in another type, so that it takes 9 GiB of RAM, and the transformer as
     yet none that the system could not have back.
@@ -49,21 +44,8 @@ def keep_in_less(pipeline: Any, loader: Loader) -> None:
         keep_in_fp8(pipeline.text_encoder_3)
     if loader.precision in (Precision.FP8, Precision.FP8_FAST):
         keep_in_fp8(pipeline.transformer, multiplying=loader.precision is Precision.FP8_FAST)
-
-
-def _nf4(dtype: torch.dtype) -> Any:
-    """Have the transformer read in four bits; it computes in `dtype`."""
-    from diffusers import PipelineQuantizationConfig
-
-    return PipelineQuantizationConfig(
-        quant_backend="bitsandbytes_4bit",
-        quant_kwargs={
-            "load_in_4bit": True,
-            "bnb_4bit_quant_type": "nf4",
-            "bnb_4bit_compute_dtype": dtype,
-        },
-        components_to_quantize=["transformer"],
-    )
+    if loader.precision is Precision.NF4:
+        keep_in_nf4(pipeline.transformer, loader.device)
 
 
 def render(

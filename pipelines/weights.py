@@ -9,7 +9,6 @@ memory, which rounds up to one: pinned one by one, SD3.5's weights would take ha
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,8 +59,7 @@ class Weights:
         block: int = BLOCK,
     ) -> None:
         self._device = device
-        stay = list(_tensors(streamed))
-        visit = [*_with_scales(_tensors(modules)), *_scales(stay)]  # a layer brings no scales along
+        visit, stay = list(_tensors(modules)), list(_tensors(streamed))
         self.size = sum(map(_padded, _distinct(visit)))
         self._visiting: list[_Block] = []
         self._staying: list[_Block] = []
@@ -105,28 +103,6 @@ def _tensors(modules: Iterable[nn.Module]) -> Iterator[Tensor]:
     for module in modules:
         yield from module.parameters()
         yield from module.buffers()
-
-
-def _with_scales(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
-    for tensor in tensors:
-        yield tensor
-        yield from _scales([tensor])
-
-
-def _scales(tensors: Iterable[Tensor]) -> Iterator[Tensor]:
-    """What bitsandbytes keeps beside quantised weights, and neither parameter nor buffer is."""
-    for tensor in tensors:
-        if (state := getattr(tensor, "quant_state", None)) is not None:
-            yield from _within(state)
-
-
-def _within(state: Any) -> Iterator[Tensor]:
-    """The tensors of a QuantState, and of the one for its own scales, where these are quantised."""
-    for value in vars(state).values():
-        if isinstance(value, Tensor):
-            yield value
-        elif isinstance(value, type(state)):
-            yield from _within(value)
 
 
 def _distinct(tensors: Iterable[Tensor]) -> Iterable[Tensor]:

@@ -9,8 +9,8 @@ from benchmarks import memory
 from benchmarks._bench import FULL, KEYS
 from benchmarks._full_size import build
 from pipelines.catalog import ImagineModel, ModelKey, SketchModel
-from pipelines.fp8 import keep_in_fp8
 from pipelines.placement import GIB, PAINTER, TEXT, Card, plan_model
+from pipelines.quantised import keep_in_fp8
 
 MIB = 2**20
 _aten = torch.ops.aten

@@ -212,37 +212,39 @@ def test_a_recording_gives_what_the_call_gives() -> None:
         assert torch.allclose(recorded(x), layer(x))
 
 
-def test_eight_bits_take_a_quarter_of_float32_and_paint_nearly_the_same(
-    catalog: Catalog, requests: dict[str, Request]
+@pytest.mark.parametrize(("precision", "of_float32"), [("fp8", 0.4), ("nf4", 0.28)])
+def test_less_precision_takes_less_and_paints_nearly_the_same(
+    catalog: Catalog, requests: dict[str, Request], precision: str, of_float32: float
 ) -> None:
     assert catalog.imagine is not None
     cpu = torch.device("cpu")
-    full, eight = (
-        imagine.load(catalog.imagine, Loader(cpu, precision=precision)).transformer
-        for precision in (Precision.FULL, Precision.FP8)
+    full, less = (
+        imagine.load(catalog.imagine, Loader(cpu, precision=kept)).transformer
+        for kept in (Precision.FULL, Precision(precision))
     )
-    assert Weights([eight], cpu).size < 0.4 * Weights([full], cpu).size  # some layers stay whole
+    assert Weights([less], cpu).size < of_float32 * Weights([full], cpu).size  # some stay whole
     before = made(catalog, NOTHING, requests["imagine"])
-    model = catalog.imagine.model_copy(update={"precision": "fp8"})
+    model = catalog.imagine.model_copy(update={"precision": precision})
     after = made(catalog.model_copy(update={"imagine": model}), NOTHING, requests["imagine"])
     assert 0 < np.abs(before - after).mean() < 0.1
 
 
-def test_what_is_kept_in_fp8_says_so_and_is_compiled_all_the_same(
-    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("precision", ["fp8", "nf4"])
+def test_what_is_kept_in_less_says_so_and_is_compiled_all_the_same(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
     assert catalog.imagine is not None
     whole = torch.nn.Module.compile
     monkeypatch.setattr(torch.nn.Module, "compile", partialmethod(whole, backend="eager"))
-    model = catalog.imagine.model_copy(update={"precision": "fp8", "text_precision": "fp8"})
+    model = catalog.imagine.model_copy(update={"precision": precision, "text_precision": "fp8"})
     quick = NOTHING.model_copy(update={"compile": True})
-    eight = catalog.model_copy(update={"imagine": model, "acceleration": quick})
+    less = catalog.model_copy(update={"imagine": model, "acceleration": quick})
     request = ImagineRequest(prompt="a red star", seed=1)
-    before = made(eight, NOTHING, request)
+    before = made(less, NOTHING, request)
     torch._dynamo.reset()
     torch._dynamo.utils.counters.clear()
-    ((artifact,),) = Runner(eight, device="cpu").run([request], RunContext())
-    assert artifact.facts["precision"] == "fp8, T5 fp8"
+    ((artifact,),) = Runner(less, device="cpu").run([request], RunContext())
+    assert artifact.facts["precision"] == f"{precision}, T5 fp8"
     frames = torch._dynamo.utils.counters["frames"]
     assert frames["total"] == frames["ok"] > 0
     assert not torch._dynamo.utils.counters["graph_break"]

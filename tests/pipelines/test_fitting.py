@@ -114,6 +114,7 @@ def test_tiles_are_decoded_where_a_plan_says_so(key: ModelKey, catalog: Catalog)
         (ModelKey.IMAGINE, PAINTER, Precision.FULL, painted),
         (ModelKey.IMAGINE, PAINTER, Precision.FP8, painted),
         (ModelKey.IMAGINE, PAINTER, Precision.FP8_FAST, painted),
+        (ModelKey.IMAGINE, PAINTER, Precision.NF4, painted),
         (ModelKey.ANIMATE, PAINTER, Precision.FULL, clip),
     ],
 )

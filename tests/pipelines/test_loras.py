@@ -120,10 +120,13 @@ def test_compiled_blocks_run_as_they_are_meanwhile(offering: Catalog, folder: Pa
     assert not np.array_equal(plain, uncompiled)
 
 
-def test_it_works_on_eight_bits(offering: Catalog, drawing: Path) -> None:
+@pytest.mark.parametrize("precision", ["fp8", "nf4"])
+def test_it_works_on_weights_that_are_kept_in_less(
+    offering: Catalog, drawing: Path, precision: str
+) -> None:
     assert offering.imagine is not None
-    eight = offering.imagine.model_copy(update={"precision": "fp8"})
-    runner = Runner(offering.model_copy(update={"imagine": eight}), device="cpu")
+    less = offering.imagine.model_copy(update={"precision": precision})
+    runner = Runner(offering.model_copy(update={"imagine": less}), device="cpu")
     plain, ink, again = (
         made(runner, asked("imagine", drawing, name)) for name in (None, "ink", None)
     )

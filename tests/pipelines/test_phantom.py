@@ -190,6 +190,11 @@ SPARING: dict[str, tuple[Kind, Callable[[Plan], Plan]]] = {
         lambda plan: streamed(kept_in(Precision.FP8, plan)),
     ),
     "imagine, multiplied in fp8": (Kind.IMAGINE, partial(kept_in, Precision.FP8_FAST)),
+    "imagine, in nf4": (Kind.IMAGINE, partial(kept_in, Precision.NF4)),
+    "imagine, streamed in nf4": (
+        Kind.IMAGINE,
+        lambda plan: streamed(kept_in(Precision.NF4, plan)),
+    ),
     "animate, streamed, in parts": (
         Kind.ANIMATE,
         partial(streamed, split_guidance=True, forward_chunk=2, decode_chunk=1),

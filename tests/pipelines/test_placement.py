@@ -142,7 +142,7 @@ def test_only_on_an_nvidia_card_bits_are_given_up_by_themselves(kind: str) -> No
     assert plan.groups[PAINTER].precision is Precision.FULL
 
 
-def test_four_bits_have_scales_that_are_counted_and_not_streamed() -> None:
+def test_four_bits_have_scales_that_are_counted() -> None:
     """Of 64 weights of 16 bits: 64 of 4 bits, and a scale of 32; some stay as they are."""
     million = 64 * 10**6
     others = million // 10
@@ -151,8 +151,8 @@ def test_four_bits_have_scales_that_are_counted_and_not_streamed() -> None:
     assert four.kept == million // 2 + 4 * million // 64 + others
     streamed = replace(four, held=Held.STREAMED)
     assert streamed.kept == four.kept
-    assert streamed.size == 4 * million // 64
-    assert streamed.size < streamed.peak < 0.3 * four.peak
+    assert streamed.size == 0
+    assert 0 < streamed.peak < 0.2 * four.peak
     assert replace(four, precision=Precision.FP8).kept == million + others
 
 
@@ -191,7 +191,7 @@ def test_what_a_precision_lacks_is_said_and_done_without() -> None:
     auto = ImagineModel(source="a/b")
     for lacking in (Card("cpu"), Card("mps"), card(12)):
         said = str(unmet(four_bits, lacking))
-        assert "NVIDIA" in said or lacking.kind == "cuda"
+        assert ("a Mac" if lacking.kind == "mps" else "pip install bitsandbytes") in said
         assert said.endswith('held as with "auto".')
         plans = [plan_model(ModelKey.IMAGINE, model, lacking) for model in (four_bits, auto)]
         assert plans[0] == plans[1]
@@ -246,11 +246,12 @@ def test_an_old_card_keeps_room_for_the_scores_of_attention_in_bfloat16() -> Non
     assert not plan_model(ModelKey.IMAGINE, model, replace(card(16), capability=(7, 5))).fits
 
 
-def test_what_is_in_fp8_is_compiled_and_what_is_in_nf4_is_not() -> None:
+def test_what_is_kept_in_less_is_compiled_and_what_is_streamed_is_not() -> None:
     able = replace(card(80, packages="bitsandbytes"), multiplies_fp8=lambda: True)
-    for precision, why in (("fp8", None), ("fp8-fast", None), ("nf4", "the model is in nf4")):
+    for precision in ("fp8", "fp8-fast", "nf4"):
         model = ImagineModel(source="a/b", precision=precision)
-        assert plan_model(ModelKey.IMAGINE, model, able).uncompiled == why
+        assert plan_model(ModelKey.IMAGINE, model, able).uncompiled is None
+    assert planned(ModelKey.IMAGINE, card(12)).uncompiled == "the model is streamed"
 
 
 def test_what_cannot_fit_is_said_and_comes_as_near_as_it_can() -> None:

@@ -791,9 +791,10 @@ def test_what_is_configured_and_cannot_be_is_said_at_the_start(
     catalog: Catalog, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert catalog.imagine is not None
-    four_bits = catalog.imagine.model_copy(update={"precision": "nf4"})
-    Runner(catalog.model_copy(update={"imagine": four_bits}), device="cpu")
+    fast = catalog.imagine.model_copy(update={"precision": "fp8-fast"})
+    Runner(catalog.model_copy(update={"imagine": fast}), device="cpu")
     assert [line for line in caplog.messages if "NVIDIA" in line] == [
-        'cpu: models.imagine.precision is "nf4", which needs an NVIDIA card. Without it the model '
-        'is held as with "auto".'
+        'cpu: models.imagine.precision is "fp8-fast", which needs an NVIDIA card of compute '
+        "capability 8.9 or more, and a torch for it. Without it the model is held as with "
+        '"fp8".'
     ]

@@ -82,63 +82,6 @@ def test_tied_weights_stay_tied_and_count_once() -> None:
     assert weights.size == 64 * 64 * 4
 
 
-class Scales:
-    """As bitsandbytes' QuantState, which is not installed here, but for what is no tensor."""
-
-    def __init__(self, absmax: torch.Tensor, state2: "Scales | None" = None) -> None:
-        self.absmax = absmax
-        self.code = torch.linspace(-1, 1, 16)
-        self.offset = None if state2 is None else torch.tensor(0.5)
-        self.state2 = state2
-        self.blocksize = 64
-
-    def tensors(self) -> list[torch.Tensor]:
-        inner = [] if self.state2 is None else self.state2.tensors()
-        return [self.absmax, self.code, *([] if self.offset is None else [self.offset]), *inner]
-
-
-class FourBits(nn.Module):
-    """A layer whose weight has its scales beside it, as Linear4bit's."""
-
-    def __init__(self, *, double: bool) -> None:
-        super().__init__()
-        packed = torch.randint(0, 255, (64 * 128 // 2, 1), dtype=torch.uint8)
-        self.weight = nn.Parameter(packed, requires_grad=False)
-        inner = Scales(torch.rand(2)) if double else None
-        self.scales = Scales(torch.rand(128), inner)
-        self.weight.quant_state = self.scales  # type: ignore[attr-defined]
-
-
-@pytest.mark.parametrize("double", [False, True])
-def test_what_quantised_weights_have_beside_them_moves_with_them_and_counts(double: bool) -> None:
-    layer = FourBits(double=double)
-    true = [tensor.clone() for tensor in layer.scales.tensors()]
-    weights = Weights([layer], CPU, packed=True)
-    assert weights.size == 64 * 128 // 2 + (512 + 256 + (3 * 256 if double else 0))
-    home = [tensor.data_ptr() for tensor in layer.scales.tensors()]
-    weights.move_in()
-    for tensor, whole, at in zip(layer.scales.tensors(), true, home, strict=True):
-        assert torch.equal(tensor, whole)
-        assert tensor.data_ptr() != at
-    weights.move_out()
-    assert [tensor.data_ptr() for tensor in layer.scales.tensors()] == home
-
-
-def test_of_what_is_streamed_only_scales_come_in_and_all_of_it_is_packed() -> None:
-    layer, other = FourBits(double=False), network()
-    weights = Weights([], CPU, streamed=[layer, other], packed=True, block=2**20)
-    assert weights.size == 512 + 256
-    streamed = [layer.weight, *other.parameters(), *other.buffers()]
-    homes = {tensor.untyped_storage().data_ptr() for tensor in streamed}
-    assert len(homes) == 1
-    weights.move_in()
-    assert {tensor.untyped_storage().data_ptr() for tensor in streamed} == homes
-    assert layer.scales.absmax.untyped_storage().data_ptr() not in homes
-    other.float()  # left half-way through a cast
-    weights.move_out()
-    assert {tensor.untyped_storage().data_ptr() for tensor in streamed} == homes
-
-
 def test_blocks_are_filled_as_far_as_they_can_be() -> None:
     """As with the layers of SD3.5: pinned one by one they would take half as much again."""
     with torch.device("meta"):

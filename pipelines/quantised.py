@@ -1,12 +1,13 @@
-"""Linear layers whose weights are kept in fp8, and that can multiply in fp8 as well.
+"""Linear layers whose weights are kept in eight bits (fp8) or in four (nf4).
 
-Kept is all that saves memory: before each product the weights are cast to what the network
-computes in. Multiplying saves time, where cards have units for it that are twice as quick, and
-rounds what goes into each layer, too.
+Before each product the weights are cast to what the network computes in, which saves memory and
+no time. Those in fp8 can also multiply so, where cards have units for it that are twice as quick;
+that rounds what goes into each layer, too. The scales are buffers: they go wherever weights go.
 """
 
 import logging
 import re
+from collections.abc import Iterator
 from typing import cast
 
 import torch
@@ -17,6 +18,7 @@ log = logging.getLogger(__name__)
 FP8 = torch.float8_e4m3fn
 _LARGEST = torch.finfo(FP8).max
 _SMALLEST = torch.finfo(torch.float32).tiny  # of a scale: a tensor of zeros has to have one
+_BLOCK = 64  # weights in nf4 that have one scale
 _KEPT_WHOLE = re.compile(r"^(pos_embed|time_text_embed|norm_out|proj_out)\b")
 _UNITS = (8, 9)  # the compute capability from which on cards have units for it
 _OFF = 0.1  # that a product may be off, of its norm, where 0.04 is expected
@@ -48,6 +50,27 @@ class Fp8Linear(nn.Linear):
         return nn.functional.linear(input, weight, self.bias)
 
 
+class Nf4Linear(nn.Linear):
+    """A linear layer that is made of one by `keep_in_nf4`.
+
+    `kept` are its weights, two to a byte (a column of uint8), and `scales` one float32 for each
+    64 of them, in the order of out × in. bitsandbytes has to be there. `weight` is None, and it
+    computes in the type that its weights had, as Fp8Linear.
+    """
+
+    kept: Tensor
+    scales: Tensor
+    computes: torch.dtype
+
+    def forward(self, input: Tensor) -> Tensor:
+        """… × in to … × out, in the type that the weights had."""
+        shape = [self.out_features, self.in_features]
+        weight = torch.ops.bitsandbytes.dequantize_4bit(
+            self.kept, self.scales, _BLOCK, "nf4", shape, self.computes
+        )
+        return nn.functional.linear(input.to(self.computes), weight, self.bias)
+
+
 def keep_in_fp8(network: nn.Module, *, multiplying: bool = False) -> None:
     """Keep the weights of a network's layers in fp8, but for an SD3 transformer's first and last.
 
@@ -55,16 +78,46 @@ def keep_in_fp8(network: nn.Module, *, multiplying: bool = False) -> None:
     is called a norm, and with it the modulations, a third of the weights; and casts back after
     each layer, into memory of its own: the blocks of `pipelines.weights` would be held beside it.
     """
+    for layer in _layers(network):
+        kept, scale = in_fp8(layer.weight.data)
+        eight = cast(Fp8Linear, _keeping(layer, Fp8Linear, kept=kept, scale=scale))
+        eight.multiplies = multiplying
+
+
+def keep_in_nf4(network: nn.Module, device: torch.device) -> None:
+    """Keep the weights of a network's layers in nf4, but for an SD3 transformer's first and last.
+
+    They are made so on `device`, one layer after the other, for a CPU takes minutes, and stay in
+    RAM. In the place of diffusers' own quantisation, which puts the whole network on the card to
+    make it, and keeps the scales where neither `pipelines.weights` nor streaming finds them.
+    """
+    import bitsandbytes  # noqa: F401  # which gives torch the operators
+
+    for layer in _layers(network):
+        kept, scales = torch.ops.bitsandbytes.quantize_4bit(
+            layer.weight.data.to(device), _BLOCK, "nf4", torch.uint8
+        )
+        _keeping(layer, Nf4Linear, kept=kept.cpu(), scales=scales.cpu())
+
+
+def _layers(network: nn.Module) -> Iterator[nn.Linear]:
     for name, layer in network.named_modules():
         if isinstance(layer, nn.Linear) and not _KEPT_WHOLE.match(name):
-            computes = layer.weight.dtype
-            kept, scale = in_fp8(layer.weight.data)
-            layer.register_parameter("weight", None)
-            layer.register_buffer("kept", kept)
-            layer.register_buffer("scale", scale)
-            layer.__class__ = Fp8Linear
-            cast(Fp8Linear, layer).computes = computes
-            cast(Fp8Linear, layer).multiplies = multiplying
+            yield layer
+
+
+def _keeping(
+    layer: nn.Linear, cls: type[Fp8Linear | Nf4Linear], **buffers: Tensor
+) -> Fp8Linear | Nf4Linear:
+    """A layer as one of `cls`, with these in the place of its weights."""
+    computes = layer.weight.dtype
+    layer.register_parameter("weight", None)
+    for name, tensor in buffers.items():
+        layer.register_buffer(name, tensor)
+    layer.__class__ = cls
+    made = cast(Fp8Linear | Nf4Linear, layer)
+    made.computes = computes
+    return made
 
 
 def in_fp8(tensor: Tensor) -> tuple[Tensor, Tensor]:
