@@ -153,22 +153,23 @@ def test_a_card_makes_what_a_processor_makes(
 
 @pytest.mark.parametrize("kind", [Kind.SKETCH, Kind.IMAGINE])
 def test_the_next_picture_is_begun_before_the_last_one_has_left(
-    kind: Kind, small: Catalog, drawing: Path, processor: Runner, bus: Bus
+    kind: Kind, small: Catalog, drawing: Path, processor: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    runner = on_card(small.model_copy(update={"safety": None}))
     request = request_of(kind, drawing)
-    runner.run([request], RunContext())
-    bus.clear()
-    steps: list[int] = []
-    ((artifact,),) = runner.run(
-        [request],
-        RunContext(lambda progress: steps.append(len(bus.waits)) if progress.step else None),
-    )
-    assert steps[-1] == len(bus.waits) and bus.paces == STEPS - 1
-    at_begin = bus.waits[:-2]  # before diffusers looks up which step comes first
-    assert len(at_begin) == {Kind.IMAGINE: 1, Kind.SKETCH: 3}[kind], at_begin
     (wanted,) = run(processor, request)
-    assert same(shown(artifact), wanted) and bus.paces == STEPS
+    with phantom.card(monkeypatch) as bus:
+        runner = on_card(small.model_copy(update={"safety": None}))
+        runner.run([request], RunContext())
+        bus.clear()
+        steps: list[int] = []
+        ((artifact,),) = runner.run(
+            [request],
+            RunContext(lambda progress: steps.append(len(bus.waits)) if progress.step else None),
+        )
+        assert steps[-1] == len(bus.waits) and bus.paces == STEPS - 1
+        at_begin = bus.waits[:-2]  # before diffusers looks up which step comes first
+        assert len(at_begin) == {Kind.IMAGINE: 1, Kind.SKETCH: 3}[kind], at_begin
+        assert same(shown(artifact), wanted) and bus.paces == STEPS
 
 
 def streamed(plan: Plan, **saved: Any) -> Plan:
