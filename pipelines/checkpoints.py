@@ -75,6 +75,7 @@ def locate(place: str, checkpoint: Checkpoint, models_folder: Path | None = None
         _check_settings(source, part, names)
         _check_weights(source, part, names)
     _check_variant(source, parts, names)
+    _check_task(source, folder)
     return folder
 
 
@@ -438,7 +439,16 @@ _FAMILIES: dict[type[Checkpoint], str] = {
     ImagineModel: "StableDiffusion3",
     AnimateModel: "StableVideoDiffusion",
 }
-_DENOISERS: dict[type[Checkpoint], str] = {SketchModel: "unet", ImagineModel: "transformer"}
+_DENOISERS: dict[type[Checkpoint], str] = {
+    SketchModel: "unet",
+    ImagineModel: "transformer",
+    AnimateModel: "unet",
+}
+_ENCODERS: dict[type[Checkpoint], set[str]] = {
+    SketchModel: {"text_encoder", "text_encoder_2"},
+    ImagineModel: {"text_encoder", "text_encoder_2"},  # T5 may be left out
+    AnimateModel: {"image_encoder"},
+}
 _CONDITIONERS = {"t2i-adapter": "T2IAdapter", "controlnet": "ControlNetModel"}
 _REPLACEMENTS = {"vae": "AutoencoderKL", PREVIEW: "AutoencoderTiny"}
 _LIBRARIES = {"diffusers", "transformers"}
@@ -468,6 +478,7 @@ class _Part:
 
 _CONFIG = (("config.json",),)
 _TOKENIZER = (("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model"),)
+_OF_PAIRS = {"tokenizer.json", "vocab.json", "merges.txt"}  # the first alone, or both others
 _PROCESSOR = (("preprocessor_config.json", "processor_config.json"),)
 _SCHEDULER = (("scheduler_config.json",),)
 
@@ -479,9 +490,8 @@ def _parts(source: _Source, first: Settings) -> list[_Part]:
     if (family := _FAMILIES.get(type(checkpoint))) is None:
         _check_class(source, first)
         return [_single(checkpoint)]
-    if not str(first.get("_class_name")).startswith(family):
-        raise source.other(str(first.get("_class_name")), f"{family}Pipeline")
     replaced = {"vae"} if getattr(source.checkpoint, "vae", None) is not None else set()
+    _check_family(source, family, first, replaced)
     return [
         _part(source, name, *value)
         for name, value in first.items()
@@ -598,6 +608,35 @@ def _shards(template: str, names: Collection[str]) -> list[str]:
 # --- what is wrong with it ----------------------------------------------------------------------
 
 
+def _check_family(source: _Source, family: str, first: Settings, replaced: set[str]) -> None:
+    """A pipeline of the family may be for another task: SDXL's refiner has one text encoder."""
+    found = str(first.get("_class_name"))
+    if not found.startswith(family):
+        raise source.other(found, f"{family}Pipeline")
+    kind = type(source.checkpoint)
+    for part in sorted((_ENCODERS[kind] | {_DENOISERS[kind], "vae"}) - replaced):
+        if not (isinstance(named := first.get(part), list) and any(named)):
+            raise source.other(f"{found} ({part} = null)", f"{family}Pipeline")
+
+
+def _check_task(source: _Source, folder: Path) -> None:
+    """A denoiser that takes more than noise, and a video's first frame, is for another task:
+    inpainting, or editing by instructions."""
+    kind = type(source.checkpoint)
+    if kind not in _DENOISERS:
+        return
+    settings = _read_settings(folder / _DENOISERS[kind] / "config.json") or {}
+    takes, gives = (settings.get(f"{end}_channels") for end in ("in", "out"))
+    if takes is None or gives is None:
+        return  # as the class has them
+    if takes != (wanted := 2 * gives if kind is AnimateModel else gives):
+        found = _read_first(source, folder).get("_class_name")
+        raise source.other(
+            f"{found} ({_DENOISERS[kind]}.in_channels = {takes})",
+            f"{_FAMILIES[kind]}Pipeline ({wanted})",
+        )
+
+
 def _check_class(source: _Source, settings: Settings) -> None:
     """Read as another class, most of a model would be random numbers."""
     needed = _class_of(source)
@@ -612,6 +651,9 @@ def _check_settings(source: _Source, part: _Part, names: Collection[str]) -> Non
     for group in part.settings:
         if not any(part.path(name) in names for name in group):
             raise source.missing(part.path(group[0]))
+    there = {name for name in _OF_PAIRS if part.path(name) in names}
+    if part.settings is _TOKENIZER and there == {"vocab.json"}:
+        raise source.missing(part.path("merges.txt"))
 
 
 def _check_weights(source: _Source, part: _Part, names: Collection[str]) -> None:

@@ -164,6 +164,8 @@ def painter() -> dict[str, bytes]:
     index = {
         "_class_name": "StableDiffusionXLPipeline",
         "scheduler": ["diffusers", "EulerDiscreteScheduler"],
+        "text_encoder": ["transformers", "CLIPTextModel"],
+        "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
         "tokenizer": ["transformers", "CLIPTokenizer"],
         "unet": ["diffusers", "UNet2DConditionModel"],
         "vae": ["diffusers", "AutoencoderKL"],
@@ -175,9 +177,11 @@ def painter() -> dict[str, bytes]:
         "tokenizer/merges.txt": b"m",
         "tokenizer/vocab.json": b"{}",
     }
-    for part in ("unet", "vae"):
+    stems = dict.fromkeys(("text_encoder", "text_encoder_2"), "model")
+    stems |= dict.fromkeys(("unet", "vae"), "diffusion_pytorch_model")
+    for part, stem in stems.items():
         files[f"{part}/config.json"] = f'{{"part": "{part}"}}'.encode()
         for variant in ("", ".fp16"):
             weights = of_bytes(f"{part}{variant}".encode() * 500)
-            files[f"{part}/diffusion_pytorch_model{variant}.safetensors"] = weights
+            files[f"{part}/{stem}{variant}.safetensors"] = weights
     return files

@@ -59,6 +59,8 @@ def test_of_a_pipeline_the_wanted_variant(tmp_path: Path) -> None:
     folder = locate("sketch", sketch, tmp_path)
     weights = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*.safetensors"))
     assert weights == [
+        "text_encoder/model.fp16.safetensors",
+        "text_encoder_2/model.fp16.safetensors",
         "unet/diffusion_pytorch_model.fp16.safetensors",
         "vae/diffusion_pytorch_model.fp16.safetensors",
     ]

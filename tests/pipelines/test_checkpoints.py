@@ -212,6 +212,54 @@ def test_a_model_of_another_class_is_refused(
         locate(place, checkpoint)
 
 
+@pytest.mark.parametrize(
+    ("name", "place", "kind", "part", "takes", "needed"),
+    [
+        ("sdxl", "sketch", SketchModel, "unet", 33, "StableDiffusionXLPipeline (16)"),
+        ("sd3", "imagine", ImagineModel, "transformer", 33, "StableDiffusion3Pipeline (16)"),
+        ("svd", "animate", AnimateModel, "unet", 16, "StableVideoDiffusionPipeline (32)"),
+    ],
+)
+def test_a_pipeline_for_another_task_is_refused(
+    name: str,
+    place: str,
+    kind: type[SketchModel | ImagineModel | AnimateModel],
+    part: str,
+    takes: int,
+    needed: str,
+    models: Path,
+    tmp_path: Path,
+) -> None:
+    """As SDXL's for inpainting is, whose UNet is given the picture and its mask as well."""
+    folder = tmp_path / name
+    shutil.copytree(models / name, folder)
+    model = kind(source=str(folder))
+    assert locate(place, model) == folder
+    settings = json.loads((folder / part / "config.json").read_text())
+    settings["in_channels"] = takes
+    (folder / part / "config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelUnavailable) as raised:
+        locate(place, model)
+    said = raised.value.sentence
+    assert f"({part}.in_channels = {takes}), where {needed} is needed." in said
+    assert said.endswith(f"Correct models.{place}.source.")
+
+
+def test_the_refiner_of_sdxl_is_refused_before_it_is_fetched() -> None:
+    index = {
+        **SDXL_INDEX,
+        "_class_name": "StableDiffusionXLImg2ImgPipeline",
+        "text_encoder": [None, None],
+    }
+    with pytest.raises(ModelUnavailable) as raised:
+        needed_files("sketch", SketchModel(source="acme/refiner"), SDXL_NAMES, index)
+    assert raised.value.sentence == (
+        "models.sketch: acme/refiner holds StableDiffusionXLImg2ImgPipeline "
+        "(text_encoder = null), where StableDiffusionXLPipeline is needed. "
+        "Correct models.sketch.source."
+    )
+
+
 def test_an_older_model_does_not_say_its_class(models: Path, tmp_path: Path) -> None:
     folder = tmp_path / "classifier"
     shutil.copytree(models / "classifier", folder)
@@ -350,6 +398,7 @@ SDXL_INDEX = {
     "force_zeros_for_empty_prompt": True,
     "scheduler": ["diffusers", "EulerDiscreteScheduler"],
     "text_encoder": ["transformers", "CLIPTextModel"],
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
     "tokenizer": ["transformers", "CLIPTokenizer"],
     "unet": ["diffusers", "UNet2DConditionModel"],
     "vae": ["diffusers", "AutoencoderKL"],
@@ -360,6 +409,7 @@ SDXL_NAMES = files(
     "sd_xl_base_1.0.safetensors",
     "scheduler/scheduler_config.json",
     "text_encoder/{config.json,model.fp16.safetensors,model.safetensors,openvino_model.bin}",
+    "text_encoder_2/{config.json,model.fp16.safetensors,model.safetensors}",
     "tokenizer/{merges.txt,vocab.json,tokenizer_config.json,special_tokens_map.json}",
     "unet/{config.json,diffusion_pytorch_model.fp16.safetensors,model.onnx}",
     "unet/{diffusion_pytorch_model.safetensors,openvino_model.xml}",
@@ -370,6 +420,7 @@ SDXL_TEXTS = files(
     "model_index.json",
     "scheduler/scheduler_config.json",
     "text_encoder/config.json",
+    "text_encoder_2/config.json",
     "tokenizer/{merges.txt,vocab.json,tokenizer_config.json,special_tokens_map.json}",
     "unet/config.json",
 )
@@ -379,7 +430,9 @@ def test_of_a_variant_only_its_weights_and_no_part_that_is_replaced() -> None:
     vae = Checkpoint(source="acme/vae")
     model = SketchModel(source="acme/sdxl", variant="fp16", vae=vae)
     assert set(needed_files("sketch", model, SDXL_NAMES, SDXL_INDEX)) == SDXL_TEXTS | files(
-        "text_encoder/model.fp16.safetensors", "unet/diffusion_pytorch_model.fp16.safetensors"
+        "text_encoder/model.fp16.safetensors",
+        "text_encoder_2/model.fp16.safetensors",
+        "unet/diffusion_pytorch_model.fp16.safetensors",
     )
 
 
@@ -387,6 +440,7 @@ def test_without_a_variant_the_plain_weights() -> None:
     model = SketchModel(source="acme/sdxl")
     assert set(needed_files("sketch", model, SDXL_NAMES, SDXL_INDEX)) == SDXL_TEXTS | files(
         "text_encoder/model.safetensors",
+        "text_encoder_2/model.safetensors",
         "unet/diffusion_pytorch_model.safetensors",
         "vae/{config.json,diffusion_pytorch_model.safetensors}",
     )
@@ -423,11 +477,17 @@ SD3_INDEX = {
     "_class_name": "StableDiffusion3Pipeline",
     "feature_extractor": [None, None],
     "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
+    "text_encoder": ["transformers", "CLIPTextModelWithProjection"],
+    "text_encoder_2": ["transformers", "CLIPTextModelWithProjection"],
     "text_encoder_3": ["transformers", "T5EncoderModel"],
     "tokenizer_3": ["transformers", "T5TokenizerFast"],
     "transformer": ["diffusers", "SD3Transformer2DModel"],
+    "vae": ["diffusers", "AutoencoderKL"],
 }
 SD3_WEIGHTS = files(
+    "text_encoder/model.safetensors",
+    "text_encoder_2/model.safetensors",
+    "vae/diffusion_pytorch_model.safetensors",
     "text_encoder_3/{model-00001-of-00002.safetensors,model-00002-of-00002.safetensors}",
     "text_encoder_3/model.safetensors.index.json",
     "transformer/{diffusion_pytorch_model-00001-of-00002.safetensors}",
@@ -437,7 +497,10 @@ SD3_WEIGHTS = files(
 SD3_TEXTS = files(
     "model_index.json",
     "scheduler/scheduler_config.json",
+    "text_encoder/config.json",
+    "text_encoder_2/config.json",
     "text_encoder_3/config.json",
+    "vae/config.json",
     "tokenizer_3/{spiece.model,tokenizer.json,tokenizer_config.json}",
     "transformer/config.json",
 )
@@ -462,7 +525,11 @@ def test_of_shards_all_and_of_other_formats_none() -> None:
 def test_of_whole_weights_no_list_of_shards() -> None:
     """It may be left from before, and diffusers would ask for the shards."""
     whole = files(
-        "text_encoder_3/model.safetensors", "transformer/diffusion_pytorch_model.safetensors"
+        "text_encoder/model.safetensors",
+        "text_encoder_2/model.safetensors",
+        "text_encoder_3/model.safetensors",
+        "transformer/diffusion_pytorch_model.safetensors",
+        "vae/diffusion_pytorch_model.safetensors",
     )
     lists = files(
         "text_encoder_3/{model.safetensors.index.fp16.json,pytorch_model.bin.index.json}",
@@ -488,6 +555,14 @@ def test_what_a_repository_lacks_is_not_to_be_fetched(lacking: str) -> None:
     assert raised.value.sentence == (
         f"models.imagine: acme/sd3 has no file {lacking}. Correct models.imagine.source."
     )
+
+
+def test_a_vocabulary_of_pairs_needs_the_pairs() -> None:
+    names = SDXL_NAMES - {"tokenizer/merges.txt"}
+    with pytest.raises(ModelUnavailable, match=r"has no file tokenizer/merges\.txt"):
+        needed_files("sketch", SketchModel(source="acme/sdxl"), names, SDXL_INDEX)
+    whole = names | {"tokenizer/tokenizer.json"}
+    assert needed_files("sketch", SketchModel(source="acme/sdxl"), whole, SDXL_INDEX)
 
 
 @pytest.mark.parametrize("lacking", sorted(SD3_WEIGHTS))
