@@ -10,6 +10,7 @@ import av
 import numpy as np
 import pytest
 import torch
+from diffusers.models.autoencoders.vae import Decoder
 from numpy.typing import NDArray
 from PIL import Image
 from torch.nn.attention import SDPBackend
@@ -108,6 +109,8 @@ def test_compiled_blocks_compute_the_same(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path))
+    whole = torch.nn.Module.compile  # the decoder would take as long again
+    monkeypatch.setattr(Decoder, "compile", partialmethod(whole, backend="eager"))
     request = requests["imagine"]  # compiling for a CPU takes minutes with the other two
     before = made(catalog, NOTHING, request)
     torch._dynamo.reset()
