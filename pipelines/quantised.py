@@ -8,6 +8,7 @@ that rounds what goes into each layer, too. The scales are buffers: they go wher
 import logging
 import re
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import cast
 
 import torch
@@ -159,6 +160,23 @@ def can_multiply(device: torch.device) -> bool:
     except RuntimeError as error:
         log.info("torch %s does not multiply in fp8 here: %s", torch.__version__, error)
         return False
+
+
+def can_keep_in_nf4(device: torch.device) -> bool:
+    """Whether bitsandbytes is there and works for a device: tried with a few numbers."""
+    if find_spec("bitsandbytes") is None:
+        return False
+    numbers = torch.arange(_BLOCK) % 3 - 1.0  # which four bits can tell exactly
+    layer = nn.Linear(_BLOCK, 1, bias=False)
+    layer.weight.data = numbers[None]
+    try:
+        keep_in_nf4(nn.Sequential(layer), device)
+        with torch.inference_mode():
+            kept = layer.to(device)(torch.eye(_BLOCK, device=device)).cpu()[:, 0]
+    except (ImportError, OSError, RuntimeError, AttributeError) as error:
+        log.info("bitsandbytes does not work here: %s", error)
+        return False
+    return torch.equal(kept, numbers)
 
 
 def is_right(device: torch.device) -> bool:

@@ -439,7 +439,7 @@ def test_a_missing_package_is_named() -> None:
     four_bits = Catalog(imagine=ImagineModel(source="a/b", precision="nf4"))
     found = plans(Card("cuda", 10 * GIB, 48 * GIB, (8, 6)), four_bits)
     assert found["imagine precision"].level is Level.WARNING
-    assert "`pip install bitsandbytes`" in found["imagine precision"].text
+    assert "`pip install -U bitsandbytes`" in found["imagine precision"].text
     assert found["imagine fits"].text == whole["imagine fits"].text  # which is "auto"
 
 

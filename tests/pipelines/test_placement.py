@@ -43,9 +43,9 @@ MODELS: dict[ModelKey, Any] = {
 }
 
 
-def card(gib: float, ram: float = 64.0, *, packages: str = "") -> Card:
+def card(gib: float, ram: float = 64.0, *, nf4: bool = False) -> Card:
     """A card of `gib`, of which one is kept back, beside `ram` GiB of memory."""
-    return Card("cuda", (gib - 1) * GIB, 0.75 * ram * GIB, (8, 9), frozenset(packages.split()))
+    return Card("cuda", (gib - 1) * GIB, 0.75 * ram * GIB, (8, 9), keeps_nf4=lambda: nf4)
 
 
 def planned(key: ModelKey, where: Card) -> Plan:
@@ -100,17 +100,29 @@ def test_pictures_are_changed_only_where_nothing_else_helps() -> None:
         assert little.fits
         assert (little.groups[PAINTER].precision, little.groups[TEXT].precision) == (painter, text)
         assert any("changes pictures" in given_up for given_up in little.given_up)
-        assert planned(ModelKey.IMAGINE, card(12, ram=ram, packages="bitsandbytes")) == little
-    least = planned(ModelKey.IMAGINE, card(12, ram=16, packages="bitsandbytes"))
+        assert planned(ModelKey.IMAGINE, card(12, ram=ram, nf4=True)) == little
+    least = planned(ModelKey.IMAGINE, card(12, ram=16, nf4=True))
     assert least.groups[PAINTER].precision is Precision.NF4
+    assert "the model in nf4, which changes pictures a little" in least.given_up[-1]
     assert not planned(ModelKey.IMAGINE, card(12, ram=16)).fits
+
+
+def test_whether_bitsandbytes_works_is_asked_only_where_nothing_else_fits() -> None:
+    """It takes seconds to import."""
+
+    def ask() -> bool:
+        raise AssertionError("asked")
+
+    assert planned(ModelKey.IMAGINE, replace(card(8, ram=24), keeps_nf4=ask)).fits
+    with pytest.raises(AssertionError, match="asked"):
+        planned(ModelKey.IMAGINE, replace(card(8, ram=16), keeps_nf4=ask))
 
 
 def test_a_precision_that_is_configured_is_kept() -> None:
     for precision in ("full", "fp8", "fp8-fast", "nf4"):
         model = ImagineModel(source="a/b", precision=precision)
         for gib in (8, 80):
-            able = replace(card(gib, packages="bitsandbytes"), multiplies_fp8=lambda: True)
+            able = replace(card(gib, nf4=True), multiplies_fp8=lambda: True)
             plan = plan_model(ModelKey.IMAGINE, model, able)
             assert plan.groups[PAINTER].precision == precision
             assert not any("models.imagine.precision" in text for text in plan.given_up)
@@ -186,12 +198,11 @@ def test_a_plan_says_what_it_takes_and_what_is_too_small() -> None:
 
 def test_what_a_precision_lacks_is_said_and_done_without() -> None:
     four_bits = ImagineModel(source="a/b", precision="nf4")
-    assert unmet(four_bits, card(12, packages="bitsandbytes")) is None
-    assert "pip install bitsandbytes" in str(unmet(four_bits, card(12)))
+    assert unmet(four_bits, card(12, nf4=True)) is None
+    assert "pip install -U bitsandbytes" in str(unmet(four_bits, card(12)))
     auto = ImagineModel(source="a/b")
     for lacking in (Card("cpu"), Card("mps"), card(12)):
         said = str(unmet(four_bits, lacking))
-        assert ("a Mac" if lacking.kind == "mps" else "pip install bitsandbytes") in said
         assert said.endswith('held as with "auto".')
         plans = [plan_model(ModelKey.IMAGINE, model, lacking) for model in (four_bits, auto)]
         assert plans[0] == plans[1]
@@ -247,7 +258,7 @@ def test_an_old_card_keeps_room_for_the_scores_of_attention_in_bfloat16() -> Non
 
 
 def test_what_is_kept_in_less_is_compiled_and_what_is_streamed_is_not() -> None:
-    able = replace(card(80, packages="bitsandbytes"), multiplies_fp8=lambda: True)
+    able = replace(card(80, nf4=True), multiplies_fp8=lambda: True)
     for precision in ("fp8", "fp8-fast", "nf4"):
         model = ImagineModel(source="a/b", precision=precision)
         assert plan_model(ModelKey.IMAGINE, model, able).uncompiled is None

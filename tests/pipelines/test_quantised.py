@@ -1,6 +1,7 @@
 """SD3's weights in fp8 and in nf4: near to the whole ones, wherever they are."""
 
 import re
+import sys
 from collections.abc import Callable
 from copy import deepcopy
 from functools import partial
@@ -17,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from pipelines import imagine
+from pipelines import imagine, quantised
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.loading import Loader
 from pipelines.placement import Precision
@@ -25,6 +26,7 @@ from pipelines.quantised import (
     FP8,
     Fp8Linear,
     Nf4Linear,
+    can_keep_in_nf4,
     can_multiply,
     in_fp8,
     is_right,
@@ -250,6 +252,23 @@ def test_it_can_be_compiled_without_a_break(keep: Keep) -> None:
         compiled = torch.compile(network, backend=collect, fullgraph=True)
         assert torch.equal(compiled(given_it), network(given_it))
     assert len(graphs) == 1
+
+
+def test_nf4_is_kept_where_bitsandbytes_is_there_and_works(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no kernel image is available")
+
+    assert can_keep_in_nf4(CPU)
+    with monkeypatch.context() as patch, caplog.at_level("INFO"):
+        patch.setattr(quantised, "keep_in_nf4", fail)
+        assert not can_keep_in_nf4(CPU)
+    assert "bitsandbytes does not work here: no kernel image is available" in caplog.text
+    with monkeypatch.context() as patch:
+        patch.setitem(sys.modules, "bitsandbytes", None)  # as Python has what is not there
+        patch.setattr(quantised, "find_spec", lambda name: None)
+        assert not can_keep_in_nf4(CPU)
 
 
 def test_a_card_multiplies_where_its_units_and_torch_do(monkeypatch: pytest.MonkeyPatch) -> None:
