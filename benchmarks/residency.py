@@ -132,7 +132,7 @@ def day(jobs: int, seed: int = 0) -> list[Job]:
 class Bus:
     """A Mover that counts."""
 
-    sizes: dict[str, int]
+    groups: dict[str, Group]
     moved: int = 0
     swaps: int = 0
 
@@ -142,7 +142,7 @@ class Bus:
 
     def move_in(self, key: str, model: str) -> None:
         """Over the bus."""
-        self.moved += self.sizes[key]
+        self.moved += self.groups[key].size
         self.swaps += 1
 
     def move_out(self, key: str, model: str) -> None:
@@ -163,9 +163,9 @@ class Outcome:
 class Oldest(Residency[str]):
     """Lets leave what was used longest ago."""
 
-    def leaving(self, idle: Sequence[str], size: float) -> Sequence[str]:
+    def to_evict(self, idle: Sequence[str], size: float) -> Sequence[str]:
         """The first that make room, in the order in which they were used."""
-        freed = accumulate((self._sizes[key] for key in idle), initial=0)
+        freed = accumulate((self._needs[key].size for key in idle), initial=0)
         return [key for key, free in zip(idle, freed, strict=False) if free < size]
 
 
@@ -229,12 +229,9 @@ def run(
     jobs: list[Job], groups: dict[str, Group], budget: float, queue: Line | Fair, ahead: int = 0
 ) -> Outcome:
     """A day on a card of `budget` bytes, with as many jobs read `ahead`."""
-    sizes = {name: group.size for name, group in groups.items()}
-    bus = Bus(sizes)
-    working = {name: group.working for name, group in groups.items()}
-    passing = {name: group.passing for name, group in groups.items()}
+    bus = Bus(groups)
     kind = Oldest if isinstance(queue, Line) else Residency[str]
-    residency = kind(budget, sizes, bus, working, passing)
+    residency = kind(budget, groups, bus)
     coming, now, outcome = deque(jobs), 0.0, Outcome(0, 0, [])
     read: set[tuple[str, str]] = {
         (job.id, f"{key}.{TEXT}") for job in jobs if not job.new for key in job.models

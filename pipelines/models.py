@@ -24,8 +24,8 @@ from pipelines.contract.errors import ModelUnavailable
 from pipelines.device import is_out_of_memory, send
 from pipelines.loading import Loader
 from pipelines.loras import Lora, find
-from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
-from pipelines.ram import leaving, plan_all
+from pipelines.placement import GIB, PAINTER, Card, Group, Plan, plan_model
+from pipelines.ram import plan_all, to_evict
 from pipelines.residency import Residency
 from pipelines.shelf import Load, Shelf, Shelved, name_of
 
@@ -64,15 +64,11 @@ class Models:
         models = {key: model for key in ModelKey if (model := getattr(catalog, key)) is not None}
         weights = {key: _weights(key, model, loader) for key, model in models.items()}
         self._catalog = catalog
-        self._card, plans = plan_all(card, models, weights)
+        self.card, plans = plan_all(card, models, weights)
         self._loader = loader
-        self._sizes: dict[str, int] = {}
-        self._working: dict[str, int] = {}
-        self._passing: dict[str, int] = {}
+        self._groups: dict[str, Group] = {}
         self._shelf = Shelf(catalog, card, self.plans, loader, loads)
-        self._residency: Residency[Shelved] = Residency(
-            card.budget, self._sizes, self._shelf, self._working, self._passing
-        )
+        self._residency: Residency[Shelved] = Residency(card.budget, self._groups, self._shelf)
         self._adapters = Adapters(loader.device)
         self._answers: OrderedDict[Hashable, Any] = OrderedDict()
         self._ran_out: ModelKey | None = None
@@ -82,9 +78,7 @@ class Models:
     def _adopt(self, key: ModelKey, plan: Plan) -> None:
         self.plans[key] = plan
         for name, group in plan.groups.items():
-            self._sizes[name_of(key, name)] = group.size
-            self._working[name_of(key, name)] = group.working
-            self._passing[name_of(key, name)] = group.passing
+            self._groups[name_of(key, name)] = group
 
     @contextmanager
     def use(
@@ -126,7 +120,7 @@ class Models:
         if key in held or key is ModelKey.SAFETY:
             return
         used = {other for other in held if self._in_use(other)}
-        for other in leaving(self.plans[key].in_ram, held, used, self._card.ram):
+        for other in to_evict(self.plans[key].in_ram, held, used, self.card.ram):
             log.info("models.%s leaves RAM, where models.%s needs the room", other, key)
             self._drop(other)
 
@@ -182,7 +176,7 @@ class Models:
         if key is None:
             return
         old = self.plans[key]
-        less = replace(self._card, budget=_LESS * min(old.peak, self._card.budget))
+        less = replace(self.card, budget=_LESS * min(old.peak, self.card.budget))
         model = getattr(self._catalog, key)
         plan = plan_model(key, model, less, _weights(key, model, self._loader))
         if plan.peak >= old.peak:
@@ -264,7 +258,7 @@ class Models:
         stays = self._in_ram()
         if key is not ModelKey.SAFETY:
             stays[key] = self.plans[key].in_ram
-        has_ram = sum(stays.values()) <= self._card.ram
+        has_ram = sum(stays.values()) <= self.card.ram
         return has_ram and self._residency.fits(name_of(key, PAINTER))
 
     def evict_idle(self) -> None:

@@ -40,7 +40,7 @@ def beside_the_classifier(
     return replace(card, ram=card.ram - plan.in_ram)
 
 
-def leaving(wanted: int, held: Mapping[K, int], used: Collection[K], room: float) -> list[K]:
+def to_evict(wanted: int, held: Mapping[K, int], used: Collection[K], room: float) -> list[K]:
     """Which of what is held leaves, so that `wanted` more bytes fit `room`.
 
     `held` are bytes, of what was used longest ago first. That one leaves first, but none that is

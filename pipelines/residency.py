@@ -1,6 +1,6 @@
 """What is on the GPU and what waits in RAM.
 
-    with models.use("sketch.painter", context) as pipeline:
+    with residency.use("sketch.painter", context) as group:
         ...
 
 A model comes from disk once. While it is used it stays on the GPU, and room is kept for what it
@@ -55,6 +55,25 @@ class Mover(Protocol[M]):
         ...
 
 
+class Needs(Protocol):
+    """What a model needs of the card, in bytes."""
+
+    @property
+    def size(self) -> int:
+        """Weights, for as long as it is there."""
+        ...
+
+    @property
+    def working(self) -> int:
+        """What it computes, for each of a batch, while it is used."""
+        ...
+
+    @property
+    def passing(self) -> int:
+        """Weights that come and go while it is used."""
+        ...
+
+
 @dataclass(slots=True)
 class _Resident(Generic[M]):
     model: M
@@ -67,22 +86,13 @@ class _Resident(Generic[M]):
 class Residency(Generic[M]):
     """A cache of models by bytes.
 
-    `budget` is bytes of GPU memory, as are `sizes`, of weights, and what a model needs beside them
-    while it is used: `working` for each of a batch, and `passing` for weights that come and go.
+    `budget` is bytes of GPU memory. `needs` are of all models; those of one that is not there may
+    change.
     """
 
-    def __init__(
-        self,
-        budget: float,
-        sizes: Mapping[str, int],
-        mover: Mover[M],
-        working: Mapping[str, int] | None = None,
-        passing: Mapping[str, int] | None = None,
-    ) -> None:
+    def __init__(self, budget: float, needs: Mapping[str, Needs], mover: Mover[M]) -> None:
         self._budget = budget
-        self._sizes = sizes
-        self._working = {} if working is None else working  # all three may change later
-        self._passing = {} if passing is None else passing
+        self._needs = needs
         self._mover = mover
         self._resident: dict[str, _Resident[M]] = {}  # the one used longest ago comes first
         self._waiting: dict[str, M] = {}
@@ -126,7 +136,7 @@ class Residency(Generic[M]):
         return frozenset(
             key
             for key, resident in self._resident.items()
-            if resident.users or self._peak(key) - self._sizes[key] <= free
+            if resident.users or self._peak(key) - self._needs[key].size <= free
         )
 
     def in_use(self, key: str) -> bool:
@@ -155,10 +165,11 @@ class Residency(Generic[M]):
 
     def most(self, key: str) -> int:
         """The largest batch for which a model has room, if all others leave; one at the least."""
-        if not (working := self._working.get(key, 0)) or self._budget == inf:
+        needs = self._needs[key]
+        if not needs.working or self._budget == inf:
             return sys.maxsize
-        weights = self._sizes[key] + self._passing.get(key, 0)
-        return max(1, int((self._budget - weights) // working))
+        weights = needs.size + needs.passing
+        return max(1, int((self._budget - weights) // needs.working))
 
     def _bring_in(self, key: str, context: RunContext, batch: int) -> _Resident[M]:
         found = self._resident.pop(key, None)
@@ -178,20 +189,21 @@ class Residency(Generic[M]):
     def make_room(self, size: int) -> None:
         """Evict idle models until `size` more bytes fit, or until none is left."""
         over = self._taken() + size - self._budget
-        for key in self.leaving([k for k, r in self._resident.items() if not r.users], over):
+        for key in self.to_evict([k for k, r in self._resident.items() if not r.users], over):
             self._evict(key)
 
-    def leaving(self, idle: Sequence[str], size: float) -> Sequence[str]:
+    def to_evict(self, idle: Sequence[str], size: float) -> Sequence[str]:
         """Which of `idle`, the one used longest ago first, leave for `size` bytes to become free.
 
         A model costs its bytes to bring back, and is the less likely to be needed soon the longer
         it was not used: the square root is what `benchmarks.residency` liked best. Whoever turns
         out not to be in the way stays.
         """
-        return enough({key: self._sizes[key] for key in sorted(idle, key=self._worth)}, size)
+        return enough({key: self._needs[key].size for key in sorted(idle, key=self._worth)}, size)
 
     def _worth(self, key: str) -> float:
-        return self._sizes[key] / sqrt(self._uses - self._resident[key].used_at + 1)
+        age = self._uses - self._resident[key].used_at
+        return self._needs[key].size / sqrt(age + 1)
 
     def _evict(self, key: str) -> None:
         model = self._resident.pop(key).model
@@ -201,9 +213,10 @@ class Residency(Generic[M]):
 
     def _taken(self) -> int:
         return sum(
-            self._peak(key, resident.batch) if resident.users else self._sizes[key]
+            self._peak(key, resident.batch) if resident.users else self._needs[key].size
             for key, resident in self._resident.items()
         )
 
     def _peak(self, key: str, batch: int = 1) -> int:
-        return self._sizes[key] + self._passing.get(key, 0) + batch * self._working.get(key, 0)
+        needs = self._needs[key]
+        return needs.size + needs.passing + batch * needs.working

@@ -56,7 +56,7 @@ from pipelines.device import (
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
 from pipelines.models import Models
-from pipelines.placement import Card, Plan, slow, unmet
+from pipelines.placement import Plan, slow, unmet
 from pipelines.ram import together
 from pipelines.shelf import Load
 
@@ -105,9 +105,10 @@ class Runner:
         self._unloaded = keys[first:] + keys[:first]
         pays = self._device.type == "cuda" or catalog.acceleration.compile
         self._warms_up = pays if warm_up is None else warm_up
-        self._log_plans(card)
+        self._log_plans()
 
-    def _log_plans(self, card: Card) -> None:
+    def _log_plans(self) -> None:
+        card = self._models.card
         for key, plan in self._models.plans.items():
             level = logging.INFO if plan.fits else logging.WARNING
             log.log(level, "%s: models.%s %s", self.card, key, plan.in_words(card))

@@ -51,9 +51,11 @@ class Costs:
     def learn(self, request: Request, gpu_seconds: float, steps: object = None) -> None:
         """Take into account that `request` took `gpu_seconds`, in so many steps where it has any.
 
-        What took other steps than are configured now says nothing any more.
+        What took other steps than are configured now says nothing any more. Of an upscaled picture
+        they are those that it was painted in.
         """
-        if steps not in (None, self._steps(request)):
+        configured = self._steps(request)
+        if configured is not None and steps not in (None, configured):
             return
         alike = self._alike(request)
         seen = self._seen.setdefault(alike, deque(maxlen=_LATEST))

@@ -52,6 +52,12 @@ def test_each_size_has_a_measure_of_its_own_and_lends_it_where_there_is_none(cos
     assert (costs.expect(ONE), costs.expect(wide), costs.expect(tall)) == (10.0, 14.0, 14.0)
 
 
+def test_the_steps_that_an_enlarged_picture_was_painted_in_say_nothing_of_it(costs: Costs) -> None:
+    larger = UpscaleRequest(image=Path("x.png"), scale=2)
+    costs.learn(larger, 3.0, steps="28")
+    assert costs.expect(larger) == 3.0
+
+
 def test_a_picture_made_twice_as_large_says_little_of_one_made_four_times(costs: Costs) -> None:
     twice, four_times = (UpscaleRequest(image=Path("x.png"), scale=scale) for scale in (2, 4))
     costs.learn(four_times, 8.0)

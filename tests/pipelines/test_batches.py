@@ -14,7 +14,7 @@ from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import RenderFailed
 from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, may_share
-from pipelines.placement import GIB
+from pipelines.placement import PAINTER
 from pipelines.runner import Runner
 
 REQUESTS = [
@@ -85,11 +85,10 @@ def test_what_has_no_room_together_is_painted_in_parts(
     runner: Runner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = calls(runner, REQUESTS[:1], monkeypatch)
-    residency = runner._models._residency
-    size, working = (each["imagine.painter"] for each in (residency._sizes, residency._working))
-    monkeypatch.setattr(residency, "_budget", size + 2.5 * working)
+    painter = runner.plans()[ModelKey.IMAGINE].groups[PAINTER]
+    budget = painter.size + 2.5 * painter.working
+    monkeypatch.setattr(runner._models._residency, "_budget", budget)
     assert calls(runner, REQUESTS, monkeypatch) == 2 * one
-    assert working < GIB * 100
 
 
 def test_other_shapes_are_painted_one_by_one(

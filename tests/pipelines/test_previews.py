@@ -17,6 +17,7 @@ from pipelines.contract.context import RunContext
 from pipelines.contract.errors import ModelMissing, ModelUnavailable
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.contract.runner import Artifacts
+from pipelines.placement import PAINTER
 from pipelines.runner import Runner
 
 SIDE = 128
@@ -209,9 +210,8 @@ def test_without_room_for_the_classifier_nothing_is_shown(
     catalog: Catalog, models: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runner = guarded(catalog, models)
-    residency = runner._models._residency
-    room = residency._sizes["imagine.painter"] + residency._working["imagine.painter"]
-    monkeypatch.setattr(residency, "_budget", room)
+    painter = runner.plans()[ModelKey.IMAGINE].groups[PAINTER]
+    monkeypatch.setattr(runner._models._residency, "_budget", painter.size + painter.working)
     [watcher], made = watched(runner, STAR)
     assert made
     assert watcher.shown == []

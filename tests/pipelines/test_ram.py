@@ -15,7 +15,7 @@ from pipelines.catalog import (
     SketchModel,
 )
 from pipelines.placement import GIB, PAINTER, Card, Model, Plan, Precision, plan_model
-from pipelines.ram import beside_the_classifier, leaving, together
+from pipelines.ram import beside_the_classifier, to_evict, together
 
 MODELS: dict[ModelKey, Model] = {
     ModelKey.SAFETY: SafetyModel(source="a/b"),
@@ -55,7 +55,7 @@ def on(ram: float, gib: float = 24) -> tuple[Card, dict[ModelKey, Plan]]:
 )
 def test_who_leaves(held: str, used: str, wanted: int, gone: str) -> None:
     sizes = {each[0]: int(each[1:]) for each in held.split()}
-    assert leaving(wanted, sizes, used, room=10) == list(gone)
+    assert to_evict(wanted, sizes, used, room=10) == list(gone)
 
 
 @given(
@@ -67,7 +67,7 @@ def test_who_leaves(held: str, used: str, wanted: int, gone: str) -> None:
 def test_as_many_leave_as_must_and_none_that_is_used(
     sizes: dict[int, int], used: frozenset[int], wanted: int, room: int
 ) -> None:
-    gone = leaving(wanted, sizes, used, room)
+    gone = to_evict(wanted, sizes, used, room)
     assert not used & set(gone)
     stays = sum(size for key, size in sizes.items() if key not in gone)
     if stays + wanted > room:
@@ -99,7 +99,7 @@ def test_what_is_read_when_models_are_used_in_turns_on_machines_of_all_sizes(
         if key in held:
             held[key] = held.pop(key)
             continue
-        for gone in leaving(plans[key].in_ram, held, (), card.ram):
+        for gone in to_evict(plans[key].in_ram, held, (), card.ram):
             del held[gone]
         held[key] = plans[key].in_ram
         assert sum(held.values()) <= card.ram

@@ -1,5 +1,6 @@
 from collections import Counter
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import pytest
 from hypothesis import settings
@@ -11,6 +12,14 @@ from pipelines.contract.errors import Cancelled, ModelMissing
 from pipelines.residency import Residency
 
 SIZES = {"a": 1, "b": 2, "c": 3, "d": 4, "e": 9, "f": 4, "g": 4}
+
+
+class Group(NamedTuple):
+    """What a model needs, in whatever unit."""
+
+    size: int
+    working: int
+    passing: int
 
 
 class Weights:
@@ -49,8 +58,11 @@ class Shelf:
 def make(
     budget: float, passing: dict[str, int] | None = None, **working: int
 ) -> tuple[Residency[Weights], Shelf]:
-    shelf = Shelf()
-    return Residency(budget, SIZES, shelf, working, passing), shelf
+    shelf, passing = Shelf(), passing or {}
+    needs = {
+        key: Group(size, working.get(key, 0), passing.get(key, 0)) for key, size in SIZES.items()
+    }
+    return Residency(budget, needs, shelf), shelf
 
 
 def touch(models: Residency[Weights], *keys: str) -> None:
