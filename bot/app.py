@@ -27,8 +27,8 @@ from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store
 from bot.jobs.usage import DAY
 from bot.jobs.worker import Worker
-from bot.measure import batches_file
 from bot.metrics import Metrics
+from bot.runner import build_runner
 from bot.startup import StartWatch
 from bot.tasks import Tasks
 from bot.ui.logchannel import LogChannel
@@ -37,7 +37,6 @@ from bot.ui.progress import ProgressBoard
 from bot.words import WordRules, read_words
 from pipelines import loras
 from pipelines.contract.runner import RunnerLike
-from pipelines.environment import prepare_torch
 
 if TYPE_CHECKING:
     from bot.web.server import WebServer
@@ -301,21 +300,8 @@ def _executors(config: Config) -> list[Executor]:
 
 
 def _build_runner(config: Config, number: int) -> RunnerLike:
-    prepare_torch(config.storage.compiled)
-    gpu = config.gpu
-    if gpu.preload and number == 0:  # what is read for one card is read for all
+    if config.gpu.preload and number == 0:  # what is read for one card is read for all
         from pipelines.reading import read_ahead
 
-        read_ahead(config.models, gpu.models_folder)
-    from pipelines.runner import Runner
-
-    return Runner(
-        config.models,
-        gpu.devices[number],
-        gpu.vram_gib,
-        gpu.models_folder,
-        batches=batches_file(config),
-        number=number,
-        cards=len(gpu.devices),
-        ram_gib=gpu.ram_gib,
-    )
+        read_ahead(config.models, config.gpu.models_folder)
+    return build_runner(config, number)

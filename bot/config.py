@@ -48,7 +48,7 @@ class StorageConfig(_Table):
     """[storage]"""
 
     folder: LocalPath = Path("data")
-    """Holds jobs.sqlite3 and files/."""
+    """Holds all that the bot writes."""
     keep_days: Annotated[int, Field(ge=1, le=3650)] = 30
     """How long results and drawings are kept after a job has ended."""
 
@@ -61,6 +61,11 @@ class StorageConfig(_Table):
     def compiled(self) -> Path:
         """The folder of what torch has compiled."""
         return self.folder / "compiled"
+
+    @property
+    def batches(self) -> Path:
+        """The file of what `measure` found out about painting together."""
+        return self.folder / "batches.json"
 
 
 class LimitsConfig(_Table):

@@ -1,36 +1,22 @@
 """`python -m bot measure`: what it pays to paint together on each card, for the bot to do so."""
 
-from pathlib import Path
-
 from rich.console import Console
 
 from bot.config import Config
+from bot.runner import build_runner
 from pipelines.batches import Batches, Seconds, best_of
-from pipelines.environment import prepare_torch
-
-FILE = "batches.json"
-
-
-def batches_file(config: Config) -> Path:
-    """Where the table is."""
-    return config.storage.folder / FILE
 
 
 def measure(config: Config, console: Console) -> None:
     """Measure every card, say what pays and write it down. Raises what a Runner raises."""
-    prepare_torch(config.storage.compiled)
-    from pipelines.runner import Runner
-
-    gpu, model = config.gpu, config.models.imagine
+    devices, model = config.gpu.devices, config.models.imagine
     if model is None:
         console.print("[models.imagine] is not configured: nothing to measure.", markup=False)
         return
-    table = Batches.read(batches_file(config))
-    for device in dict.fromkeys(gpu.devices):
+    table = Batches.read(config.storage.batches)
+    for device in dict.fromkeys(devices):
         with console.status(f"painting on {device}", spinner="dots"):
-            runner = Runner(
-                config.models, device, gpu.vram_gib, gpu.models_folder, ram_gib=gpu.ram_gib
-            )
+            runner = build_runner(config, devices.index(device))
             try:
                 seconds = runner.measure()
             finally:

@@ -16,12 +16,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from bot.config import Config
+from bot.runner import build_runner
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.context import Progress as Step
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Kind, Request
-from pipelines.environment import prepare_torch
 from pipelines.media import convert, vet
 
 ENDINGS = {
@@ -108,13 +108,7 @@ def render(request: Request, config: Config, output: Path | None, console: Conso
 def painter(config: Config, console: Console) -> Iterator[Callable[[Request], Artifact]]:
     """The Runner on the first device, for as long as the context lasts; yields what runs it."""
     with console.status("starting", spinner="dots"):
-        prepare_torch(config.storage.compiled)
-        from pipelines.runner import Runner
-
-        gpu = config.gpu
-        runner = Runner(
-            config.models, gpu.devices[0], gpu.vram_gib, gpu.models_folder, ram_gib=gpu.ram_gib
-        )
+        runner = build_runner(config)
 
     def paint(request: Request) -> Artifact:
         with _bar(console) as show, _cancelled_by_ctrl_c() as cancel:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bot.app import _build_runner
 from bot.config import Config, StorageConfig
 from bot.measure import measure
 from bot.render import painter
+from bot.runner import build_runner
 from pipelines import environment, runner
 from pipelines.catalog import Catalog
 
@@ -41,7 +41,7 @@ def _render(config: Config) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        lambda config: _build_runner(config, 0),
+        build_runner,
         lambda config: measure(config, Console(quiet=True)),
         _render,
     ],

@@ -1,6 +1,13 @@
 import json
 from pathlib import Path
 
+import pytest
+from rich.console import Console
+
+from bot.config import Config, GpuConfig
+from bot.measure import measure
+from pipelines import runner
+from pipelines.catalog import Catalog
 from tests.cli.command import command
 
 
@@ -23,3 +30,20 @@ def test_what_pays_is_said_and_written_down(models: Path, tmp_path: Path) -> Non
     ((name, seconds),) = table["cpu"].items()
     assert name.endswith("sd3 64")
     assert list(seconds) == ["1", "2", "4", "8"]
+
+
+def test_it_measures_what_the_bot_runs_where_cards_share_the_ram(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plans = []
+
+    class Planned(runner.Runner):
+        def measure(self) -> dict[int, float]:
+            plans.append(self._models.card.ram)
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(runner, "Runner", Planned)
+    gpu = GpuConfig(device=("cpu", "cpu"), ram_gib=8.0)
+    with pytest.raises(KeyboardInterrupt):
+        measure(Config(gpu=gpu, models=catalog), Console(quiet=True))
+    assert plans == [4.0 * 2**30]

@@ -8,7 +8,6 @@ from bot.app import _executors
 from bot.config import Config, GpuConfig, StorageConfig
 from bot.jobs.events import JobEnded, JobStarted
 from bot.jobs.job import Job, Status
-from bot.measure import batches_file
 from pipelines.batches import Batches
 from pipelines.catalog import Catalog
 from pipelines.contract.context import RunContext
@@ -58,6 +57,6 @@ async def test_jobs_are_painted_together_where_that_was_measured_to_pay(
 ) -> None:
     config = _config(catalog, tmp_path, "cpu")
     assert catalog.imagine is not None
-    Batches.read(batches_file(config)).write("cpu", catalog.imagine, {1: 1.0, 2: 0.6, 4: 0.5})
+    Batches.read(config.storage.batches).write("cpu", catalog.imagine, {1: 1.0, 2: 0.6, 4: 0.5})
     s, _ = await _paint(studio, config, 4)
     assert _turns(s) == [JobStarted] * 4 + [JobEnded] * 4
