@@ -10,7 +10,7 @@ AtelierError
 │   └── TooLittleDisk       the models to download do not fit on the disk
 ├── Refused                 a person asked for what they cannot have now; nothing was run
 │   ├── QueueFull           too many jobs wait; says when to come back
-│   ├── NotAllowed          the job is somebody else's
+│   ├── NotAllowed          the job is somebody else's, or a rule forbids it to this member
 │   ├── WordNotAllowed      a prompt, or what was read in a drawing, holds an unwanted word
 │   ├── Banned              the server's moderators have banned the member from the bot
 │   ├── TooNew              the member has not been there for long enough
@@ -112,7 +112,7 @@ class QueueFull(Refused):
 
 
 class NotAllowed(Refused):
-    """The job belongs to somebody else."""
+    """The job belongs to somebody else, or a rule forbids it to this member."""
 
     code = "not_allowed"
 

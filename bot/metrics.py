@@ -69,7 +69,7 @@ class Metrics:
     def _make_meters(self) -> None:
         count, spread = self._counter, self._histogram
         self._jobs = count("jobs", "Jobs that ended, by kind and how", "kind", "end")
-        self._refusals = count("refusals", "Requests that the limits turned away", "code")
+        self._refusals = count("refusals", "Requests that were refused, by why", "code")
         self._failures = count("failures", "Jobs that ended with an error", "code")
         self._deliveries = count("deliveries", "Jobs whose owner was reached, or not", "outcome")
         self._steps = count("steps", "Denoising steps", "kind", "phase")

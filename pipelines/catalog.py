@@ -65,7 +65,7 @@ CacheInterval = Annotated[int, Field(ge=1, le=4)]
 
 
 class ModelKey(StrEnum):
-    """The models that residency moves as a whole, and the words for them in the configuration."""
+    """The models that are read as a whole, and the words for them in the configuration."""
 
     SAFETY = "safety"
     CAPTION = "caption"

@@ -3,7 +3,7 @@
     with models.use(ModelKey.SKETCH, context, TEXT) as pipeline:
         ...
 
-What the rooms (sketch, imagine, animate) work with.
+What all stories, from sketch to upscale, and the classifier work with.
 """
 
 import logging

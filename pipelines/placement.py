@@ -2,11 +2,11 @@
 
     plan = plan_model(ModelKey.IMAGINE, catalog.imagine, card)
 
-A pipeline is a few *groups* of parts that are needed one after the other: its text encoders, its
-denoiser, its decoder. A group is on the card for its turn, and stays there as long as nothing else
-needs the room (`pipelines.residency`). So what has to fit at once is the largest group with its
-working memory, not the whole pipeline. Where that is too much, concessions are made, the
-quickest ones that do, each named for the owner with the setting that decides it.
+A pipeline is two *groups* of parts that are needed one after the other: its text encoders, and what
+paints, the denoiser and its autoencoder. A group is on the card for its turn, and stays there as
+long as nothing else needs the room (`pipelines.residency`). So what has to fit at once is the
+larger group with its working memory, not the whole pipeline. Where that is too much, concessions
+are made, the quickest ones that do, each named for the owner with the setting that decides it.
 
 All sizes are bytes. Weights are those of the checkpoint at hand, or of the usual one; working
 memory is what the tensors of the usual architectures take (`python -m benchmarks.memory`), grows

@@ -1,4 +1,4 @@
-"""What happens to jobs, told to whoever listens: progress, metrics and later the web page."""
+"""What happens to jobs, told to whoever listens: progress, metrics, web pages, the log channel."""
 
 import logging
 from collections.abc import Callable, Mapping

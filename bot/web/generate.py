@@ -6,9 +6,11 @@ chooses otherwise. The drawing may be called image, file, sketch or drawing.
 
 import asyncio
 import base64
+from contextlib import suppress
 
 from aiohttp import hdrs, web
 
+from bot.errors import NoSuchJob, TooLate
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
 from bot.tasks import Tasks
@@ -72,7 +74,8 @@ class Generate:
         return web.json_response(told, headers=headers)
 
     async def _give_up(self, job: Job) -> None:
-        await self._queue.cancel(job.id)
+        with suppress(TooLate, NoSuchJob):  # its picture is there, or deleted
+            await self._queue.cancel(job.id)
 
 
 def _as_sketch(body: Body) -> Body:

@@ -31,9 +31,10 @@ class Artifact:
 
     So the GPU's thread need not wait for it: `data` may be read on any one thread, and takes a
     moment. `width` and `height` are pixels. `facts` say how it was made, in the words a member may
-    read: `prompt`, `seed`, and where they apply `caption`, `negative`, `style`, `lora`,
-    `preset`, `strength`, `motion`, `variations`, `steps`, `model`, `scale`, `upscaler`. They are
-    written into the file too, unless it is not `telling`. `sensitive` is what the classifier says.
+    read: `prompt`, `seed`, and where they apply `caption`, `negative`, `style`, `lora`, `preset`,
+    `precision`, `strength`, `motion`, `variations`, `steps`, `computed`, `model`, `scale`,
+    `upscaler`. They are written into the file too, unless it is not `telling`. `sensitive` is what
+    the classifier says.
     """
 
     encode: Callable[[Mapping[str, str | int | float]], bytes] = field(repr=False)

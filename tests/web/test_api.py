@@ -20,6 +20,7 @@ from bot.config import Config, WebConfig
 from bot.jobs.events import JobEnded, JobStarted, JobTold
 from bot.jobs.job import Job
 from bot.jobs.settings import Settings
+from bot.tasks import Tasks
 from bot.web import api, bodies, watching
 from pipelines.contract.requests import ImagineRequest, SketchRequest
 from tests.integration.apps import Heard
@@ -292,6 +293,31 @@ async def test_who_hangs_up_wants_no_picture(app: App, waiting: Waiting) -> None
     asking.cancel()
     ended = await heard.of(JobEnded)
     assert (ended.job.id, ended.job.status) == (job_id, "cancelled")
+
+
+async def test_who_hangs_up_when_the_picture_is_there_leaves_nothing_in_the_log(
+    app: App,
+    studio: Studio,
+    waiting: Waiting,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    start, given_up = Tasks.start, asyncio.get_running_loop().create_future()
+
+    def watched(self: Tasks, work: Any, *, name: str) -> asyncio.Task[Any]:
+        task = start(self, work, name=name)
+        if name.startswith("nobody waits"):
+            given_up.set_result(task)
+        return task
+
+    monkeypatch.setattr(Tasks, "start", watched)
+    asking, _ = waiting
+    heard = Heard(app.events)
+    studio.gate.set()
+    await heard.of(JobEnded)
+    asking.cancel()
+    await asyncio.wait([await given_up])
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_who_waits_for_a_picture_is_told_that_it_was_cancelled(
