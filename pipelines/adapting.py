@@ -17,14 +17,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from pipelines.contract.errors import ModelUnavailable
 from pipelines.contract.text import Text
 from pipelines.fitting import denoiser_of
+from pipelines.headers import NotWhole, read_shapes
 from pipelines.loading import BUILDING
-from pipelines.loras import Lora
+from pipelines.loras import Lora, is_dora
 from pipelines.weights import Weights
 
 REMEMBERED = 4  # adapters in RAM: mostly 20 to 400 MB each
@@ -153,7 +154,7 @@ def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Cha
     """
     try:
         return _changes(pipeline, file)
-    except (OSError, SafetensorError) as error:
+    except (OSError, NotWhole, SafetensorError) as error:
         raise complain(Text("cannot be read")) from error
     except _STRANGE as error:
         raise complain(Text("does not fit this model")) from error
@@ -161,31 +162,12 @@ def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Cha
 
 def _changes(pipeline: Any, file: Path) -> dict[str, Change]:
     """Read by diffusers into a hollow copy, so that what fails has touched nothing."""
-    from peft.tuners.lora import LoraLayer
-
-    with safe_open(file, "pt") as opened:
-        if any("dora_scale" in name or "magnitude" in name for name in opened.keys()):  # noqa: SIM118
-            raise ValueError(f"{file.name} is a DoRA, of which diffusers would read the half")
+    if is_dora(read_shapes(file)):
+        raise ValueError(f"{file.name} is a DoRA, of which diffusers would read the half")
     denoiser = denoiser_of(pipeline)
     part = "unet" if denoiser is getattr(pipeline, "unet", None) else "transformer"
-    settings = {"unet_config": denoiser.config} if part == "unet" else {}
-    tensors, *kohyas, metadata = pipeline.lora_state_dict(
-        str(file.parent),
-        weight_name=file.name,
-        use_safetensors=True,
-        local_files_only=True,
-        return_lora_metadata=True,
-        **settings,
-    )
-    hollow = _hollow(denoiser)
-    hollow.load_lora_adapter(
-        tensors,
-        prefix=part,
-        metadata=metadata,
-        adapter_name=_NAME,
-        low_cpu_mem_usage=True,  # else every layer is filled with random numbers first
-    )
-    layers = {n: layer for n, layer in hollow.named_modules() if isinstance(layer, LoraLayer)}
+    tensors, kohyas, metadata = _read_state(pipeline, file, part)
+    layers = _lora_layers(denoiser, part, tensors, metadata)
     scales = {name: layer.scaling[_NAME] for name, layer in layers.items()}
     if metadata is None:
         alphas = _alphas([tensors, *filter(None, kohyas)], part)
@@ -194,11 +176,42 @@ def _changes(pipeline: Any, file: Path) -> dict[str, Change]:
         name: Change(layer.lora_A[_NAME], layer.lora_B[_NAME], scales[name])
         for name, layer in layers.items()
     }
-    given = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
+    given = [tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")]
     used = [p for c in changes.values() for m in (c.down, c.up) for p in m.parameters()]
-    if not used or _numbers(used) != _numbers(given.values()):
+    if not used or _numbers(used) != _numbers(given):
         raise ValueError(f"{file.name} changes layers that {type(denoiser).__name__} does not have")
     return changes
+
+
+def _read_state(pipeline: Any, file: Path, part: str) -> tuple[dict[str, Tensor], list[Any], Any]:
+    """A file's tensors by diffusers' names, what it read of kohya's alphas, and its metadata."""
+    settings = {"unet_config": pipeline.unet.config} if part == "unet" else {}
+    tensors, *kohyas, metadata = pipeline.lora_state_dict(
+        str(file.parent),
+        weight_name=file.name,
+        use_safetensors=True,
+        local_files_only=True,
+        return_lora_metadata=True,
+        **settings,
+    )
+    return tensors, kohyas, metadata
+
+
+def _lora_layers(
+    denoiser: Any, part: str, tensors: dict[str, Tensor], metadata: Any
+) -> dict[str, Any]:
+    """peft's layers of a hollow denoiser that was given the tensors, by their names."""
+    from peft.tuners.lora import LoraLayer
+
+    hollow = _hollow(denoiser)
+    hollow.load_lora_adapter(
+        tensors,
+        prefix=part,
+        metadata=metadata,
+        adapter_name=_NAME,
+        low_cpu_mem_usage=True,  # else every layer is filled with random numbers first
+    )
+    return {n: layer for n, layer in hollow.named_modules() if isinstance(layer, LoraLayer)}
 
 
 def _alphas(read: Iterable[Mapping[str, Any]], part: str) -> dict[str, float]:

@@ -7,7 +7,7 @@ is what can be read and was made for the model, as far as the names in a file's 
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -136,7 +136,7 @@ def _flaw_of(file: Path, key: ModelKey, written_ns: int, size: int) -> str | Non
         shapes = read_shapes(file)
     except NotWhole:
         return _DAMAGED
-    if any("dora_scale" in name or "magnitude" in name for name in shapes):
+    if is_dora(shapes):
         return _DORA
     if _is_for(key, shapes):
         strange = next((name for name in sorted(shapes) if not _PLAIN.match(name)), None)
@@ -145,6 +145,11 @@ def _flaw_of(file: Path, key: ModelKey, written_ns: int, size: int) -> str | Non
     if other is None:
         return _FOREIGN if any(_LAYERS[key].match(name) for name in shapes) else _UNKNOWN
     return _MISPLACED.format(other=other, folder=file.parent.with_name(str(other)))
+
+
+def is_dora(names: Iterable[str]) -> bool:
+    """Whether a file of tensors with these names also changes how long a layer's weights are."""
+    return any("dora_scale" in name or "magnitude" in name for name in names)
 
 
 def _is_for(key: ModelKey, shapes: Shapes) -> bool:
