@@ -6,7 +6,7 @@ from bot.errors import NotAllowed, TooNew
 from bot.jobs.settings import Settings
 from bot.jobs.usage import DAY
 from pipelines.contract.errors import BadInput
-from pipelines.contract.requests import Request, pictures
+from pipelines.contract.requests import Request, picture_count
 from pipelines.contract.text import Text
 
 
@@ -49,7 +49,7 @@ def require_allowed(settings: Settings, request: Request, roles: Collection[int]
             aspect=str(aspect),
             aspects=", ".join(sorted(settings.aspects)),
         )
-    if (count := pictures(request)) > settings.pictures:
+    if (count := picture_count(request)) > settings.pictures:
         raise BadInput(
             "Here you can ask for at most {most} at a time, not {count}.",
             most=settings.pictures,

@@ -301,10 +301,12 @@ class Style(_Table):
 
 def no_style(name: str, styles: Iterable[str]) -> BadInput:
     """What is said of a style that there is not."""
-    return BadInput("There is no style “{name}”. {choice}", name=name[:60], choice=offered(styles))
+    return BadInput(
+        "There is no style “{name}”. {choice}", name=name[:60], choice=alternatives(styles)
+    )
 
 
-def offered(names: Iterable[str]) -> Text:
+def alternatives(names: Iterable[str]) -> Text:
     """What there is to choose from instead."""
     if not (known := list(names)[:_NAMED]):
         return Text("None has been set up here: please leave it out.")

@@ -31,7 +31,7 @@ def render(
     """The picture as it is, and what it shows. Raises what `context.allow` raises of that."""
     picture = open_picture(request.image)
     vet_upload(models, context, picture)
-    caption = Looks(captions, models, context).at_picture(request.image, picture)
+    caption = Captioning(captions, models, context).at_picture(request.image, picture)
     context.allow(caption)
     return (described(request.image, caption, captions),)
 
@@ -54,7 +54,7 @@ def described(file: Path, caption: str, captions: CaptionModel) -> Artifact:
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
+class Captioning:
     """Has the captioner look at pictures, on the way also at those of the runs that come."""
 
     captions: CaptionModel

@@ -102,7 +102,7 @@ def paint(
     `most` are painted at a time.
     """
     lora = models.lora(ModelKey.IMAGINE, requests[0].lora)  # refused before anything is loaded
-    told = _told(requests, model, models, context)
+    embeddings = _embeddings(requests, model, models, context)
     wanted = _wanted(requests)
     most = min(most, len(wanted))
     images: list[Leaving] = []
@@ -115,10 +115,10 @@ def paint(
         for batch in batches:
             viewers = _viewers([n for n, _ in batch], context)
             steps.previews = Previews(models, ModelKey.IMAGINE, pipeline, viewers)
-            words = _side_by_side([told[n] for n, _ in batch])
+            together = _side_by_side([embeddings[n] for n, _ in batch])
             seeds = [seed for _, seed in batch]
             variations = requests[0].variations
-            images += _paint_some(pipeline, model, words, size, seeds, steps, variations)
+            images += _paint_some(pipeline, model, together, size, seeds, steps, variations)
     return images
 
 
@@ -131,7 +131,7 @@ def _wanted(requests: Sequence[ImagineRequest]) -> list[tuple[int, int]]:
     ]
 
 
-def _told(
+def _embeddings(
     requests: Sequence[ImagineRequest], model: ImagineModel, models: Models, context: RunContext
 ) -> list[Embeddings]:
     """What the text encoders say of each request's prompts; on the way, of those that come next."""
@@ -170,9 +170,9 @@ def seconds_a_picture(batch: int, model: ImagineModel, models: Models) -> float:
     return (seconds[few] + a_step * (model.steps - few)) / batch
 
 
-def _side_by_side(told: Sequence[Embeddings]) -> Embeddings:
-    """What several pictures are told, as one batch."""
-    columns = {name: [each[name] for each in told] for name in told[0]}
+def _side_by_side(embeddings: Sequence[Embeddings]) -> Embeddings:
+    """Those of several pictures as one batch."""
+    columns = {name: [each[name] for each in embeddings] for name in embeddings[0]}
     return {
         name: torch.cat(found) if len(found := [v for v in values if v is not None]) else None
         for name, values in columns.items()
@@ -219,7 +219,7 @@ def encode(
 def _paint_some(
     pipeline: Any,
     model: ImagineModel,
-    told: Embeddings,
+    embeddings: Embeddings,
     size: tuple[int, int],
     seeds: Sequence[int],
     steps: Steps,
@@ -228,10 +228,10 @@ def _paint_some(
     """A picture for each seed, denoised together and decoded one after the other."""
     width, height = size
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    latents = [noise.begin(pipeline, size, each, variations, told) for each in generators]
+    latents = [noise.begin(pipeline, size, each, variations, embeddings) for each in generators]
     with cached(pipeline.transformer, model.steps, model.cache_interval):
         decoded = pipeline(
-            **told,
+            **embeddings,
             width=width,
             height=height,
             num_inference_steps=model.steps,

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pipelines.catalog import ModelKey, offered
+from pipelines.catalog import ModelKey, alternatives
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import MAX_NAME
 from pipelines.headers import NotWhole, Shapes, read_shapes
@@ -71,7 +71,7 @@ def find(folder: Path | None, key: ModelKey, name: str) -> Lora:
         "There is no LoRA “{name}” for /{command}. {choice}",
         name=name[:60],
         command=str(key),
-        choice=offered(names(folder, key)),
+        choice=alternatives(names(folder, key)),
     )
 
 

@@ -20,15 +20,15 @@ def begin(
     size: tuple[int, int],
     generator: torch.Generator,
     variations: Sequence[int],
-    told: Embeddings,
+    embeddings: Embeddings,
 ) -> Tensor:
     """What diffusers would begin with, turned towards the seeds `variations` one by one.
 
     `size` is width and height in pixels; given back is 1 × channels × height × width of latents,
-    of the type and on the device of what the painter is `told`. A sum of independent noise with a
+    of the type and on the device of the prompt's `embeddings`. A sum of independent noise with a
     cosine and a sine is noise of the same strength.
     """
-    words = told["prompt_embeds"]
+    words = embeddings["prompt_embeds"]
     assert words is not None
     channels = denoiser_of(pipeline).config.in_channels
     width, height = (side // pipeline.vae_scale_factor for side in size)

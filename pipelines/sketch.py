@@ -28,7 +28,7 @@ from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import SketchRequest
 from pipelines.contract.text import Text
-from pipelines.describe import Looks, described
+from pipelines.describe import Captioning, described
 from pipelines.drawing import read_drawing
 from pipelines.loading import Loader
 from pipelines.loras import Lora
@@ -59,19 +59,19 @@ def render(
     picture = open_picture(request.drawing)
     vet_upload(models, context, picture)
     drawing = read_drawing(picture)
-    looks = Looks(captions, models, context)
-    caption = request.caption or looks.at_drawing(request.drawing, drawing)
+    captioning = Captioning(captions, models, context)
+    caption = request.caption or captioning.at_drawing(request.drawing, drawing)
     context.allow(caption)
     if request.review:
         return (described(request.drawing, caption, captions),)
-    asker = _Asker(looks, model, styles, models, context)
-    told = asker.prompts(request, caption)
+    asker = _Asker(captioning, model, styles, models, context)
+    embeddings = asker.prompts(request, caption)
     with models.use(ModelKey.SKETCH, context, lora=lora) as pipeline:
         image = paint(
             pipeline,
             model,
             context,
-            told=told,
+            embeddings=embeddings,
             lines=drawing.lines,
             strength=request.strength,
             seed=request.seed,
@@ -87,7 +87,7 @@ def render(
 class _Asker:
     """Asks what the prompts say to the painter, on the way also for the runs that come."""
 
-    looks: Looks
+    captioning: Captioning
     model: SketchModel
     styles: Mapping[str, Style]
     models: Models
@@ -105,7 +105,7 @@ class _Asker:
 
     def _prompts_to_come(self) -> Iterator[Question[Embeddings]]:
         for request in self._coming():
-            caption = request.caption or self.looks.known(request.drawing)
+            caption = request.caption or self.captioning.known(request.drawing)
             if caption is not None and not request.review:
                 yield self._prompts(request, caption)
 
@@ -268,7 +268,7 @@ def paint(
     model: SketchModel,
     context: RunContext,
     *,
-    told: Embeddings,
+    embeddings: Embeddings,
     lines: Image.Image,
     strength: int,
     seed: int,
@@ -282,13 +282,13 @@ def paint(
     generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode(), cached(pipeline.unet, model.steps, model.cache_interval):
         decoded = pipeline(
-            **told,
+            **embeddings,
             width=width,
             height=height,
             num_inference_steps=model.steps,
             guidance_scale=model.guidance,
             generator=generator,
-            latents=noise.begin(pipeline, (width, height), generator, variations, told),
+            latents=noise.begin(pipeline, (width, height), generator, variations, embeddings),
             **steering,
             **_listening(model.conditioner, steps),
             output_type="pt",

@@ -4,7 +4,7 @@ from collections import deque
 from statistics import median
 
 from pipelines.catalog import Catalog, ModelKey
-from pipelines.contract.requests import ImagineRequest, Request, UpscaleRequest, pictures
+from pipelines.contract.requests import ImagineRequest, Request, UpscaleRequest, picture_count
 
 _GUESSES = {
     ModelKey.CAPTION: 1.0,
@@ -37,7 +37,7 @@ class Costs:
         seen = self.expect(request)
         if seen is not None:
             return seen
-        return sum(_GUESSES[key] for key in self._catalog.needs(request)) * pictures(request)
+        return sum(_GUESSES[key] for key in self._catalog.needs(request)) * picture_count(request)
 
     def expect(self, request: Request) -> float | None:
         """GPU-seconds that requests like `request` took, None where there were none yet.
@@ -46,7 +46,7 @@ class Costs:
         """
         alike = self._alike(request)
         each = self._medians.get(alike, self._any_size.get(alike[0]))
-        return None if each is None else each * pictures(request)
+        return None if each is None else each * picture_count(request)
 
     def learn(self, request: Request, gpu_seconds: float, steps: object = None) -> None:
         """Take into account that `request` took `gpu_seconds`, in so many steps where it has any.
@@ -59,7 +59,7 @@ class Costs:
             return
         alike = self._alike(request)
         seen = self._seen.setdefault(alike, deque(maxlen=_LATEST))
-        seen.append(max(gpu_seconds / pictures(request), _LEAST))
+        seen.append(max(gpu_seconds / picture_count(request), _LEAST))
         self._medians[alike] = self._any_size[alike[0]] = median(seen)
 
     def _alike(self, request: Request) -> _Alike:

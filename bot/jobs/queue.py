@@ -37,7 +37,7 @@ from bot.tasks import Tasks
 from bot.words import WordRules
 from pipelines.catalog import Catalog, ModelKey, no_style, painters
 from pipelines.contract.errors import AtelierError, BadInput
-from pipelines.contract.requests import Request, may_share, pictures
+from pipelines.contract.requests import Request, may_share, picture_count
 
 _NOWHERE = Standing()
 _AHEAD = 16  # jobs that a run is told of
@@ -423,7 +423,7 @@ class JobQueue:
             if job_id is None or request is None or not self._may_begin(job_id):
                 return runs
             requests = [*(each.job.request for each in runs), request]
-            if not may_share(requests) or sum(map(pictures, requests)) > most:
+            if not may_share(requests) or sum(map(picture_count, requests)) > most:
                 return runs
             try:
                 beside = await self._start(job_id)

@@ -23,7 +23,7 @@ from bot.tasks import Tasks
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import AtelierError, Cancelled, CardLost, RenderFailed
-from pipelines.contract.requests import pictures
+from pipelines.contract.requests import picture_count
 from pipelines.contract.runner import Artifacts
 
 log = logging.getLogger(__name__)
@@ -210,8 +210,8 @@ class Worker:
         except Exception:
             log.exception("job %s failed for no foreseen reason", runs[0].job.id)
             outcomes = [Unforeseen()] * len(runs)
-        seconds = meters[0].gpu_seconds() / sum(map(pictures, requests))
-        shares = [seconds * pictures(request) for request in requests]
+        seconds = meters[0].gpu_seconds() / sum(map(picture_count, requests))
+        shares = [seconds * picture_count(request) for request in requests]
         return list(zip(outcomes, shares, strict=True))
 
     def _publish_progress(self, run: Run, progress: Progress) -> None:

@@ -262,7 +262,7 @@ def anew(request: "Request", seed: int) -> "Request":
     return request
 
 
-def pictures(request: "Request") -> int:
+def picture_count(request: "Request") -> int:
     """How many pictures or videos a request asks for."""
     return request.count if isinstance(request, ImagineRequest) else 1
 

@@ -34,7 +34,7 @@ from bot.jobs.worker import Worker
 from pipelines.catalog import Catalog
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
-from pipelines.contract.requests import ImagineRequest, Kind, Request, pictures
+from pipelines.contract.requests import ImagineRequest, Kind, Request, picture_count
 from pipelines.contract.runner import Artifacts
 from tests.jobs.samples import CATALOG, ROOMY, Clock
 
@@ -82,7 +82,7 @@ class Painter:
         self.painted += [request.prompt for request in requests]
         self.batches_painted.append(len(requests))
         return tuple(
-            tuple(a_picture((request.seed or 0) + i) for i in range(pictures(request)))
+            tuple(a_picture((request.seed or 0) + i) for i in range(picture_count(request)))
             for request in requests
         )
 

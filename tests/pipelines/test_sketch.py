@@ -49,7 +49,7 @@ def steered(request: pytest.FixtureRequest, catalog: Catalog, models: Path) -> S
     return catalog.sketch.model_copy(update={"conditioner": conditioner})
 
 
-def told(pipeline: Any, model: SketchModel, negative: str = "") -> Embeddings:
+def embeddings(pipeline: Any, model: SketchModel, negative: str = "") -> Embeddings:
     with torch.inference_mode():
         return sketch.encode(pipeline, CPU.device, model, prompt="a heart", negative=negative)
 
@@ -63,7 +63,7 @@ def painter(model: SketchModel) -> Callable[[Image.Image, int], bytes]:
             pipeline,
             model,
             RunContext(),
-            told=told(pipeline, model),
+            embeddings=embeddings(pipeline, model),
             lines=lines,
             strength=strength,
             seed=1,
@@ -91,7 +91,7 @@ def test_a_negative_prompt_has_an_effect(catalog: Catalog) -> None:
             pipeline,
             model,
             RunContext(),
-            told=told(pipeline, model, negative),
+            embeddings=embeddings(pipeline, model, negative),
             lines=heart(),
             strength=50,
             seed=1,
