@@ -2,12 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import pytest
 import transformers
 from torch import nn
+
+from demo.sample import draw_sample
+from pipelines.catalog import Catalog
+from pipelines.runner import Runner
 
 NETWORKS: tuple[type[nn.Module], ...] = (
     diffusers.UNet2DConditionModel,
@@ -21,6 +26,20 @@ NETWORKS: tuple[type[nn.Module], ...] = (
     transformers.Swin2SRForImageSuperResolution,
 )
 DECODERS = (diffusers.AutoencoderKL, diffusers.AutoencoderKLTemporalDecoder)
+
+
+@pytest.fixture(scope="session")
+def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sample drawing, a heart of 256 × 256 pixels."""
+    path = tmp_path_factory.mktemp("drawings") / "heart.png"
+    draw_sample(256).save(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def runner(catalog: Catalog) -> Runner:
+    """The demo's models on a CPU. It remembers what it was asked, so each file has its own."""
+    return Runner(catalog, device="cpu")
 
 
 @pytest.fixture

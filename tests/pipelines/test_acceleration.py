@@ -16,7 +16,6 @@ from PIL import Image
 from torch.nn.attention import SDPBackend
 from torch.nn.functional import scaled_dot_product_attention
 
-from demo.sample import draw_sample
 from pipelines import acceleration, animate, imagine
 from pipelines.acceleration import OneToken, accelerate
 from pipelines.catalog import Acceleration, Catalog, ModelKey
@@ -43,9 +42,7 @@ LEVELS = (
 
 
 @pytest.fixture(scope="module")
-def requests(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Request]:
-    drawing = tmp_path_factory.mktemp("drawings") / "heart.png"
-    draw_sample(256).save(drawing)
+def requests(drawing: Path) -> dict[str, Request]:
     return {
         "sketch": SketchRequest(drawing=drawing, prompt="a red heart", seed=1),
         "imagine": ImagineRequest(prompt="a red star on a blue background", seed=2),

@@ -24,11 +24,6 @@ REQUESTS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def runner(catalog: Catalog) -> Runner:
-    return Runner(catalog, "cpu")
-
-
 def pixels(artifact: Artifact) -> "np.typing.NDArray[np.float64]":
     return np.asarray(Image.open(io.BytesIO(artifact.data)), dtype=np.float64)
 

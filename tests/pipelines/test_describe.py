@@ -25,11 +25,6 @@ CPU = Loader(torch.device("cpu"))
 
 
 @pytest.fixture(scope="module")
-def runner(catalog: Catalog) -> Runner:
-    return Runner(catalog, device="cpu")
-
-
-@pytest.fixture(scope="module")
 def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("drawings") / "heart.png"
     draw_sample().save(path)

@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from demo.sample import draw_sample
 from pipelines import imagine, loras, sketch
 from pipelines.adapting import REMEMBERED, Adapters, read_changes
 from pipelines.catalog import Catalog, ModelKey, Style
@@ -49,13 +48,6 @@ def offering(catalog: Catalog, folder: Path, tmp_path: Path) -> Catalog:
     """A catalogue with a folder of LoRAs of its own."""
     shutil.copytree(folder, tmp_path / "loras")
     return catalog.model_copy(update={"loras": tmp_path / "loras"})
-
-
-@pytest.fixture(scope="module")
-def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("drawings") / "heart.png"
-    draw_sample(256).save(path)
-    return path
 
 
 def asked(kind: str, drawing: Path, lora: str | None = None) -> Request:

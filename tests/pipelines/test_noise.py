@@ -9,9 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from demo.sample import draw_sample
 from pipelines import noise
-from pipelines.catalog import Catalog
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import ImagineRequest, SketchRequest
 from pipelines.runner import Runner
@@ -19,17 +17,10 @@ from pipelines.runner import Runner
 Varied = ImagineRequest | SketchRequest
 
 
-@pytest.fixture(scope="module")
-def runner(catalog: Catalog) -> Runner:
-    return Runner(catalog, device="cpu")
-
-
 @pytest.fixture(scope="module", params=["imagine", "sketch"])
-def request_(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Varied:
+def request_(request: pytest.FixtureRequest, drawing: Path) -> Varied:
     if request.param == "imagine":
         return ImagineRequest(prompt="a red star on a blue background", seed=5)
-    drawing: Path = tmp_path_factory.mktemp("drawings") / "heart.png"
-    draw_sample(256).save(drawing)
     return SketchRequest(drawing=drawing, prompt="red on a blue background", strength=0, seed=5)
 
 

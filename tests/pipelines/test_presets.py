@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import torch
 
-from demo.sample import draw_sample
 from pipelines import presets, sketch
 from pipelines.adapting import fuse
 from pipelines.catalog import Catalog, ImagineModel, ModelKey, SketchModel
@@ -37,10 +36,8 @@ def folder(models: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def drawn(tmp_path_factory: pytest.TempPathFactory) -> SketchRequest:
-    path = tmp_path_factory.mktemp("drawings") / "heart.png"
-    draw_sample(256).save(path)
-    return SketchRequest(drawing=path, prompt="a heart", seed=1)
+def drawn(drawing: Path) -> SketchRequest:
+    return SketchRequest(drawing=drawing, prompt="a heart", seed=1)
 
 
 @pytest.fixture

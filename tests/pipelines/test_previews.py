@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from demo.sample import draw_sample
 from pipelines.catalog import Catalog, Checkpoint, ModelKey, SafetyModel
 from pipelines.checkpoints import check_preview, weigh
 from pipelines.contract.context import RunContext
@@ -58,13 +57,6 @@ def with_previews(catalog: Catalog, models: Path, **sources: str) -> Catalog:
 @pytest.fixture(scope="module")
 def runner(catalog: Catalog, models: Path) -> Runner:
     return Runner(with_previews(catalog, models), device="cpu")
-
-
-@pytest.fixture(scope="module")
-def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("drawings") / "heart.png"
-    draw_sample(256).save(path)
-    return path
 
 
 def watched(runner: Runner, *requests: Request) -> tuple[list[Watcher], tuple[Artifacts, ...]]:

@@ -55,18 +55,6 @@ PROMPT = "a red star on a blue background"
 
 
 @pytest.fixture(scope="module")
-def runner(catalog: Catalog) -> Runner:
-    return Runner(catalog, device="cpu")
-
-
-@pytest.fixture(scope="module")
-def drawing(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("drawings") / "heart.png"
-    draw_sample(256).save(path)
-    return path
-
-
-@pytest.fixture(scope="module")
 def requests(drawing: Path) -> dict[str, Request]:
     return {
         "sketch": SketchRequest(drawing=drawing, prompt="a heart", style="ink", seed=1),
