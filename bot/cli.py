@@ -21,8 +21,9 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from bot import __version__
-from bot.config import Config, load_config, read_token
+from bot.config import Config, LogConfig, load_config, read_token
 from bot.errors import ConfigError, StartupError
+from bot.log import set_up_logging, spell_out
 from pipelines.contract.errors import AtelierError, Cancelled, CardLost
 from pipelines.contract.requests import (
     MAX_SEED,
@@ -51,6 +52,10 @@ err = Console(stderr=True, highlight=False)
 
 class _Commands(TyperGroup):
     """Says an error of ours in a line, wherever in a command it comes from."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        spell_out()
+        return super().main(*args, **options)
 
     def invoke(self, ctx: Any) -> Any:
         try:
@@ -123,7 +128,6 @@ def run(config: ConfigFile = DEFAULT_CONFIG) -> None:
     settings = load_config(config)
     token = read_token(settings)
     from bot.device import require_device
-    from bot.log import set_up_logging
 
     set_up_logging(settings.log, secrets=[token])
     for device in settings.gpu.devices:
@@ -249,7 +253,8 @@ def list_tokens(config: ConfigFile = DEFAULT_CONFIG) -> None:
         state = "revoked" if token.revoked_at is not None else "good"
         made = time.strftime("%Y-%m-%d", time.localtime(token.made_at))
         agreed = f"  ({token.agreed})" if token.agreed else ""
-        out.print(f"{token.id:>3}  {state:<7}  {made}  {token.name}{agreed}", markup=False)
+        line = f"{token.id:>3}  {state:<7}  {made}  {token.name}{agreed}"
+        out.print(line, markup=False, soft_wrap=True)
     for what in book.damaged():
         err.print(f"atelier: {what}", markup=False, soft_wrap=True)
 
@@ -261,7 +266,7 @@ def revoke_token(
 ) -> None:
     """Have a token be good for nothing from now on."""
     _tokens(load_config(config)).revoke(name)
-    out.print(f"{name} is revoked.", markup=False)
+    out.print(f"{name} is revoked.", markup=False, soft_wrap=True)
 
 
 def _tokens(settings: Config) -> "TokenBook":
@@ -455,9 +460,6 @@ async def _sync(config: Config, token: str) -> int:
 def _quiet() -> None:
     """Keep what libraries log off a terminal where a person reads findings and a bar."""
     from huggingface_hub.utils import logging as hub_logging
-
-    from bot.config import LogConfig
-    from bot.log import set_up_logging
 
     hub_logging.set_verbosity_error()
     set_up_logging(LogConfig(level="error"))

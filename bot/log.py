@@ -4,6 +4,7 @@ Redaction works on the finished text, so it does not matter whether a token came
 in its arguments or in a traceback, nor whose library wrote it.
 """
 
+import io
 import json
 import logging
 import re
@@ -113,6 +114,15 @@ def set_up_logging(
     warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged files: members are told
     sys.excepthook = _log_uncaught
     threading.excepthook = _log_uncaught_in_thread
+
+
+def spell_out() -> None:
+    """Have signs that stdout cannot take written by their names, as `\\N{CHECK MARK}`.
+
+    A file or a pipe on Windows takes few; to print any other would end the command.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="namereplace")  # stderr does the like by itself
 
 
 def _is_not_about_voice(record: logging.LogRecord) -> bool:

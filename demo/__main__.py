@@ -15,7 +15,7 @@ from rich.console import Console
 
 from bot.config import StorageConfig, WebConfig, load_config
 from bot.errors import PortTaken
-from bot.log import set_up_logging
+from bot.log import set_up_logging, spell_out
 from demo.channel import Channel, Shown, open_channel, open_page
 from demo.sample import draw_sample
 from pipelines.contract.errors import AtelierError
@@ -36,6 +36,7 @@ def main(
     ] = 8321,
 ) -> None:
     """Run the bot in a simulated Discord channel: no account, no GPU, no download."""
+    spell_out()
     try:
         failed = asyncio.run(_demo(once=once, port=port))
     except (KeyboardInterrupt, asyncio.CancelledError):

@@ -123,6 +123,16 @@ def test_each_command_is_told_in_a_whole_line(tmp_path: Path) -> None:
         assert "..." not in ended.out.partition("Commands:")[2], ended.out
 
 
+def test_signs_that_stdout_cannot_take_are_named(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("")
+    name = "ada ✓ " + "x" * 54
+    assert command("token", "add", name, "--waiting", "3", cwd=tmp_path).code == 0
+    listed = command("token", "list", cwd=tmp_path, PYTHONIOENCODING="ascii")
+    assert listed.code == 0
+    [line] = listed.out.splitlines()
+    assert line.endswith(rf"  ada \N{{CHECK MARK}} {'x' * 54}  (3 waiting)")
+
+
 def test_the_versions(tmp_path: Path) -> None:
     ended = command("--version", cwd=tmp_path)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
