@@ -9,7 +9,7 @@ import asyncio
 import platform
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
@@ -428,19 +428,23 @@ async def _serve(config: Config, token: str) -> None:
 
 
 @contextmanager
-def _on_signals(stop: Any) -> Iterator[None]:
-    """Have SIGINT and SIGTERM call `stop` on the event loop, where the system can do that."""
+def _on_signals(stop: Callable[[], None]) -> Iterator[None]:
+    """Have what ends a program call `stop` on the event loop: a signal, or a terminal that closes.
+
+    Not by the loop's own handlers, which Windows lacks.
+    """
     loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-    with suppress(NotImplementedError):
-        for number in signals:
-            loop.add_signal_handler(number, stop)
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK"):  # of which each system has some
+        number = getattr(signal, name, None)
+        if number is None or (name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN):
+            continue  # as by `nohup`
+        before[number] = signal.signal(number, lambda *_: loop.call_soon_threadsafe(stop))
     try:
         yield
     finally:
-        with suppress(NotImplementedError):
-            for number in signals:
-                loop.remove_signal_handler(number)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _sync(config: Config, token: str) -> int:

@@ -1,6 +1,7 @@
 """What cannot start says so in one line, with exit code 2; what can is quick."""
 
 import asyncio
+import signal
 import socket
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bot.cli import _on_signals
 from bot.jobs.store import Store
 from tests.cli.command import ROOT, Ended, command, surroundings
 from tests.loopback import LoopbackDiscord
@@ -75,15 +77,21 @@ def test_without_cuda(tmp_path: Path) -> None:
     assert "gpu.device is 'cuda', but this machine has no such device" in ended.complaint
 
 
-def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
+AS_ON_WINDOWS = "del asyncio.SelectorEventLoop.add_signal_handler\n"
+
+
+@pytest.mark.parametrize(
+    ("number", "system"), [("SIGINT", ""), ("SIGINT", AS_ON_WINDOWS), ("SIGHUP", "")]
+)
+def test_a_signal_while_it_starts(tmp_path: Path, number: str, system: str) -> None:
     (tmp_path / "config.toml").write_text('log.level = "error"')
     script = (
-        "import os, signal\n"
+        f"import asyncio, os, signal\n{system}"
         "from bot.cli import cli\n"
         "from bot.jobs.store import Store\n"
         "opened = Store.open\n"
         "async def opening(*files):\n"
-        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        f"    os.kill(os.getpid(), signal.{number})\n"
         "    return await opened(*files)\n"
         "Store.open = opening\n"
         "cli(['run'])"
@@ -98,6 +106,15 @@ def test_ctrl_c_while_it_starts(tmp_path: Path) -> None:
     )
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert (tmp_path / "data" / "jobs.sqlite3").exists()
+
+
+async def test_a_terminal_that_closes_ends_nothing_that_nohup_started() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with _on_signals(lambda: None):
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_storage_folder_that_is_a_file(tmp_path: Path) -> None:
