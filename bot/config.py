@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +28,7 @@ from pipelines.catalog import Catalog, LocalPath
 Location = tuple[int | str, ...]
 
 TOKEN_VARIABLE = "ATELIER_TOKEN"
+UTF8 = "utf-8-sig"  # with or without the mark that editors on Windows put before it
 
 
 class _Table(BaseModel):
@@ -122,6 +124,16 @@ class GpuConfig(_Table):
         return (self.device,) if isinstance(self.device, str) else self.device
 
 
+def _host(host: str) -> str:
+    """A name or an address that a server may listen on; whether it is there, is asked later."""
+    try:
+        host.encode("idna")
+    except UnicodeError:
+        raise PydanticCustomError("no_host", "is no name or address; use 127.0.0.1") from None
+    return host
+
+
+Host = Annotated[str, AfterValidator(_host)]
 Sensitive = Literal["withhold", "spoiler", "show"]
 
 
@@ -145,14 +157,14 @@ class ModerationConfig(_Table):
 class MetricsConfig(_Table):
     """[metrics] Prometheus. Off unless a port is given."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
 
 
 class WebConfig(_Table):
     """[web] The whiteboard, the studio and the HTTP API. Off unless a port is given."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] | None = None
     url: Annotated[str, Field(pattern=r"^https?://[^/?#\s]+/?$", max_length=200)] | None = None
     """What the outside world calls it: links in Discord begin so. Without it there are none.
@@ -228,8 +240,7 @@ class Config(_Table):
 def load_config(path: Path) -> Config:
     """Read and check a file. Raises ConfigError with file, key and remedy in one line."""
     try:
-        with path.open("rb") as file:
-            table = tomllib.load(file)
+        table = tomllib.loads(path.read_text(UTF8))
     except FileNotFoundError:
         raise ConfigError(
             f"{path}: there is no such file. Copy config.example.toml to {path} and edit it."
@@ -237,13 +248,19 @@ def load_config(path: Path) -> Config:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: cannot be read: {unreadable(error)}.") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: cannot be read as TOML: {error}.") from None
+        hint = " In a path write each \\ as /." if _is_of_escapes(error) else ""
+        raise ConfigError(f"{path}: cannot be read as TOML: {error}.{hint}") from None
     try:
         # As JSON, so that pydantic takes no number for a text and no truth for a number.
         config = Config.model_validate_json(json.dumps(table, default=_as_table), strict=True)
     except ValidationError as error:
         raise ConfigError(f"{path}: {_remedy(error)}") from None
     return _anchored(config, path.resolve().parent)
+
+
+def _is_of_escapes(error: tomllib.TOMLDecodeError) -> bool:
+    """Whether it may be the path of somebody on Windows, as "C:\\Users"."""
+    return any(word in str(error) for word in ("\\", "hex value", "Escaped character"))
 
 
 def _as_table(moment: object) -> dict[str, str]:
@@ -254,7 +271,7 @@ def _as_table(moment: object) -> dict[str, str]:
 def read_token(config: Config) -> str:
     """The bot's token, from the environment or the configured file. Raises TokenRefused."""
     if token := os.environ.get(TOKEN_VARIABLE, "").strip():
-        return token
+        return _as_token(token, TOKEN_VARIABLE)
     file = config.discord.token_file
     if file is None:
         raise TokenRefused(
@@ -263,11 +280,21 @@ def read_token(config: Config) -> str:
             "https://discord.com/developers/applications."
         )
     try:
-        token = file.read_text("utf-8").strip()
+        token = file.read_text(UTF8).strip()
     except (OSError, UnicodeDecodeError) as error:
         raise TokenRefused(f"The token file {file} cannot be read: {unreadable(error)}.") from None
     if not token:
         raise TokenRefused(f"The token file {file} is empty. Paste the bot's token into it.")
+    return _as_token(token, f"The token file {file}")
+
+
+def _as_token(token: str, place: str) -> str:
+    """`token`, if it could be one: what else a header cannot hold is never sent."""
+    if not (token.isascii() and token.isprintable()):
+        raise TokenRefused(
+            f"{place} holds more than a line, or signs that no token has. Paste the bot's token "
+            "into it and nothing else."
+        )
     return token
 
 
@@ -293,7 +320,7 @@ def _problem(error: ErrorDetails) -> str:
             return f"{key}: this key is required; add it"
         case "model_type" | "dict_type":
             return f"{key}: must be a table, written as [{key}], not {found}"
-        case "no_home":
+        case "no_home" | "no_path" | "no_host":
             return f"{key}: {found} {error['msg']}"
         case "tuple_type":
             return f"{key}: must be a list, written as [{found}], not {found}"

@@ -138,8 +138,11 @@ def check_disk(size: int, folder: Path) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """Bytes free on the disk that holds `folder`, which need not exist yet."""
-    return shutil.disk_usage(nearest(folder)).free
+    """Bytes free on the disk that holds `folder`, which need not exist yet; 0 without a disk."""
+    try:
+        return shutil.disk_usage(nearest(folder)).free
+    except OSError:
+        return 0
 
 
 class Hub:

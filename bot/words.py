@@ -10,7 +10,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 
-from bot.config import ModerationConfig, unreadable
+from bot.config import UTF8, ModerationConfig, unreadable
 from bot.errors import ConfigError, WordNotAllowed
 from pipelines.contract.requests import Request
 from pipelines.contract.text import Text
@@ -41,7 +41,7 @@ def read_words(moderation: ModerationConfig) -> list[str]:
     words, file = list(moderation.words), moderation.words_file
     if file is not None:
         try:
-            lines = file.read_text("utf-8").splitlines()
+            lines = file.read_text(UTF8).splitlines()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(
                 f"moderation.words_file: {file} cannot be read: {unreadable(error)}. "

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
@@ -36,13 +36,21 @@ from pipelines.presets import ImaginePreset, Preset, SketchPreset
 
 def _at_home(path: Path) -> Path:
     """A path whose `~` or `~name` is the home folder that it stands for."""
+    _require_path(str(path))
     try:
         return path.expanduser()
     except RuntimeError:
         raise PydanticCustomError("no_home", "has no home folder; write the path in full") from None
 
 
+def _require_path(text: str) -> None:
+    """Raise where TOML took a part of a path for an escape, as the \\t of C:\\temp."""
+    if any(sign < " " for sign in text):
+        raise PydanticCustomError("no_path", "holds what no path does; write each \\ in it as /")
+
+
 def _source_at_home(source: str) -> str:
+    _require_path(source)
     return str(_at_home(Path(source))) if source.startswith("~") else source
 
 
@@ -95,8 +103,9 @@ class Checkpoint(_Table):
 
     @property
     def is_folder(self) -> bool:
-        """Whether `source` is a path (`./x`, `../x`, `/x`, `~/x`) rather than a repository."""
-        return self.source.startswith((".", "/", "~"))
+        """Whether `source` is a path (`./x`, `../x`, `/x`, `~/x`, `D:/x`), not a repository."""
+        windows = PureWindowsPath(self.source)
+        return self.source.startswith((".", "/", "~")) or windows.is_absolute()
 
     def parts(self) -> Iterator[tuple[str, "Checkpoint"]]:
         """The checkpoints that replace or add to parts of this one, by their keys."""

@@ -7,8 +7,10 @@ from pathlib import Path
 
 
 def nearest(folder: Path) -> Path:
-    """A folder itself, or the first above it that is there and may be seen."""
-    return next(path for path in (folder, *folder.absolute().parents) if os.access(path, os.F_OK))
+    """A folder itself, or the first above it that is there and may be seen; else the last."""
+    above = folder.absolute().parents
+    there = (path for path in (folder, *above) if os.access(path, os.F_OK))
+    return next(there, Path(folder.absolute().anchor))  # of a drive that is gone
 
 
 def require_visible(folder: Path) -> None:

@@ -51,6 +51,7 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
             gpu.models_folder = "/models"
             models.loras = "my/loras"
             models.imagine.source = "./weights/sd3"
+            models.upscale.source = "D:/swin2sr"
             models.sketch.source = "owner/name"
             models.sketch.vae.source = "../vae"
             """,
@@ -62,6 +63,8 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert config.models.loras == tmp_path / "my/loras"
     assert config.models.imagine is not None
     assert config.models.imagine.source == str(tmp_path / "weights/sd3")
+    assert config.models.upscale is not None
+    assert config.models.upscale.is_folder  # which on Windows is already absolute
     assert config.models.sketch is not None
     assert config.models.sketch.source == "owner/name"
     assert config.models.sketch.vae is not None
@@ -80,6 +83,19 @@ def test_a_folder_is_no_file(tmp_path: Path) -> None:
 
 def test_what_is_not_toml_is_said_with_its_place(tmp_path: Path) -> None:
     assert "line 2, column 8" in problem(tmp_path, "[gpu]\ndevice cuda")
+
+
+@pytest.mark.parametrize("path", [r"C:\Users\ada", r"D:\models", r"C:\udata"])
+def test_a_path_as_on_windows_is_said_how_to_write(tmp_path: Path, path: str) -> None:
+    said = problem(tmp_path, f'storage.folder = "{path}"')
+    assert "line 1" in said
+    assert said.endswith(". In a path write each \\ as /.")
+
+
+def test_a_mark_before_the_text_as_from_windows(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text('log.level = "error"', "utf-8-sig")
+    assert load_config(path).log.level == "error"
 
 
 def test_what_is_not_utf8(tmp_path: Path) -> None:
@@ -176,6 +192,15 @@ def test_what_is_not_utf8(tmp_path: Path) -> None:
             'models.imagine.source = "~nobody-here/sd3"',
             "models.imagine.source: '~nobody-here/sd3' has no home folder; write the path in full",
         ),
+        (
+            r'storage.folder = "C:\temp"',
+            r"storage.folder: 'C:\temp' holds what no path does; write each \ in it as /",
+        ),
+        (
+            r'models.imagine.source = "C:\new\u0000"',
+            r"models.imagine.source: 'C:\new\x00' holds what no path does; write each \ in it as /",
+        ),
+        ('web.host = "a..b"', "web.host: 'a..b' is no name or address; use 127.0.0.1"),
         ('gpu.vram_gib = "8"', "gpu.vram_gib: must be a number, not '8'"),
         ("gpu.vram_gib = true", "gpu.vram_gib: must be a number, not true"),
         ("gpu.ram_gib = inf", "gpu.ram_gib: must be a number, not inf"),
@@ -271,6 +296,22 @@ class TestToken:
         file.write_bytes(content)
         with pytest.raises(TokenRefused, match=said):
             read_token(Config(discord=DiscordConfig(token_file=file)))
+
+    @pytest.mark.parametrize("content", ["abc\ndef", "abc\x00", "“abc”"])
+    def test_what_is_no_token_is_never_sent(
+        self, tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        file = tmp_path / "token"
+        file.write_text(content, "utf-8")
+        with pytest.raises(TokenRefused, match=rf"{file} holds more than a line, or signs"):
+            read_token(Config(discord=DiscordConfig(token_file=file)))
+        monkeypatch.setattr("os.environ", {TOKEN_VARIABLE: content})
+        with pytest.raises(TokenRefused, match=r"ATELIER_TOKEN holds more than a line"):
+            read_token(Config())
+
+    def test_a_file_with_a_mark_as_from_windows(self, tmp_path: Path) -> None:
+        (tmp_path / "token").write_text("abc", "utf-8-sig")
+        assert read_token(Config(discord=DiscordConfig(token_file=tmp_path / "token"))) == "abc"
 
     def test_no_such_file(self, tmp_path: Path) -> None:
         with pytest.raises(TokenRefused, match=r"cannot be read: No such file or directory\."):

@@ -83,7 +83,7 @@ def test_the_refusal_names_what_is_to_be_left_out() -> None:
 
 def test_a_list_may_have_notes_and_lines_of_spaces(tmp_path: Path) -> None:
     file = tmp_path / "words.txt"
-    file.write_text("fox  # a note\n   # another\n \t\n")
+    file.write_text("fox  # a note\n   # another\n \t\n", "utf-8-sig")  # as from Windows
     assert read_words(ModerationConfig(words_file=file)) == ["fox"]
 
 

@@ -1,3 +1,4 @@
+import errno
 import io
 import os
 import shutil
@@ -11,7 +12,7 @@ from rich.console import Console
 
 from bot.errors import TooLittleDisk
 from bot.fetch import Hub as OurHub
-from bot.fetch import _Bar, fetch
+from bot.fetch import _Bar, fetch, free_bytes
 from pipelines.catalog import CaptionModel, Catalog, SketchModel
 from pipelines.checkpoints import gated, locate, require_whole
 from pipelines.contract.errors import AtelierError, ModelGated, ModelUnavailable, UnsafeModel
@@ -282,6 +283,15 @@ def test_too_little_disk_is_said_before_anything_large_is_downloaded(tmp_path: P
         with pytest.raises(TooLittleDisk, match=r"set gpu\.models_folder to a folder on a larger"):
             fetched(hub, tmp_path)
         assert "model.safetensors" not in hub.downloads()
+
+
+def test_a_drive_that_is_gone_has_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(path: Path) -> None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as on Windows, whose drives have no root
+    monkeypatch.setattr(shutil, "disk_usage", gone)
+    assert free_bytes(Path("/models/blip")) == 0
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
