@@ -3,6 +3,7 @@
 from rich.console import Console
 
 from bot.config import Config
+from bot.errors import ConfigError
 from bot.runner import build_runner
 from pipelines.batches import Batches, Seconds, best_of
 
@@ -21,7 +22,13 @@ def measure(config: Config, console: Console) -> None:
                 seconds = runner.measure()
             finally:
                 runner.close()
-        table.write(runner.card, model, seconds)
+        try:
+            table.write(runner.card, model, seconds)
+        except OSError as error:
+            raise ConfigError(
+                f"{table.file} cannot be written: {error.strerror}. Correct storage.folder or its "
+                "permissions, or make room there."
+            ) from error
         console.print(f"{runner.card}: {_in_words(seconds)}", markup=False, soft_wrap=True)
     where = f"Written to {table.file}; the bot reads it when it starts."
     console.print(where, markup=False, soft_wrap=True)

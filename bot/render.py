@@ -123,13 +123,14 @@ def painter(config: Config, console: Console) -> Iterator[Callable[[Request], Ar
 
 def _save(artifact: Artifact, output: Path) -> None:
     media_type = ENDINGS[output.suffix.lower()]
-    data = artifact.data
-    if media_type is not artifact.media_type:
-        data = convert(data, media_type)
     try:
+        data = artifact.data  # a video is first written to a file of its own
+        if media_type is not artifact.media_type:
+            data = convert(data, media_type)
         output.write_bytes(data)
     except OSError as error:
-        raise BadInput(f"{output} cannot be written: {error.strerror}.") from error
+        place = error.filename or output
+        raise BadInput(f"{place} cannot be written: {error.strerror or error}.") from error
 
 
 def _report(artifact: Artifact, output: Path | None, seconds: float, console: Console) -> None:

@@ -150,7 +150,7 @@ class TokenBook:
         except OSError as error:
             raise ConfigError(
                 f"{self._folder} cannot be used ({error.strerror}). Correct storage.folder or its "
-                "permissions."
+                "permissions, or make room there."
             ) from error
 
     def _make_folder(self) -> None:
@@ -215,11 +215,15 @@ def _unreadable(path: Path, error: OSError) -> str:
 def _write(file: Path, token: Token) -> None:
     """Write a new file that only its owner may read. Raises OSError, FileExistsError."""
     handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(handle, "w", encoding="utf-8") as new:
-        _give(handle, file.parent)
-        new.write(token.model_dump_json())
-        new.flush()
-        os.fsync(new.fileno())
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as new:
+            _give(handle, file.parent)
+            new.write(token.model_dump_json())
+            new.flush()
+            os.fsync(new.fileno())
+    except BaseException:  # on a full disk it would be there, and no token, for ever
+        file.unlink()
+        raise
 
 
 def _give(made: Path | int, like: Path) -> None:

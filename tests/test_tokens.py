@@ -1,5 +1,6 @@
 """Tokens: made, known, revoked; stored as hashes that only their owner may read."""
 
+import errno
 import math
 import os
 import shutil
@@ -137,6 +138,18 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
             for use in (book.all, lambda: book.add("bob"), lambda: book.revoke("ada")):
                 with pytest.raises(ConfigError, match=r"Permission denied.*storage\.folder"):
                     use()
+
+
+def test_a_full_disk_leaves_no_half_a_token(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(ConfigError, match=r"\(No space left on device\).*make room there"):
+        TokenBook(tmp_path).add("ada")
+    assert TokenBook(tmp_path).damaged() == []
 
 
 def test_a_folder_that_cannot_be_read_is_said_once_and_until_then_no_token_is_good(

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Sequence
@@ -275,7 +276,12 @@ class Worker:
         return await self._store.rendered(run.job, artifacts, gpu_seconds)
 
     async def _put(self, artifact: Artifact) -> StoredArtifact:
-        data = await asyncio.to_thread(lambda: artifact.data)
+        try:
+            data = await asyncio.to_thread(lambda: artifact.data)
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise StorageFailed.because(error) from error  # a video is first a temporary file
         return StoredArtifact(
             path=await self._files.put(data, artifact.media_type.suffix),
             media_type=artifact.media_type,

@@ -18,11 +18,15 @@ def test_without_imagine_there_is_nothing_to_measure(tmp_path: Path) -> None:
     assert "nothing to measure" in ended.out
 
 
-def test_what_pays_is_said_and_written_down(models: Path, tmp_path: Path) -> None:
-    (tmp_path / "config.toml").write_text(
+def written(folder: Path, models: Path) -> None:
+    (folder / "config.toml").write_text(
         'gpu.device = "cpu"\n'
         f'models.imagine = {{source = "{models}/sd3", steps = 4, size = 64, text_tokens = 32}}'
     )
+
+
+def test_what_pays_is_said_and_written_down(models: Path, tmp_path: Path) -> None:
+    written(tmp_path, models)
     ended = command("measure", cwd=tmp_path)
     assert ended.code == 0
     assert ended.out.startswith("cpu: /imagine takes ")
@@ -47,3 +51,11 @@ def test_it_measures_what_the_bot_runs_where_cards_share_the_ram(
     with pytest.raises(KeyboardInterrupt):
         measure(Config(gpu=gpu, models=catalog), Console(quiet=True))
     assert plans == [4.0 * 2**30]
+
+
+def test_what_cannot_be_written_down_is_said_in_one_line(models: Path, tmp_path: Path) -> None:
+    written(tmp_path, models)
+    (tmp_path / "data" / "batches.json").mkdir(parents=True)
+    ended = command("measure", cwd=tmp_path)
+    assert ended.code == 2
+    assert ended.complaint.startswith(f"{tmp_path}/data/batches.json cannot be written: Is a dir")

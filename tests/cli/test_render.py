@@ -1,5 +1,6 @@
 """`render`, with small models of the real classes."""
 
+import errno
 import io
 import os
 import pty
@@ -16,7 +17,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from bot.cli import cli
-from bot.render import output_file
+from bot.render import _save, output_file
+from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Kind
 from tests.cli.command import command, python, surroundings
@@ -242,6 +244,17 @@ def test_a_file_that_may_not_be_written_is_said_before_anything_is_painted() -> 
             output_file(Kind.IMAGINE, 7, folder / "x.png")
         with locked(folder), pytest.raises(BadInput, match="may not be written"):
             output_file(Kind.IMAGINE, 7, folder / "y.png")
+
+
+def test_a_disk_that_is_full_while_a_video_is_encoded_is_named(tmp_path: Path) -> None:
+    def encode(_: object) -> bytes:
+        raise OSError(errno.ENOSPC, "No space left on device", "/tmp/video.mp4")
+
+    video = Artifact(
+        encode=encode, media_type=MediaType.MP4, name="animate-7.mp4", width=64, height=64
+    )
+    with pytest.raises(BadInput, match=r"^/tmp/video\.mp4 cannot be written: No space left on"):
+        _save(video, tmp_path / "x.mp4")
 
 
 def test_a_name_is_found_that_overwrites_nothing(here: Path) -> None:

@@ -1,7 +1,8 @@
 import asyncio
+import errno
 import io
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import repeat
 from pathlib import Path
@@ -287,6 +288,30 @@ async def test_a_disk_that_is_full_for_a_while_costs_no_picture(
     ended = (await s.said(JobEnded, job)).job
     assert (ended.status, ended.attempt) == (Status.RENDERED, 1)
     assert s.painter.painted == ["gate"], "the GPU ran once"
+
+
+async def test_a_disk_that_is_full_while_a_video_is_encoded_costs_none_either(
+    studio: MakeStudio,
+) -> None:
+    is_full = [True]
+
+    class Encoding(Painter):
+        def run(self, requests: Sequence[object], context: RunContext):  # type: ignore[no-untyped-def]
+            ((picture,),) = super().run(requests, context)  # type: ignore[arg-type]
+
+            def encode(facts: Mapping[str, str | int | float]) -> bytes:
+                if is_full and is_full.pop():
+                    raise OSError(errno.ENOSPC, "No space left on device", "/tmp/video.mp4")
+                return picture.encode(facts)
+
+            return ((replace(picture, encode=encode),),)
+
+    s = studio(Encoding())
+    await s.open()
+    with heard("a result cannot be stored yet") as refused:
+        ended = (await s.said(JobEnded, await s.submit())).job
+    assert refused.is_set()
+    assert (ended.status, len(s.painter.painted)) == (Status.RENDERED, 1)
 
 
 async def test_what_cannot_be_stored_ever_fails_the_job(
