@@ -7,7 +7,6 @@ the loader reads weights page by page as it touches them, which no fast disk is 
 import logging
 import threading
 from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -18,6 +17,9 @@ from pipelines.contract.errors import ModelUnavailable
 from pipelines.memory import total_ram
 
 log = logging.getLogger(__name__)
+
+Piece = tuple[Path, int]
+"""A file, and where in it the piece begins."""
 
 _PIECE = 2**26  # bytes that one thread reads in turn
 _THREADS = 4  # disks are quickest when asked for several things at a time
@@ -39,13 +41,25 @@ def read_ahead(catalog: Catalog, models_folder: Path | None = None) -> threading
 
 def _read(catalog: Catalog, models_folder: Path | None) -> None:
     pieces = list(_within(_pieces(_files(catalog, models_folder)), _SHARE * _free()))
-    with ThreadPoolExecutor(_THREADS, "read ahead") as threads:
-        try:
-            done = sum(threads.map(_read_piece, pieces))
-        except OSError as error:
-            log.debug("not read ahead: %s", error)
-        else:
-            log.debug("read %d MiB ahead", done >> 20)
+    done: list[int] = []
+    # No pool: Python would not end before its threads have read all that they were ever asked for.
+    threads = [
+        threading.Thread(target=_read_part, args=(pieces[n::_THREADS], done), daemon=True)
+        for n in range(_THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    log.debug("read %d MiB ahead", sum(done) >> 20)
+
+
+def _read_part(pieces: Iterable[Piece], done: list[int]) -> None:
+    """Read pieces, and note how many bytes they were."""
+    try:
+        done.append(sum(map(_read_piece, pieces)))
+    except OSError as error:
+        log.debug("not read ahead: %s", error)
 
 
 def _free() -> int:
@@ -58,9 +72,6 @@ def _files(catalog: Catalog, models_folder: Path | None) -> Iterator[Path]:
             yield from weight_files(place, checkpoint, models_folder)
         except ModelUnavailable:
             continue
-
-
-Piece = tuple[Path, int]
 
 
 def _pieces(files: Iterable[Path]) -> Iterator[tuple[Piece, int]]:

@@ -1,6 +1,8 @@
 """Weights that are read before they are asked for."""
 
 import logging
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,8 @@ from pipelines import reading
 from pipelines.catalog import Catalog, ImagineModel
 from pipelines.checkpoints import weight_files
 from pipelines.reading import read_ahead
+
+ROOT = Path(__file__).parents[2]
 
 
 def size_of(catalog: Catalog) -> int:
@@ -43,3 +47,20 @@ def test_what_is_not_there_is_left_to_the_loader(
 ) -> None:
     nothing = Catalog(imagine=ImagineModel(source=str(tmp_path / "sd3")))
     assert read(nothing, caplog) == "read 0 MiB ahead"
+
+
+def test_a_process_that_ends_waits_for_no_disk() -> None:
+    script = (
+        "import threading\n"
+        "from pipelines import reading\n"
+        "from pipelines.catalog import Catalog\n"
+        "begun = threading.Event()\n"
+        "def never(piece):\n"
+        "    begun.set()\n"
+        "    threading.Event().wait()\n"
+        "reading._pieces = lambda files: [(('file', 0), 1)]\n"
+        "reading._read_piece = never\n"
+        "reading.read_ahead(Catalog())\n"
+        "begun.wait()\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True, timeout=60)
