@@ -1,6 +1,7 @@
 """Opening the job store's SQLite file: the lock, the checks, the migrations."""
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Awaitable, Callable
 from importlib import resources
@@ -38,8 +39,9 @@ async def _opened(
     """A prepared connection. Raises AlreadyRunning or StartupError."""
     require_sqlite()
     try:
-        # Not left to aiosqlite: where it cannot connect, its thread answers once too often.
-        path.open("ab").close()
+        # Not left to aiosqlite: where it cannot connect, its thread answers once too often. And
+        # SQLite would let everyone on the machine read what members wrote, and their tokens.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         # Autocommit: transactions are begun in SQL. No busy timeout: the lock is never waited for.
         connection = await aiosqlite.connect(path, isolation_level=None, timeout=0)
     except (OSError, sqlite3.Error) as error:

@@ -1,4 +1,5 @@
 import asyncio
+import os
 import sqlite3
 import sys
 import threading
@@ -52,6 +53,17 @@ async def test_a_new_file_gets_every_migration(path: Path) -> None:
     with closing(sqlite3.connect(path)) as plain:
         assert plain.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
         assert plain.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+
+
+async def test_only_the_bots_user_may_read_it(path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        async with open_store(path) as store:
+            await store.enqueue(a_job(), ROOMY)
+            modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
+    finally:
+        os.umask(before)
+    assert modes == {"jobs.sqlite3": 0o600, "jobs.sqlite3-wal": 0o600}
 
 
 async def test_the_jobs_of_an_earlier_version_are_kept(path: Path) -> None:
