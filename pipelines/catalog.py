@@ -103,7 +103,7 @@ class Checkpoint(_Table):
 
     @property
     def is_folder(self) -> bool:
-        """Whether `source` is a path (`./x`, `../x`, `/x`, `~/x`, `D:/x`), not a repository."""
+        """Whether `source` is a path (`./x`, `../x`, `/x`, `~/x`, `C:\\x`), not a repository."""
         windows = PureWindowsPath(self.source)
         return self.source.startswith((".", "/", "~")) or windows.is_absolute()
 

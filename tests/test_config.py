@@ -4,6 +4,7 @@ import pytest
 
 from bot.config import TOKEN_VARIABLE, Config, DiscordConfig, load_config, read_token
 from bot.errors import ConfigError, TokenRefused
+from pipelines.catalog import CaptionModel
 
 
 def written(folder: Path, text: str) -> Path:
@@ -51,7 +52,6 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
             gpu.models_folder = "/models"
             models.loras = "my/loras"
             models.imagine.source = "./weights/sd3"
-            models.upscale.source = "D:/swin2sr"
             models.sketch.source = "owner/name"
             models.sketch.vae.source = "../vae"
             """,
@@ -63,12 +63,15 @@ def test_paths_are_relative_to_the_file(tmp_path: Path, monkeypatch: pytest.Monk
     assert config.models.loras == tmp_path / "my/loras"
     assert config.models.imagine is not None
     assert config.models.imagine.source == str(tmp_path / "weights/sd3")
-    assert config.models.upscale is not None
-    assert config.models.upscale.is_folder  # which on Windows is already absolute
     assert config.models.sketch is not None
     assert config.models.sketch.source == "owner/name"
     assert config.models.sketch.vae is not None
     assert config.models.sketch.vae.source == str(tmp_path.parent / "vae")
+
+
+@pytest.mark.parametrize("source", ["D:/weights/blip", r"C:\weights\blip", r"\\nas\weights\blip"])
+def test_a_folder_of_windows_is_no_repository(source: str) -> None:
+    assert CaptionModel(source=source).is_folder  # as it is written, or made of ./weights/blip
 
 
 def test_no_file(tmp_path: Path) -> None:
