@@ -80,6 +80,7 @@ class Store:
         self._now = now
         self._turn = asyncio.Lock()  # one transaction at a time: there is one connection
         self._arrivals: list[_Arrival] = []
+        self._unreadable: set[str] = set()  # jobs of other versions, which keep nobody from asking
         self._tasks = Tasks()
 
     @classmethod
@@ -190,7 +191,9 @@ class Store:
     async def _crowd(self) -> Crowd:
         crowd = Crowd()
         rows = await self._execute(
-            f"SELECT owner, count(*), sum(cost) FROM jobs WHERE {_LIVE} GROUP BY owner", {}
+            f"SELECT owner, count(*), sum(cost) FROM jobs WHERE {_LIVE} AND NOT {_UNREADABLE}"
+            " GROUP BY owner",
+            {},
         )
         for owner, jobs, seconds in rows:
             crowd.add(owner, jobs, seconds)
@@ -493,8 +496,8 @@ class Store:
     async def forget_owner(self, owner: int) -> int:
         """Delete the jobs of a member that have ended, and of which they were told. How many.
 
-        With their proposals and links, all or nothing. What the jobs took today stays charged to
-        their owner's share.
+        Also those that nobody can read: they would never end. With their proposals and links, all
+        or nothing. What the jobs took today stays charged to their owner's share.
         """
         statements = (*_FORGET_ASKED, _KEEP_SPENT, _FORGET_OWNER)
         rows = await self._run_all(statements, owner=owner, since=self._now() - DAY)
@@ -554,7 +557,10 @@ class Store:
 
     async def _execute(self, sql: str, values: Mapping[str, object]) -> list[sqlite3.Row]:
         """Fetch all rows of a statement, for whoever has the turn."""
-        return list(await self._connection.execute_fetchall(sql, values))
+        unreadable = json.dumps([*self._unreadable])
+        return list(
+            await self._connection.execute_fetchall(sql, {"unreadable": unreadable, **values})
+        )
 
     async def _finish(
         self,
@@ -606,6 +612,7 @@ class Store:
             try:
                 jobs.append(codec.decode_job(dict(row), self._folder))
             except (ValueError, TypeError, KeyError, AtelierError) as error:
+                self._unreadable.add(row["id"])
                 log.error("job %s in the store cannot be read: %s", row["id"], error)
         return jobs
 
@@ -666,7 +673,8 @@ _CHARGED = (
     "CASE WHEN ended_at IS NULL THEN cost"
     f" WHEN error_code IS NULL OR error_code IN {CHARGED} THEN gpu_seconds ELSE 0 END"
 )
-_TODAY = "(ended_at IS NULL OR ended_at > :since)"
+_UNREADABLE = "id IN (SELECT value FROM json_each(:unreadable))"
+_TODAY = f"(ended_at > :since OR ended_at IS NULL AND NOT {_UNREADABLE})"
 _SHARE = (
     f"SELECT total(seconds) FROM (SELECT {_CHARGED} AS seconds FROM jobs"
     f" WHERE owner = :owner AND server IS :server AND NOT relaxed AND {_TODAY}"
@@ -675,7 +683,7 @@ _SHARE = (
 )
 _FORGET_SPENT = "DELETE FROM spent WHERE ended_at <= :since"
 _FORGET_ASKED = tuple(f"DELETE FROM {each} WHERE owner = :owner" for each in ("proposals", "links"))
-_FORGOTTEN = f"owner = :owner AND NOT {_LIVE} AND told"
+_FORGOTTEN = f"owner = :owner AND (NOT {_LIVE} AND told OR {_UNREADABLE})"
 _KEEP_SPENT = (  # of those alone that are forgotten with it: the others are charged as they are
     f"INSERT INTO spent SELECT owner, server, ended_at, {_CHARGED} FROM jobs"
     f" WHERE {_FORGOTTEN} AND NOT relaxed AND ended_at > :since"

@@ -432,6 +432,40 @@ class TestShare:
         assert await store.bring_forward(job.id) is None
 
 
+class TestUnreadable:
+    """A row that today's rules refuse, as one of another version may be."""
+
+    async def _spoilt(self, store: Store, **changes: Any) -> str:
+        job = a_job(**changes)
+        await store.enqueue(job, ROOMY)
+        await store.run("UPDATE jobs SET kind = 'knit' WHERE id = :id RETURNING id", id=job.id)
+        return job.id
+
+    async def test_it_waits_for_a_version_that_reads_it_and_takes_nobodys_place(
+        self, store: Store
+    ) -> None:
+        spoilt = await self._spoilt(store, server=7, cost=30.0)
+        assert await store.waiting() == []
+        alone = replace(SHARE, waiting_per_member=1, waiting_in_all=1)
+        assert await store.refusal(1, 1, alone) is None
+        job = await store.enqueue(a_job(server=7, cost=10.0), alone)
+        assert not job.relaxed
+        assert await store.share_used(1, 7) == 10.0
+        assert await store.used_in(7) == [Used(1, "imagine", 1, 10.0)]
+        assert await store.refusal(2, 1, alone) is not None
+        await store.run("UPDATE jobs SET kind = 'imagine' WHERE id = :id RETURNING id", id=spoilt)
+        assert [each.id for each in await store.waiting()] == [spoilt, job.id]
+
+    async def test_its_member_can_have_it_forgotten(self, store: Store) -> None:
+        spoilt = await self._spoilt(store)
+        waiting = a_job()
+        await store.enqueue(waiting, ROOMY)
+        assert await store.waiting() == [waiting]
+        assert await store.forget_owner(2) == 0
+        assert await store.forget_owner(1) == 1
+        assert await store.run("SELECT id FROM jobs WHERE id = :id", id=spoilt) == []
+
+
 class TestHousekeeping:
     async def test_a_channel_may_forget_sooner(self, store: Store, clock: Clock) -> None:
         for server, channel in ((7, 1), (7, 2), (None, 1)):
