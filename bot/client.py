@@ -156,6 +156,16 @@ class AtelierClient(discord.Client):
                 async with answering(interaction):
                     _check_shown(interaction.message, custom_id)
 
+    async def on_guild_role_delete(self, role: discord.Role) -> None:
+        """Forget what was set for a role with it; discord.py calls this."""
+        await self.on_guild_available(role.guild)
+
+    async def on_guild_available(self, guild: discord.Guild) -> None:
+        """Also for roles that were deleted while the bot was away; discord.py calls this."""
+        await self.queue.settings.forget_roles(guild.id, {role.id for role in guild.roles})
+
+    on_guild_join = on_guild_available  # to where it was before, maybe
+
     async def _take_form(self, interaction: discord.Interaction, custom_id: str) -> None:
         filled = hash(str(cast(dict[str, Any], interaction.data).get("components")))
         if form := REASON_ID.fullmatch(custom_id):  # has no message to leave as it is

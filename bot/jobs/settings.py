@@ -129,6 +129,16 @@ class SettingsBook:
             await self._write(server, channel, {})
         return self.of(server, channel)
 
+    async def forget_roles(self, server: int, there: Collection[int]) -> None:
+        """Forget the weights of roles that are no longer `there`. Raises StorageFailed.
+
+        The largest weight divides those of all others, whether anybody can have its role or not.
+        """
+        weights = self.of(server).role_weights
+        left = {role: weight for role, weight in weights.items() if role in there}
+        if left != weights:
+            await self.change(server, role_weights=left)
+
     def _checked(self, name: str, value: object, channel: int) -> object:
         """The value as Settings has it. Raises BadInput where it may not be set there."""
         if channel != SERVER and name in SERVER_ONLY:

@@ -264,6 +264,16 @@ async def test_turns_by_role_language_and_the_rest(
     assert (await ends.next()).weight == 1 / 3
 
 
+async def test_what_a_role_had_goes_with_it(app: App, channel: Channel, root: MemberActor) -> None:
+    patron, donor = map(channel.guild.create_role, ("patron", "donor"))
+    shown = await board(channel, root)
+    for role, weight in ((patron, "9"), (donor, "2")):
+        await change(root, shown, "weights", weighted=[role], weight=weight)
+    server = channel.guild.id
+    channel.env.backend.delete_role(server, patron.id)
+    await channel.until(lambda: app.queue.settings.of(server).role_weights == {donor.id: 2.0})
+
+
 async def test_in_a_thread_the_rules_of_its_channel_hold(
     app: App, channel: Channel, root: MemberActor, ada: MemberActor
 ) -> None:

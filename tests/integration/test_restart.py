@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -220,3 +221,15 @@ async def test_a_token_that_is_refused_after_the_work_began_ends_it_in_order(
     async with open_store(config.storage.database) as store:
         kept = await store.get(job.id)
         assert kept is not None and kept.status is Status.DELIVERED
+
+
+async def test_what_a_role_had_that_was_deleted_meanwhile_goes_too(
+    server: LoopbackDiscord, config: Config, studio: Studio
+) -> None:
+    everyone, gone = server.guild_id, 5
+    async with open_store(config.storage.database) as store:
+        said = {"role_weights": {everyone: 2.0, gone: 4.0}}
+        await store.set_settings(server.guild_id, 0, json.dumps(said))
+    async with serving(server, config, studio) as app:
+        settings = app.queue.settings
+        await until(lambda: settings.of(server.guild_id).role_weights == {everyone: 2.0})

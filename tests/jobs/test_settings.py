@@ -110,6 +110,15 @@ async def test_what_the_disk_refuses_does_not_hold(store: Store) -> None:
     assert book.of(HERE) == DEFAULTS
 
 
+async def test_what_was_set_for_a_role_goes_with_it(book: SettingsBook, store: Store) -> None:
+    await book.change(HERE, role_weights={1: 4.0, 2: 2.0})
+    await book.forget_roles(HERE, {2, 3})
+    assert book.of(HERE).role_weights == {2: 2.0}
+    await book.forget_roles(HERE, {3})
+    await book.forget_roles(OTHER, {3})
+    assert await store.settings() == []
+
+
 def test_the_largest_weight_of_a_members_roles_counts() -> None:
     settings = Settings(role_weights={1: 2.0, 2: 0.5, 3: 3.0})
     shares = [settings.weight(roles) for roles in ([2], [], [9], [1, 2], [1, 2, 3])]
