@@ -30,7 +30,7 @@ from bot.commands.translator import CommandTranslator
 from bot.commands.upscale import upscale
 from bot.commands.usage import usage
 from bot.config import Config
-from bot.errors import Refused, StartupError, TokenRefused
+from bot.errors import Refused, StartupError, StorageFailed, TokenRefused
 from bot.jobs.files import FileStore
 from bot.jobs.pauses import growing
 from bot.jobs.queue import JobQueue
@@ -127,6 +127,8 @@ class AtelierClient(discord.Client):
             await self.sync_commands()
         except discord.HTTPException as error:
             log.error("Discord did not take the commands; the old ones stay: %s", error)
+        except StorageFailed as error:  # a full disk keeps nobody from being answered
+            log.error("the commands are told again at the next start: %s", error.sentence)
 
     async def sync_commands(self, *, force: bool = False) -> bool:
         """Tell Discord the commands if they have changed since it was last told, or by `force`.
