@@ -369,6 +369,8 @@ class Store:
 
     async def shown_in(self, message: int) -> Job | None:
         """The job whose origin names a message; None where there is none."""
+        if message >= 2**63:
+            return None  # no id of Discord's for decades, and nothing that SQLite takes
         return _only(
             await self._fetch(
                 "SELECT * FROM jobs WHERE origin ->> 'message_id' = :message", message=message

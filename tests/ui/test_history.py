@@ -96,6 +96,9 @@ async def test_words_are_not_carried_from_one_channel_to_another(
     refused = await bob.slash(elsewhere, "history", of=linked(message))
     assert "Please ask there." in whispered(refused)
     assert "paste the link" in whispered(await bob.slash(elsewhere, "history", of="a secret"))
+    for no_id in (7, 2**63, 10**20 - 1):
+        link = f"https://discord.com/channels/@me/{elsewhere.id}/{no_id}"
+        assert "I know nothing of" in whispered(await bob.slash(elsewhere, "history", of=link))
     own = seen(channel, await ada.slash(elsewhere, "history", of=secret.id))
     assert "a secret" in own.text
     assert seen(channel, await bob.slash(elsewhere, "history")).text.startswith("You have not")
