@@ -539,12 +539,16 @@ class JobQueue:
     async def _bring_forward(self) -> None:
         """Let those wait in front who have waited behind for a day."""
         while self._relaxed and self._relaxed[0][0] <= self._now() - DAY:
-            job_id = self._relaxed[0][1]
-            if (job := await self._store.bring_forward(job_id)) is not None:
-                self._policy.forward(job_id)
+            came = heapq.heappop(self._relaxed)  # now: an older one may come back meanwhile
+            try:
+                job = await self._store.bring_forward(came[1])
+            except StorageFailed:
+                heapq.heappush(self._relaxed, came)
+                raise
+            if job is not None:
+                self._policy.forward(job.id)
                 self._events.publish(JobBroughtForward(job))
                 self._events.publish(QueueMoved())
-            heapq.heappop(self._relaxed)
 
     def _admit(self, job: Job) -> None:
         """Let a stored job wait its turn."""

@@ -112,6 +112,28 @@ async def test_who_has_used_their_share_waits_behind_for_a_day_at_most(
     assert run.job.id == behind.id and not run.job.relaxed
 
 
+async def test_who_waited_behind_for_a_day_is_brought_forward_though_it_comes_back_just_then(
+    studio: MakeStudio, clock: Clock
+) -> None:
+    s = studio(clock=clock)
+    await s.queue.settings.change(7, daily_seconds=1.0)
+    for _ in range(3):
+        await s.queue.submit(a_request(), owner=1, origin={}, standing=Standing(server=7))
+        clock.now += 1
+    await _lease(s)
+    run = await _lease(s)
+    assert run.job.relaxed
+    clock.now += DAY
+
+    async def come_back() -> None:
+        job = await s.store.put_back(run.job)
+        assert job is not None
+        s.queue.give_back(run, job)
+
+    first, _ = await asyncio.gather(_lease(s), come_back())
+    assert [first.job.relaxed, (await _lease(s)).job.relaxed] == [False, False]
+
+
 async def test_who_waits_behind_still_does_after_a_restart(
     studio: MakeStudio, clock: Clock
 ) -> None:
