@@ -99,6 +99,7 @@ async def test_a_refused_token_ends_the_bot_with_a_sentence(
 @pytest.mark.parametrize(("code", "error"), [(4004, TokenRefused), (4014, StartupError)])
 async def test_a_line_that_discord_closes_for_good_ends_the_bot_with_a_sentence(
     server: LoopbackDiscord,
+    ada: Member,
     config: Config,
     studio: Studio,
     code: int,
@@ -107,6 +108,8 @@ async def test_a_line_that_discord_closes_for_good_ends_the_bot_with_a_sentence(
     app = await App.open(config, executors=[light_executor(studio)])
     running = asyncio.create_task(app.serve(server.token))
     await server.connected()
+    used = await ada.slash("queue")
+    await server.wait_for(lambda: used.said)
     await server.gateway.drop(code)
     with pytest.raises(error):
         await asyncio.wait_for(running, 20)
