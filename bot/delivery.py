@@ -18,14 +18,14 @@ from pathlib import Path
 import discord
 from discord import ui
 
-from bot.config import ModerationConfig, Sensitive
+from bot.config import ModerationConfig
 from bot.errors import FileDamaged, Lost, StorageFailed, Undeliverable
 from bot.jobs.files import FileStore
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.ui import messages
-from bot.ui.origin import Origin, has_message
+from bot.ui.origin import Origin, exposure_of, has_message
 from bot.ui.progress import ProgressBoard
 from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines import media
@@ -96,7 +96,7 @@ class Delivery:
         if job.status is not Status.RENDERED:
             await self._carry(job, origin, messages.ended(job), why=messages.reason(job))
             return
-        if job.is_sensitive and self._for_sensitive(origin) == "withhold":
+        if exposure_of(job, self._moderation) == "withhold":
             await self._carry(job, origin, messages.withheld(job), why=messages.WITHHELD)
             return
         try:
@@ -106,10 +106,6 @@ class Delivery:
                 await self._carry(job, origin, messages.ended(_failed(job, error)), why=error.text)
             end = Lost if isinstance(error, FileDamaged) else Undeliverable
             raise end(error.text) from error
-
-    def _for_sensitive(self, origin: Origin) -> Sensitive:
-        """What is done with something sensitive in that channel."""
-        return self._moderation.for_sensitive(adults=origin.age_restricted)
 
     async def _show_result(self, job: Job, origin: Origin) -> None:
         """Deliver in a size that Discord takes, smaller each time it says no."""
@@ -128,7 +124,7 @@ class Delivery:
                 job,
                 names[:single],
                 beside=names[single:],
-                spoiler=job.is_sensitive and self._for_sensitive(origin) == "spoiler",
+                spoiler=exposure_of(job, self._moderation) == "spoiler",
                 models=self._queue.models(),
             )
             try:

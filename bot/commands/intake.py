@@ -1,9 +1,8 @@
 """The steps that all commands share: acknowledge, take pictures in, submit."""
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +12,8 @@ import discord
 from bot.config import LimitsConfig
 from bot.jobs.files import FileStore
 from bot.jobs.queue import JobQueue
-from bot.ui.asking import check, submit
-from bot.ui.origin import Origin, acknowledge, origin_of, standing_of
-from bot.ui.proposals import ask, meant
+from bot.ui.origin import Origin, standing_of
+from bot.ui.proposals import submit_or_ask
 from pipelines import media
 from pipelines.catalog import Catalog
 from pipelines.contract.errors import BadInput
@@ -47,26 +45,14 @@ class Intake:
     ) -> None:
         """Submit `request`, its fields `pictures` replaced by the files that were uploaded.
 
-        `parent` is the job whose result it uses. What can be refused at once is refused before the
-        acknowledgement, and thus in private; where there is no room in the queue, nothing is
+        `parent` is the job whose result it uses. Where there is no room in the queue, nothing is
         downloaded. Where its prompt stands for several, the member is asked first.
         """
         given = {field: picture for field, picture in pictures.items() if picture is not None}
         for picture in given.values():
             self.check_size(picture)
-        check(interaction, self._queue, request)
-        requests = meant(interaction, self._queue, request)
-        if len(requests) > 1:
-            await interaction.response.defer(thinking=True, ephemeral=True)
-            origin = origin_of(interaction, 0, time.time())
-            paths = await self._take_all_in(given, requests, origin, interaction)
-            requests = [replace(each, **paths) for each in requests]
-            await ask(interaction, self._queue, requests, parent=parent)
-            return
-        origin = await acknowledge(interaction)
-        paths = await self._take_all_in(given, requests, origin, interaction)
-        request = replace(requests[0], **paths)
-        await submit(interaction, self._queue, origin, request, parent=parent)
+        take_in = partial(self._take_all_in, interaction, given)
+        await submit_or_ask(interaction, self._queue, request, parent=parent, take_in=take_in)
 
     def check_size(self, picture: discord.Attachment) -> None:
         """Raise BadInput for a file that is too large to be looked at."""
@@ -79,10 +65,10 @@ class Intake:
 
     async def _take_all_in(
         self,
+        interaction: discord.Interaction,
         given: Mapping[str, discord.Attachment],
         requests: Sequence[Request],
         origin: Origin,
-        interaction: discord.Interaction,
     ) -> dict[str, Any]:
         """The files of uploads, by the fields of `requests` that they are given for."""
         if given:  # else nothing is kept that would stay if the queue refuses

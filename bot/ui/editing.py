@@ -18,9 +18,8 @@ from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.permutations import literal
 from bot.ui.asking import check
-from bot.ui.following import next_request, require_made_here, submit_child
-from bot.ui.origin import acknowledge
-from bot.ui.proposals import ask, meant
+from bot.ui.following import next_request, require_made_here
+from bot.ui.proposals import submit_or_ask
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
     MAX_PROMPT,
@@ -131,24 +130,12 @@ async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: s
     """Queue what was sent off, for whoever sent it, and return its words where it is refused."""
     filled = written(cast(dict[str, Any], interaction.data)["components"])
     try:
-        await _queue_edited(interaction, queue, await queue.get(job_id), filled)
+        job = await queue.get(job_id)
+        require_made_here(interaction, job)
+        await submit_or_ask(interaction, queue, _edited(job, filled), parent=job.id)
     except (BadInput, Refused) as error:
         words = _returned(filled)
         raise BadInput("{error}{words}", error=error.text, words=words) from error
-
-
-async def _queue_edited(
-    interaction: discord.Interaction, queue: JobQueue, job: Job, filled: Mapping[str, str]
-) -> None:
-    """Queue what a form makes of a job; where that stands for several, ask first."""
-    require_made_here(interaction, job)
-    requests = meant(interaction, queue, _edited(job, filled))
-    if len(requests) > 1:
-        await interaction.response.defer(thinking=True, ephemeral=True)
-        await ask(interaction, queue, requests, parent=job.id)
-        return
-    origin = await acknowledge(interaction)
-    await submit_child(interaction, queue, origin, job, requests[0])
 
 
 def _edited(job: Job, filled: Mapping[str, str]) -> Request:

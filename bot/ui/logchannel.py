@@ -33,6 +33,7 @@ from bot.jobs.queue import JobQueue
 from bot.jobs.report import Report
 from bot.tasks import Tasks
 from bot.ui.desk import Desk
+from bot.ui.origin import exposure_of
 from bot.ui.reports import no_longer_kept
 from bot.ui.roads import UNREACHABLE, Roads, Upload
 from bot.ui.text import plain
@@ -136,12 +137,11 @@ class LogChannel:
                 )
             case Status.FAILED, "withheld":
                 found = Text("**Upload withheld** by the classifier")
-            case Status.RENDERED, _ if job.is_sensitive:
-                adults = bool(job.origin.get("age_restricted"))
+            case Status.RENDERED, _:
                 found = {
                     "withhold": Text("**Result withheld** for what the classifier found"),
                     "spoiler": Text("**Result veiled** for what the classifier found"),
-                }.get(self._config.for_sensitive(adults=adults))
+                }.get(exposure_of(job, self._config))
         if found is not None:
             self._tell(
                 job.server,

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self, cast
 
 import discord
 
+from bot.config import ModerationConfig, Sensitive
 from bot.jobs.job import Job, Standing
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import Settings
@@ -60,6 +61,13 @@ class Origin:
 def has_message(job: Job) -> bool:
     """Whether a job was asked for on Discord; what others made is fetched, and not posted."""
     return "message_id" in job.origin
+
+
+def exposure_of(job: Job, moderation: ModerationConfig) -> Sensitive:
+    """Whether a job's result is shown, veiled or withheld where it was asked for."""
+    if not job.is_sensitive:
+        return "show"
+    return moderation.for_sensitive(adults=bool(job.origin.get("age_restricted")))
 
 
 async def acknowledge(interaction: discord.Interaction) -> Origin:

@@ -6,7 +6,7 @@ Each of its jobs has a message of its own, which comes of the click on Go.
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
@@ -20,8 +20,8 @@ from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.permutations import permutations
 from bot.ui.answers import answering
-from bot.ui.asking import check
-from bot.ui.origin import HasQueue, origin_of, standing_of
+from bot.ui.asking import check, submit
+from bot.ui.origin import HasQueue, Origin, acknowledge, origin_of, standing_of
 from bot.ui.roads import UNREACHABLE
 from bot.ui.text import countdown, plain, seconds
 from pipelines.contract.requests import DescribeRequest, Request, UpscaleRequest
@@ -31,6 +31,10 @@ SHOWN = 6  # of the prompts
 ROOM = 200  # characters of markdown for each
 FOLLOWUPS_ALONE = 5  # messages that Discord lets an app send where only a member has installed it
 PROPOSAL_ID = re.compile(r"atelier:(?P<answer>go|drop):(?P<proposal_id>[0-9a-f]{16})")
+
+
+TakeIn = Callable[[Sequence[Request], Origin], Awaitable[dict[str, Any]]]
+"""Takes uploads in for requests that are answered there; gives the files by the fields of those."""
 
 
 class Answer(StrEnum):
@@ -51,6 +55,35 @@ def meant(interaction: discord.Interaction, queue: JobQueue, request: Request) -
     if interaction.is_user_integration() and not interaction.is_guild_integration():
         most = min(most, FOLLOWUPS_ALONE)
     return [replace(request, prompt=prompt) for prompt in permutations(request.prompt, most)]
+
+
+async def submit_or_ask(
+    interaction: discord.Interaction,
+    queue: JobQueue,
+    request: Request,
+    *,
+    parent: str | None = None,
+    take_in: TakeIn | None = None,
+) -> None:
+    """Queue what a member asks for, which came of the job `parent`; if that is several, ask first.
+
+    What can be refused at once is refused before the acknowledgement, and thus in private. Raises
+    what `check`, `meant`, `take_in`, `ask` and JobQueue.submit raise.
+    """
+    check(interaction, queue, request)
+    requests = meant(interaction, queue, request)
+    if len(requests) > 1:
+        await interaction.response.defer(thinking=True, ephemeral=True)
+        origin = origin_of(interaction, 0, time.time())
+    else:
+        origin = await acknowledge(interaction)
+    if take_in is not None:
+        files = await take_in(requests, origin)
+        requests = [replace(each, **files) for each in requests]
+    if len(requests) > 1:
+        await ask(interaction, queue, requests, parent=parent)
+    else:
+        await submit(interaction, queue, origin, requests[0], parent=parent)
 
 
 async def ask(

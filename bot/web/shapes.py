@@ -9,6 +9,7 @@ from bot.config import ModerationConfig
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
 from bot.languages import Language
+from bot.ui.origin import exposure_of
 from bot.web.watching import Watching
 from pipelines.contract.requests import (
     AnimateRequest,
@@ -155,8 +156,7 @@ class Shaping:
 
     def withholds(self, job: Job) -> bool:
         """Whether what it shows is not for whoever asked, as it would not be on Discord."""
-        adults = bool(job.origin.get("age_restricted"))
-        return job.is_sensitive and self._moderation.for_sensitive(adults=adults) == "withhold"
+        return exposure_of(job, self._moderation) == "withhold"
 
     def _eta(self, job: Job) -> float | None:
         if job.status is Status.QUEUED:

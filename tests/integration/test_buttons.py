@@ -128,6 +128,19 @@ async def test_an_edited_request_is_a_job_of_its_own(
     assert message.files and edited.files
 
 
+async def test_a_form_that_a_rule_refuses_is_answered_in_private_alone(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
+    opened = await ada.click(message, button(message, "edit"))
+    await server.wait_for(lambda: opened.modal)
+    await app.queue.settings.change(server.guild_id, commands_off=frozenset({"imagine"}))
+    sent = await ada.submit(opened, {"prompt": "a lighthouse in a storm"})
+    await server.wait_for(lambda: sent.said)
+    assert "/imagine" in sent.said and "> a lighthouse in a storm" in sent.said
+    assert sent.original is not None and sent.original.ephemeral  # and nothing before it
+
+
 async def test_what_the_captioner_saw_can_be_put_right(
     server: LoopbackDiscord, ada: Member, app: App, heard: Heard
 ) -> None:
