@@ -8,7 +8,8 @@ import discord
 from discord import app_commands
 
 from bot.commands.intake import Intake, download
-from bot.languages import Language, language
+from bot.languages import Language
+from bot.ui.answers import spoken
 from bot.ui.text import plain
 from pipelines.contract.text import Text
 from pipelines.media import read_facts
@@ -53,7 +54,7 @@ def info(intake: Intake, *, told: bool = True) -> app_commands.Command[Any, ...,
         intake.check_size(file)
         await interaction.response.defer(thinking=True, ephemeral=True)
         facts = await asyncio.to_thread(read_facts, await download(file))
-        reader = language(str(interaction.locale))
+        reader = spoken(interaction)
         text = in_words(facts, reader) if facts or told else reader.say(UNTOLD_HERE)
         await interaction.followup.send(text, ephemeral=True)
 

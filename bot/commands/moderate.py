@@ -8,7 +8,8 @@ from discord import app_commands
 from bot.access import require_moderator
 from bot.jobs.moderation import Moderation
 from bot.jobs.report import Ban
-from bot.languages import Language, language
+from bot.languages import Language
+from bot.ui.answers import spoken
 from bot.ui.desk import Desk, moderates
 from bot.ui.text import countdown, plain
 from pipelines.contract.errors import BadInput
@@ -52,7 +53,7 @@ def moderate(desk: Desk, moderation: Moderation) -> app_commands.Command[Any, ..
             raise BadInput("Please say whom: choose a member as well.")
         await interaction.response.defer(thinking=True, ephemeral=True)
         server, moderator = interaction.guild_id or 0, interaction.user.id
-        speaks = language(str(interaction.locale))
+        speaks = spoken(interaction)
         if action == REPORTS:
             await _show_report(interaction, desk, moderation, speaks)
             return

@@ -8,7 +8,8 @@ from discord import app_commands, ui
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
-from bot.languages import Language, language
+from bot.languages import Language
+from bot.ui.answers import spoken
 from bot.ui.buttons import Action, JobButton
 from bot.ui.text import countdown, plain
 from pipelines.contract.text import Counted
@@ -26,7 +27,7 @@ def results(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     async def command(interaction: discord.Interaction) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         jobs = await queue.undelivered(interaction.user.id)
-        view = _waiting(jobs, language(str(interaction.locale)))
+        view = _waiting(jobs, spoken(interaction))
         await interaction.followup.send(view=view, ephemeral=True)
 
     return command

@@ -9,7 +9,7 @@ import discord
 from discord import app_commands, ui
 
 from bot.errors import Refused, Unforeseen
-from bot.languages import language
+from bot.languages import Language, language
 from bot.ui.roads import UNREACHABLE
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.text import Text
@@ -26,6 +26,11 @@ CHANGED = Text(
 )
 
 
+def spoken(interaction: discord.Interaction) -> Language:
+    """The language of whoever does something."""
+    return language(str(interaction.locale))
+
+
 @asynccontextmanager
 async def answering(interaction: discord.Interaction) -> AsyncIterator[None]:
     """The boundary around everything that answers a member: what is raised inside is told."""
@@ -37,7 +42,7 @@ async def answering(interaction: discord.Interaction) -> AsyncIterator[None]:
 
 async def answer_error(interaction: discord.Interaction, error: Exception) -> None:
     """Tell the member in an ephemeral message; a public "thinking …" of theirs is removed first."""
-    sentence = language(str(interaction.locale)).say(_text(error))
+    sentence = spoken(interaction).say(_text(error))
     try:
         if not interaction.response.is_done():
             try:

@@ -12,8 +12,8 @@ from bot.access import require_owner
 from bot.errors import NoSuchJob, NotAllowed, Refused
 from bot.jobs.job import Status, StoredArtifact, only_child_id
 from bot.jobs.queue import JobQueue
-from bot.languages import ENGLISH, Language, language
-from bot.ui.answers import answering
+from bot.languages import ENGLISH, Language
+from bot.ui.answers import answering, spoken
 from bot.ui.asking import check
 from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
@@ -242,7 +242,7 @@ async def _ask_scale(
     asked: bool,
 ) -> None:
     """Offer the scales to whoever pressed alone; if `asked`, in the place of that question."""
-    say = language(str(interaction.locale)).say
+    say = spoken(interaction).say
     sizes = [f"×{scale}: {picture.width * scale} × {picture.height * scale}" for scale in SCALES]
     question = say("How much larger? In pixels, {sizes}.", sizes=", ".join(sizes))
     view = ui.LayoutView(timeout=None)
@@ -260,7 +260,7 @@ async def _ask_which(
 ) -> None:
     """Offer the pictures of a job by their numbers, to whoever pressed alone."""
     view = ui.LayoutView(timeout=None)
-    say = language(str(interaction.locale)).say
+    say = spoken(interaction).say
     view.add_item(ui.TextDisplay(say("Which of them? They are counted from the top left.")))
     numbers = range(1, count + 1)
     view.add_item(ui.ActionRow(*(JobButton(action, job_id, number) for number in numbers)))
@@ -274,7 +274,7 @@ async def _cancel(interaction: discord.Interaction, queue: JobQueue, job_id: str
     _require_owner(interaction, job.owner, Action.CANCEL)
     job = await queue.cancel(job_id)
     if job.status is Status.RUNNING:
-        say = language(str(interaction.locale)).say
+        say = spoken(interaction).say
         await interaction.followup.send(
             say("It will stop after the step it is on."), ephemeral=True
         )

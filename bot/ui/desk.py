@@ -4,7 +4,6 @@ import asyncio
 import logging
 import re
 from collections.abc import Sequence
-from typing import Any, cast
 
 import discord
 from discord import ui
@@ -16,7 +15,8 @@ from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.jobs.report import Decision, Report
 from bot.languages import Language, language
-from bot.ui.editing import written
+from bot.ui.answers import spoken
+from bot.ui.forms import Label, show_form, written
 from bot.ui.origin import Origin
 from bot.ui.reports import UNKNOWN, reported
 from bot.ui.roads import UNREACHABLE, Roads, Upload
@@ -47,29 +47,25 @@ class Desk:
     async def open_form(self, interaction: discord.Interaction, job: Job) -> None:
         """Ask a member why they report a job. Raises NoSuchJob, Banned."""
         self._check(interaction, job)
-        say = language(str(interaction.locale)).say
-        form = ui.Modal(title=say("Report"), custom_id=f"atelier:reason:{job.id}:{interaction.id}")
-        form.add_item(
-            ui.Label(
-                text=say("What is wrong with it?"),
-                description=say("The moderators of this server read it. It may be left empty."),
-                component=ui.TextInput(
-                    custom_id="reason",
-                    style=discord.TextStyle.paragraph,
-                    required=False,
-                    max_length=LONGEST_REASON,
-                ),
-            )
+        say = spoken(interaction).say
+        reason: Label = ui.Label(
+            text=say("What is wrong with it?"),
+            description=say("The moderators of this server read it. It may be left empty."),
+            component=ui.TextInput(
+                custom_id="reason",
+                style=discord.TextStyle.paragraph,
+                required=False,
+                max_length=LONGEST_REASON,
+            ),
         )
-        await interaction.response.send_modal(form)
-        form.stop()  # it is answered by its custom_id: discord.py need not keep it
+        await show_form(interaction, say("Report"), f"atelier:reason:{job.id}", [reason])
 
     async def take_form(self, interaction: discord.Interaction, job_id: str) -> None:
         """Write a report down, once for each member and job, and thank the member in private."""
         await interaction.response.defer(thinking=True, ephemeral=True)
         job = await self._queue.get(job_id)
         server = self._check(interaction, job)
-        filled = written(cast(dict[str, Any], interaction.data)["components"])
+        filled = written(interaction)
         origin = Origin.from_json(job.origin)
         new = await self._moderation.report(
             job.id,
@@ -91,7 +87,7 @@ class Desk:
         return server
 
     def _thanks(self, interaction: discord.Interaction, *, new: bool) -> str:
-        speaks = language(str(interaction.locale))
+        speaks = spoken(interaction)
         say = speaks.say
         text = (
             say("Thank you: this was passed on to the moderators.")
@@ -148,7 +144,7 @@ class Desk:
         job, shared = await self._find(job_id), self.language_of(server)
         here = interaction.message
         alone = here is not None and here.flags.ephemeral
-        speaks = language(str(interaction.locale)) if alone else shared
+        speaks = spoken(interaction) if alone else shared
         own = reported(reports, job, speaks)
         await interaction.edit_original_response(view=own, attachments=[])
         view = reported(reports, job, shared)

@@ -1,13 +1,9 @@
-"""Edit…: a job's request as a form, and what is sent off becomes a job of its own.
-
-A form is answered by its custom_id, which holds the job's id: one that was open while the bot
-restarted is still taken.
-"""
+"""Edit…: a job's request as a form, and what is sent off becomes a job of its own."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any
 
 import discord
 from discord import ui
@@ -15,10 +11,11 @@ from discord import ui
 from bot.errors import Refused
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
-from bot.languages import language
 from bot.permutations import literal
+from bot.ui.answers import spoken
 from bot.ui.asking import check
 from bot.ui.following import next_request, require_made_here
+from bot.ui.forms import Label, Say, show_form, written
 from bot.ui.proposals import submit_or_ask
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
@@ -36,8 +33,6 @@ from pipelines.contract.requests import (
     only_looks,
 )
 from pipelines.contract.text import Text
-
-Say = Callable[[str | Text], str]
 
 EXAMPLE = "{red, blue}"
 FORM_ID = re.compile(r"atelier:edit:(?P<job_id>[0-9a-f]{16}):[0-9]+")
@@ -57,15 +52,8 @@ async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job)
     request = next_request(job)
     queue.check_catalog(request)
     check(interaction, queue, request)
-    reader = language(str(interaction.locale))
-    # Two forms of one job can be open at a time: discord.py keeps one for each custom_id.
-    form = ui.Modal(
-        title=reader.say(_title(job)), custom_id=f"atelier:edit:{job.id}:{interaction.id}"
-    )
-    for label in _labels(job, reader.say):
-        form.add_item(label)
-    await interaction.response.send_modal(form)
-    form.stop()  # it is answered by its custom_id: discord.py need not keep it
+    say = spoken(interaction).say
+    await show_form(interaction, say(_title(job)), f"atelier:edit:{job.id}", _labels(job, say))
 
 
 def _title(job: Job) -> Text:
@@ -74,7 +62,7 @@ def _title(job: Job) -> Text:
     )
 
 
-def _labels(job: Job, say: Say) -> Iterator[ui.Label[ui.Modal]]:
+def _labels(job: Job, say: Say) -> Iterator[Label]:
     match request := next_request(job):
         case ImagineRequest():
             yield _prompt(request, say, required=True)
@@ -93,7 +81,7 @@ def _labels(job: Job, say: Say) -> Iterator[ui.Label[ui.Modal]]:
         yield _line(say("Seed"), "seed", request.seed, say, required=False)
 
 
-def _prompt(request: Request, say: Say, *, required: bool = False) -> ui.Label[ui.Modal]:
+def _prompt(request: Request, say: Say, *, required: bool = False) -> Label:
     """The prompt, its braces written so that they stand for themselves as they did."""
     label = _text(say("Prompt"), "prompt", literal(request.prompt), required=required)
     braces = Text("Write {example} for one result of each", example=EXAMPLE)
@@ -101,7 +89,7 @@ def _prompt(request: Request, say: Say, *, required: bool = False) -> ui.Label[u
     return label
 
 
-def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.Label[ui.Modal]:
+def _text(name: str, field: str, value: str, *, required: bool = False) -> Label:
     return ui.Label(
         text=name,
         component=ui.TextInput(
@@ -114,9 +102,7 @@ def _text(name: str, field: str, value: str, *, required: bool = False) -> ui.La
     )
 
 
-def _line(
-    name: str, field: str, value: int, say: Say, *, required: bool = True
-) -> ui.Label[ui.Modal]:
+def _line(name: str, field: str, value: int, say: Say, *, required: bool = True) -> Label:
     return ui.Label(
         text=name,
         description=say(NUMBERS[field]),
@@ -128,7 +114,7 @@ def _line(
 
 async def take_form(interaction: discord.Interaction, queue: JobQueue, job_id: str) -> None:
     """Queue what was sent off, for whoever sent it, and return its words where it is refused."""
-    filled = written(cast(dict[str, Any], interaction.data)["components"])
+    filled = written(interaction)
     try:
         job = await queue.get(job_id)
         require_made_here(interaction, job)
@@ -147,18 +133,12 @@ def _edited(job: Job, filled: Mapping[str, str]) -> Request:
     return replace(kept, **changes)
 
 
-def written(components: list[dict[str, Any]]) -> dict[str, str]:
-    """What was written into a form, by field."""
-    inner = (label.get("component", {}) for label in components)
-    return {each["custom_id"]: str(each.get("value", "")) for each in inner if each}
-
-
-def _changes(written: Mapping[str, str]) -> dict[str, Any]:
+def _changes(filled: Mapping[str, str]) -> dict[str, Any]:
     """The fields of the request that the form says. Raises BadInput for what is no number."""
-    changes: dict[str, Any] = dict(written)
+    changes: dict[str, Any] = dict(filled)
     for field in NUMBERS:
-        if field in written:
-            changes[field] = _number(field, written[field].strip())
+        if field in filled:
+            changes[field] = _number(field, filled[field].strip())
     return changes
 
 
@@ -173,7 +153,7 @@ def _number(field: str, text: str) -> int:
         ) from None
 
 
-def _returned(written: Mapping[str, str]) -> str:
+def _returned(filled: Mapping[str, str]) -> str:
     """The words of a form that was refused, so that they need not be written again."""
-    words = [text for field in ("prompt", "caption", "negative") if (text := written.get(field))]
+    words = [text for field in ("prompt", "caption", "negative") if (text := filled.get(field))]
     return "".join(f"\n> {' '.join(text.split())}" for text in words)

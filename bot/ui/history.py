@@ -15,8 +15,8 @@ from discord import ui
 from bot.errors import NotAllowed
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
-from bot.languages import Language, language
-from bot.ui.answers import answering
+from bot.languages import Language
+from bot.ui.answers import answering, spoken
 from bot.ui.messages import asked_for
 from bot.ui.origin import HasQueue, Origin, has_message
 from bot.ui.text import countdown, plain
@@ -44,8 +44,7 @@ class Reader:
     @classmethod
     def of(cls, interaction: discord.Interaction) -> Self:
         """Whoever did it."""
-        spoken = language(str(interaction.locale))
-        return cls(interaction.user.id, interaction.channel_id or 0, spoken)
+        return cls(interaction.user.id, interaction.channel_id or 0, spoken(interaction))
 
     def may_read(self, job: Job) -> bool:
         """Whether its words are theirs to read."""

@@ -19,7 +19,7 @@ from bot.jobs.job import Proposal
 from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.permutations import permutations
-from bot.ui.answers import answering
+from bot.ui.answers import answering, spoken
 from bot.ui.asking import check, submit
 from bot.ui.origin import HasQueue, Origin, acknowledge, origin_of, standing_of
 from bot.ui.roads import UNREACHABLE
@@ -158,7 +158,7 @@ class ProposalButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PROPOSAL
             made_at = time.time()
             await interaction.response.defer()
             proposal = await queue.take_proposal(self.proposal_id, interaction.user.id)
-            say = language(str(interaction.locale)).say
+            say = spoken(interaction).say
             text = say("Nothing was queued.")
             if self.answer is Answer.GO:
                 await _queue_all(interaction, queue, proposal, made_at)

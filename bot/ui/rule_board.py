@@ -15,8 +15,7 @@ from discord import ui
 from bot.access import require_administrator
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import SERVER
-from bot.languages import language
-from bot.ui.answers import answering
+from bot.ui.answers import answering, spoken
 from bot.ui.desk import closed
 from bot.ui.messages import RED
 from bot.ui.origin import HasQueue
@@ -127,7 +126,7 @@ def _group(interaction: discord.Interaction) -> Group:
 
 def rule_board(interaction: discord.Interaction, queue: JobQueue, channel: int) -> ui.LayoutView:
     """What holds in a channel, or in the server where that is 0, and the controls."""
-    say = language(str(interaction.locale)).say
+    say = spoken(interaction).say
     container = ui.Container[ui.LayoutView](accent_colour=BLUE)
     container.add_item(ui.TextDisplay("\n".join(map(say, _lines(interaction, queue, channel)))))
     container.add_item(ui.Separator())
@@ -167,7 +166,7 @@ def _buttons(interaction: discord.Interaction, queue: JobQueue, channel: int) ->
 
 def _question(interaction: discord.Interaction, channel: int) -> ui.LayoutView:
     """Whether all that was set there is to be forgotten: that cannot be taken back."""
-    say = language(str(interaction.locale)).say
+    say = spoken(interaction).say
     text = (
         Text(
             "**Forget all that was set for this server?** Its rules are then those that this bot "
@@ -193,7 +192,7 @@ def _controls(
     interaction: discord.Interaction, channel: int, labels: Mapping[Act, Text]
 ) -> list[RuleControl]:
     """Buttons for the rules of a channel."""
-    say = language(str(interaction.locale)).say
+    say = spoken(interaction).say
     styles = dict.fromkeys((Act.CLEAR, Act.SURE), discord.ButtonStyle.danger)
     return [
         RuleControl(

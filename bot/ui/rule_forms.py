@@ -1,29 +1,26 @@
-"""The forms behind /config's "Change …", and what is sent off with them.
-
-A form is answered by its custom_id, as those of `bot.ui.editing` are.
-"""
+"""The forms behind /config's "Change …", and what is sent off with them."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any
 
 import discord
 from discord import ui
 
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import OLDEST_DAYS, Settings
-from bot.languages import language, languages
+from bot.languages import languages
+from bot.ui.answers import spoken
+from bot.ui.forms import TITLE, Label, Say, chosen, show_form
 from bot.ui.rules import called
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import MAX_COUNT, Aspect, Kind
 from pipelines.contract.text import Text
 
-Say = Callable[[str | Text], str]
-Label = ui.Label[ui.Modal]
 Filled = Mapping[str, list[str]]
 
-MOST, NAME, DESCRIPTION = 25, 45, 100  # options, and characters, that Discord takes
+MOST, DESCRIPTION = 25, 100  # options, and characters, that Discord takes
 MEMBERS_OWN = "own"  # in the place of a language
 SHOWN, HIDDEN = "shown", "hidden"
 THOUSANDS = re.compile(r"[1-9][0-9]{0,2}([.,][0-9]{3})+")
@@ -58,16 +55,12 @@ async def open_rules_form(
     interaction: discord.Interaction, queue: JobQueue, channel: int, group: Group
 ) -> None:
     """Show the form of a group, filled in with what holds now."""
-    say = language(str(interaction.locale)).say
-    form = ui.Modal(
-        title=say(GROUPS[group])[:NAME],
-        custom_id=f"atelier:rules-form:{group}:{channel}:{interaction.id}",
-    )
+    say = spoken(interaction).say
     settings = queue.settings.of(interaction.guild_id, channel)
-    for label in _labels(group, settings, queue.styles(), say):
-        form.add_item(label)
-    await interaction.response.send_modal(form)
-    form.stop()  # it is answered by its custom_id: discord.py need not keep it
+    labels = _labels(group, settings, queue.styles(), say)
+    await show_form(
+        interaction, say(GROUPS[group]), f"atelier:rules-form:{group}:{channel}", labels
+    )
 
 
 def _labels(group: Group, settings: Settings, styles: Iterable[str], say: Say) -> Iterator[Label]:
@@ -128,7 +121,7 @@ def _looks(settings: Settings, styles: Iterable[str], say: Say) -> Iterator[Labe
 
 async def take_rules_form(interaction: discord.Interaction, queue: JobQueue, channel: int) -> None:
     """Set what was sent off. Raises BadInput, StorageFailed."""
-    filled = _filled(cast(dict[str, Any], interaction.data)["components"])
+    filled = chosen(interaction)
     server = interaction.guild_id or 0
     await interaction.response.defer()
     changes = _changes(filled, queue.settings.of(server, channel))
@@ -136,16 +129,6 @@ async def take_rules_form(interaction: discord.Interaction, queue: JobQueue, cha
         there = {role.id for role in (interaction.guild.roles if interaction.guild else ())}
         changes["role_weights"] = {r: w for r, w in weights.items() if r in there and w != 1}
     await queue.settings.change(server, channel, **changes)
-
-
-def _filled(components: list[dict[str, Any]]) -> Filled:
-    """What was chosen or written, by field."""
-    inner = [label.get("component", {}) for label in components]
-    return {
-        each["custom_id"]: [str(v) for v in each.get("values", [each.get("value", "")])]
-        for each in inner
-        if each
-    }
 
 
 def _changes(filled: Filled, settings: Settings) -> dict[str, Any]:
@@ -212,7 +195,7 @@ def _label(name: str, component: ui.Item[Any], description: str | None = None) -
     """As much of the words as Discord takes."""
     if description is not None:
         description = description[:DESCRIPTION]
-    return ui.Label(text=name[:NAME], component=component, description=description)
+    return ui.Label(text=name[:TITLE], component=component, description=description)
 
 
 def _choices(offered: Iterable[str], chosen: Iterable[str]) -> list[str]:

@@ -13,8 +13,7 @@ import discord
 from discord import ui
 
 from bot.access import offered
-from bot.languages import language
-from bot.ui.answers import answering
+from bot.ui.answers import answering, spoken
 from bot.ui.origin import settings_of
 from bot.ui.text import plain
 from pipelines.catalog import Style
@@ -40,7 +39,7 @@ async def page(interaction: discord.Interaction, styles: Styles, number: int) ->
 
     Only what is offered there is shown.
     """
-    say = language(str(interaction.locale)).say
+    say = spoken(interaction).say
     allowed = settings_of(interaction).styles
     styles = {name: styles[name] for name in offered(styles, allowed)}
     view = ui.LayoutView(timeout=None)
