@@ -82,8 +82,9 @@ def locate(place: str, checkpoint: Checkpoint, models_folder: Path | None = None
 def require_whole(place: str, checkpoint: Checkpoint, models_folder: Path | None = None) -> Path:
     """As `locate`, and look into the files: a damaged one raises ModelUnavailable with its name."""
     folder = locate(place, checkpoint, models_folder)
-    for file in damaged_files(place, checkpoint, models_folder):
-        raise _Source(place, checkpoint).damaged(file.relative_to(folder).as_posix())
+    if damaged := damaged_files(place, checkpoint, models_folder):
+        name = damaged[0].relative_to(folder).as_posix()
+        raise _Source(place, checkpoint).damaged(name)
     return folder
 
 

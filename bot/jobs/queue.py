@@ -75,7 +75,6 @@ class JobQueue:
         limits: Limits,
         *,
         settings: SettingsBook | None = None,
-        moderation: Moderation | None = None,
         words: WordRules | None = None,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -86,7 +85,7 @@ class JobQueue:
         self._limits = limits
         defaults = Settings(waiting=limits.waiting_per_member)
         self.settings = settings or SettingsBook(store, defaults)
-        self.moderation = moderation or Moderation(store, events)
+        self.moderation = Moderation(store, events)
         self._words = words or WordRules()
         self._now = now
         self._costs = Costs(catalog)
@@ -234,12 +233,16 @@ class JobQueue:
 
     async def is_settled(self, job_id: str) -> bool:
         """Whether nobody is to be told of a job any more: it was deleted, or its owner knows."""
-        job = await self._store.get(job_id)
+        job = await self.find(job_id)
         return job is None or job.told
+
+    async def find(self, job_id: str) -> Job | None:
+        """The job; None where it was deleted or never was."""
+        return await self._store.get(job_id)
 
     async def get(self, job_id: str) -> Job:
         """The job. Raises NoSuchJob."""
-        job = await self._store.get(job_id)
+        job = await self.find(job_id)
         if job is None:
             raise NoSuchJob.unknown()
         return job
@@ -412,25 +415,24 @@ class JobQueue:
         """Also take out those whose turn is next and that can share a batch with `run`.
 
         Nobody is overtaken: it ends with the first that cannot, or with `most` pictures. A suspect
-        shares with nobody. Returns all, `run` first; without those that the storage refuses to
-        lease.
+        shares with nobody. What the storage refuses to lease is left out.
         """
-        runs = [run]
+        beside: list[Run] = []
         while True:
             now = asyncio.get_running_loop().time()
             job_id = self._policy.pick(free=[resident], now=now)
             request = None if job_id is None else self._waiting.get(job_id)
             if job_id is None or request is None or not self._may_begin(job_id):
-                return runs
-            requests = [*(each.job.request for each in runs), request]
+                return beside
+            requests = [*(each.job.request for each in (run, *beside)), request]
             if not may_share(requests) or sum(map(picture_count, requests)) > most:
-                return runs
+                return beside
             try:
-                beside = await self._start(job_id)
+                other = await self._start(job_id)
             except StorageFailed:
-                return runs
-            if beside is not None:
-                runs.append(beside)
+                return beside
+            if other is not None:
+                beside.append(other)
 
     async def work(self) -> None:
         """Wait until there may be something that `lease` would take."""

@@ -178,8 +178,10 @@ class SettingsBook:
         """`base` with what was set there, as far as today's version understands it."""
         values = {name: getattr(base, name) for name in Settings.model_fields}
         for name, value in self._said.get((server, channel), {}).items():
+            if name not in values:  # another version's
+                continue
             try:
-                values |= {name: getattr(Settings(**{name: value}), name)} if name in values else {}
+                values[name] = getattr(Settings(**{name: value}), name)
             except ValidationError:
                 log.warning("server %d: %s is set to %r: ignored", server, name, value)
         for name in NEVER_MORE:

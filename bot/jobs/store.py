@@ -671,9 +671,10 @@ _QUARANTINE = (  # those that are not queued again
     " error_sentence = :sentence, error_text = :text WHERE status = 'running' RETURNING *"
 )
 _UNDELIVERED = "status = 'rendered' AND told AND artifacts <> '[]' AND error_code IS NOT 'lost'"
+_CHARGED_CODES = ", ".join(f"'{code}'" for code in CHARGED)
 _CHARGED = (
     "CASE WHEN ended_at IS NULL THEN cost"
-    f" WHEN error_code IS NULL OR error_code IN {CHARGED} THEN gpu_seconds ELSE 0 END"
+    f" WHEN error_code IS NULL OR error_code IN ({_CHARGED_CODES}) THEN gpu_seconds ELSE 0 END"
 )
 _UNREADABLE = "id IN (SELECT value FROM json_each(:unreadable))"
 _TODAY = f"(ended_at > :since OR ended_at IS NULL AND NOT {_UNREADABLE})"

@@ -130,7 +130,7 @@ class Worker:
         runs = self._running[cards[best]] = [run]
         most = cards[best].batches().get(run.job.kind, 1)
         if most > 1:
-            runs[1:] = (await self._queue.lease_beside(run, free[best], most))[1:]
+            runs += await self._queue.lease_beside(run, free[best], most)
         self._runs.start(self._take(cards[best], runs), name=f"job {run.job.id}")
 
     def _free_cards(self) -> list[Executor]:
@@ -198,10 +198,10 @@ class Worker:
         cancel = runs[0].cancel if len(runs) == 1 else _AllOf([run.cancel for run in runs])
         try:
             context = RunContext(
-                report,
-                cancel,
-                runs[-1].coming,
-                self._queue.check_seen,
+                on_progress=report,
+                cancel=cancel,
+                coming=runs[-1].coming,
+                allow=self._queue.check_seen,
                 viewers=meters,
                 on_begin=begin,
             )

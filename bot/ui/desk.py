@@ -141,7 +141,7 @@ class Desk:
         """Show what was decided, where the button was and where else moderators were told."""
         job_id, server = before[-1].job, before[-1].server
         reports = await self._moderation.reports_of(job_id) or before  # taken back meanwhile
-        job, shared = await self._find(job_id), self.language_of(server)
+        job, shared = await self._queue.find(job_id), self.language_of(server)
         here = interaction.message
         alone = here is not None and here.flags.ephemeral
         speaks = spoken(interaction) if alone else shared
@@ -172,7 +172,7 @@ class Desk:
 
     async def _remove(self, report: Report) -> Refused | None:
         """Erase what a job made, or stop it, and delete its message."""
-        job = await self._find(report.job)
+        job = await self._queue.find(report.job)
         if job is not None:
             try:
                 await (self._queue.cancel if job.status.is_live else self._queue.erase)(job.id)
@@ -216,7 +216,7 @@ class Desk:
         reports = await self._moderation.reports_of(job_id)
         if not reports:
             raise NoSuchJob(UNKNOWN)
-        job = await self._find(job_id)
+        job = await self._queue.find(job_id)
         uploads = []
         if pictures and job is not None and reports[-1].is_open:
             uploads = await self._evidence(job)
@@ -244,12 +244,6 @@ class Desk:
             else:
                 uploads.append(Upload(f"reported-{number}{kind.suffix}", small))
         return uploads
-
-    async def _find(self, job_id: str) -> Job | None:
-        try:
-            return await self._queue.get(job_id)
-        except NoSuchJob:
-            return None
 
 
 def moderates(interaction: discord.Interaction) -> bool:

@@ -182,7 +182,7 @@ async def _queue_all(
         here = origin_of(interaction, 0, made_at).to_json()
         await queue.check(proposal.requests, owner=proposal.owner, origin=here, standing=standing)
         for request in proposal.requests:
-            message = await interaction.followup.send(view=_coming(request), wait=True)
+            message = await interaction.followup.send(view=coming(request), wait=True)
             posted.append(message)
         origins = [origin_of(interaction, message.id, made_at) for message in posted]
         await queue.accept(proposal, [o.to_json() for o in origins], standing=standing)
@@ -196,7 +196,7 @@ async def _queue_all(
         raise
 
 
-def _coming(request: Request) -> ui.LayoutView:
+def coming(request: Request) -> ui.LayoutView:
     """What a job's message shows until the progress board does."""
     return _message(plain(request.prompt, ROOM) or "…")
 

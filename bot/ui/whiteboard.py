@@ -14,7 +14,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot.errors import LinkInvalid, LinkUsed, NoSuchJob
+from bot.errors import LinkInvalid, LinkUsed
 from bot.jobs import codec
 from bot.jobs.job import Job, Standing, new_job_id
 from bot.jobs.links import Link, Links
@@ -25,12 +25,12 @@ from bot.permutations import permutations
 from bot.tasks import Tasks
 from bot.ui.asking import check, check_as, since
 from bot.ui.origin import Origin, origin_of, standing_of
+from bot.ui.proposals import coming
 from bot.ui.roads import TOKEN_LIFE, UNREACHABLE, Roads
-from bot.ui.text import countdown, plain
+from bot.ui.text import countdown
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Kind, SketchRequest
 
-ROOM = 1200  # characters of markdown for a prompt
 PLACEHOLDER = Path("drawing.png")  # of what is not drawn yet
 
 
@@ -88,7 +88,7 @@ class Whiteboard:
 
     async def shown(self, link: Link) -> Mapping[str, Any]:
         """What the page says of a link: for which channel it is, as whom, and what was asked."""
-        said, job = await self._said(link), await self._job(link)
+        said, job = await self._said(link), await self._queue.find(link.job_id)
         asked = await self.asked(link)
         return {
             "channel": said["channel_name"],
@@ -142,7 +142,7 @@ class Whiteboard:
 
     async def _take_once(self, link: Link, request: SketchRequest) -> Job:
         try:
-            if await self._job(link) is not None:
+            if await self._queue.find(link.job_id) is not None:
                 raise _used()
             return await self._take(link, request)
         finally:
@@ -155,7 +155,7 @@ class Whiteboard:
         request = replace(request, prompt=prompt)
         check_as(self._queue, request, member=link.member, since=said["since"], standing=standing)
         origin = Origin.from_json(said["origin"])
-        message_id = await self._roads.follow(origin, _coming(request))
+        message_id = await self._roads.follow(origin, coming(request))
         try:
             return await self._queue.submit(
                 request,
@@ -172,13 +172,6 @@ class Whiteboard:
     async def _said(self, link: Link) -> dict[str, Any]:
         assert self._links is not None
         return await self._links.said(link)
-
-    async def _job(self, link: Link) -> Job | None:
-        """The job that came of a link."""
-        try:
-            return await self._queue.get(link.job_id)
-        except NoSuchJob:
-            return None
 
 
 def _said(
@@ -211,13 +204,6 @@ def _invitation(url: str, link: Link, locale: str) -> ui.LayoutView:
     view = ui.LayoutView(timeout=None)
     view.add_item(ui.TextDisplay(text))
     view.add_item(ui.ActionRow(button))
-    return view
-
-
-def _coming(request: SketchRequest) -> ui.LayoutView:
-    """What a job's message shows until the progress board does."""
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay(plain(request.prompt, ROOM) or "…"))
     return view
 
 

@@ -39,14 +39,14 @@ def words(tag: str) -> dict[str, str | list[str]]:
         return {}
     with (FOLDER / f"{tag}.po").open("rb") as file:
         catalogue = read_po(file, locale=tag)
-    found = (catalogue.get(s if isinstance(s, str) else s[0]) for _, _, s in sentences())
-    return {
-        m.id if isinstance(m.id, str) else m.id[0]: m.string
-        if isinstance(m.string, str)
-        else list(m.string)
-        for m in found
-        if m is not None and m.string
-    }
+    said: dict[str, str | list[str]] = {}
+    for _, _, english in sentences():
+        key = english if isinstance(english, str) else english[0]  # of one and of several
+        message = catalogue.get(key)
+        if message is not None and message.string:
+            forms = message.string
+            said[key] = forms if isinstance(forms, str) else list(forms)
+    return said
 
 
 class _Page(HTMLParser):

@@ -211,7 +211,7 @@ class AnimateRequest:
         if self.image is not None and self.prompt:
             raise BadInput("Please give either a picture or a prompt to animate, not both.")
         _within(self.motion, MOTION, "motion")
-        _within(self.seed, range(MAX_SEED + 1), "seed")
+        _check_seeds(self.seed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
