@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import replace
-from typing import Any
 from unittest.mock import Mock
 
 import discord
@@ -15,18 +14,16 @@ from bot.app import App
 from bot.config import ModerationConfig
 from bot.delivery import Delivery
 from bot.errors import Lost, StorageFailed, Undeliverable
-from bot.jobs.events import JobEnded, JobStarted
-from bot.jobs.job import Job, Status
+from bot.jobs.events import JobEnded
+from bot.jobs.job import Status
 from bot.ui import progress
 from pipelines.contract.errors import OutOfMemory
-from pipelines.contract.requests import ImagineRequest
+from tests.delivery.jobs import FINAL, PICTURE, begin, finish
 from tests.integration.apps import Heard
-from tests.loopback.runner import paint
 from tests.ui.channel import Channel, Shown
 from tests.ui.fixtures import Ends, Moods, restarted
 
 TOKEN_EDIT = ("PATCH", "/webhooks/*/messages/*")
-FINAL = ["Again", "Vary", "Upscale", "Edit…", "Animate", "Delete"]
 FAILED = ["Again", "Edit…", "Delete"]
 
 
@@ -34,31 +31,10 @@ def delivery_of(app: App) -> Delivery:
     return Delivery(app.client.roads, app.board, app.queue, app.files, app.config.moderation)
 
 
-PICTURE = paint(ImagineRequest(prompt="a lighthouse", seed=7))[0].data
-
-
 @pytest.fixture
 async def running(app: App, channel: Channel, ada: MemberActor, studio: Moods) -> Shown:
     """A job of ada's that is held on the GPU until `studio.gate` is set; its message."""
     return await begin(app, channel, ada, studio)
-
-
-async def begin(
-    app: App, channel: Channel, member: MemberActor, studio: Moods, **options: Any
-) -> Shown:
-    studio.gate.clear()
-    heard = Heard(app.events)
-    await member.slash(
-        channel.handle, "imagine", **{"prompt": "a lighthouse", "seed": 7, **options}
-    )
-    await heard.of(JobStarted)
-    return channel.shown()[-1]
-
-
-async def finish(studio: Moods, ends: Ends) -> Job:
-    """Let go of the GPU, and wait until the owner has been told."""
-    studio.gate.set()
-    return await ends.next()
 
 
 def requests(channel: Channel, method: str, path: str) -> int:

@@ -8,7 +8,7 @@ from simcord.actors import MemberActor
 from bot.app import App
 from bot.config import Config, DiscordConfig
 from bot.jobs.job import Status
-from tests.delivery.test_delivery import FINAL, PICTURE, begin, finish
+from tests.delivery.jobs import FINAL, PICTURE, begin, finish
 from tests.ui.channel import Channel, Shown, whispered
 from tests.ui.fixtures import Ends, Moods
 

@@ -1,8 +1,9 @@
-"""How a member tells from a message what became of its job."""
+"""What a member sees: how a message tells what became of its job, and what is said in private."""
 
 import re
+from typing import Any
 
-from tests.loopback import Interaction, LoopbackDiscord, Message
+from tests.loopback import Interaction, LoopbackDiscord, Member, Message
 
 BUTTON = re.compile(r"atelier:([a-z]+):([0-9a-f]{16})")
 
@@ -60,3 +61,23 @@ async def wait_of(server: LoopbackDiscord, used: Interaction, timeout: float = 2
 
 def _offers(custom_ids: tuple[str, ...], action: str) -> bool:
     return any(m[1] == action for c in custom_ids if (m := BUTTON.fullmatch(c)))
+
+
+async def answered(server: LoopbackDiscord, member: Member, action: str = "show") -> Interaction:
+    """What /privacy says, in private."""
+    used = await member.slash("privacy", action=action)
+    await server.wait_for(lambda: used.said)
+    assert used.original is not None and used.original.ephemeral
+    return used
+
+
+async def invited(
+    server: LoopbackDiscord, member: Member, **options: Any
+) -> tuple[str, Interaction]:
+    """The link of an invitation that only `member` sees."""
+    used = await member.slash("sketch", **options)
+    await server.wait_for(lambda: used.said)
+    assert used.original is not None and used.original.ephemeral
+    found = re.search(r"https://paint\.example/draw/([\w-]+)", str(used.original.components))
+    assert found is not None
+    return found[1], used

@@ -5,16 +5,9 @@ import json
 from bot.app import App
 from bot.jobs.events import JobTold
 from tests.integration.apps import Heard
-from tests.integration.shown import button, end_of, jobs_of
-from tests.loopback import Interaction, LoopbackDiscord, Member
+from tests.integration.shown import answered, button, end_of, jobs_of
+from tests.loopback import LoopbackDiscord, Member
 from tests.loopback.runner import Studio
-
-
-async def answered(server: LoopbackDiscord, member: Member, action: str = "show") -> Interaction:
-    used = await member.slash("privacy", action=action)
-    await server.wait_for(lambda: used.said)
-    assert used.original is not None and used.original.ephemeral
-    return used
 
 
 async def test_a_member_sees_and_gets_their_own(

@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-import re
 import time
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import pytest
@@ -13,9 +11,8 @@ import pytest
 from bot.app import App
 from bot.config import Config
 from tests.integration.apps import light_config, serving
-from tests.integration.shown import is_final
-from tests.integration.test_privacy import answered
-from tests.loopback import Interaction, LoopbackDiscord, Member
+from tests.integration.shown import answered, invited, is_final
+from tests.loopback import LoopbackDiscord, Member
 from tests.loopback.runner import Studio
 from tests.web.serving import client, drawing, web_config
 
@@ -23,18 +20,6 @@ from tests.web.serving import client, drawing, web_config
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     return web_config(tmp_path)
-
-
-async def invited(
-    server: LoopbackDiscord, member: Member, **options: Any
-) -> tuple[str, Interaction]:
-    """The link of an invitation that only `member` sees."""
-    used = await member.slash("sketch", **options)
-    await server.wait_for(lambda: used.said)
-    assert used.original is not None and used.original.ephemeral
-    found = re.search(r"https://paint\.example/draw/([\w-]+)", str(used.original.components))
-    assert found is not None
-    return found[1], used
 
 
 async def draw(session: aiohttp.ClientSession, **fields: str) -> aiohttp.ClientResponse:

@@ -14,7 +14,7 @@ from bot.jobs.job import new_job_id
 from bot.jobs.links import Links, read_key
 from pipelines.contract.requests import SketchRequest
 from tests.browser import CHROMIUM, MARKS
-from tests.integration.test_whiteboard import invited
+from tests.integration.shown import invited
 from tests.loopback import LoopbackDiscord, Member
 from tests.loopback.runner import Studio
 from tests.web.serving import web_config
