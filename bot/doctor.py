@@ -9,7 +9,7 @@ import errno
 import os
 import socket
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
@@ -42,8 +42,9 @@ from bot.tokens import TokenBook
 from bot.words import read_words
 from pipelines import loras
 from pipelines.caching import computed
-from pipelines.catalog import PREVIEW, Catalog, ModelKey
+from pipelines.catalog import PREVIEW, Catalog, ModelKey, Network
 from pipelines.checkpoints import check_preview, require_whole, weigh
+from pipelines.compilers import lacking
 from pipelines.contract.errors import (
     AtelierError,
     DeviceMissing,
@@ -522,8 +523,30 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
             yield Finding(Level.WARNING, f"{key} dtype", told)
         if catalog.acceleration.compile and plan.uncompiled:
             yield Finding(Level.WARNING, f"{key} compile", f"off here, for {plan.uncompiled}")
+    yield from _compiling(card, catalog, plans)
     if (words := together(plans, card)) is not None:
         yield Finding(Level.WARNING, "RAM", words)
+
+
+def _compiling(card: Card, catalog: Catalog, plans: Mapping[ModelKey, Plan]) -> Iterator[Finding]:
+    """What keeps networks from being compiled, or what that would be good for."""
+    quicker = [
+        f"/{key}"
+        for key, plan in plans.items()
+        if plan.fits and plan.uncompiled is None and not isinstance(getattr(catalog, key), Network)
+    ]
+    if not quicker:
+        return
+    missing = lacking(card.kind)
+    if catalog.acceleration.compile and missing:
+        yield Finding(Level.WARNING, "compile", f"networks run as they are: {missing}")
+    elif not catalog.acceleration.compile and card.kind == "cuda":
+        but = f"; here {missing}" if missing else ", after minutes at the first start"
+        yield Finding(
+            Level.FINE,
+            "compile",
+            f"off; models.acceleration.compile makes {', '.join(quicker)} quicker{but}",
+        )
 
 
 def _plan_in_words(key: ModelKey, plan: Plan, card: Card, what: str, is_slow: bool) -> Finding:

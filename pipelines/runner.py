@@ -23,6 +23,7 @@ from PIL import Image, ImageDraw
 from pipelines import animate, describe, imagine, safety, sketch, upscale
 from pipelines.batches import SIZES, Batches
 from pipelines.catalog import AnimateModel, Catalog, ImagineModel, ModelKey, dimensions, fit
+from pipelines.compilers import lacking
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import (
     AtelierError,
@@ -115,6 +116,8 @@ class Runner:
             model = getattr(self._catalog, key)
             for told in filter(None, (unmet(model, card), slow(key, model, card))):
                 log.warning("%s: %s", self.card, told)
+        if self._catalog.acceleration.compile and (missing := lacking(card.kind)) is not None:
+            log.warning("%s: networks are not compiled: %s", self.card, missing)
         if (words := together(self._models.plans, card)) is not None:
             log.info("%s: %s", self.card, words)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bot import doctor
 from bot.account import Account
 from bot.config import (
     Config,
@@ -441,6 +442,24 @@ def test_a_missing_package_is_named() -> None:
     assert found["imagine precision"].level is Level.WARNING
     assert "`pip install -U bitsandbytes`" in found["imagine precision"].text
     assert found["imagine fits"].text == whole["imagine fits"].text  # which is "auto"
+
+
+def test_what_compiling_is_good_for_is_said_and_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    card = Card("cuda", 79 * GIB, 96 * GIB, (9, 0))
+    off = plans(card)["compile"]
+    assert off.level is Level.FINE and "makes /sketch, /imagine, /animate quicker" in off.text
+    monkeypatch.setattr(doctor, "lacking", lambda kind: "a C compiler is missing")
+    assert plans(card)["compile"].text.endswith("quicker; here a C compiler is missing")
+    on = ALL.model_copy(update={"acceleration": Acceleration(compile=True)})
+    found = plans(card, on)["compile"]
+    assert found == Finding(
+        Level.WARNING, "compile", "networks run as they are: a C compiler is missing"
+    )
+    assert "compile" not in plans(Card("cpu"))
+    monkeypatch.setattr(doctor, "lacking", lambda kind: None)
+    assert "compile" not in plans(card, on)
 
 
 def test_what_is_not_compiled_although_it_is_configured_is_said() -> None:
