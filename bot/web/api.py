@@ -127,7 +127,7 @@ class Api:
     async def job(self, request: web.Request) -> web.StreamResponse:
         """A job as it is now, or as it goes on."""
         job = await self._own(request)
-        if EVENTS in request.headers.get("Accept", ""):
+        if request.method == "GET" and EVENTS in request.headers.get("Accept", ""):
             return await self._stream(request, job)
         self._watching.want_preview(job)
         return self._answer(request, job)

@@ -99,7 +99,7 @@ class Askers:
         web_ = self._config.web
         if not web_.open:
             raise Unidentified(NEEDED)
-        if not _is_local(request.url.host or ""):
+        if not _is_local(request):
             raise Foreign("Without a token this answers to the names of this machine alone.")
         if any(name in request.headers for name in _OF_PROXIES):
             raise Foreign("What comes through a proxy needs a token.")
@@ -139,5 +139,9 @@ class Askers:
 _OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Real-IP", "Via")
 
 
-def _is_local(host: str) -> bool:
+def _is_local(request: web.Request) -> bool:
+    try:
+        host = request.url.host or ""
+    except ValueError:  # no address at all
+        return False
     return is_loopback_name(host.strip("[]")) or host.endswith(".localhost")

@@ -114,6 +114,7 @@ class Bodies:
                 return fields
             if not isinstance(part, BodyPartReader) or not part.name:
                 raise unreadable(is_form=True)
+            part.name.encode()  # or it could not be said: raises ValueError for what is no text
             may_have = self._share(part)
             over = self._too_much(most) if may_have > left else self._too_long(part.name, may_have)
             data = await _all(part.read_chunk, min(left, may_have), over)

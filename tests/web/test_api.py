@@ -84,6 +84,22 @@ async def test_a_job_is_watched_to_its_end_and_fetched_in_ranges(
     assert again.status == 304
 
 
+async def test_who_asks_what_a_stream_would_say_hears_no_stream(
+    ada: aiohttp.ClientSession, app: App, studio: Studio
+) -> None:
+    studio.gate.clear()  # or it would be a short one
+    job = await imagine(ada)
+    assert app.web is not None
+    reader, writer = await asyncio.open_connection(*app.web.runner.addresses[0])
+    token = f"Authorization: {ada.headers['Authorization']}\r\nHost: x\r\n"
+    head = f"HEAD /v1/jobs/{job['id']} HTTP/1.1\r\n{token}Accept: text/event-stream\r\n\r\n"
+    writer.write(f"{head}GET /health HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    async with asyncio.timeout(10):
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 OK")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 OK")
+    writer.close()
+
+
 async def test_what_a_proxy_compressed_on_its_way_is_not_sent_again(app: App) -> None:
     async with client(app) as session:
         tag = (await session.get("/")).headers["ETag"]

@@ -68,6 +68,10 @@ async def test_what_cannot_be_done(ada: aiohttp.ClientSession, studio: Studio, s
 FORM_IN_A_FORM = (
     b"--x\r\nContent-Type: multipart/mixed; boundary=y\r\n\r\n--y\r\n\r\nhi\r\n--y--\r\n--x--\r\n"
 )
+NO_LETTERS = b'--x\r\nContent-Disposition: form-data; name="\xff"\r\n\r\n%s\r\n--x--\r\n' % (
+    b"x" * 20_000
+)
+"""A field that is too long, by a name that cannot be said."""
 ZIPPED = {"Content-Encoding": "gzip"}  # a few bytes that may be very many
 # Without the time, which would be part of the test's name: each worker must collect the same.
 ZIPPED_JSON = gzip.compress(b'{"prompt": "x"}', mtime=0)
@@ -93,6 +97,7 @@ MANY_KEYS = json.dumps(dict.fromkeys(map(str, range(40)))).encode()
         ({"Content-Type": "multipart/form-data; boundary=x"}, b"--y", 400),
         ({"Content-Type": "multipart/form-data; boundary=x"}, b"--x\r\n\r\nhi\r\n--x--", 400),
         ({"Content-Type": "multipart/form-data; boundary=x"}, FORM_IN_A_FORM, 400),
+        ({"Content-Type": "multipart/form-data; boundary=x"}, NO_LETTERS, 400),
     ],
 )
 async def test_what_cannot_be_read(
@@ -192,6 +197,13 @@ async def test_another_website_is_turned_away(tmp_path: Path, studio: Studio) ->
             assert await refused(answer) == (403, "foreign")
         own = {"Origin": str(app.studio).rstrip("/"), "Sec-Fetch-Site": "same-origin"}
         assert (await session.post("/v1/imagine", headers=own, json=body)).status == 202
+
+
+@pytest.mark.parametrize("host", ["::1", "a:b", "localhost:99999"])
+async def test_who_asks_for_no_host_is_a_stranger(own_app: App, host: str) -> None:
+    async with client(own_app) as session:
+        answer = await session.get("/v1/jobs", headers={"Host": host})
+    assert await refused(answer) == (403, "foreign")
 
 
 @pytest.mark.parametrize("path", ["/static/../server.py", "/static/%2e%2e/server.py", "/static/"])
