@@ -19,6 +19,12 @@ KEPT = """async (wanted) => {
     if (String(kept.map(({ marks }) => marks.length)) === String(wanted)) return;
   }
 }"""
+DAMAGED = """async () => {
+  const { keepDrawing } = await import("/static/keep.js");
+  const marks = [{ kind: "picture", blob: new Blob(["no picture"]), at: [0, 0] }];
+  return keepDrawing("studio", { id: 7, at: 1, marks, done: 1, shape: "wide" }, []);
+}"""
+"""Keep a drawing of a picture that cannot be read."""
 BLOCK = {"profile": {"default_content_setting_values": {"cookies": 2}}}
 
 
@@ -96,6 +102,30 @@ async def test_a_line_under_the_pen_stays_whole_when_another_page_is_caught_up_w
     await first.reload()
     await expect(first.locator("#undo")).to_be_enabled()
     assert await picture(first) == both
+
+
+async def test_a_kept_picture_that_cannot_be_read_keeps_nobody_out(
+    window: BrowserContext,
+) -> None:
+    page = await entered(window)
+    assert await page.evaluate(DAMAGED)
+    page = await entered(window)
+    await expect(page.locator("#undo")).to_be_enabled()
+    await draw(page, 100)
+    await expect_kept(page, [2])
+
+
+async def test_what_is_drawn_after_the_browser_closed_its_database_is_kept(
+    window: BrowserContext,
+) -> None:
+    page = await entered(window)
+    await draw(page, 100)
+    await expect_kept(page, [1])
+    session = await window.new_cdp_session(page)
+    origin = {"origin": await page.evaluate("location.origin"), "storageTypes": "indexeddb"}
+    await session.send("Storage.clearDataForOrigin", origin)
+    await draw(page, 200)
+    await expect_kept(page, [2])
 
 
 async def pages(window: BrowserContext) -> tuple[Page, Page]:

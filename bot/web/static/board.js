@@ -22,7 +22,9 @@ export const joined = (drawings) =>
 export async function revived({ marks, ...rest }) {
   const revive = async ({ kind, stroke, blob, at }) => {
     if (stroke) return { kind, stroke: new Stroke(stroke) };
-    return kind === "clear" ? { kind } : { kind, blob, at, picture: await createImageBitmap(blob) };
+    if (kind === "clear") return { kind };
+    const nothing = () => new OffscreenCanvas(1, 1); // a browser may lose what it kept
+    return { kind, blob, at, picture: await createImageBitmap(blob).catch(nothing) };
   };
   return { ...rest, marks: await Promise.all(marks.map(revive)) };
 }
@@ -114,7 +116,7 @@ export class Board extends EventTarget {
   /** Lay a picture on the paper, as large as it fits. `image` is one that can be drawn. */
   async lay(image) {
     const scale = Math.min(this.width / image.width, this.height / image.height);
-    const [w, h] = [Math.round(image.width * scale), Math.round(image.height * scale)];
+    const [w, h] = [Math.ceil(image.width * scale), Math.ceil(image.height * scale)];
     const picture = new OffscreenCanvas(w, h);
     picture.getContext("2d").drawImage(image, 0, 0, w, h);
     const blob = await picture.convertToBlob({ type: "image/webp", quality: 0.95 });

@@ -9,7 +9,10 @@ function database() {
   opened ??= new Promise((resolve, reject) => {
     const request = indexedDB.open("atelier", 1);
     request.onupgradeneeded = () => request.result.createObjectStore(DRAWINGS);
-    request.onsuccess = () => resolve(request.result);
+    request.onsuccess = () => {
+      resolve(request.result);
+      request.result.onclose = () => (opened = null); // by the browser: it is opened anew
+    };
     request.onerror = () => reject(request.error);
   });
   return opened;
