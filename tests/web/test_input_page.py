@@ -19,6 +19,17 @@ PASTE = """async () => {
   return !document.activeElement.dispatchEvent(new ClipboardEvent("paste", said));
 }"""
 """Paste text with a picture beside it, as word processors copy it. Is it taken for a picture?"""
+DROP = """async (width) => {
+  const data = new DataTransfer();
+  if (width) {
+    const canvas = new OffscreenCanvas(width, 5000);
+    canvas.getContext("2d").fillRect(0, 0, width, 5000);
+    data.items.add(new File([await canvas.convertToBlob()], "a.png", { type: "image/png" }));
+  } else data.items.add(new File(["%PDF"], "a.pdf", { type: "application/pdf" }));
+  const said = { dataTransfer: data, bubbles: true, cancelable: true };
+  document.querySelector("#paper").dispatchEvent(new DragEvent("drop", said));
+}"""
+"""Drop a picture of that width on the paper, or without one a document."""
 ENTER = """(keyCode) => {
   const said = { key: "Enter", keyCode, bubbles: true, cancelable: true };
   return !document.activeElement.dispatchEvent(new KeyboardEvent("keydown", said));
@@ -63,6 +74,18 @@ async def test_text_is_dropped_where_one_types(window: BrowserContext) -> None:
     for kind in ("dragEnter", "dragOver", "drop"):
         await session.send("Input.dispatchDragEvent", {"type": kind, **drag})
     await expect(prompt).to_have_value("a fox")
+
+
+async def test_a_picture_as_thin_as_a_hair_lies_on_the_paper(window: BrowserContext) -> None:
+    page = await entered(window)
+    await page.evaluate(DROP, 1)
+    await expect(page.locator("#clear")).to_be_enabled()
+
+
+async def test_a_file_that_is_dropped_and_no_picture_is_told_of(window: BrowserContext) -> None:
+    page = await entered(window)
+    await page.evaluate(DROP, 0)
+    await expect(page.locator("#toast")).to_contain_text("cannot be read as a picture")
 
 
 async def test_the_enter_that_ends_a_composed_word_sends_nothing(

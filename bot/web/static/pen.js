@@ -36,7 +36,7 @@ export class Pen {
   _down(event) {
     if (event.button !== 0 && event.button !== 5) return;
     if (event.pointerType === "touch" && event.timeStamp - this._penAt < PALM) return;
-    if (this._pointer !== null) return this._second(event);
+    if (this._pointer !== null && !this._second(event)) return;
     this._lift();
     this._at = null;
     this._measure();
@@ -52,15 +52,21 @@ export class Pen {
     }
   }
 
-  /** A second finger is for zooming: what the first drew in the moment before was not meant. */
-  _second(event) {
-    if (event.pointerType !== "touch" || event.timeStamp - this._begun > 250) return;
+  /**
+   * A second finger is for zooming: what the first drew in the moment before was not meant. Nor was
+   * what the hand drew that came down before its pen. Returns whether that is to draw now.
+   */
+  _second({ pointerType, timeStamp }) {
+    const isPen = pointerType === "pen";
+    if (!isPen && (pointerType !== "touch" || timeStamp - this._begun > 250)) return false;
     this._pointer = null;
     this.board.drop();
+    return isPen;
   }
 
   _move(event) {
     if (event.pointerId === this._pointer) {
+      this._measure(); // the paper may have moved
       const all = event.getCoalescedEvents?.() ?? [];
       for (const each of all.length ? all : [event]) this._add(each);
     }
@@ -132,9 +138,9 @@ export class Pen {
       ? this._at.map((part) => part / this._scale)
       : [this._hovered[0] - this._box.left, this._hovered[1] - this._box.top];
     const size = Math.max(6, this.tools().size / this._scale);
-    ring.style.setProperty("width", `${size}px`);
-    ring.style.setProperty("height", `${size}px`);
-    ring.style.setProperty("transform", `translate(${x - size / 2}px, ${y - size / 2}px)`);
+    const width = `${size}px`;
+    const transform = `translate(${x - size / 2}px, ${y - size / 2}px)`;
+    Object.assign(ring.style, { width, height: width, transform });
     ring.classList.toggle("keyed", Boolean(this._at));
   }
 

@@ -41,8 +41,8 @@ export function onDrop(element, take) {
   element.addEventListener("drop", (event) => {
     event.preventDefault();
     mark(0);
-    const picture = pictureIn(event.dataTransfer);
-    if (picture) take(picture);
+    const file = pictureIn(event.dataTransfer) ?? event.dataTransfer.files[0];
+    if (file) take(file); // which says so if it is no picture
   });
 }
 

@@ -93,9 +93,7 @@ export class Whiteboard {
 
   _wire() {
     const { toolbox } = this;
-    find("#undo").addEventListener("click", () => this.undo());
-    find("#redo").addEventListener("click", () => this.redo());
-    find("#clear").addEventListener("click", () => this.clear());
+    for (const name of ["undo", "redo", "clear"]) find(`#${name}`).addEventListener("click", () => this[name]());
     find("#shape").addEventListener("click", () => this._reshape());
     onChoice(find("#import"), find("#import-file"), (file) => this.lay(file));
     onDrop(find("#paper"), (file) => this.lay(file));
@@ -141,7 +139,8 @@ export class Whiteboard {
 
   /** A key that was pressed while the whiteboard is on show. Returns whether it meant something. */
   press(event) {
-    const key = event.key.toLowerCase();
+    // Where letters are not Latin ones, a key means what it has beside its own.
+    const key = (event.key > "~" ? event.code.slice(3) : event.key).toLowerCase();
     if (event.ctrlKey || event.metaKey) {
       if (isTyping(event.target)) return false;
       if (key === "z") event.shiftKey ? this.redo() : this.undo();
@@ -150,7 +149,8 @@ export class Whiteboard {
       return true;
     }
     const isFree = event.target === document.body || event.target.closest?.(".easel");
-    if (!isFree || event.altKey || !(key in this._keys)) return false;
+    const isOther = event.altKey && /\w/.test(key); // “[” is typed with Alt on a German Mac
+    if (!isFree || isOther || !(key in this._keys)) return false;
     this._keys[key]();
     return true;
   }
@@ -176,6 +176,5 @@ export class Whiteboard {
     this._invite();
     const [width, height] = SHAPES[board.shape];
     find("#draw").style.setProperty("--ratio", width / height);
-    find("#draw").dataset.shape = board.shape;
   }
 }
