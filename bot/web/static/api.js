@@ -10,6 +10,7 @@ export const isOver = (job) => ENDED.has(job.state) || (job.state === "rendered"
 
 const PAUSES = [500, 1000, 2000, 4000, 8000]; // milliseconds before asking again after trouble
 const UNSEEN = 2000; // milliseconds between two looks at a job that nobody sees
+const SILENCE = 40_000; // milliseconds without a sign of life, after which a stream has been cut
 const TOKEN = "token"; // what it is kept under
 
 /** What went wrong, as a sentence to show. `code` is the API's, `status` 0 without an answer. */
@@ -41,8 +42,8 @@ export function identifyByLink(link) {
 /** Whether files can be shown by their address alone. */
 export const isOpen = () => !bearer;
 
-/** One request. Raises Problem unless it succeeds. */
-export async function ask(path, { headers = {}, ...options } = {}) {
+/** One request, and its answer `as` what is wanted. Raises Problem unless it succeeds. */
+export async function ask(path, { headers = {}, as, ...options } = {}) {
   const identity = bearer ? { Authorization: `Bearer ${bearer}` } : {};
   let answer;
   try {
@@ -50,11 +51,11 @@ export async function ask(path, { headers = {}, ...options } = {}) {
       ...options,
       headers: { "Accept-Language": tag, ...identity, ...headers },
     });
+    if (answer.ok) return as ? await answer[as]() : answer;
   } catch (error) {
     if (error.name === "AbortError") throw error;
     throw new Problem(say("The studio does not answer. Is it still running?"));
   }
-  if (answer.ok) return answer;
   const told = await answer.json().catch(() => ({}));
   const sentence = told.detail || told.title;
   throw new Problem(sentence || say("The studio answered with an error: {status}.", answer), {
@@ -63,7 +64,7 @@ export async function ask(path, { headers = {}, ...options } = {}) {
   });
 }
 
-export const askJson = async (path, options) => (await ask(path, options)).json();
+export const askJson = (path, options) => ask(path, { ...options, as: "json" });
 
 /**
  * Follow a job from now to its end: every state of it, as it comes. Survives a lost connection.
@@ -95,7 +96,8 @@ async function* events(path, signal) {
   let rest = "";
   try {
     for (;;) {
-      const { value, done } = await reader.read();
+      const cut = pause(SILENCE, signal).then(() => ({ done: true }));
+      const { value, done } = await Promise.race([reader.read(), cut]);
       if (done) return;
       const parts = (rest + value).replaceAll("\r", "").split("\n\n");
       rest = parts.pop();
@@ -138,4 +140,4 @@ export async function glimpse(path, image) {
 }
 
 /** A file of the API's. */
-export const bytes = async (path) => (await ask(path)).blob();
+export const bytes = (path) => ask(path, { as: "blob" });
