@@ -1,9 +1,10 @@
 """Whether all that is needed is within the window, with much to choose from and long words."""
 
+import time
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, async_playwright, expect
+from playwright.async_api import BrowserContext, Route, async_playwright, expect
 
 from benchmarks.page import READY
 from pipelines.catalog import Style
@@ -84,3 +85,36 @@ async def test_on_a_small_phone_a_result_is_shown_from_its_top(window: BrowserCo
     await page.get_by_role("button", name="Show it large").click()
     await expect(page.get_by_role("heading", name="a fox")).to_be_focused()
     assert await page.locator("#viewer").evaluate("viewer => viewer.scrollTop") == 0
+
+
+@pytest.mark.parametrize(("width", "height"), [(320, 568), (1024, 768)])
+async def test_a_channel_with_a_long_name_fits(
+    window: BrowserContext, width: int, height: int
+) -> None:
+    async def answer(route: Route) -> None:
+        told = await (await window.request.get("/v1/options")).json()
+        link = {"channel": "a_long_name_" * 8, "expires": time.time() + 600}
+        await route.fulfill(json={**told, "link": link})
+
+    await window.route("**/v1/options", answer)  # as a link would have it
+    page = await entered(window, "/draw/link")
+    await page.set_viewport_size({"width": width, "height": height})
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    prompt = await page.locator("#form-sketch textarea").bounding_box()
+    assert prompt is not None and prompt["width"] > 200
+
+
+async def test_of_a_long_arabic_prompt_the_beginning_is_shown(window: BrowserContext) -> None:
+    page = await entered(window, "/#imagine")
+    await page.locator("#form-imagine textarea").fill("ثعلب أحمر في الثلج! " * 9)
+    await page.locator("#form-imagine .go").click()
+    await expect_state(page, "imagine", "done")
+    await page.get_by_role("tab", name="Gallery").click()
+    caption = page.locator(".caption")
+    begins = """(caption) => {
+      const range = new Range();
+      range.setStart(caption.firstChild, 0);
+      range.setEnd(caption.firstChild, 1);
+      return caption.getBoundingClientRect().right - range.getBoundingClientRect().right;
+    }"""
+    assert 0 <= await caption.evaluate(begins) < 20

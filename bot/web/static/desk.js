@@ -181,7 +181,7 @@ export class ImagineDesk extends Desk {
     const shape = (aspect, at) => {
       const [width, height] = aspect.split(":").map(Number);
       const frame = make("i", { class: "frame" });
-      frame.style.setProperty("aspect-ratio", `${width} / ${height}`);
+      frame.style.aspectRatio = width / height;
       frame.classList.toggle("upright", height > width);
       return chip("aspect", aspect, at === 0, frame, names[aspect] ?? aspect);
     };

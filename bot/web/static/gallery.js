@@ -14,8 +14,8 @@ export class Gallery {
   }
 
   /** Show the newest. */
-  async refresh() {
-    await this._load(null);
+  refresh() {
+    return this._load(null);
   }
 
   /** Put what came of a job in the place of its card. */
@@ -71,10 +71,9 @@ export class Gallery {
 
   _card(job, index) {
     const shows = media(job, index, { small: true });
-    const caption = make("span", { class: "caption" }, described(job));
     const badge = shows.matches("video") ? icon("animate") : null;
     const act = () => view(job, index, this.studio);
-    const card = make("button", { type: "button", class: "card", click: act }, shows, badge, caption);
+    const card = make("button", { class: "card", click: act }, shows, badge, caption(job));
     if (badge && !isCalm()) {
       const play = () => attempt(() => roll(card, shows, job.results[index]));
       for (const name of ["mouseenter", "focus"]) card.addEventListener(name, play);
@@ -85,10 +84,11 @@ export class Gallery {
 
   _unfinished(job) {
     const state = job.state === "queued" ? say("Waiting") : say("Under way");
-    const caption = make("span", { class: "caption" }, described(job));
-    return make("li", { "data-job": job.id }, make("div", { class: "card unfinished" }, make("em", {}, state), caption));
+    return make("li", { "data-job": job.id }, make("div", { class: "card unfinished" }, make("em", {}, state), caption(job)));
   }
 }
+
+const caption = (job) => make("span", { class: "caption", dir: "auto" }, described(job));
 
 /** Play the video of a card, of which only the beginning was loaded, while somebody points at it. */
 async function roll(card, video, result) {

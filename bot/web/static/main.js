@@ -154,8 +154,7 @@ class Studio {
     for (const each of TABS) {
       const isShown = each === this.tab;
       find(`#${each}`).hidden = !isShown;
-      find(`#tab-${each}`).setAttribute("aria-selected", isShown);
-      find(`#tab-${each}`).tabIndex = isShown ? 0 : -1;
+      Object.assign(find(`#tab-${each}`), { ariaSelected: isShown, tabIndex: isShown ? 0 : -1 });
     }
     history.replaceState(null, "", `#${this.tab}`);
     if (this.tab === "gallery") this.gallery?.refresh();

@@ -4,7 +4,7 @@ import { ask, bytes, isOpen, shown } from "./api.js";
 import { announce, find, icon, isCalm, make, toast } from "./dom.js";
 import { say, seconds, tag } from "./words.js";
 
-const isVideo = ({ media_type: type }) => type.startsWith("video/");
+export const isVideo = ({ media_type: type }) => type.startsWith("video/");
 
 /** What a result shows, in words; where there are none, how it came to be. */
 export function described(job) {
@@ -62,7 +62,7 @@ function whenSeen(element, act) {
 /** What the classifier found to be sensitive is shown when somebody asks for it. */
 function veiled(element) {
   const box = make("div", { class: "veil" }, element);
-  const button = make("button", { type: "button", class: "plain" }, say("Show what may be sensitive"));
+  const button = make("button", { class: "plain" }, say("Show what may be sensitive"));
   button.addEventListener("click", (event) => {
     event.stopPropagation();
     box.classList.add("open");
@@ -75,7 +75,7 @@ function veiled(element) {
 /** The buttons of a result; `all` of them where there is room. `studio` does what they say. */
 export function actions(job, index, studio, { all = false } = {}) {
   const button = (name, label, act) =>
-    make("button", { type: "button", class: "action", click: () => attempt(act) }, icon(name), make("span", {}, label));
+    make("button", { class: "action", click: () => attempt(act) }, icon(name), make("span", {}, label));
   const result = job.results[index];
   const buttons = [button("download", say("Download"), () => download(result))];
   if (studio.page) return buttons;
@@ -138,7 +138,7 @@ export function view(job, index, studio) {
   const dialog = find("#viewer");
   find(".view", dialog).replaceChildren(media(job, index, { controls: true }));
   find("h2", dialog).textContent = described(job);
-  const rows = facts(job, index).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, String(value))]);
+  const rows = facts(job, index).flatMap(([name, value]) => [make("dt", {}, name), make("dd", { dir: "auto" }, String(value))]);
   find("dl", dialog).replaceChildren(...rows);
   const buttons = actions(job, index, studio, { all: true });
   if (!studio.page) buttons.push(remover(job, dialog, studio));
@@ -152,7 +152,7 @@ function remover(job, dialog, studio) {
   const n = job.results.length;
   const sure = n > 1 ? say("Delete all {n} for good?", { n }) : say("Delete for good?");
   const label = make("span", {}, say("Delete"));
-  const button = make("button", { type: "button", class: "action danger" }, icon("clear"), label);
+  const button = make("button", { class: "action danger" }, icon("clear"), label);
   button.addEventListener("click", () => {
     if (!button.dataset.sure) {
       button.dataset.sure = "1";

@@ -4,7 +4,7 @@ import { announce, find, findAll, make } from "./dom.js";
 import { keep, kept } from "./keep.js";
 import { counted, say } from "./words.js";
 
-export const SIZES = [6, 14, 28, 60]; // pixels of the paper
+const SIZES = [6, 14, 28, 60]; // pixels of the paper
 const LEAST = 2;
 const MOST = 120;
 
@@ -88,7 +88,7 @@ export class Toolbox {
       const input = make("input", { type: "radio", name: "colour", value: colour });
       input.addEventListener("change", () => this._colour(colour));
       const dab = make("i", { class: "dab" });
-      dab.style.setProperty("--dab", colour);
+      dab.style.background = colour;
       const label = make("span", { class: "unseen" }, name);
       box.append(make("label", { class: "colour", title: name }, input, dab, label));
     }
@@ -101,15 +101,11 @@ export class Toolbox {
 
   /** Let the buttons say what is in hand. */
   _show() {
-    for (const input of findAll("[name=tool]")) input.checked = input.value === this.tool;
-    for (const input of findAll("[name=size]")) input.checked = Number(input.value) === this.size;
-    let listed = false;
-    for (const input of findAll("[name=colour]")) {
-      input.checked = input.value === this.colour;
-      listed ||= input.checked;
+    for (const name of ["tool", "size", "colour"]) {
+      for (const input of findAll(`[name=${name}]`)) input.checked = input.value === String(this[name]);
     }
     this._own.value = this.colour;
-    this._own.parentElement.classList.toggle("chosen", !listed);
+    this._own.parentElement.classList.toggle("chosen", !find("[name=colour]:checked"));
     this._own.parentElement.style.setProperty("--own", this.colour);
     keep("tools", { colour: this.colour, size: this.size });
   }
