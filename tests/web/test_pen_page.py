@@ -35,11 +35,11 @@ DARK_ROWS = """() => {
 
 async def test_a_pen_draws_though_its_hand_came_down_first(window: BrowserContext) -> None:
     page = await entered(window)
-    await page.evaluate(HAND_THEN_PEN, False)
-    alone = await picture(page)
-    await page.get_by_role("button", name="Undo").click()
     await page.evaluate(HAND_THEN_PEN, True)
-    assert await picture(page) == alone
+    drawn = await picture(page)
+    await page.get_by_role("button", name="Undo").click()
+    await page.evaluate(HAND_THEN_PEN, False)
+    assert await picture(page) == drawn
 
 
 async def test_a_line_is_where_the_pen_is_though_the_paper_moves(window: BrowserContext) -> None:

@@ -1,7 +1,7 @@
 """Where a job is followed, in a real browser: what can be done once it has ended."""
 
 import pytest
-from playwright.async_api import BrowserContext, Page, Route, expect
+from playwright.async_api import BrowserContext, Page, expect
 
 from pipelines.contract.errors import RenderFailed
 from pipelines.contract.requests import Request
@@ -87,20 +87,3 @@ async def test_what_was_deleted_leaves_its_stage(window: BrowserContext) -> None
         await page.reload()
     await page.evaluate("fetch('/health').then((answer) => answer.text())")  # which comes after it
     await expect_state(page, "imagine", "idle")
-
-
-async def test_a_video_that_was_veiled_is_played_where_it_is(window: BrowserContext) -> None:
-    async def answer(route: Route) -> None:
-        job = await (await route.fetch()).json()
-        job["results"] = [{**result, "sensitive": True} for result in job["results"]]
-        await route.fulfill(json=job)
-
-    page = await entered(window, "/#animate")
-    await page.locator("#form-animate textarea").fill("a fox")
-    await page.locator("#form-animate .go").click()
-    await expect_state(page, "animate", "done")
-    await window.route("**/v1/jobs/*", answer)
-    await page.reload()
-    await page.get_by_role("button", name="Show what may be sensitive").click()
-    await page.locator("#animate video").click()
-    await expect(page.locator("#viewer")).to_be_hidden()

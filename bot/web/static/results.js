@@ -4,7 +4,7 @@ import { ask, bytes, isOpen, shown } from "./api.js";
 import { announce, find, icon, isCalm, make, toast } from "./dom.js";
 import { say, seconds, tag } from "./words.js";
 
-export const isVideo = ({ media_type: type }) => type.startsWith("video/");
+const isVideo = ({ media_type: type }) => type.startsWith("video/");
 
 /** What a result shows, in words; where there are none, how it came to be. */
 export function described(job) {

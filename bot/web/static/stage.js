@@ -2,7 +2,7 @@
 
 import { ask, follow, glimpse, isOver } from "./api.js";
 import { announce, find, findAll, make } from "./dom.js";
-import { actions, described, isVideo, media, seedOf, view } from "./results.js";
+import { actions, described, media, seedOf, view } from "./results.js";
 import { percent, say, seconds } from "./words.js";
 
 const TITLE = document.title;
@@ -152,7 +152,7 @@ export class Stage {
   /** One result: a click shows it large; of several, the first click chooses it. */
   _figure(job, index) {
     const shows = media(job, index, { controls: true });
-    if (isVideo(job.results[index])) return shows;
+    if (shows.matches("video")) return shows;
     const several = job.results.length > 1;
     const label = several ? say("Picture {n} of {of}", { n: index + 1, of: job.results.length }) : say("Show it large");
     const figure = make("div", { role: "button", tabindex: "0", class: "result", "aria-label": label }, shows);
