@@ -77,11 +77,15 @@ class Weights:
         return block
 
     def move_in(self) -> None:
-        """Copy to the device, asynchronously on its current stream."""
-        for block in self._visiting:
-            there = block.home[: block.used].to(self._device, non_blocking=True, copy=True)
-            block.place(there)
-            self._there.append(there)
+        """Copy to the device, asynchronously on its current stream. All, or none if it raises."""
+        try:
+            for block in self._visiting:
+                there = block.home[: block.used].to(self._device, non_blocking=True, copy=True)
+                block.place(there)
+                self._there.append(there)
+        except BaseException:  # memory ran out: what is there already would stay for good
+            self.move_out()
+            raise
 
     def settle(self, modules: Iterable[nn.Module]) -> None:
         """Let tensors of `modules` be where `move_in` put them.

@@ -3,6 +3,7 @@
 import copy
 import weakref
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -71,6 +72,30 @@ def test_the_copy_that_was_on_the_card_is_freed() -> None:
     there = weakref.ref(weights._there[0])
     weights.move_out()
     assert there() is None
+
+
+def test_what_does_not_fit_the_card_leaves_nothing_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else each later try would leave another piece."""
+    packed = network()
+    weights = Weights([packed], CPU, packed=True, block=1024)
+    home = {name: tensor.data_ptr() for name, tensor in packed.state_dict().items()}
+    there: list[weakref.ref[torch.Tensor]] = []
+
+    def copied(tensor: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if there:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        copy = tensor.clone()
+        there.append(weakref.ref(copy))
+        return copy
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.Tensor, "to", copied)
+        with pytest.raises(torch.OutOfMemoryError):
+            weights.move_in()
+    assert [copy() for copy in there] == [None]
+    assert {name: tensor.data_ptr() for name, tensor in packed.state_dict().items()} == home
+    weights.move_in()
+    weights.settle([packed])  # each block is there once
 
 
 def test_tied_weights_stay_tied_and_count_once() -> None:
