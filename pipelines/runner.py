@@ -296,14 +296,22 @@ class Runner:
         return imagine.paint([wanted], size, painter, self._models, context)[0].image()
 
     def _recover(self, error: Exception, *, evict: bool = False) -> None:
-        """Let go of what a failed run held; with `evict`, of every model's place on the GPU too."""
+        """Let go of what a failed run held; with `evict`, of every model's place on the GPU too.
+
+        Raises CardLost.
+        """
         cause: BaseException | None = error
         while cause is not None:  # a traceback's frames hold tensors
             traceback.clear_frames(cause.__traceback__)
             cause = cause.__cause__ or cause.__context__
-        if evict:
-            self._models.evict_idle()
-        free_caches(self._device)
+        try:
+            if evict:
+                self._models.evict_idle()
+            free_caches(self._device)
+        except RuntimeError:
+            if is_lost(self._device):  # not even memory can be freed there
+                raise CardLost.named(self.card) from error
+            raise
 
 
 def _trial(key: ModelKey, picture: Path, aspect: Aspect) -> Request | None:

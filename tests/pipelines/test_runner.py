@@ -407,6 +407,30 @@ def test_a_card_that_is_lost_is_named(
         run(runner, requests["imagine"], at_second_step(fail_unforeseen))
 
 
+def lose_the_card() -> None:
+    raise CardLost.named("a card")
+
+
+def call_off() -> None:
+    raise Cancelled
+
+
+@pytest.mark.parametrize("action", [lose_the_card, call_off])
+def test_a_card_that_is_lost_is_named_although_its_memory_cannot_be_freed(
+    action: Callable[[], None],
+    runner: Runner,
+    requests: dict[str, Request],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(device: torch.device) -> None:
+        raise RuntimeError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr("pipelines.runner.free_caches", refuse)
+    monkeypatch.setattr("pipelines.runner.is_lost", lambda device: True)
+    with pytest.raises(CardLost, match="cpu stopped working for this process"):
+        run(runner, requests["imagine"], at_second_step(action))
+
+
 def test_a_failed_run_leaves_no_tensors_in_its_traceback(
     runner: Runner, requests: dict[str, Request]
 ) -> None:
