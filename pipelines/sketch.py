@@ -231,15 +231,23 @@ def write_prompt(tokenizer: Any, prompt: str, caption: str, style: Style) -> str
     """What a person asked for, then what the drawing shows, in the frame of the style.
 
     SDXL reads as many tokens as `tokenizer.model_max_length`. Where that is too few, the subject
-    loses its last words, so that the style a person chose is not what is cut off.
+    loses its last words, so that the style a person chose is not what is cut off. Of what is too
+    long for a word, as all that is asked in Japanese or Chinese, the last characters go.
     """
     words = join(prompt, caption).split()
     while True:
         text = style.frame.replace("{prompt}", " ".join(words))
-        length = len(tokenizer(text).input_ids)
-        if length <= tokenizer.model_max_length or not words:
+        over = len(tokenizer(text).input_ids) - tokenizer.model_max_length
+        if over <= 0 or not words:
             return text
-        words.pop()
+        last = words.pop()
+        if len(last) > _LONGEST or not words:
+            shorter = last[: -max(1, over // _MOST_TOKENS)]
+            words += [shorter] if shorter else []
+
+
+_LONGEST = 24  # characters of a word
+_MOST_TOKENS = 4  # of a character: CLIP's are bytes, where it knows nothing larger
 
 
 def join(*texts: str) -> str:

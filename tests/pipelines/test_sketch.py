@@ -41,6 +41,21 @@ def test_a_long_prompt_loses_its_end_and_not_the_style(tokenizer: CLIPTokenizer)
     assert text.endswith("red, watercolour painting")
 
 
+@pytest.mark.parametrize(
+    "prompt",
+    ["夕焼けの海に浮かぶ赤い帆船、" * 6, "一艘红色的帆船，" * 10, "⭐" * 100, "boat,sea," * 40],
+    ids=["Japanese", "Chinese", "emoji", "commas"],
+)
+@pytest.mark.parametrize("frame", ["{prompt}, watercolour painting", "{prompt}"])
+def test_so_does_one_without_spaces(tokenizer: CLIPTokenizer, prompt: str, frame: str) -> None:
+    before, after = frame.split("{prompt}")
+    text = sketch.write_prompt(tokenizer, prompt, "a boat", Style(frame=frame))
+    asked = text.removeprefix(before).removesuffix(after)
+    assert asked
+    assert prompt.startswith(asked)
+    assert CLIP_TOKENS - 4 < len(tokenizer(text).input_ids) <= CLIP_TOKENS
+
+
 @pytest.fixture(params=["t2i-adapter", "controlnet"])
 def steered(request: pytest.FixtureRequest, catalog: Catalog, models: Path) -> SketchModel:
     assert catalog.sketch is not None
