@@ -172,9 +172,17 @@ def free_ram(device: torch.device) -> None:
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory ran out, on the GPU, in its libraries or in RAM."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.OutOfMemoryError) or is_out_of_ram(error):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+def is_out_of_ram(error: BaseException) -> bool:
+    """Whether an error says that memory ran out in RAM."""
+    if isinstance(error, MemoryError):
+        return True
+    is_systems = isinstance(error, RuntimeError | OSError)
+    return is_systems and any(sign in str(error) for sign in _SIGNS_OF_RAM)
 
 
 def is_lost(device: torch.device) -> bool:
@@ -194,6 +202,9 @@ def is_lost(device: torch.device) -> bool:
 _SIGNS = (
     "out of memory",  # CUDA's driver, MPS
     "ALLOC_FAILED",  # cuBLAS, cuDNN
+)
+_SIGNS_OF_RAM = (
     "can't allocate memory",  # the CPU's allocator
-    "not enough memory",
+    "not enough memory",  # the same on Windows
+    "(os error 1455)",  # Windows' paging file is too small: it has to have room for files, too
 )

@@ -21,7 +21,7 @@ from pipelines.catalog import Catalog, ModelKey, SafetyModel
 from pipelines.checkpoints import weigh
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import ModelUnavailable
-from pipelines.device import is_out_of_memory, send
+from pipelines.device import is_out_of_memory, is_out_of_ram, send
 from pipelines.loading import Loader
 from pipelines.loras import Lora, find
 from pipelines.placement import GIB, PAINTER, Card, Group, Plan, plan_model
@@ -109,9 +109,14 @@ class Models:
                 finally:  # also after a run that was cancelled, whose model stays
                     held.settle()
         except Exception as error:
-            if is_out_of_memory(error):
+            if self._is_short_of(error):
                 self._ran_out = key
             raise
+
+    def _is_short_of(self, error: Exception) -> bool:
+        """Whether memory ran out where a model computes: less of a card would not spare RAM."""
+        has_card = self.device.type != "cpu"
+        return is_out_of_memory(error) and not (has_card and is_out_of_ram(error))
 
     def _make_room_in_ram(self, key: ModelKey) -> None:
         """Drop the models used longest ago until this one fits beside the others, if it is new."""

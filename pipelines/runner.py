@@ -50,6 +50,7 @@ from pipelines.device import (
     free_caches,
     is_lost,
     is_out_of_memory,
+    is_out_of_ram,
     leave_a_core,
     name_of,
     use_from_here,
@@ -230,7 +231,7 @@ class Runner:
             ran_out = is_out_of_memory(error)
             self._recover(error, evict=ran_out)
             if ran_out:
-                raise _out_of_memory(request, self._device) from error
+                raise _out_of_memory(request, self._device, error) from error
             raise RenderFailed(
                 "Something went wrong while this was being made. "
                 "The server's log has the details; trying again may help."
@@ -347,7 +348,7 @@ LOADERS: Mapping[ModelKey, Load] = {
 """How each model is read."""
 
 
-def _out_of_memory(request: Request, device: torch.device) -> OutOfMemory:
+def _out_of_memory(request: Request, device: torch.device, error: Exception) -> OutOfMemory:
     """What to do about it, for the member and for the owner."""
     lower = {
         Kind.SKETCH: "models.sketch.size",
@@ -361,6 +362,12 @@ def _out_of_memory(request: Request, device: torch.device) -> OutOfMemory:
             "The server ran out of memory for this. Please try again; if it happens again, this "
             "bot's owner can lower gpu.vram_gib or {setting} in its configuration.",
             setting=lower,
+        )
+    if is_out_of_ram(error):
+        return OutOfMemory(
+            "The server ran out of RAM for this. Please try again; if it happens again, this bot's "
+            "owner can lower gpu.ram_gib in its configuration, or enlarge the swap space (on "
+            "Windows, the paging file)."
         )
     return OutOfMemory(
         "The graphics card ran out of memory for this. Please try again; if it happens again, this "

@@ -13,6 +13,7 @@ from pipelines.device import (
     hindrance,
     is_lost,
     is_out_of_memory,
+    is_out_of_ram,
     leave_a_core,
 )
 from pipelines.driver import Driver, Version
@@ -116,3 +117,14 @@ def test_what_counts_as_out_of_memory() -> None:
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
     assert not is_out_of_memory(RuntimeError("The size of tensor a (4) must match"))
     assert not is_out_of_memory(KeyError("out of memory"))
+
+
+def test_what_counts_as_out_of_ram() -> None:
+    with pytest.raises(RuntimeError) as raised:
+        torch.empty(2**50)
+    paging_file = OSError("Die Auslagerungsdatei ist zu klein. (os error 1455)")
+    for error in (raised.value, MemoryError(), paging_file):
+        assert is_out_of_ram(error)
+        assert is_out_of_memory(error)
+    assert not is_out_of_ram(torch.OutOfMemoryError("CUDA out of memory."))
+    assert not is_out_of_ram(OSError("(os error 2)"))

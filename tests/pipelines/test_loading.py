@@ -1,6 +1,7 @@
 """What is wrong with a checkpoint comes to light when it is read, and is never made up."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -79,3 +80,24 @@ def test_what_a_sampler_needs_and_is_not_here_is_named(models: Path, tmp_path: P
         LOADERS[ModelKey.SKETCH](SketchModel(source=str(folder)), CPU)
     assert f"cannot be loaded: {sampler} requires the torchsde library" in raised.value.sentence
     assert raised.value.sentence.endswith(" Install that, or correct models.sketch.source.")
+
+
+@pytest.mark.parametrize(
+    "opens", ["safetensors.torch.load_file", "transformers.modeling_utils.safe_open"]
+)
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("Cannot allocate memory (os error 12)"),
+        OSError("The paging file is too small for this operation to complete. (os error 1455)"),
+    ],
+)
+def test_where_memory_runs_out_the_checkpoint_is_not_to_blame(
+    opens: str, error: Exception, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(opens, refuse)
+    with pytest.raises(type(error), match=re.escape(str(error))):
+        LOADERS[ModelKey.IMAGINE](catalog.imagine, CPU)

@@ -21,7 +21,7 @@ from pipelines import acceleration
 from pipelines.catalog import Catalog, ModelKey, SafetyModel
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Phase, Progress, RunContext
-from pipelines.contract.errors import Cancelled
+from pipelines.contract.errors import Cancelled, OutOfMemory
 from pipelines.contract.requests import (
     AnimateRequest,
     DescribeRequest,
@@ -170,6 +170,21 @@ def test_the_next_picture_is_begun_before_the_last_one_has_left(
         at_begin = bus.waits[:-2]  # before diffusers looks up which step comes first
         assert len(at_begin) == {Kind.IMAGINE: 1, Kind.SKETCH: 3}[kind], at_begin
         assert same(shown(artifact), wanted) and bus.paces == STEPS
+
+
+def test_where_ram_runs_out_less_of_the_card_would_not_help(
+    small: Catalog, drawing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise OSError("The paging file is too small. (os error 1455)")
+
+    with phantom.card(monkeypatch):
+        runner = on_card(small)
+        before = dict(runner.plans())
+        monkeypatch.setattr("safetensors.torch.load_file", refuse)
+        with pytest.raises(OutOfMemory, match=r"gpu\.ram_gib"):
+            runner.run([request_of(Kind.ANIMATE, drawing)], RunContext())
+        assert runner.plans() == before
 
 
 def streamed(plan: Plan, **saved: Any) -> Plan:
