@@ -112,7 +112,7 @@ def stream(modules: list[nn.Module], device: torch.device) -> None:
     Layers rather than blocks: diffusers takes as a block what is in a list of the network itself,
     and so a whole T5, or a quarter of a UNet, at once. Not by `record_stream`: weights would pile
     up on the card as far as the processor is ahead of it. diffusers pins each tensor by itself,
-    but leaves those as they are that `Weights` packed before.
+    when its turn comes, but leaves those as they are that `Weights` packed and pinned before.
     """
     from diffusers.hooks import apply_group_offloading
 
@@ -123,4 +123,5 @@ def stream(modules: list[nn.Module], device: torch.device) -> None:
             offload_device=torch.device("cpu"),
             offload_type="leaf_level",
             use_stream=device.type == "cuda",
+            low_cpu_mem_usage=device.type == "cuda",  # else what could not be pinned is now
         )

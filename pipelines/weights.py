@@ -6,12 +6,18 @@ asynchronous copies, and being powers of two they lose nothing to torch's alloca
 memory, which rounds up to one: pinned one by one, SD3.5's weights would take half as much again.
 """
 
+import logging
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import chain
 
+import psutil
 import torch
 from torch import Tensor, nn
+
+from pipelines.device import is_out_of_memory
+
+log = logging.getLogger(__name__)
 
 BLOCK = 2**29  # bytes
 _ALIGNED = 256  # bytes: where a tensor may begin, for kernels that read sixteen at a time
@@ -70,8 +76,7 @@ class Weights:
 
     def _pack(self, tensors: list[Tensor]) -> _Block:
         length = _power_of_two(sum(map(_padded, tensors)))
-        pinned = self._device.type == "cuda"
-        block = _Block(torch.empty(length, dtype=torch.uint8, pin_memory=pinned))
+        block = _Block(_pinned(length) if self._device.type == "cuda" else _plain(length))
         for tensor in tensors:
             block.add(tensor)
         return block
@@ -101,6 +106,24 @@ class Weights:
         self._there.clear()
         for block in chain(self._visiting, self._staying):
             block.place(block.home)
+
+
+def _plain(length: int) -> Tensor:
+    return torch.empty(length, dtype=torch.uint8)
+
+
+def _pinned(length: int) -> Tensor:
+    """So many bytes of pinned memory; where no more can be pinned, of what else there is.
+
+    Windows pins no more than half of RAM, and WSL less. The card takes longer to copy from there.
+    """
+    try:
+        return torch.empty(length, dtype=torch.uint8, pin_memory=True)
+    except RuntimeError as error:
+        if not is_out_of_memory(error) or psutil.virtual_memory().available < length:
+            raise
+        log.warning("no more RAM can be pinned, so a model will move in more slowly: %s", error)
+        return _plain(length)
 
 
 def _tensors(modules: Iterable[nn.Module]) -> Iterator[Tensor]:

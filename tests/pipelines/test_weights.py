@@ -10,9 +10,11 @@ import torch
 from diffusers import AutoencoderKL
 from torch import nn
 
+from pipelines.fitting import stream
 from pipelines.placement import _PACKED
 from pipelines.shelf import Shelved
 from pipelines.weights import BLOCK, Weights, _padded, _power_of_two, _shares
+from tests.pipelines import phantom
 
 CPU = torch.device("cpu")
 
@@ -96,6 +98,41 @@ def test_what_does_not_fit_the_card_leaves_nothing_there(monkeypatch: pytest.Mon
     assert {name: tensor.data_ptr() for name, tensor in packed.state_dict().items()} == home
     weights.move_in()
     weights.settle([packed])  # each block is there once
+
+
+@pytest.mark.parametrize("streams", [False, True])
+def test_what_cannot_be_pinned_serves_as_well(
+    streams: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As on Windows, which pins no more than half of RAM."""
+    empty = torch.empty
+    pinned: list[object] = []
+
+    def refuse(*args: Any, **kwargs: Any) -> torch.Tensor:
+        if kwargs.get("pin_memory"):
+            if pinned:
+                raise RuntimeError("CUDA error: out of memory")
+            pinned.append(args)
+        return empty(*args, **kwargs)
+
+    with phantom.card(monkeypatch) as bus:
+        monkeypatch.setattr(torch, "empty", refuse)
+        before, packed = network(), network()
+        phantom.hold(packed)
+        staying: list[nn.Module] = [packed] if streams else []
+        visiting = [] if streams else [packed]
+        weights = Weights(visiting, phantom.CARD, streamed=staying, block=1024)
+        already = bus._pinned.copy()
+        stream(staying, phantom.CARD)
+        assert bus._pinned == already
+        weights.move_in()
+        with torch.inference_mode():
+            picture = torch.rand(1, 3, 8, 8)
+            seen = packed[1](packed[0](picture.to(phantom.CARD))).cpu()
+            assert torch.equal(seen, before[1](before[0](picture)))
+        weights.move_out()
+    assert len(pinned) == 1
+    assert "no more RAM can be pinned" in caplog.text
 
 
 def test_tied_weights_stay_tied_and_count_once() -> None:
