@@ -202,6 +202,7 @@ def is_lost(device: torch.device) -> bool:
 _SIGNS = (
     "out of memory",  # CUDA's driver, MPS
     "ALLOC_FAILED",  # cuBLAS, cuDNN
+    "STATUS_NOT_INITIALIZED",  # the same two, where there is not even room for them to begin
 )
 _SIGNS_OF_RAM = (
     "can't allocate memory",  # the CPU's allocator

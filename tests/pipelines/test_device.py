@@ -115,6 +115,8 @@ def test_what_counts_as_out_of_memory() -> None:
     assert is_out_of_memory(MemoryError())
     assert is_out_of_memory(torch.OutOfMemoryError("CUDA out of memory."))
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
+    began = "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"
+    assert is_out_of_memory(RuntimeError(began))
     assert not is_out_of_memory(RuntimeError("The size of tensor a (4) must match"))
     assert not is_out_of_memory(KeyError("out of memory"))
 
