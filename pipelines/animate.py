@@ -9,7 +9,7 @@ import torch
 from PIL import Image, ImageFilter, ImageOps
 
 from pipelines.catalog import AnimateModel, ModelKey, dimensions
-from pipelines.contract.artifact import Artifact, MediaType
+from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import AnimateRequest, Aspect
 from pipelines.loading import BUILDING, Loader
@@ -45,7 +45,7 @@ def render(
     with models.use(ModelKey.ANIMATE, context) as pipeline:
         frames = move(pipeline, model, context, first, request.motion, request.seed, chunk)
     context.step(Phase.ENCODING)
-    facts: dict[str, str | int | float] = {"prompt": request.prompt} if request.prompt else {}
+    facts: dict[str, Fact] = {"prompt": request.prompt} if request.prompt else {}
     facts |= {
         "motion": request.motion,
         "seed": request.seed,

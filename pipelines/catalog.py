@@ -442,14 +442,17 @@ def dimensions(aspect: Aspect, size: int) -> tuple[int, int]:
     return fit(*_RATIOS[aspect], size=size)
 
 
-def fit(width: int, height: int, *, size: int, multiple: int = 64) -> tuple[int, int]:
-    """The shape of `width` × `height` at about `size`² pixels, both divisible by `multiple`.
+_MULTIPLE = 64  # pixels: models halve the sides time and again
+
+
+def fit(width: int, height: int, *, size: int) -> tuple[int, int]:
+    """The shape of `width` × `height` at about `size`² pixels, both divisible by 64.
 
     Shapes beyond 2:1 become 2:1, which is as far as the models were trained.
     """
     ratio = min(max(width / height, 0.5), 2.0)
     wide = size * ratio**0.5
     return (
-        max(multiple, round(wide / multiple) * multiple),
-        max(multiple, round(size * size / wide / multiple) * multiple),
+        max(_MULTIPLE, round(wide / _MULTIPLE) * _MULTIPLE),
+        max(_MULTIPLE, round(size * size / wide / _MULTIPLE) * _MULTIPLE),
     )

@@ -10,7 +10,7 @@ import torch
 from pipelines import noise
 from pipelines.caching import cache_facts, cached
 from pipelines.catalog import ImagineModel, ModelKey, dimensions
-from pipelines.contract.artifact import Artifact, MediaType
+from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext, Viewer
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, seed_after
 from pipelines.device import finish
@@ -253,7 +253,7 @@ def _artifact(
     models: Models,
     sensitive: bool,
 ) -> Artifact:
-    facts: dict[str, str | int | float] = {"prompt": request.prompt, "seed": seed}
+    facts: dict[str, Fact] = {"prompt": request.prompt, "seed": seed}
     if request.negative:
         facts["negative"] = request.negative
     if request.lora is not None:

@@ -20,10 +20,8 @@ from av.video.reformatter import ColorRange, Colorspace
 from PIL import AvifImagePlugin, Image, ImageCms, TiffImagePlugin, WebPImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
-from pipelines.contract.artifact import MediaType
+from pipelines.contract.artifact import Facts, MediaType
 from pipelines.contract.errors import BadInput, TooLarge
-
-Facts = Mapping[str, str | int | float]
 
 FORMATS = (
     "PNG",

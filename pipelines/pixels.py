@@ -1,7 +1,7 @@
 """Pictures of what was decoded, in eight bits before they leave the card."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from pipelines.catalog import ModelKey
+from pipelines.contract.artifact import Facts
 from pipelines.contract.errors import CardLost, RenderFailed
 from pipelines.media import encode_png
 
@@ -41,7 +42,7 @@ class Leaving:
             raise _overflow(self._key)
         return Image.fromarray(self._levels.numpy())
 
-    def png(self, facts: Mapping[str, str | int | float]) -> bytes:
+    def png(self, facts: Facts) -> bytes:
         """The picture as `pipelines.media.encode_png` makes a file of it. Raises as `image`."""
         return encode_png(self.image(), facts)
 

@@ -24,7 +24,7 @@ from pipelines.catalog import (
     no_style,
 )
 from pipelines.checkpoints import require_whole, unusable
-from pipelines.contract.artifact import Artifact, MediaType
+from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import SketchRequest
 from pipelines.contract.text import Text
@@ -142,7 +142,7 @@ def _artifact(
     lora: Lora | None,
     sensitive: bool,
 ) -> Artifact:
-    facts: dict[str, str | int | float] = {"caption": caption}
+    facts: dict[str, Fact] = {"caption": caption}
     if request.prompt:
         facts["prompt"] = request.prompt
     if request.style is not None:

@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from pipelines.catalog import ModelKey, UpscaleModel
 from pipelines.checkpoints import unusable
-from pipelines.contract.artifact import Artifact, MediaType
+from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import SCALES, UpscaleRequest
 from pipelines.loading import Loader
@@ -22,7 +22,6 @@ from pipelines.models import Models
 from pipelines.pixels import pictures
 from pipelines.safety import are_sensitive, vet_upload
 
-Facts = dict[str, str | int | float]
 UNSURE = 3 / 8  # of the overlap, at a part's edge: too near to it to see all that is around
 
 
@@ -75,9 +74,9 @@ def render(
     return (artifact,)
 
 
-def _facts(request: UpscaleRequest, model: UpscaleModel) -> Facts:
+def _facts(request: UpscaleRequest, model: UpscaleModel) -> dict[str, Fact]:
     """How the picture was made, if its file says so, and how much larger it is than then."""
-    facts: Facts = dict(read_facts(request.image.read_bytes()))
+    facts: dict[str, Fact] = dict(read_facts(request.image.read_bytes()))
     scale = int(facts.get("scale", 1)) * request.scale
     return {**facts, "scale": scale, "upscaler": model.name}
 

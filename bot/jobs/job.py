@@ -9,7 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from pipelines.contract.artifact import MediaType
+from pipelines.contract.artifact import Facts, MediaType
 from pipelines.contract.requests import MAX_PROMPT, Kind, Request, clean_text
 from pipelines.contract.text import Text
 
@@ -44,7 +44,7 @@ class StoredArtifact:
     size: int
     width: int
     height: int
-    facts: Mapping[str, str | int | float] = field(default_factory=dict)
+    facts: Facts = field(default_factory=dict)
     sensitive: bool = False
 
     @property
@@ -111,7 +111,7 @@ class Job:
         return self.crashes > 0
 
     @property
-    def facts(self) -> Mapping[str, str | int | float]:
+    def facts(self) -> Facts:
         """How its first result was made; nothing, where there is none."""
         return self.artifacts[0].facts if self.artifacts else {}
 

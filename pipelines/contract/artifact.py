@@ -25,6 +25,11 @@ class MediaType(StrEnum):
         return self is MediaType.MP4
 
 
+Fact = str | int | float
+Facts = Mapping[str, Fact]
+"""How something was made, in the words a member may read."""
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Artifact:
     """One picture or video, encoded when its bytes are first asked for.
@@ -37,12 +42,12 @@ class Artifact:
     the classifier says.
     """
 
-    encode: Callable[[Mapping[str, str | int | float]], bytes] = field(repr=False)
+    encode: Callable[[Facts], bytes] = field(repr=False)
     media_type: MediaType
     name: str
     width: int
     height: int
-    facts: dict[str, str | int | float] = field(default_factory=dict)
+    facts: dict[str, Fact] = field(default_factory=dict)
     sensitive: bool = False
     telling: bool = True
 
