@@ -21,7 +21,7 @@ from pipelines.driver import (
 )
 from pipelines.memory import total_ram
 from pipelines.placement import GIB, Card
-from pipelines.quantised import can_keep_in_nf4, can_multiply
+from pipelines.quantised import can_multiply
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +117,7 @@ def card_of(
         budget,
         ram=ram,
         capability=torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
-        multiplies_fp8=cache(partial(can_multiply, device)),  # tried only where it may be wanted
-        keeps_nf4=cache(partial(can_keep_in_nf4, device)),
+        multiplies_fp8=cache(partial(can_multiply, device)),  # tried only where that is configured
     )
 
 

@@ -74,7 +74,7 @@ class Card:
     """What models run on. `budget` is what they may take of it, `ram` what they may take of RAM.
 
     `capability` is NVIDIA's compute capability. `multiplies_fp8` tells, when it is asked, whether
-    it has units for that, and torch kernels; `keeps_nf4`, whether bitsandbytes is there and works.
+    it has units for that, and torch kernels.
     """
 
     kind: str
@@ -82,7 +82,6 @@ class Card:
     ram: float = inf
     capability: tuple[int, int] | None = None
     multiplies_fp8: Callable[[], bool] = lambda: False
-    keeps_nf4: Callable[[], bool] = lambda: False
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,7 +374,8 @@ def _of_precision(model: ImagineModel, card: Card) -> Iterator[list[_Concession]
     if model.text_precision == "auto":
         yield [_quantise(Precision.FP8, TEXT, "T5", LOSSY, "text_precision")]
     if model.precision == "auto":
-        yield [_quantise(Precision.FP8, PAINTER, "the model", 2 * LOSSY, "precision")]
+        costs = {Precision.FP8: 2 * LOSSY, Precision.NF4: 4 * LOSSY}
+        yield [_quantise(p, PAINTER, "the model", cost, "precision") for p, cost in costs.items()]
 
 
 def _quantise(
@@ -383,13 +383,9 @@ def _quantise(
 ) -> _Concession:
     return _Concession(
         cost,
-        _in_less(precision, what, setting),
+        f"{what} in {precision}, which changes pictures a little (models.imagine.{setting})",
         lambda plan: _with_group(plan, group, precision=precision),
     )
-
-
-def _in_less(precision: Precision, what: str, setting: str) -> str:
-    return f"{what} in {precision}, which changes pictures a little (models.imagine.{setting})"
 
 
 def _with_group(plan: Plan, name: str, **changes: Any) -> Plan:
@@ -420,10 +416,6 @@ def _lacked(precision: str, card: Card) -> str | None:
         return "torch does not have on a Mac"
     if precision == "fp8-fast" and not card.multiplies_fp8():
         return "needs an NVIDIA card of compute capability 8.9 or more, and a torch for it"
-    if precision == "nf4" and not card.keeps_nf4():
-        return (
-            "needs bitsandbytes, which is not there, or fails here: `pip install -U bitsandbytes`"
-        )
     return None
 
 
@@ -471,22 +463,7 @@ def plan_model(
     fitting = [plan for plan in tried if plan.peak <= card.budget and plan.in_ram <= card.ram]
     if fitting:
         return min(fitting, key=lambda plan: (plan.cost, plan.peak))
-    if _may_be_nf4(model, card):  # asked last: bitsandbytes takes seconds to import
-        four_bits = model.model_copy(update={"precision": "nf4"})
-        plan = plan_model(key, four_bits, card, weights)
-        told = _in_less(Precision.NF4, "the model", "precision")
-        return replace(plan, given_up=(*plan.given_up, told))
     return replace(min(tried, key=lambda plan: _lacking(plan, card)), fits=False)
-
-
-def _may_be_nf4(model: Model, card: Card) -> bool:
-    """Whether it is left to the plan to keep a model in nf4, and possible."""
-    return (
-        isinstance(model, ImagineModel)
-        and model.precision == "auto"
-        and card.kind == "cuda"
-        and possible("nf4", card)
-    )
 
 
 def _groups(

@@ -6,9 +6,9 @@ that rounds what goes into each layer, too. The scales are buffers: they go wher
 """
 
 import logging
+import math
 import re
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import cast
 
 import torch
@@ -20,6 +20,9 @@ FP8 = torch.float8_e4m3fn
 _LARGEST = torch.finfo(FP8).max
 _SMALLEST = torch.finfo(torch.float32).tiny  # of a scale: a tensor of zeros has to have one
 _BLOCK = 64  # weights in nf4 that have one scale
+_BELOW = [-1.0, -0.6961928, -0.52507305, -0.39491749, -0.28444138, -0.18477343, -0.09105004]
+_ABOVE = [0.0795803, 0.1609302, 0.2461123, 0.33791524, 0.44070983, 0.562617, 0.72295684, 1.0]
+_NF4 = torch.tensor([*_BELOW, 0.0, *_ABOVE])
 _KEPT_WHOLE = re.compile(r"^(pos_embed|time_text_embed|norm_out|proj_out)\b")
 _UNITS = (8, 9)  # the compute capability from which on cards have units for it
 _OFF = 0.1  # that a product may be off, of its norm, where 0.04 is expected
@@ -54,21 +57,21 @@ class Fp8Linear(nn.Linear):
 class Nf4Linear(nn.Linear):
     """A linear layer that is made of one by `keep_in_nf4`.
 
-    `kept` are its weights, two to a byte (a column of uint8), and `scales` one float32 for each
-    64 of them, in the order of out × in. bitsandbytes has to be there. `weight` is None, and it
-    computes in the type that its weights had, as Fp8Linear.
+    `kept` are its weights, two to a byte, and `scales` a column of float32, one for each 64 of
+    them, both in the order of out × in, filled up to whole blocks. `pairs`, 256 × 2 in the type
+    that it computes in, are the numbers that a byte stands for. `weight` is None, as in Fp8Linear.
     """
 
     kept: Tensor
     scales: Tensor
+    pairs: Tensor
     computes: torch.dtype
 
     def forward(self, input: Tensor) -> Tensor:
         """… × in to … × out, in the type that the weights had."""
-        shape = [self.out_features, self.in_features]
-        weight = torch.ops.bitsandbytes.dequantize_4bit(
-            self.kept, self.scales, _BLOCK, "nf4", shape, self.computes
-        )
+        blocks = self.pairs[self.kept.int()].view(-1, _BLOCK).mul_(self.scales)
+        shape = self.out_features, self.in_features
+        weight = blocks.view(-1)[: math.prod(shape)].view(shape)
         return nn.functional.linear(input.to(self.computes), weight, self.bias)
 
 
@@ -89,16 +92,14 @@ def keep_in_nf4(network: nn.Module, device: torch.device) -> None:
     """Keep the weights of a network's layers in nf4, but for an SD3 transformer's first and last.
 
     They are made so on `device`, one layer after the other, for a CPU takes minutes, and stay in
-    RAM. In the place of diffusers' own quantisation, which puts the whole network on the card to
-    make it, and keeps the scales where neither `pipelines.weights` nor streaming finds them.
+    RAM. In the place of diffusers' way by bitsandbytes, which puts the whole network on the card to
+    make it, keeps the scales where neither `pipelines.weights` nor streaming finds them, and takes
+    seconds to import, in every process: peft imports it wherever it is there.
     """
-    import bitsandbytes  # noqa: F401  # which gives torch the operators
-
     for layer in _layers(network):
-        kept, scales = torch.ops.bitsandbytes.quantize_4bit(
-            layer.weight.data.to(device), _BLOCK, "nf4", torch.uint8
-        )
-        _keeping(layer, Nf4Linear, kept=kept.cpu(), scales=scales.cpu())
+        pairs = torch.cartesian_prod(_NF4, _NF4).to(layer.weight.dtype)
+        kept, scales = in_nf4(layer.weight.data.to(device))
+        _keeping(layer, Nf4Linear, kept=kept.cpu(), scales=scales.cpu(), pairs=pairs)
 
 
 def _layers(network: nn.Module) -> Iterator[nn.Linear]:
@@ -119,6 +120,20 @@ def _keeping(
     made = cast(Fp8Linear | Nf4Linear, layer)
     made.computes = computes
     return made
+
+
+def in_nf4(tensor: Tensor) -> tuple[Tensor, Tensor]:
+    """A tensor in nf4, two numbers to a byte, and a column of the scales of its blocks in float32.
+
+    Each number is the nearest of sixteen that lie as those of a normal distribution do, times the
+    largest of its block of 64 (https://arxiv.org/abs/2305.14314). Zeros fill the last block up.
+    """
+    flat = tensor.flatten().float()
+    blocks = nn.functional.pad(flat, (0, -len(flat) % _BLOCK)).view(-1, _BLOCK)
+    scales = blocks.abs().amax(1, keepdim=True).clamp(min=_SMALLEST)
+    between = ((_NF4[1:] + _NF4[:-1]) / 2).to(tensor.device)
+    codes = torch.bucketize(blocks / scales, between, out_int32=True).to(torch.uint8).view(-1, 2)
+    return codes[:, 0] * len(_NF4) + codes[:, 1], scales
 
 
 def in_fp8(tensor: Tensor) -> tuple[Tensor, Tensor]:
@@ -160,23 +175,6 @@ def can_multiply(device: torch.device) -> bool:
     except RuntimeError as error:
         log.info("torch %s does not multiply in fp8 here: %s", torch.__version__, error)
         return False
-
-
-def can_keep_in_nf4(device: torch.device) -> bool:
-    """Whether bitsandbytes is there and works for a device: tried with a few numbers."""
-    if find_spec("bitsandbytes") is None:
-        return False
-    numbers = torch.arange(_BLOCK) % 3 - 1.0  # which four bits can tell exactly
-    layer = nn.Linear(_BLOCK, 1, bias=False)
-    layer.weight.data = numbers[None]
-    try:
-        keep_in_nf4(nn.Sequential(layer), device)
-        with torch.inference_mode():
-            kept = layer.to(device)(torch.eye(_BLOCK, device=device)).cpu()[:, 0]
-    except (ImportError, OSError, RuntimeError, AttributeError) as error:
-        log.info("bitsandbytes does not work here: %s", error)
-        return False
-    return torch.equal(kept, numbers)
 
 
 def is_right(device: torch.device) -> bool:

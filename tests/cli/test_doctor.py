@@ -415,7 +415,7 @@ def test_a_machine_that_is_too_small_is_said_so() -> None:
     assert tiny.level is Level.PROBLEM
     assert "card is too small" in tiny.text
     assert "[models.animate]" in tiny.text
-    poor = plans(Card("cuda", 11 * GIB, 12 * GIB, (8, 6)))["imagine fits"]
+    poor = plans(Card("cuda", 11 * GIB, 9 * GIB, (8, 6)))["imagine fits"]
     assert "computer's memory is too small" in poor.text
 
 
@@ -435,13 +435,15 @@ def test_an_old_card_is_told_of() -> None:
     assert plans(Card("cuda", 10 * GIB, 48 * GIB, (7, 5)), half)["imagine fits"].level is Level.FINE
 
 
-def test_a_missing_package_is_named() -> None:
-    whole = plans(Card("cuda", 10 * GIB, 48 * GIB, (8, 6)))
-    four_bits = Catalog(imagine=ImagineModel(source="a/b", precision="nf4"))
-    found = plans(Card("cuda", 10 * GIB, 48 * GIB, (8, 6)), four_bits)
-    assert found["imagine precision"].level is Level.WARNING
-    assert "`pip install -U bitsandbytes`" in found["imagine precision"].text
-    assert found["imagine fits"].text == whole["imagine fits"].text  # which is "auto"
+def test_a_precision_that_a_card_cannot_do_is_named_with_what_is_done_instead() -> None:
+    card = Card("cuda", 10 * GIB, 48 * GIB, (8, 6))
+    fast, kept = (
+        plans(card, Catalog(imagine=ImagineModel(source="a/b", precision=precision)))
+        for precision in ("fp8-fast", "fp8")
+    )
+    assert fast["imagine precision"].level is Level.WARNING
+    assert 'held as with "fp8"' in fast["imagine precision"].text
+    assert fast["imagine fits"].text == kept["imagine fits"].text
 
 
 def test_what_compiling_is_good_for_is_said_and_what_it_needs(

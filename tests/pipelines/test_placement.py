@@ -43,9 +43,9 @@ MODELS: dict[ModelKey, Any] = {
 }
 
 
-def card(gib: float, ram: float = 64.0, *, nf4: bool = False) -> Card:
+def card(gib: float, ram: float = 64.0) -> Card:
     """A card of `gib`, of which one is kept back, beside `ram` GiB of memory."""
-    return Card("cuda", (gib - 1) * GIB, 0.75 * ram * GIB, (8, 9), keeps_nf4=lambda: nf4)
+    return Card("cuda", (gib - 1) * GIB, 0.75 * ram * GIB, (8, 9))
 
 
 def planned(key: ModelKey, where: Card) -> Plan:
@@ -100,29 +100,17 @@ def test_pictures_are_changed_only_where_nothing_else_helps() -> None:
         assert little.fits
         assert (little.groups[PAINTER].precision, little.groups[TEXT].precision) == (painter, text)
         assert any("changes pictures" in given_up for given_up in little.given_up)
-        assert planned(ModelKey.IMAGINE, card(12, ram=ram, nf4=True)) == little
-    least = planned(ModelKey.IMAGINE, card(12, ram=16, nf4=True))
+    least = planned(ModelKey.IMAGINE, card(12, ram=16))
     assert least.groups[PAINTER].precision is Precision.NF4
     assert "the model in nf4, which changes pictures a little" in least.given_up[-1]
-    assert not planned(ModelKey.IMAGINE, card(12, ram=16)).fits
-
-
-def test_whether_bitsandbytes_works_is_asked_only_where_nothing_else_fits() -> None:
-    """It takes seconds to import."""
-
-    def ask() -> bool:
-        raise AssertionError("asked")
-
-    assert planned(ModelKey.IMAGINE, replace(card(8, ram=24), keeps_nf4=ask)).fits
-    with pytest.raises(AssertionError, match="asked"):
-        planned(ModelKey.IMAGINE, replace(card(8, ram=16), keeps_nf4=ask))
+    assert not planned(ModelKey.IMAGINE, card(12, ram=12)).fits
 
 
 def test_a_precision_that_is_configured_is_kept() -> None:
     for precision in ("full", "fp8", "fp8-fast", "nf4"):
         model = ImagineModel(source="a/b", precision=precision)
         for gib in (8, 80):
-            able = replace(card(gib, nf4=True), multiplies_fp8=lambda: True)
+            able = replace(card(gib), multiplies_fp8=lambda: True)
             plan = plan_model(ModelKey.IMAGINE, model, able)
             assert plan.groups[PAINTER].precision == precision
             assert not any("models.imagine.precision" in text for text in plan.given_up)
@@ -192,24 +180,13 @@ def test_a_plan_says_what_it_takes_and_what_is_too_small() -> None:
     assert planned(ModelKey.SKETCH, Card("cuda")).in_words(Card("cuda")) == "takes 8.1 GiB"
     small = planned(ModelKey.ANIMATE, card(3)).in_words(card(3))
     assert small.endswith("of 2.0 at the least; this card is too small for it")
-    poor = planned(ModelKey.IMAGINE, card(12, ram=16)).in_words(card(12, ram=16))
-    assert poor.endswith("14.1 of 12.0 GiB of RAM; this computer's memory is too small for it")
+    poor = planned(ModelKey.IMAGINE, card(12, ram=12)).in_words(card(12, ram=12))
+    assert poor.endswith("10.8 of 9.0 GiB of RAM; this computer's memory is too small for it")
 
 
-def test_what_a_precision_lacks_is_said_and_done_without() -> None:
+def test_fp8_is_for_every_card_but_a_macs_and_nf4_for_all() -> None:
     four_bits = ImagineModel(source="a/b", precision="nf4")
-    assert unmet(four_bits, card(12, nf4=True)) is None
-    assert "pip install -U bitsandbytes" in str(unmet(four_bits, card(12)))
-    auto = ImagineModel(source="a/b")
-    for lacking in (Card("cpu"), Card("mps"), card(12)):
-        said = str(unmet(four_bits, lacking))
-        assert said.endswith('held as with "auto".')
-        plans = [plan_model(ModelKey.IMAGINE, model, lacking) for model in (four_bits, auto)]
-        assert plans[0] == plans[1]
-    assert unmet(auto, Card("cpu")) is None
-
-
-def test_fp8_is_for_every_card_but_a_macs() -> None:
+    assert all(unmet(four_bits, Card(kind)) is None for kind in ("cuda", "cpu", "mps"))
     eight_bits = ImagineModel(source="a/b", precision="fp8")
     for able in (Card("cpu"), card(12), Card("cuda", capability=(7, 0))):
         assert unmet(eight_bits, able) is None
@@ -258,7 +235,7 @@ def test_an_old_card_keeps_room_for_the_scores_of_attention_in_bfloat16() -> Non
 
 
 def test_what_is_kept_in_less_is_compiled_and_what_is_streamed_is_not() -> None:
-    able = replace(card(80, nf4=True), multiplies_fp8=lambda: True)
+    able = replace(card(80), multiplies_fp8=lambda: True)
     for precision in ("fp8", "fp8-fast", "nf4"):
         model = ImagineModel(source="a/b", precision=precision)
         assert plan_model(ModelKey.IMAGINE, model, able).uncompiled is None

@@ -81,7 +81,8 @@ def test_as_many_leave_as_must_and_none_that_is_used(
 @pytest.mark.parametrize(
     ("ram", "fit", "reads"),
     [
-        (16, "sketch animate", "sketch animate"),  # 6.7 and 4.3 of 12.6 GiB
+        (13, "sketch animate", "sketch animate sketch animate"),  # 6.7 or 4.3 of 10.2 GiB
+        (16, "sketch imagine animate", "sketch imagine animate sketch imagine animate"),
         (24, "sketch imagine animate", "sketch imagine animate sketch imagine animate"),
         (32, "sketch imagine animate", "sketch imagine animate sketch imagine animate"),
         (64, "sketch imagine animate", "sketch imagine animate"),
@@ -110,7 +111,7 @@ def test_what_is_read_when_models_are_used_in_turns_on_machines_of_all_sizes(
 @pytest.mark.parametrize(
     ("ram", "precision", "says", "could_be_less"),
     [
-        (16, Precision.FP8, None, False),  # SD3.5 has no room, and the other two have
+        (16, Precision.NF4, "22.8 GiB of 12.8", False),
         (24, Precision.FP8, "30.5 GiB of 19.2", True),
         (32, Precision.FULL, "33.6 GiB of 25.6", True),
         (64, Precision.FULL, None, False),
