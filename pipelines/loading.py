@@ -15,6 +15,7 @@ from safetensors import SafetensorError
 
 from pipelines.catalog import Checkpoint, Dtype
 from pipelines.checkpoints import locate, of_transformers, require_whole, unusable
+from pipelines.contract.errors import causes
 from pipelines.contract.text import Text
 from pipelines.device import dtype_on, is_out_of_memory
 from pipelines.placement import Precision
@@ -131,7 +132,8 @@ class Loader:
             )
             raise unusable(place, checkpoint, why) from error
         except (OSError, ValueError, SafetensorError) as error:
-            if (ran_out := _memory_ran_out(error)) is not None:
+            ran_out = next(filter(is_out_of_memory, causes(error)), None)
+            if ran_out is not None:  # which diffusers calls a damaged file
                 raise ran_out from None
             require_whole(place, checkpoint, self.models_folder)  # which names the file
             why = Text(
@@ -163,13 +165,6 @@ def _require_all(lacking: Iterable[str], reader: str) -> None:
 def _on_meta(model: torch.nn.Module) -> list[str]:
     """The weights that diffusers found in no file: they have a shape only."""
     return [name for name, weight in model.state_dict().items() if weight.is_meta]
-
-
-def _memory_ran_out(error: BaseException | None) -> BaseException | None:
-    """What says so of an error and those that it came of: diffusers calls it a damaged file."""
-    while error is not None and not is_out_of_memory(error):
-        error = error.__cause__ or error.__context__
-    return error
 
 
 def _in_a_sentence(error: Exception, folder: Path) -> str:

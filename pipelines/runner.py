@@ -31,6 +31,7 @@ from pipelines.contract.errors import (
     ModelMissing,
     OutOfMemory,
     RenderFailed,
+    causes,
 )
 from pipelines.contract.requests import (
     AnimateRequest,
@@ -301,10 +302,8 @@ class Runner:
 
         Raises CardLost.
         """
-        cause: BaseException | None = error
-        while cause is not None:  # a traceback's frames hold tensors
+        for cause in causes(error):  # a traceback's frames hold tensors
             traceback.clear_frames(cause.__traceback__)
-            cause = cause.__cause__ or cause.__context__
         try:
             if evict:
                 self._models.evict_idle()

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 
 from pipelines.contract.context import RunContext
-from pipelines.contract.errors import AtelierError, RenderFailed
+from pipelines.contract.errors import AtelierError, RenderFailed, causes
 from pipelines.contract.requests import Kind, Request
 from pipelines.contract.runner import Artifacts, RunnerLike
 
@@ -147,10 +147,8 @@ def _carried(error: BaseException) -> Exception:
     Its frames give up their variables, or a traceback would keep tensors on the GPU for as long
     as anyone holds the error. StopIteration and what is no Exception cannot cross to asyncio.
     """
-    link: BaseException | None = error
-    while link is not None:
-        traceback.clear_frames(link.__traceback__)
-        link = link.__cause__ or link.__context__
+    for cause in causes(error):
+        traceback.clear_frames(cause.__traceback__)
     if isinstance(error, Exception) and not isinstance(error, StopIteration):
         return error
     carried = RuntimeError(f"{type(error).__name__} on the GPU thread")

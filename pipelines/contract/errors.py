@@ -17,6 +17,7 @@
 `bot.errors` continues the tree for configuration, limits and delivery.
 """
 
+from collections.abc import Iterator
 from typing import Any, ClassVar, Self
 
 from pipelines.contract.text import Text
@@ -122,3 +123,11 @@ class TooLarge(AtelierError):
     """No version of the result, however reduced, fits what the channel takes."""
 
     code = "too_large"
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An error, and those that it came of one after the other."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__
