@@ -9,7 +9,7 @@ import logging
 import math
 import re
 from collections.abc import Iterator
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -84,8 +84,7 @@ def keep_in_fp8(network: nn.Module, *, multiplying: bool = False) -> None:
     """
     for layer in _layers(network):
         kept, scale = in_fp8(layer.weight.data)
-        eight = cast(Fp8Linear, _keeping(layer, Fp8Linear, kept=kept, scale=scale))
-        eight.multiplies = multiplying
+        _keeping(layer, Fp8Linear, kept=kept, scale=scale).multiplies = multiplying
 
 
 def keep_in_nf4(network: nn.Module, device: torch.device) -> None:
@@ -108,16 +107,17 @@ def _layers(network: nn.Module) -> Iterator[nn.Linear]:
             yield layer
 
 
-def _keeping(
-    layer: nn.Linear, cls: type[Fp8Linear | Nf4Linear], **buffers: Tensor
-) -> Fp8Linear | Nf4Linear:
+_Kept = TypeVar("_Kept", Fp8Linear, Nf4Linear)
+
+
+def _keeping(layer: nn.Linear, cls: type[_Kept], **buffers: Tensor) -> _Kept:
     """A layer as one of `cls`, with these in the place of its weights."""
     computes = layer.weight.dtype
     layer.register_parameter("weight", None)
     for name, tensor in buffers.items():
         layer.register_buffer(name, tensor)
     layer.__class__ = cls
-    made = cast(Fp8Linear | Nf4Linear, layer)
+    made = cast(_Kept, layer)
     made.computes = computes
     return made
 

@@ -15,7 +15,7 @@ from demo.sample import draw_sample
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, SketchRequest
 from tests.integration.apps import Heard, serving
 from tests.integration.shown import button, end_of, jobs_of, wait_of, waits
-from tests.loopback import Interaction, LoopbackDiscord, Member, Upload
+from tests.loopback import Interaction, LoopbackDiscord, Member, Message, Upload
 from tests.loopback.model import MANAGE_MESSAGES, ORDINARY
 from tests.loopback.runner import Studio
 
@@ -109,14 +109,20 @@ async def test_a_button_of_a_job_that_is_forgotten_says_so(
 # -- Edit… and Animate ----------------------------------------------------------------------
 
 
+async def form_of(server: LoopbackDiscord, member: Member, message: Message) -> Interaction:
+    """The press on Edit… that has shown `member` the form of a message's job."""
+    opened = await member.click(message, button(message, "edit"))
+    await server.wait_for(lambda: opened.modal)
+    return opened
+
+
 async def test_an_edited_request_is_a_job_of_its_own(
     server: LoopbackDiscord, ada: Member, app: App, studio: Studio
 ) -> None:
     bob = server.member("bob")
     used = await ada.slash("imagine", prompt=PROMPT, negative="fog", seed=7)
     message = await end_of(server, used)
-    opened = await bob.click(message, button(message, "edit"))
-    await server.wait_for(lambda: opened.modal)
+    opened = await form_of(server, bob, message)
     sent = await bob.submit(opened, {"prompt": "a lighthouse in a storm", "seed": ""})
     edited = await end_of(server, sent)
     [parent], [child] = jobs_of(message), jobs_of(edited)
@@ -132,8 +138,7 @@ async def test_a_form_that_a_rule_refuses_is_answered_in_private_alone(
     server: LoopbackDiscord, ada: Member, app: App
 ) -> None:
     message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
-    opened = await ada.click(message, button(message, "edit"))
-    await server.wait_for(lambda: opened.modal)
+    opened = await form_of(server, ada, message)
     await app.queue.settings.change(server.guild_id, commands_off=frozenset({"imagine"}))
     sent = await ada.submit(opened, {"prompt": "a lighthouse in a storm"})
     await server.wait_for(lambda: sent.said)
@@ -149,8 +154,7 @@ async def test_what_the_captioner_saw_can_be_put_right(
     used = await ada.slash("sketch", drawing=Upload("drawing.png", drawing.getvalue()))
     message = await end_of(server, used)
     await heard.of(JobTold)
-    opened = await ada.click(message, button(message, "edit"))
-    await server.wait_for(lambda: opened.modal)
+    opened = await form_of(server, ada, message)
     assert opened.modal is not None
     fields = {
         each["component"]["custom_id"]: each["component"] for each in opened.modal["components"]
@@ -166,8 +170,7 @@ async def test_a_form_outlives_a_restart_and_returns_what_it_refuses(
 ) -> None:
     async with serving(server, config, studio):
         message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
-        opened = await ada.click(message, button(message, "edit"))
-        await server.wait_for(lambda: opened.modal)
+        opened = await form_of(server, ada, message)
     await server.wait_for(lambda: not server.gateway.connected)
     async with serving(server, config, studio):
         refused = await ada.submit(opened, {"prompt": "a long thought", "seed": "seven"})
@@ -182,8 +185,7 @@ async def test_a_form_that_is_sent_off_twice_at_once_makes_one_job(
     server: LoopbackDiscord, ada: Member, app: App
 ) -> None:
     message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
-    opened = await ada.click(message, button(message, "edit"))
-    await server.wait_for(lambda: opened.modal)
+    opened = await form_of(server, ada, message)
     first, second = await asyncio.gather(*(ada.submit(opened, {"seed": "8"}) for _ in range(2)))
     await end_of(server, first)
     await server.wait_for(second.callback.is_set)
@@ -194,8 +196,7 @@ async def test_a_form_that_is_dismissed_is_not_kept(
     server: LoopbackDiscord, ada: Member, app: App
 ) -> None:
     message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
-    opened = await ada.click(message, button(message, "edit"))
-    await server.wait_for(lambda: opened.modal)
+    await form_of(server, ada, message)
     assert app.client._connection._view_store._modals == {}
 
 
@@ -203,8 +204,7 @@ async def test_all_words_of_a_long_form_that_is_refused_are_returned(
     server: LoopbackDiscord, ada: Member, app: App
 ) -> None:
     message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
-    opened = await ada.click(message, button(message, "edit"))
-    await server.wait_for(lambda: opened.modal)
+    opened = await form_of(server, ada, message)
     long = {"prompt": "word " * 200, "negative": "fog " * 249 + "end", "seed": "seven"}
     refused = await ada.submit(opened, long)
     await server.wait_for(lambda: refused.original)
@@ -218,8 +218,7 @@ async def test_a_form_of_a_job_that_is_forgotten_says_so(
 ) -> None:
     message = await end_of(server, await ada.slash("imagine", prompt=PROMPT))
     await heard.of(JobTold)
-    opened = await ada.click(message, button(message, "edit"))
-    await server.wait_for(lambda: opened.modal)
+    opened = await form_of(server, ada, message)
     await app.store.forget_before(time.time() + 1)
     refused = await ada.submit(opened, {"prompt": "anything"})
     await server.wait_for(lambda: refused.said)
