@@ -37,7 +37,7 @@ from pipelines.runner import Runner
 from tests.pipelines import phantom
 from tests.pipelines.adapters import imagine_lora, sketch_lora
 from tests.pipelines.phantom import CARD, Bus
-from tests.pipelines.test_previews import SIDE, Watcher, with_previews
+from tests.pipelines.watching import SIDE, Watcher, with_previews
 
 STEPS = 4
 TILED = {"size": 320}  # more than a tile

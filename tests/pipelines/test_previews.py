@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from pipelines.catalog import Catalog, Checkpoint, ModelKey, SafetyModel
+from pipelines.catalog import Catalog, ModelKey, SafetyModel
 from pipelines.checkpoints import check_preview, weigh
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import ModelMissing, ModelUnavailable
@@ -18,40 +18,9 @@ from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request,
 from pipelines.contract.runner import Artifacts
 from pipelines.placement import PAINTER
 from pipelines.runner import Runner
+from tests.pipelines.watching import SIDE, Watcher, with_previews
 
-SIDE = 128
 STAR = ImagineRequest(prompt="a red star on a blue background", seed=1)
-
-
-class Watcher:
-    """Wants the first `most` previews that it is offered, and keeps them."""
-
-    def __init__(self, most: int = 100) -> None:
-        self.most = most
-        self.shown: list[bytes | None] = []
-
-    def wants(self) -> bool:
-        return len(self.shown) < self.most
-
-    def show(self, preview: bytes | None) -> None:
-        self.shown.append(preview)
-
-    def pictures(self) -> "list[np.typing.NDArray[np.float64]]":
-        files = [io.BytesIO(preview) for preview in self.shown if preview is not None]
-        return [np.asarray(Image.open(file), dtype=np.float64) for file in files]
-
-
-def with_previews(catalog: Catalog, models: Path, **sources: str) -> Catalog:
-    """The catalogue with tiny decoders, and small; `sources` has another folder for a model's."""
-    usual = {"sketch": "preview", "imagine": "preview"} | sources
-    return catalog.model_copy(
-        update={
-            key: getattr(catalog, key).model_copy(
-                update={"preview": Checkpoint(source=str(models / folder)), "size": SIDE}
-            )
-            for key, folder in usual.items()
-        }
-    )
 
 
 @pytest.fixture(scope="module")
