@@ -475,8 +475,8 @@ def test_a_place_in_a_long_queue_is_found_quickly_after_any_change(policy: Polic
     for i in range(5000):
         policy.add(str(i), i % 1000, 1.0, 10.0, MODELS[i % 4], float(i))
     policy.place("4999")
-    before = time.perf_counter()
+    before = time.process_time()
     for i in range(5000, 6000):
         policy.add(str(i), i % 1000, 1.0, 10.0, MODELS[i % 4], float(i))
         assert policy.place(str(i)) is not None
-    assert time.perf_counter() - before < 2.0
+    assert time.process_time() - before < 2.0
