@@ -15,6 +15,7 @@ def measure(config: Config, console: Console) -> None:
         console.print("[models.imagine] is not configured: nothing to measure.", markup=False)
         return
     table = Batches.read(config.storage.batches)
+    _write(table)  # it takes minutes to find out what is to be written there
     for device in dict.fromkeys(devices):
         with console.status(f"painting on {device}", spinner="dots"):
             runner = build_runner(config, devices.index(device))
@@ -22,16 +23,21 @@ def measure(config: Config, console: Console) -> None:
                 seconds = runner.measure()
             finally:
                 runner.close()
-        try:
-            table.write(runner.card, model, seconds)
-        except OSError as error:
-            raise ConfigError(
-                f"{table.file} cannot be written: {error.strerror}. Correct storage.folder or its "
-                "permissions, or make room there."
-            ) from error
+        table.add(runner.card, model, seconds)
+        _write(table)
         console.print(f"{runner.card}: {_in_words(seconds)}", markup=False, soft_wrap=True)
     where = f"Written to {table.file}; the bot reads it when it starts."
     console.print(where, markup=False, soft_wrap=True)
+
+
+def _write(table: Batches) -> None:
+    try:
+        table.write()
+    except OSError as error:
+        raise ConfigError(
+            f"{table.file} cannot be written: {error.strerror}. Correct storage.folder or its "
+            "permissions, or make room there."
+        ) from error
 
 
 def _in_words(seconds: Seconds) -> str:

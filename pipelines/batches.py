@@ -54,10 +54,13 @@ class Batches:
         found = self._cards.get(card, {}).get(_name(model), {})
         return best_of({int(size): seconds for size, seconds in found.items()})
 
-    def write(self, card: str, model: ImagineModel, seconds: Seconds) -> None:
-        """Remember a measurement, in the file too."""
+    def add(self, card: str, model: ImagineModel, seconds: Seconds) -> None:
+        """Remember a measurement, until `write` in memory alone."""
         of_card = self._cards.setdefault(card, {})
         of_card[_name(model)] = {str(size): round(each, 4) for size, each in seconds.items()}
+
+    def write(self) -> None:
+        """Write the table to its file. Raises OSError."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         self.file.write_text(json.dumps(self._cards, indent=2) + "\n", encoding="utf-8")
 

@@ -53,9 +53,12 @@ def test_it_measures_what_the_bot_runs_where_cards_share_the_ram(
     assert plans == [4.0 * 2**30]
 
 
-def test_what_cannot_be_written_down_is_said_in_one_line(models: Path, tmp_path: Path) -> None:
+def test_what_could_not_be_written_down_is_said_before_it_is_measured(
+    models: Path, tmp_path: Path
+) -> None:
     written(tmp_path, models)
     (tmp_path / "data" / "batches.json").mkdir(parents=True)
     ended = command("measure", cwd=tmp_path)
     assert ended.code == 2
     assert ended.complaint.startswith(f"{tmp_path}/data/batches.json cannot be written: Is a dir")
+    assert "painting" not in ended.out

@@ -57,6 +57,8 @@ async def test_jobs_are_painted_together_where_that_was_measured_to_pay(
 ) -> None:
     config = _config(catalog, tmp_path, "cpu")
     assert catalog.imagine is not None
-    Batches.read(config.storage.batches).write("cpu", catalog.imagine, {1: 1.0, 2: 0.6, 4: 0.5})
+    table = Batches.read(config.storage.batches)
+    table.add("cpu", catalog.imagine, {1: 1.0, 2: 0.6, 4: 0.5})
+    table.write()
     s, _ = await _paint(studio, config, 4)
     assert _turns(s) == [JobStarted] * 4 + [JobEnded] * 4

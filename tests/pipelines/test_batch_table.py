@@ -24,7 +24,9 @@ def test_a_batch_pays_that_saves_a_tenth(seconds: Seconds, best: int) -> None:
 
 def test_what_was_measured_is_kept_by_card_model_and_size(tmp_path: Path) -> None:
     file = tmp_path / "data" / "batches.json"
-    Batches.read(file).write("a card", MODEL, {1: 2.0, 2: 1.0})
+    table = Batches.read(file)
+    table.add("a card", MODEL, {1: 2.0, 2: 1.0})
+    table.write()
     again = Batches.read(file)
     assert again.best("a card", MODEL) == 2
     assert again.best("another", MODEL) == 1
