@@ -124,14 +124,21 @@ def test_what_differs_from_stock_is_missed(
         ("NVIDIA GeForce RTX 4090", False),
     ],
 )
+def test_a_card_with_goals_is_known_by_its_name(
+    card: str, has_goals: bool, bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks._bench.name_of", lambda device: card)
+    assert bench.has_goals == has_goals
+
+
+@pytest.mark.parametrize("has_goals", [True, False])
 def test_goals_are_those_of_the_card_that_they_are_of(
-    card: str,
     has_goals: bool,
     bench: Bench,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("benchmarks._bench.name_of", lambda device: card)
+    monkeypatch.setattr(Bench, "has_goals", has_goals)
     met = list(gpu.speed(bench))
     said = capsys.readouterr().out
     assert ("of floor" in said) is ("goal ≥ 1.8×" in said) is has_goals

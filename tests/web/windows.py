@@ -26,7 +26,7 @@ async def draw(page: Page, y: int) -> None:
     """Draw a line across the paper."""
     await page.mouse.move(400, 200 + y)
     await page.mouse.down()
-    await page.mouse.move(600, 200 + y, steps=10)
+    await page.mouse.move(600, 200 + y, steps=3)  # each takes long where nobody looks
     await page.mouse.up()
     await page.mouse.move(5, 5)
 
