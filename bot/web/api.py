@@ -15,6 +15,7 @@ from bot.config import Config
 from bot.errors import NoSuchJob
 from bot.jobs.job import Job, StoredArtifact
 from bot.jobs.queue import JobQueue
+from bot.languages import Language
 from bot.ui.whiteboard import Whiteboard
 from bot.web.askers import Askers
 from bot.web.bodies import PICTURES, Bodies
@@ -24,7 +25,7 @@ from bot.web.intake import Intake
 from bot.web.problems import Malformed, Missing, TooOften, Unsatisfiable, spoken
 from bot.web.shapes import JobsShape, Shape, Shaping
 from bot.web.tags import is_known
-from bot.web.watching import Watching
+from bot.web.watching import Watching, is_over
 from pipelines.media import thumbnail
 
 PAGE = 24  # jobs, and at most so many …
@@ -35,6 +36,7 @@ STREAMS = 100  # that watch a job at a time
 STALLED = 60.0  # seconds after which nobody reads a stream any more
 BUFFER = 16 * 1024  # bytes
 EVENTS = "text/event-stream"
+LAST = "last"  # the id of the event after which there are no others
 PRIVATE = {"Cache-Control": "private, no-cache", "Cross-Origin-Resource-Policy": "same-origin"}
 
 
@@ -128,6 +130,8 @@ class Api:
         """A job as it is now, or as it goes on."""
         job = await self._own(request)
         if request.method == "GET" and EVENTS in request.headers.get("Accept", ""):
+            if is_over(job) and request.headers.get("Last-Event-ID") == LAST:
+                return web.Response(status=204)  # or an EventSource would come for it for ever
             return await self._stream(request, job)
         self._watching.want_preview(job)
         return self._answer(request, job)
@@ -154,7 +158,7 @@ class Api:
     async def result(self, request: web.Request) -> web.StreamResponse:
         """A picture or a video, or a range of its bytes."""
         artifact = await self._artifact(request)
-        request = _with_a_range_of_bytes(request)
+        request = _with_a_range_that_is_served(request, artifact.path)
         _require_range(request, artifact.size)
         kind = "attachment" if "download" in request.query else "inline"
         headers = {
@@ -201,14 +205,17 @@ class Api:
         language, told = spoken(request), ""
         with suppress(TimeoutError, ConnectionResetError, NoSuchJob):
             async for now in self._watching.looks(job.id):
-                said = ":\n\n"
+                said = ":\n\n" if now is None else self._event(now, language)
+                if said == told:
+                    continue
                 if now is not None:
-                    shape = self._shaping.job(now, language).model_dump_json()
-                    if shape == told:
-                        continue
-                    told, said = shape, f"event: job\ndata: {shape}\n\n"
+                    told = said
                 await asyncio.wait_for(answer.write(said.encode()), STALLED)
         return answer
+
+    def _event(self, job: Job, language: Language) -> str:
+        mark = f"id: {LAST}\n" if is_over(job) else ""
+        return f"event: job\n{mark}data: {self._shaping.job(job, language).model_dump_json()}\n\n"
 
 
 class _File(web.FileResponse):
@@ -228,14 +235,24 @@ def _json(shape: Shape, *, status: int = 200) -> web.Response:
     return web.Response(status=status, text=text, content_type="application/json", headers=PRIVATE)
 
 
-def _with_a_range_of_bytes(request: web.Request) -> web.Request:
-    """The request, without a range in another unit, or of several: those are not served here."""
+def _with_a_range_that_is_served(request: web.Request, path: Path) -> web.Request:
+    """The request, without a range in another unit, of several, or of another file than this."""
     wanted = request.headers.get(hdrs.RANGE, "bytes=")
-    if wanted.lower().startswith("bytes=") and "," not in wanted:
+    is_one = wanted.lower().startswith("bytes=") and "," not in wanted
+    if is_one and not _is_of_another(request, path):
         return request
     headers = request.headers.copy()
     headers.popall(hdrs.RANGE)
     return request.clone(headers=headers)
+
+
+def _is_of_another(request: web.Request, path: Path) -> bool:
+    """Whether a part is wanted only if a file still has a tag that this one has not."""
+    tag = request.headers.get(hdrs.IF_RANGE, "")
+    if not tag.endswith('"'):
+        return False  # a date, which aiohttp compares, but tags it passes over
+    stat = path.stat()
+    return tag != f'"{stat.st_mtime_ns:x}-{stat.st_size:x}"'  # as its FileResponse says it
 
 
 def _require_range(request: web.Request, size: int) -> None:

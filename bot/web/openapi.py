@@ -99,7 +99,7 @@ def _paths(sketch: dict[str, Any]) -> dict[str, Any]:
         },
         "/v1/jobs/{id}": {
             "get": {
-                **_reads("A job, now or as it goes on", _watched(), 401, 403, 404, 429),
+                **_watches(),
                 **_sample('-N -H "Accept: text/event-stream" $URL/v1/jobs/$ID'),
                 "parameters": job,
             },
@@ -221,9 +221,12 @@ def _sample(rest: str) -> dict[str, Any]:
     return {"x-codeSamples": [{"lang": "Shell", "source": f"{CURL} {rest}"}]}
 
 
-def _watched() -> dict[str, Any]:
+def _watches() -> dict[str, Any]:
     events = {"text/event-stream": {"schema": {"type": "string"}}}
-    return {**_json(_of(JobShape)), **events}
+    content = {**_json(_of(JobShape)), **events}
+    reads = _reads("A job, now or as it goes on", content, 401, 403, 404, 429)
+    reads["responses"]["204"] = {"description": "`Last-Event-ID` was the last event's"}
+    return reads
 
 
 def _json(schema: dict[str, Any]) -> dict[str, Any]:

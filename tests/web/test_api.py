@@ -73,7 +73,14 @@ async def test_a_job_is_watched_to_its_end_and_fetched_in_ranges(
     for unknown in ("bytes=0-1,4-5", "pages=1-2"):
         answer = await ada.get(url, headers={"Range": unknown})
         assert (answer.status, await answer.read()) == (200, whole)
-    again = await ada.get(url, headers={"If-None-Match": part.headers["ETag"]})
+    tag = part.headers["ETag"]
+    others = {"Range": f"bytes={len(whole)}-", "If-Range": '"of another"'}
+    for headers in (others, {**others, "Range": "bytes=10-19"}, {**others, "If-Range": f"W/{tag}"}):
+        answer = await ada.get(url, headers=headers)
+        assert (answer.status, await answer.read()) == (200, whole)
+    same = await ada.get(url, headers={"Range": "bytes=10-19", "If-Range": tag})
+    assert (same.status, await same.read()) == (206, whole[10:20])
+    again = await ada.get(url, headers={"If-None-Match": tag})
     assert again.status == 304
     saved = await ada.get(f"{url}?download")
     assert saved.headers["Content-Disposition"] == 'attachment; filename="imagine-7-1.png"'
@@ -82,6 +89,18 @@ async def test_a_job_is_watched_to_its_end_and_fetched_in_ranges(
     assert max(Image.open(io.BytesIO(await small.read())).size) <= 480
     again = await ada.get(small.url.path, headers={"If-None-Match": small.headers["ETag"]})
     assert again.status == 304
+
+
+async def test_an_event_source_comes_back_until_it_has_heard_the_end(
+    ada: aiohttp.ClientSession,
+) -> None:
+    job = await imagine(ada)
+    path, headers = f"/v1/jobs/{job['id']}", {"Accept": "text/event-stream"}
+    *_, last = (await (await ada.get(path, headers=headers)).text()).strip().split("\n\n")
+    [mark] = [line[4:] for line in last.split("\n") if line.startswith("id: ")]
+    again = await ada.get(path, headers={**headers, "Last-Event-ID": mark})
+    assert (again.status, await again.read()) == (204, b"")
+    assert (await ada.get(path, headers={**headers, "Last-Event-ID": ""})).status == 200
 
 
 async def test_who_asks_what_a_stream_would_say_hears_no_stream(
