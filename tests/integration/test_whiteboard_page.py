@@ -18,6 +18,7 @@ from tests.integration.shown import invited
 from tests.loopback import LoopbackDiscord, Member
 from tests.loopback.runner import Studio
 from tests.web.serving import web_config
+from tests.web.windows import picture
 
 pytestmark = MARKS
 
@@ -84,6 +85,21 @@ async def test_the_page_shows_all_that_the_command_said_and_sends_all_that_it_sh
     assert isinstance(run, SketchRequest)
     assert (run.prompt, run.strength) == ("" if is_emptied else "a fox", 40)
     assert (run.seed == 7) is not is_emptied
+
+
+async def test_no_key_changes_a_drawing_that_was_sent(
+    server: LoopbackDiscord, ada: Member, app: App, browser: Browser
+) -> None:
+    link, _ = await invited(server, ada)
+    page = await opened(app, browser, link)
+    await draw(page)
+    sent = await picture(page)
+    await page.get_by_role("button", name="Paint for #pictures").click()
+    await painted(page, "Sent.")
+    await page.locator("#paper").focus()
+    for key in ("Space", "ArrowRight", "Space", "Control+z"):
+        await page.keyboard.press(key)
+        assert await picture(page) == sent
 
 
 async def test_what_is_drawn_while_a_drawing_is_sent_is_kept_for_the_next_link(

@@ -119,6 +119,7 @@ export class LinkPage {
     this.isOver = true;
     this._isShown = isShown;
     document.documentElement.dataset.sent = "";
+    find("#paper").inert = true;
     this._banner(sentence);
   }
 

@@ -189,12 +189,17 @@ class Studio {
     if (event.defaultPrevented || find("dialog[open]")) return;
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
       event.preventDefault();
-      find(`#${this.tab ?? "draw"} form`)?.requestSubmit();
+      if (!this.page?.isOver) find(`#${this.tab ?? "draw"} form`)?.requestSubmit();
     } else if (event.key === "?" && !isTyping(event.target)) {
       showShortcuts();
-    } else if ((this.tab ?? "draw") === "draw" && this.whiteboard.press(event)) {
+    } else if (this._isAtPaper && this.whiteboard.press(event)) {
       event.preventDefault();
     }
+  }
+
+  /** Whether the paper is there to be drawn on; what was sent through a link is only shown. */
+  get _isAtPaper() {
+    return (this.tab ?? "draw") === "draw" && !this.page?.isOver;
   }
 
   _paste(event) {
@@ -202,7 +207,7 @@ class Studio {
     const isText = isTyping(event.target) && event.clipboardData.types.includes("text/plain");
     if (!picture || isText) return;
     event.preventDefault();
-    if ((this.tab ?? "draw") === "draw") this.whiteboard.lay(picture);
+    if (this._isAtPaper) this.whiteboard.lay(picture);
     else if (this.tab === "animate") this.desks.animate?.take(picture);
   }
 }
