@@ -1,7 +1,7 @@
 """Where a job's answer goes."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol, Self, cast
 
@@ -114,8 +114,18 @@ def standing_of(interaction: discord.Interaction) -> Standing:
     return Standing(
         server=interaction.guild_id,
         channel=parent or interaction.channel_id or 0,
-        roles=frozenset(role.id for role in getattr(interaction.user, "roles", ())),
+        roles=frozenset(_roles(interaction.user)),
     )
+
+
+def _roles(user: discord.User | discord.Member) -> Iterator[int]:
+    """Ids of the roles that came with the interaction.
+
+    `Member.roles` leaves out those of which the server has not told yet: after READY, all of them.
+    """
+    if isinstance(user, discord.Member):
+        yield from user._roles
+        yield user.guild.id  # everyone's
 
 
 def settings_of(interaction: discord.Interaction) -> Settings:

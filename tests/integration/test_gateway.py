@@ -31,6 +31,17 @@ async def test_a_line_that_breaks_while_a_job_runs_is_resumed_and_the_result_sho
     assert len(studio.runs) == 2
 
 
+async def test_a_role_counts_of_which_its_server_has_not_told_yet(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    await app.queue.settings.change(server.guild_id, roles={5})
+    refused = await ada.slash("imagine", prompt="a lighthouse")
+    assert "only for members with <@&5>" in await server.wait_for(lambda: refused.said)
+    ada.roles = [5]
+    used = await ada.slash("imagine", prompt="a lighthouse")
+    await end_of(server, used)
+
+
 async def test_a_result_is_shown_though_the_line_is_down(
     server: LoopbackDiscord, ada: Member, app: App, studio: Studio
 ) -> None:

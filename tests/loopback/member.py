@@ -29,7 +29,7 @@ class Upload:
 class Member:
     """Acts in `discord.channel` unless told otherwise. In `direct` the bot may write to them.
 
-    `locale` is the language that their Discord is set to.
+    `locale` is the language that their Discord is set to; `roles`, by id, come with what they do.
     """
 
     def __init__(
@@ -38,6 +38,7 @@ class Member:
         self._discord = discord
         self.user = user
         self.permissions = permissions
+        self.roles: list[int] = []
         self.direct = direct
         self.uploads: list[StoredFile] = []
         self.locale = "en-US"
@@ -169,7 +170,7 @@ class Member:
             "guild_id": str(channel.guild_id),
             "guild": guild,
             "guild_locale": "en-US",
-            "member": as_member(self.user, self.permissions),
+            "member": as_member(self.user, self.permissions) | {"roles": [*map(str, self.roles)]},
         }
 
 
