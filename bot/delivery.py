@@ -80,6 +80,7 @@ class Delivery:
         self._queue = queue
         self._files = files
         self._moderation = moderation
+        self._unanswered: set[str] = set()  # jobs whose new message may be there already
 
     async def deliver(self, job: Job) -> None:
         """Show the result or the reason.
@@ -161,6 +162,8 @@ class Delivery:
             raise await self._give_up(job, origin, refusal, why)
 
     def _roads_for(self, job: Job, origin: Origin) -> Iterator[Road]:
+        if job.id in self._unanswered:  # which may have opened the thread of the old one again
+            yield partial(self._post_anew, job)
         if self._roads.token_lives(origin):
             yield self._roads.edit_by_token
         if not origin.may_post:
@@ -174,7 +177,13 @@ class Delivery:
     ) -> None:
         if await self._is_settled(job):  # an edit was seen, though Discord said no, and deleted
             return
-        message_id = await self._roads.send(origin, view, uploads, nonce=job.id)
+        self._unanswered.discard(job.id)
+        try:
+            message_id = await self._roads.send(origin, view, uploads, nonce=job.id)
+        except UNREACHABLE as error:
+            if _is_trouble(error):
+                self._unanswered.add(job.id)
+            raise
         with suppress(StorageFailed):  # else it would be posted again: it is not known to be told
             await self._queue.set_origin(job.id, origin.moved(message_id).to_json())
         with suppress(*UNREACHABLE):  # a thread that was archived is open again: it has two now

@@ -13,7 +13,7 @@ from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request,
 from tests.integration.apps import Heard
 from tests.integration.shown import end_of, jobs_of, stayed_final, wait_of
 from tests.loopback import ALWAYS, Cut, Interaction, LoopbackDiscord, Member, Message, Upload
-from tests.loopback.problems import rate_limited
+from tests.loopback.problems import ApiProblem, rate_limited
 from tests.loopback.runner import Studio, paint
 
 EDITS = "/webhooks/*/messages/*"
@@ -194,6 +194,22 @@ async def test_a_new_message_whose_answer_was_lost_is_not_sent_twice(
     assert [f.data for f in message.files] == [painted()]
     assert message.allowed_mentions == {"parse": [], "users": [ada.user.id]}
     assert len(studio.runs) == 1
+
+
+async def test_a_thread_that_a_lost_message_opened_again_shows_the_result_once(
+    server: LoopbackDiscord, ada: Member, app: App, heard: Heard, studio: Studio
+) -> None:
+    studio.gate.clear()
+    waiting = await wait_of(server, await imagine(ada))
+    server.clock.advance(16 * 60)
+    archived = ApiProblem(400, 50083, "Thread is archived")
+    server.faults.refuse("PATCH", "/channels/*", archived)
+    server.faults.cut("POST", SENDS, Cut.AFTER)
+    studio.gate.set()
+    await heard.of(JobTold)
+    message = only_message(server)
+    assert message is not waiting
+    assert [f.data for f in message.files] == [painted()]
 
 
 async def test_a_token_that_expired_meanwhile_leaves_the_edit_to_the_bots_own(
