@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ Choices = list[app_commands.Choice[str]]
 SEED_HELP = "The same number and words give the same result again. Left out: a new one every time."
 LORA_HELP = "A style that was taught to the model, by its name"
 MAX_CHOICES = 25  # that Discord shows
+LOOK = 1.0  # seconds, of the three that Discord waits for an acknowledgement
 
 
 def fitting(labels: Mapping[str, str], typed: str) -> Choices:
@@ -47,6 +49,12 @@ def complete_lora(
 
 
 async def check_lora(folder: Path | None, key: ModelKey, name: str | None) -> None:
-    """Raise BadInput for a LoRA that is not there."""
-    if name is not None:
-        await asyncio.to_thread(loras.find, folder, key, name)
+    """Raise BadInput for a LoRA that is not there. What a slow folder holds shows when it is used.
+
+    The command is acknowledged only after this, so that its member alone reads of the mistake.
+    """
+    if name is None:
+        return
+    with suppress(TimeoutError):
+        async with asyncio.timeout(LOOK):
+            await asyncio.to_thread(loras.find, folder, key, name)
