@@ -6,6 +6,7 @@ import json
 import os
 import re
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
@@ -125,12 +126,14 @@ class GpuConfig(_Table):
 
 
 def _host(host: str) -> str:
-    """A name or an address that a server may listen on; whether it is there, is asked later."""
-    try:
-        host.encode("idna")
-    except UnicodeError:
-        raise PydanticCustomError("no_host", "is no name or address; use 127.0.0.1") from None
-    return host
+    """A name or an address that a server may listen on; whether it is there, is asked later.
+
+    An empty one would be all of this machine's, unsaid.
+    """
+    with suppress(UnicodeError):
+        if host.encode("idna"):
+            return host
+    raise PydanticCustomError("no_host", "is no name or address; use 127.0.0.1")
 
 
 Host = Annotated[str, AfterValidator(_host)]

@@ -317,7 +317,8 @@ def _check_address(table: str, host: str, port: int, *, running: bool) -> Findin
     try:
         family, kind, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as listening:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if os.name != "nt":  # where that binds beside whoever listens already
+                listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
     except OSError as error:
         if error.errno == errno.EADDRINUSE and running:

@@ -203,6 +203,7 @@ def test_what_is_not_utf8(tmp_path: Path) -> None:
             r'models.imagine.source = "C:\new\u0000"',
             r"models.imagine.source: 'C:\new\x00' holds what no path does; write each \ in it as /",
         ),
+        ('metrics.host = ""', "metrics.host: '' is no name or address; use 127.0.0.1"),
         ('web.host = "a..b"', "web.host: 'a..b' is no name or address; use 127.0.0.1"),
         ('gpu.vram_gib = "8"', "gpu.vram_gib: must be a number, not '8'"),
         ("gpu.vram_gib = true", "gpu.vram_gib: must be a number, not true"),

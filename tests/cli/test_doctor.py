@@ -304,6 +304,18 @@ def test_the_metrics_port() -> None:
     assert taken.level is Level.WARNING and "choose another metrics.port" in taken.text
 
 
+def test_on_windows_a_port_is_taken_though_it_can_be_bound_a_second_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with socket.socket() as other:  # before it listens, Linux lets two have a port as well
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "name", "nt")
+            [taken] = check_metrics(MetricsConfig(port=other.getsockname()[1]))
+    assert taken.level is Level.WARNING
+
+
 @pytest.mark.parametrize("hidden", ["sketch", "sketch/ink.safetensors"])
 def test_loras_that_may_not_be_read(hidden: str) -> None:
     with visible_folder() as folder:
