@@ -88,6 +88,20 @@ async def test_what_is_deleted_leaves_all_else_where_it_is(
     await expect(cards(page).filter(has_text="fox 3")).to_be_focused()
 
 
+async def test_what_is_deleted_is_no_picture_to_animate_any_more(
+    window: BrowserContext, own_app: App
+) -> None:
+    await made(own_app, 2)
+    page = await entered(window, "/#gallery")
+    await cards(page).filter(has_text="fox 1").click()
+    await page.get_by_role("button", name="Animate").click()
+    for prompt, is_chosen in (("fox 2", True), ("fox 1", False)):
+        await page.get_by_role("tab", name="Gallery").click()
+        await delete(page, prompt)
+        await page.get_by_role("tab", name="Animate").click()
+        await expect(page.locator("#slot .chosen")).to_be_visible(visible=is_chosen)
+
+
 async def test_nothing_is_said_to_be_there_only_where_nothing_is(
     window: BrowserContext, own_app: App
 ) -> None:

@@ -142,6 +142,8 @@ class Studio {
     for (const { stage } of Object.values(this.desks)) {
       if (stage.job?.id === job.id) stage.show({ ...job, results: [] });
     }
+    const { animate } = this.desks;
+    if (animate?.image?.job === job.id) animate.take(null);
     if (this.tab === "gallery") this.gallery.drop(job);
     else find(`#${this.tab} .go`).focus();
   }
