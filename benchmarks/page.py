@@ -11,9 +11,9 @@ of several strokes that are the same.
 from dataclasses import dataclass
 from typing import Any
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 
-from tests.browser import CHROMIUM
+from tests.browser import chromium
 
 WEIGHT_GOAL, PAINT_GOAL, FRAME_GOAL = 150_000, 0.5, 16.0  # bytes, seconds, milliseconds
 EVENTS = 5000
@@ -67,15 +67,11 @@ class Seen:
 
 def look(url: str) -> Seen:
     """Open the page at `url` in Chromium, and draw."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+    with chromium() as browser:
         opened = [weight_and_paint(browser, url) for _ in range(ROUNDS)]
         page = browser.new_page()
         page.goto(url)
         slowest = slowest_frame(page)
-        browser.close()
     return Seen(opened[0][0], min(painted for _, painted in opened), slowest)
 
 

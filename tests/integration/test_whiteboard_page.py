@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, expect
 
 from bot.app import App
 from bot.config import Config
 from bot.jobs.job import new_job_id
 from bot.jobs.links import Links, read_key
 from pipelines.contract.requests import SketchRequest
-from tests.browser import CHROMIUM, MARKS
+from tests.browser import MARKS, async_chromium
 from tests.integration.shown import invited
 from tests.loopback import LoopbackDiscord, Member
 from tests.loopback.runner import Studio
@@ -33,10 +33,8 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    async with async_playwright() as playwright:
-        yield await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+    async with async_chromium() as browser:
+        yield browser
 
 
 async def test_each_page_of_a_used_link_says_what_became_of_it(

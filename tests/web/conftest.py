@@ -5,11 +5,11 @@ from pathlib import Path
 
 import aiohttp
 import pytest
-from playwright.async_api import BrowserContext, async_playwright
+from playwright.async_api import BrowserContext
 
 from bot.app import App
 from bot.config import Config
-from tests.browser import CHROMIUM
+from tests.browser import async_chromium
 from tests.loopback.fixtures import studio
 from tests.loopback.runner import Studio
 from tests.web.pages import DESKTOP
@@ -46,12 +46,8 @@ async def own_app(tmp_path: Path, studio: Studio) -> AsyncIterator[App]:
 async def window(own_app: App) -> AsyncIterator[BrowserContext]:
     """A browser that looks at it; at the end, no page of it has thrown anything."""
     thrown: list[str] = []
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+    async with async_chromium() as browser:
         context = await browser.new_context(base_url=own_app.studio, viewport=DESKTOP)
         context.on("weberror", lambda error: thrown.append(str(error.error)))
         yield context
-        await browser.close()
     assert thrown == []

@@ -4,11 +4,11 @@ import time
 from pathlib import Path
 
 import pytest
-from playwright.async_api import BrowserContext, Route, async_playwright, expect
+from playwright.async_api import BrowserContext, Route, expect
 
 from benchmarks.page import READY
 from pipelines.catalog import Style
-from tests.browser import CHROMIUM, MARKS
+from tests.browser import MARKS, async_chromium
 from tests.loopback.runner import Studio
 from tests.web.serving import opened, web_config
 from tests.web.windows import entered, expect_state
@@ -35,10 +35,7 @@ async def test_nine_styles_and_german_words_leave_every_button_in_the_window(
     styles = {name: Style(frame=f"{{prompt}}, {name}") for name in STYLES}
     models = config.models.model_copy(update={"styles": styles})
     config = config.model_copy(update={"models": models})
-    async with opened(config, Studio()) as app, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+    async with opened(config, Studio()) as app, async_chromium() as browser:
         page = await browser.new_page(locale="de")
         assert app.studio is not None
         await page.goto(app.studio)
@@ -50,7 +47,6 @@ async def test_nine_styles_and_german_words_leave_every_button_in_the_window(
             await page.set_viewport_size({"width": width, "height": height})
             assert await page.evaluate(OUTSIDE) == [], width
             assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
-        await browser.close()
 
 
 @pytest.mark.parametrize(("width", "height"), [(1920, 1080), (2560, 1440)])

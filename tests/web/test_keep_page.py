@@ -7,7 +7,7 @@ from playwright.async_api import BrowserContext, Page, async_playwright, expect
 
 from benchmarks.page import READY
 from bot.app import App
-from tests.browser import CHROMIUM, MARKS
+from tests.browser import LAUNCH, MARKS
 from tests.web.windows import draw, entered, expect_state, picture
 
 pytestmark = MARKS
@@ -35,9 +35,7 @@ async def test_where_site_data_is_blocked_the_studio_works_without(
     (tmp_path / "Default" / "Preferences").write_text(json.dumps(BLOCK))
     thrown: list[str] = []
     async with async_playwright() as playwright:
-        window = await playwright.chromium.launch_persistent_context(
-            tmp_path, executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+        window = await playwright.chromium.launch_persistent_context(tmp_path, **LAUNCH)
         window.on("weberror", lambda error: thrown.append(str(error.error)))
         page = await window.new_page()
         await page.goto(str(own_app.studio))

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from playwright.async_api import async_playwright, expect
+from playwright.async_api import expect
 
-from tests.browser import CHROMIUM, MARKS
+from tests.browser import MARKS, async_chromium
 from tests.loopback.runner import Studio
 from tests.web.serving import opened, tokens, web_config
 
@@ -16,10 +16,7 @@ async def test_a_studio_asks_for_a_token_and_shows_its_holder_their_pictures(
 ) -> None:
     config = web_config(tmp_path)
     secret = tokens(config).add("ada")
-    async with opened(config, Studio()) as app, async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"]
-        )
+    async with opened(config, Studio()) as app, async_chromium() as browser:
         page = await browser.new_page()
         assert app.studio is not None
         await page.goto(app.studio)
@@ -47,4 +44,3 @@ async def test_a_studio_asks_for_a_token_and_shows_its_holder_their_pictures(
         assert await result.evaluate("image => image.src.startsWith('blob:') && image.naturalWidth")
         await page.get_by_role("tab", name="Gallery").click()
         await expect(page.locator("#gallery .card")).to_have_count(1)
-        await browser.close()
