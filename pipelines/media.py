@@ -17,7 +17,7 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
-from PIL import AvifImagePlugin, Image, ImageCms, TiffImagePlugin, WebPImagePlugin
+from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, TiffImagePlugin, WebPImagePlugin
 from PIL.PngImagePlugin import PngInfo
 
 from pipelines.contract.artifact import Facts, MediaType
@@ -214,7 +214,9 @@ def shrink(data: bytes, media_type: MediaType, limit: int) -> tuple[bytes, Media
 def _identify(data: bytes, max_megapixels: float) -> Image.Image:
     """`data` with its header read and nothing decoded."""
     try:
-        return Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        _scale_clear_colour(image)
+        return image
     except Image.DecompressionBombError as error:
         raise BadInput(
             "This picture is too large. Please send one of at most {most} megapixels.",
@@ -224,6 +226,25 @@ def _identify(data: bytes, max_megapixels: float) -> Image.Image:
         raise BadInput(
             "This file is not a picture that can be read. Please send a PNG, JPEG, WebP or GIF."
         ) from error
+
+
+_TO_EIGHT_BITS = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}
+
+
+def _scale_clear_colour(image: ImageFile.ImageFile) -> None:
+    """Have a PNG's transparent colour in as many bits as its pixels will be.
+
+    Pillow makes eight of their 2, 4 or 3 × 16 bits, and leaves that colour as it is in the file.
+    """
+    clear = image.info.get("transparency")
+    packed = image.tile[0].args if image.tile else None
+    if image.format != "PNG" or clear is None or not isinstance(packed, str):
+        return
+    scale = _TO_EIGHT_BITS.get(packed, 1)
+    if isinstance(clear, tuple):
+        image.info["transparency"] = tuple(int(value * scale) for value in clear)
+    elif isinstance(clear, int):
+        image.info["transparency"] = int(clear * scale)
 
 
 def _check_size(width: int, height: int, max_megapixels: float) -> None:

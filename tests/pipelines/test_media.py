@@ -520,3 +520,37 @@ def test_grey_of_sixteen_bits_with_one_that_is_clear() -> None:
     assert [picture.getpixel((3, y)) for y in (12, 20)] == [(0, 0, 0, 255), (117, 117, 117, 255)]
     clear = picture.getpixel((3, 3))
     assert isinstance(clear, tuple) and clear[3] == 0
+
+
+@pytest.mark.parametrize(
+    ("depth", "kind", "clear", "line"),
+    [
+        (2, 0, 3, 1),
+        (2, 0, 1, 3),
+        (4, 0, 15, 0),
+        (4, 0, 7, 15),
+        (16, 2, 0x12FF_34FF_56FF, 0xFFFF_FFFF_FFFF),
+        (16, 2, 0xFFFF_FFFF_FFFF, 0x12FF_34FF_56FF),
+    ],
+)
+def test_the_colour_that_is_clear_in_other_bits_than_eight(
+    depth: int, kind: int, clear: int, line: int
+) -> None:
+    channels = 3 if kind == 2 else 1
+    width, bits = 16, depth * channels
+    rows = b""
+    for value in (*[clear] * 8, *[line] * 8):
+        row = sum(value << bits * x for x in range(width))
+        rows += b"\0" + row.to_bytes(width * bits // 8)
+    png = b"\x89PNG\r\n\x1a\n" + b"".join(
+        [
+            _chunk(b"IHDR", struct.pack(">IIBBBBB", width, 16, depth, kind, 0, 0, 0)),
+            _chunk(b"tRNS", clear.to_bytes(2 * channels)),
+            _chunk(b"IDAT", zlib.compress(rows)),
+            _chunk(b"IEND", b""),
+        ]
+    )
+    picture = vetted(png)
+    assert picture.mode == "RGBA"
+    alpha = picture.getchannel("A")
+    assert [alpha.getpixel((5, y)) for y in (3, 12)] == [0, 255]
