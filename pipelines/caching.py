@@ -1,6 +1,6 @@
 """Fewer calls of a denoiser than steps: some of its answers are extrapolated from those before.
 
-    with cached(pipeline.unet, steps=30, interval=2):
+    with cached(pipeline.unet, pipeline.scheduler, steps=30, interval=2):
         pipeline(...)
 
 What a denoiser says changes slowly from step to step, so a straight line through its last two
@@ -34,13 +34,14 @@ def cache_facts(model: SketchModel | ImagineModel) -> dict[str, int]:
 
 
 @contextmanager
-def cached(denoiser: Any, steps: int, interval: int) -> Iterator[None]:
+def cached(denoiser: Any, scheduler: Any, steps: int, interval: int) -> Iterator[None]:
     """Compute one of `interval` steps of a run of the pipeline; with 1, all, as without this."""
     if interval == 1:
         yield
         return
     before = denoiser._compiled_call_impl
-    denoiser._compiled_call_impl = _Cached(before or denoiser._call_impl, steps, interval)
+    call = before or denoiser._call_impl
+    denoiser._compiled_call_impl = _Cached(call, scheduler, steps, interval)
     try:
         yield
     finally:
@@ -48,24 +49,37 @@ def cached(denoiser: Any, steps: int, interval: int) -> Iterator[None]:
 
 
 class _Cached:
-    """What is called in the place of a denoiser, once a step."""
+    """What is called in the place of a denoiser, once for each timestep.
 
-    def __init__(self, call: Callable[..., Any], steps: int, interval: int) -> None:
+    A sampler may have several of them in a step: Heun's has two. What is asked second in a step
+    lies on the line through the second answers of those before.
+    """
+
+    def __init__(self, call: Callable[..., Any], scheduler: Any, steps: int, interval: int) -> None:
         self._call = call
+        self._scheduler = scheduler
         self._steps = steps
         self._interval = interval
-        self._step = 0
-        self._answers: list[tuple[int, Any]] = []  # the last two, and their steps
+        self._index = 0
+        self._answers: dict[int, list[tuple[int, Any]]] = {}
+        """By their place in a step, the last two answers and their steps."""
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        step, self._step = self._step, self._step + 1
+        index, self._index = self._index, self._index + 1
+        step = self._step(index)
+        place = sum(self._step(before) == step for before in range(index))
         if not is_computed(step, self._steps, self._interval):
-            return self._extrapolated(step)
+            return _extrapolated(self._answers[place], step)
         answer = self._call(*args, **kwargs)
-        self._answers = [*self._answers[-1:], (step, answer)]
+        self._answers[place] = [*self._answers.get(place, [])[-1:], (step, answer)]
         return answer
 
-    def _extrapolated(self, step: int) -> Any:
-        (first, older), (second, newer) = self._answers
-        sample = newer[0] + (newer[0] - older[0]) * ((step - second) / (second - first))
-        return (sample,) if isinstance(newer, tuple) else type(newer)(sample=sample)
+    def _step(self, index: int) -> int:
+        """The step that a call of the denoiser belongs to."""
+        return index * self._steps // len(self._scheduler.timesteps)
+
+
+def _extrapolated(answers: list[tuple[int, Any]], step: int) -> Any:
+    (first, older), (second, newer) = answers
+    sample = newer[0] + (newer[0] - older[0]) * ((step - second) / (second - first))
+    return (sample,) if isinstance(newer, tuple) else type(newer)(sample=sample)

@@ -111,7 +111,7 @@ def paint(
         torch.inference_mode(),
     ):
         batches = [wanted[i : i + most] for i in range(0, len(wanted), most)]
-        steps = Steps(context, Phase.PAINTING, model.steps * len(batches))
+        steps = Steps(context, Phase.PAINTING, model.steps, calls=len(batches))
         for batch in batches:
             viewers = _viewers([n for n, _ in batch], context)
             steps.previews = Previews(models, ModelKey.IMAGINE, pipeline, viewers)
@@ -229,7 +229,8 @@ def _paint_some(
     width, height = size
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
     latents = [noise.begin(pipeline, size, each, variations, embeddings) for each in generators]
-    with cached(pipeline.transformer, model.steps, model.cache_interval):
+    scheduler = pipeline.scheduler
+    with cached(pipeline.transformer, scheduler, model.steps, model.cache_interval):
         decoded = pipeline(
             **embeddings,
             width=width,

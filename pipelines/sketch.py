@@ -288,7 +288,10 @@ def paint(
     steps = Steps(context, Phase.PAINTING, model.steps, previews=previews)
     steering = _steering(pipeline, model.conditioner, lines, (width, height), strength)
     generator = torch.Generator().manual_seed(seed)
-    with torch.inference_mode(), cached(pipeline.unet, model.steps, model.cache_interval):
+    with (
+        torch.inference_mode(),
+        cached(pipeline.unet, pipeline.scheduler, model.steps, model.cache_interval),
+    ):
         decoded = pipeline(
             **embeddings,
             width=width,

@@ -33,7 +33,7 @@ class _Pace:
 
 
 class Steps:
-    """Counts the steps of one phase over all the pipeline calls that it takes.
+    """Counts the steps of one phase over all the pipeline calls that it takes, `steps` in each.
 
     Its methods are what diffusers calls after each step; they raise Cancelled. Raising is the
     one way to stop that every pipeline has: Stable Video Diffusion knows no `_interrupt`. `begun`
@@ -45,36 +45,44 @@ class Steps:
         self,
         context: RunContext,
         phase: Phase,
-        total: int,
+        steps: int,
         *,
+        calls: int = 1,
         begun: Callable[[], None] = lambda: None,
         previews: Previews | None = None,
     ) -> None:
         self.previews = previews
         self._context = context
         self._phase = phase
-        self._total = total
-        self._done = 0
+        self._steps = steps
+        self._total = steps * calls
+        self._done = self._before = 0
         self._begun = begun
         self._pace = _Pace()
-        context.step(phase, 0, total)
+        context.step(phase, 0, self._total)
 
     def on_step_end(
-        self, pipeline: object, index: int, timestep: object, tensors: dict[str, Any]
+        self, pipeline: Any, index: int, timestep: object, tensors: dict[str, Any]
     ) -> dict[str, Any]:
-        """diffusers' `callback_on_step_end`. Changes no tensor."""
-        self._advance(index, tensors.get("latents"))
+        """diffusers' `callback_on_step_end`. Changes no tensor.
+
+        diffusers calls it after each timestep: some samplers have more of them than steps.
+        """
+        if index == 0:
+            self._before = self._done
+        done = self._before + (index + 1) * self._steps // pipeline.num_timesteps
+        self._advance(index, done, tensors.get("latents"))
         return {}
 
     def callback(self, index: int, timestep: object, latents: Any) -> None:
-        """diffusers' older `callback`, the only one that the adapter pipeline has."""
-        self._advance(index, latents)
+        """diffusers' older `callback`, the only one that the adapter pipeline has: once a step."""
+        self._advance(index, self._done + 1, latents)
 
-    def _advance(self, index: int, latents: Any) -> None:
+    def _advance(self, index: int, done: int, latents: Any) -> None:
         self._begun()
         if latents is not None:
             self._pace.keep(latents)
             if self.previews is not None:
                 self.previews.after_step(index, latents)
-        self._done = min(self._done + 1, self._total)  # some samplers call twice a step
-        self._context.step(self._phase, self._done, self._total)
+        self._done = done
+        self._context.step(self._phase, done, self._total)

@@ -3,6 +3,8 @@
 import io
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -34,9 +36,13 @@ class Line(nn.Module):
         return (torch.tensor([2 * at + (10 if at > 3 else 0)]),)
 
 
+def sampler(timesteps: int) -> Any:
+    return SimpleNamespace(timesteps=range(timesteps))
+
+
 def test_what_is_between_computed_steps_is_on_the_line_through_the_last_two() -> None:
     network = Line()
-    with cached(network, steps=9, interval=2):
+    with cached(network, sampler(9), steps=9, interval=2):
         answers = [network(float(step))[0].item() for step in range(9)]
     assert network.calls == [0, 1, 2, 4, 6, 8]
     assert answers[3] == 6  # as before the bend
@@ -45,6 +51,23 @@ def test_what_is_between_computed_steps_is_on_the_line_through_the_last_two() ->
     assert answers[6:] == [22, 24, 26]
     network(3.0)
     assert network.calls[-1] == 3
+
+
+def test_what_is_asked_second_in_a_step_is_on_a_line_of_its_own() -> None:
+    network = Line()
+    with cached(network, sampler(2 * 9 - 1), steps=9, interval=2):  # as Heun's, with one at the end
+        answers = [network(at)[0].item() for at in (0, 1000, 1, 1001, 2, 1002, 3, 1003, 4, 1004, 5)]
+    assert network.calls == [0, 1000, 1, 1001, 2, 1002, 4, 1004]
+    assert answers[6:8] == [6, 2016]
+    assert answers[-1] == 18 + (18 - 4) / 2
+
+
+def test_a_sampler_that_asks_once_more_at_the_beginning_has_as_many_steps_computed() -> None:
+    network = Line()
+    with cached(network, sampler(10), steps=9, interval=2):
+        for at in (0, 0.5, *range(1, 9)):
+            network(at)
+    assert network.calls == [0, 0.5, 1, 2, 4, 6, 8]
 
 
 @pytest.mark.parametrize(
@@ -59,7 +82,7 @@ def test_how_many_steps_are_computed(steps: int, interval: int, count: int) -> N
 
 def test_a_run_that_is_cancelled_leaves_nothing_behind() -> None:
     network = Line()
-    with pytest.raises(Cancelled), cached(network, steps=9, interval=2):
+    with pytest.raises(Cancelled), cached(network, sampler(9), steps=9, interval=2):
         raise Cancelled
     assert [network(float(step))[0].item() for step in range(3)] == [0, 2, 4]
     assert network._compiled_call_impl is None
