@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from pipelines.contract.errors import ModelUnavailable
@@ -187,7 +188,7 @@ def _read_state(pipeline: Any, file: Path, part: str) -> tuple[dict[str, Tensor]
     """A file's tensors by diffusers' names, what it read of kohya's alphas, and its metadata."""
     settings = {"unet_config": pipeline.unet.config} if part == "unet" else {}
     tensors, *kohyas, metadata = pipeline.lora_state_dict(
-        str(file.parent),
+        _with_kohyas_names(file) or str(file.parent),
         weight_name=file.name,
         use_safetensors=True,
         local_files_only=True,
@@ -195,6 +196,25 @@ def _read_state(pipeline: Any, file: Path, part: str) -> tuple[dict[str, Tensor]
         **settings,
     )
     return tensors, kohyas, metadata
+
+
+_KOHYAS = {
+    "lora_unet_add_embedding_linear_1": "lora_unet_label_emb_0_0",
+    "lora_unet_add_embedding_linear_2": "lora_unet_label_emb_0_2",
+}
+"""Two layers that kohya's own trainer calls as Stability does, and others as diffusers does.
+diffusers makes one layer of the others' two."""
+
+
+def _with_kohyas_names(file: Path) -> dict[str, Tensor] | None:
+    """A file's tensors, where it has names that diffusers would misread."""
+    if not _KOHYAS.keys() & {name.partition(".")[0] for name in read_shapes(file)}:
+        return None
+    tensors = {}
+    for name, tensor in load_file(file).items():
+        layer, dot, end = name.partition(".")
+        tensors[_KOHYAS.get(layer, layer) + dot + end] = tensor
+    return tensors
 
 
 def _lora_layers(

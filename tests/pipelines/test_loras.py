@@ -157,6 +157,34 @@ def test_the_format_of_other_trainers_is_read_but_for_its_text_encoders(
     assert made(runner, asked("sketch", drawing, "other")) == before
 
 
+def test_the_layers_whose_names_trainers_do_not_agree_on_are_read_by_either(
+    offering: Catalog, models: Path, tmp_path: Path
+) -> None:
+    targets = ("add_embedding.linear_1", "add_embedding.linear_2", "mid_block.resnets.0.conv1")
+    plain = sketch_lora(models, tmp_path / "plain.safetensors", targets=targets)
+    names = {
+        "diffusers": [target.replace(".", "_") for target in targets],
+        "stability": ["label_emb_0_0", "label_emb_0_2", "middle_block_0_in_layers_2"],
+    }
+    pipeline = pipeline_of(offering, "sketch")
+    wanted = read_changes(pipeline, plain, ModelUnavailable)
+    assert set(wanted) == set(targets)
+    for spelling, spelt in names.items():
+        tensors = {}
+        for name, tensor in load_file(plain).items():
+            layer, _, side = name.removeprefix("unet.").partition(".lora_")
+            stem = f"lora_unet_{dict(zip(targets, spelt, strict=True))[layer]}"
+            tensors[f"{stem}.lora_{ {'A': 'down', 'B': 'up'}[side[0]] }.weight"] = tensor
+            tensors[f"{stem}.alpha"] = torch.tensor(2.0)
+        file = tmp_path / "loras" / "sketch" / f"{spelling}.safetensors"
+        save_file(tensors, file)
+        assert spelling in loras.names(offering.loras, ModelKey.SKETCH)
+        read = read_changes(pipeline, file, ModelUnavailable)
+        assert read.keys() == wanted.keys()
+        for name, change in wanted.items():
+            assert torch.allclose(change.of_weights() / 2, read[name].of_weights()), name
+
+
 @pytest.mark.parametrize("kind", ["sketch", "imagine"])
 def test_each_layer_counts_by_its_own_alpha_and_rank(
     kind: str, offering: Catalog, folder: Path, tmp_path: Path
