@@ -55,6 +55,19 @@ PROMPT = "a red star on a blue background"
 
 
 @pytest.fixture(scope="module")
+def catalog(catalog: Catalog) -> Catalog:
+    """The demo's models, for pictures and videos of half the sides."""
+    return resized(
+        catalog, sketch={"size": 128}, imagine={"size": 128}, animate={"width": 64, "height": 64}
+    )
+
+
+def resized(catalog: Catalog, **changes: dict[str, int]) -> Catalog:
+    models = {k: getattr(catalog, k).model_copy(update=made) for k, made in changes.items()}
+    return catalog.model_copy(update=models)
+
+
+@pytest.fixture(scope="module")
 def requests(drawing: Path) -> dict[str, Request]:
     return {
         "sketch": SketchRequest(drawing=drawing, prompt="a heart", style="ink", seed=1),
@@ -96,7 +109,7 @@ def test_a_sketch_becomes_a_picture_with_its_caption(
 ) -> None:
     (picture,) = run(runner, requests["sketch"])
     assert picture.media_type is MediaType.PNG
-    assert (picture.width, picture.height) == decoded(picture).size == (256, 256)
+    assert (picture.width, picture.height) == decoded(picture).size == (128, 128)
     assert picture.facts | {"caption": "?"} == {
         "caption": "?",
         "prompt": "a heart",
@@ -116,7 +129,7 @@ def test_a_wide_drawing_becomes_a_wide_picture(runner: Runner, tmp_path: Path) -
     sheet.paste(draw_sample(300), (150, 0))
     sheet.save(tmp_path / "wide.png")
     (picture,) = run(runner, SketchRequest(drawing=tmp_path / "wide.png", seed=1))
-    assert (picture.width, picture.height) == (384, 192)
+    assert (picture.width, picture.height) == (192, 64)
 
 
 def test_a_prompt_becomes_pictures_of_its_aspect(runner: Runner) -> None:
@@ -124,7 +137,7 @@ def test_a_prompt_becomes_pictures_of_its_aspect(runner: Runner) -> None:
         prompt=PROMPT, negative="dark", aspect=Aspect.TALL, count=2, seed=MAX_SEED
     )
     first, second = run(runner, request)
-    assert decoded(first).size == decoded(second).size == (first.width, first.height) == (192, 320)
+    assert decoded(first).size == decoded(second).size == (first.width, first.height) == (128, 192)
     assert (first.facts["seed"], second.facts["seed"]) == (MAX_SEED, 0)
     assert first.name != second.name
     assert first.facts["negative"] == "dark"
@@ -159,7 +172,7 @@ def test_a_picture_or_a_prompt_becomes_a_video(
         assert (stream.codec_context.name, stream.average_rate) == ("h264", 7)
     frames = frames_in(video)
     assert len(frames) == 4
-    assert frames[0].size == (video.width, video.height) == (128, 128)
+    assert frames[0].size == (video.width, video.height) == (64, 64)
     assert len({frame.tobytes() for frame in frames}) == 4
     assert video.facts.get("prompt") == (PROMPT if "prompt" in kind else None)
 
@@ -474,6 +487,7 @@ def test_models_leave_the_card_when_they_are_told_to_and_come_back(
 def test_where_memory_ran_out_the_run_is_tried_again_in_less(
     catalog: Catalog, requests: dict[str, Request], caplog: pytest.LogCaptureFixture
 ) -> None:
+    catalog = resized(catalog, imagine={"size": 64, "steps": 1})
     (undisturbed,) = run(Runner(catalog, device="cpu"), requests["animate"])
     runner = Runner(catalog, device="cpu")
     whole = runner.plans()[ModelKey.ANIMATE]
@@ -614,6 +628,7 @@ def planned(catalog: Catalog) -> dict[ModelKey, Plan]:
 
 
 def test_preload_brings_in_what_fits(catalog: Catalog) -> None:
+    catalog = resized(catalog, sketch={"size": 256}, imagine={"size": 256})
     runner = Runner(catalog, device="cpu")
     assert runner.resident() == frozenset()
     preload_all(runner)
@@ -666,7 +681,7 @@ def test_what_is_not_allowed_to_be_seen_in_a_drawing_is_not_painted(
 def test_a_model_that_is_warmed_up_has_run_once(
     catalog: Catalog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runner = Runner(catalog, device="cpu", warm_up=True)
+    runner = Runner(hasty(catalog), device="cpu", warm_up=True)
     with caplog.at_level(logging.INFO, "pipelines.runner"):
         preload_all(runner)
     for key in (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE):
@@ -701,13 +716,12 @@ def test_models_take_turns_where_they_do_not_fit_together(
 
 def hasty(catalog: Catalog) -> Catalog:
     """The same models, for as little work as they can have."""
-    sizes: dict[str, dict[str, int]] = {
-        "sketch": {"size": 64, "steps": 1},
-        "imagine": {"size": 64, "steps": 1},
-        "animate": {"width": 64, "height": 64, "frames": 2, "steps": 1},
-    }
-    changes = {kind: getattr(catalog, kind).model_copy(update=sizes[kind]) for kind in sizes}
-    return catalog.model_copy(update=changes)
+    return resized(
+        catalog,
+        sketch={"size": 64, "steps": 1},
+        imagine={"size": 64, "steps": 1},
+        animate={"width": 64, "height": 64, "frames": 2, "steps": 1},
+    )
 
 
 class Reads:
