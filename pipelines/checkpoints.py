@@ -688,4 +688,5 @@ def _check_variant(source: _Source, parts: list[_Part], names: Collection[str]) 
         return
     chosen = [name for part in parts for name in _weights(part, names, variant)]
     if not _are_of(variant, chosen):
-        raise source.unusable(Text("has no variant '{name}'.", name=variant), key="variant")
+        why = Text("has no variant '{name}' in the safetensors format.", name=variant)
+        raise source.unusable(why, key="variant")

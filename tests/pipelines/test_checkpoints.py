@@ -454,6 +454,16 @@ def test_a_part_without_the_variant_gives_its_plain_weights() -> None:
     assert "unet/diffusion_pytorch_model.safetensors" not in needed
 
 
+def test_a_variant_that_is_only_pickled_is_said_to_be_in_no_format_that_is_read() -> None:
+    names = {name.replace(".fp16.safetensors", ".fp16.bin") for name in SDXL_NAMES}
+    with pytest.raises(ModelUnavailable) as raised:
+        needed_files("sketch", SketchModel(source="acme/sdxl", variant="fp16"), names, SDXL_INDEX)
+    assert raised.value.sentence == (
+        "models.sketch: acme/sdxl has no variant 'fp16' in the safetensors format. Correct "
+        "models.sketch.variant."
+    )
+
+
 @pytest.mark.parametrize("plain", [set(), files("unet/diffusion_pytorch_model.bin")])
 @pytest.mark.parametrize(
     "weights",
