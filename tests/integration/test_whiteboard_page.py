@@ -45,8 +45,7 @@ async def test_each_page_of_a_used_link_says_what_became_of_it(
     assert await first.evaluate(FITS)
     await draw(first)
     await draw(second)
-    await first.get_by_role("button", name="Paint for #pictures").click()
-    await painted(first, "Sent.")
+    await send(first)
     await first.wait_for_function(POSTED)
     await first.reload()
     await painted(first, "Sent.")
@@ -77,8 +76,7 @@ async def test_the_page_shows_all_that_the_command_said_and_sends_all_that_it_sh
         await prompt.fill("")
         await seed.fill("")
     await draw(page)
-    await page.get_by_role("button", name="Paint for #pictures").click()
-    await painted(page, "Sent.")
+    await send(page)
     [run] = studio.runs
     assert isinstance(run, SketchRequest)
     assert (run.prompt, run.strength) == ("" if is_emptied else "a fox", 40)
@@ -92,8 +90,7 @@ async def test_no_key_changes_a_drawing_that_was_sent(
     page = await opened(app, browser, link)
     await draw(page)
     sent = await picture(page)
-    await page.get_by_role("button", name="Paint for #pictures").click()
-    await painted(page, "Sent.")
+    await send(page)
     await page.locator("#paper").focus()
     for key in ("Space", "ArrowRight", "Space", "Control+z"):
         await page.keyboard.press(key)
@@ -112,8 +109,7 @@ async def test_what_is_drawn_while_a_drawing_is_sent_is_kept_for_the_next_link(
 
     await page.route("**/v1/sketch", draw_on)
     await draw(page)
-    await page.get_by_role("button", name="Paint for #pictures").click()
-    await painted(page, "Sent.")
+    await send(page)
     await page.reload()
     await painted(page, "Your drawing is kept")
     new, _ = await invited(server, ada)
@@ -127,8 +123,7 @@ async def test_a_result_that_was_deleted_in_the_channel_was_posted_all_the_same(
     link, _ = await invited(server, ada)
     page = await opened(app, browser, link)
     await draw(page)
-    await page.get_by_role("button", name="Paint for #pictures").click()
-    await painted(page, "Sent.")
+    await send(page)
     [job] = await app.queue.last(ada.user.id, 1)
     await app.queue.erase(job.id)
     await page.reload()
@@ -170,6 +165,11 @@ async def opened(app: App, browser: Browser, link: str) -> Page:
 async def draw(page: Page) -> None:
     await page.locator("#paper").click()
     await expect(page.locator("#clear")).to_be_enabled()
+
+
+async def send(page: Page) -> None:
+    await page.get_by_role("button", name="Paint for #pictures").click()
+    await painted(page, "Sent.")
 
 
 async def painted(page: Page, said: str) -> None:

@@ -21,6 +21,7 @@ from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import Cancelled
 from pipelines.contract.requests import ImagineRequest, Request, SketchRequest
 from pipelines.runner import Runner
+from tests.pipelines.catalogs import changed
 from tests.pipelines.painting import PROMPT, made
 
 
@@ -88,10 +89,6 @@ def test_a_run_that_is_cancelled_leaves_nothing_behind() -> None:
     assert network._compiled_call_impl is None
 
 
-def changed(catalog: Catalog, key: ModelKey, **settings: int) -> Catalog:
-    return catalog.model_copy(update={key: getattr(catalog, key).model_copy(update=settings)})
-
-
 def pixels(artifact: Artifact) -> NDArray[np.float64]:
     return np.asarray(Image.open(io.BytesIO(artifact.data)).convert("RGB")) / 255
 
@@ -113,7 +110,7 @@ def test_a_picture_is_nearer_than_with_as_few_steps(
         else ImagineRequest(prompt=PROMPT, seed=3)
     )
     whole, fewer, half = (
-        made(changed(catalog, key, **settings), request)
+        made(changed(catalog, **{key: settings}), request)
         for settings in ({"steps": 30}, {"steps": 17}, {"steps": 30, "cache_interval": 2})
     )
     assert calls[network] == 30 + 17 + 17
@@ -126,7 +123,7 @@ def test_a_picture_is_nearer_than_with_as_few_steps(
 
 
 def test_the_pictures_of_a_run_do_not_see_each_other(catalog: Catalog) -> None:
-    quick = changed(catalog, ModelKey.IMAGINE, steps=8, cache_interval=2)
+    quick = changed(catalog, imagine={"steps": 8, "cache_interval": 2})
     (both,) = Runner(quick, device="cpu").run(
         [ImagineRequest(prompt=PROMPT, seed=3, count=2)], RunContext()
     )
@@ -137,7 +134,7 @@ def test_the_pictures_of_a_run_do_not_see_each_other(catalog: Catalog) -> None:
 
 def test_all_steps_are_still_reported(catalog: Catalog) -> None:
     seen: list[Progress] = []
-    quick = changed(catalog, ModelKey.IMAGINE, steps=8, cache_interval=2)
+    quick = changed(catalog, imagine={"steps": 8, "cache_interval": 2})
     Runner(quick, device="cpu").run(
         [ImagineRequest(prompt=PROMPT, seed=3)], RunContext(seen.append)
     )

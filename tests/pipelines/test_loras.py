@@ -4,7 +4,7 @@ import io
 import os
 import pickle
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -135,6 +135,19 @@ def test_a_style_may_be_a_look_from_a_lora(offering: Catalog, drawing: Path) -> 
     assert picture.tobytes() == made(runner, asked("sketch", drawing, "ink"))
 
 
+def as_kohya_has_it(
+    file: Path, *, alpha: float, spelt: Mapping[str, str] | None = None
+) -> dict[str, torch.Tensor]:
+    """The tensors of a LoRA of SDXL, as kohya's trainer names them; `spelt` names its layers."""
+    tensors = {}
+    for name, tensor in load_file(file).items():
+        layer, _, side = name.removeprefix("unet.").partition(".lora_")
+        stem = f"lora_unet_{spelt[layer] if spelt else layer.replace('.', '_')}"
+        tensors[f"{stem}.lora_{ {'A': 'down', 'B': 'up'}[side[0]] }.weight"] = tensor
+        tensors[f"{stem}.alpha"] = torch.tensor(alpha)
+    return tensors
+
+
 def test_the_format_of_other_trainers_is_read_but_for_its_text_encoders(
     offering: Catalog, drawing: Path
 ) -> None:
@@ -142,12 +155,7 @@ def test_the_format_of_other_trainers_is_read_but_for_its_text_encoders(
     file = offering.loras / "sketch" / "ink.safetensors"
     runner = Runner(offering, device="cpu")
     before = made(runner, asked("sketch", drawing, "ink"))
-    tensors = {}
-    for name, tensor in load_file(file).items():
-        layer, _, side = name.removeprefix("unet.").partition(".lora_")
-        stem = f"lora_unet_{layer.replace('.', '_')}"
-        tensors[f"{stem}.lora_{ {'A': 'down', 'B': 'up'}[side[0]] }.weight"] = tensor
-        tensors[f"{stem}.alpha"] = torch.tensor(4.0)
+    tensors = as_kohya_has_it(file, alpha=4.0)
     text = "lora_te1_text_model_encoder_layers_0_self_attn_q_proj"
     tensors[f"{text}.lora_down.weight"] = torch.ones(4, 8)
     tensors[f"{text}.lora_up.weight"] = torch.ones(8, 4)
@@ -170,14 +178,9 @@ def test_the_layers_whose_names_trainers_do_not_agree_on_are_read_by_either(
     wanted = read_changes(pipeline, plain, ModelUnavailable)
     assert set(wanted) == set(targets)
     for spelling, spelt in names.items():
-        tensors = {}
-        for name, tensor in load_file(plain).items():
-            layer, _, side = name.removeprefix("unet.").partition(".lora_")
-            stem = f"lora_unet_{dict(zip(targets, spelt, strict=True))[layer]}"
-            tensors[f"{stem}.lora_{ {'A': 'down', 'B': 'up'}[side[0]] }.weight"] = tensor
-            tensors[f"{stem}.alpha"] = torch.tensor(2.0)
+        spelt_so = dict(zip(targets, spelt, strict=True))
         file = tmp_path / "loras" / "sketch" / f"{spelling}.safetensors"
-        save_file(tensors, file)
+        save_file(as_kohya_has_it(plain, alpha=2.0, spelt=spelt_so), file)
         assert spelling in loras.names(offering.loras, ModelKey.SKETCH)
         read = read_changes(pipeline, file, ModelUnavailable)
         assert read.keys() == wanted.keys()

@@ -36,6 +36,7 @@ from pipelines.ram import plan_all
 from pipelines.runner import Runner
 from tests.pipelines import phantom
 from tests.pipelines.adapters import imagine_lora, sketch_lora
+from tests.pipelines.catalogs import changed
 from tests.pipelines.phantom import CARD, Bus
 from tests.pipelines.watching import SIDE, Watcher, with_previews
 
@@ -61,11 +62,7 @@ def small(catalog: Catalog, models: Path, tmp_path_factory: pytest.TempPathFacto
     imagine_lora(models, loras / "imagine" / "ink.safetensors")
     safety = SafetyModel(source=str(models / "classifier"))
     whole = with_previews(catalog, models).model_copy(update={"safety": safety, "loras": loras})
-    exact = {
-        str(key): getattr(whole, key).model_copy(update=EXACT | SMALL.get(key, {}))
-        for key in ModelKey
-    }
-    return whole.model_copy(update=exact)
+    return changed(whole, **{str(key): EXACT | SMALL.get(key, {}) for key in ModelKey})
 
 
 @pytest.fixture(scope="module")
@@ -253,8 +250,7 @@ def test_so_does_a_small_card(
 
     monkeypatch.setattr("pipelines.models.plan_all", plans)
     request = request_of(kind, drawing)
-    models = {key: getattr(small, key).model_copy(update=SPARED[key]) for key in SPARED}
-    unwatched = small.model_copy(update={"safety": None, **models})
+    unwatched = changed(small, **SPARED).model_copy(update={"safety": None})
     alike = case.replace("streamed in", "in")
     if alike not in made_before:
         (made_before[alike],) = run(Runner(unwatched, device="cpu"), request)

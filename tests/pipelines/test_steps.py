@@ -15,6 +15,7 @@ from pipelines.contract.context import Phase, Progress, RunContext
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.runner import Runner
 from pipelines.steps import Steps
+from tests.pipelines.catalogs import changed
 
 STEPS = 5
 
@@ -65,13 +66,8 @@ def test_what_prepares_the_first_step_ends_with_it() -> None:
 
 @pytest.fixture(scope="module")
 def small(catalog: Catalog) -> Catalog:
-    sizes = {
-        "sketch": {"size": 64},
-        "imagine": {"size": 64},
-        "animate": {"width": 64, "height": 64},
-    }
-    return catalog.model_copy(
-        update={key: getattr(catalog, key).model_copy(update=size) for key, size in sizes.items()}
+    return changed(
+        catalog, sketch={"size": 64}, imagine={"size": 64}, animate={"width": 64, "height": 64}
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from PIL import Image
 
 from pipelines.catalog import Catalog, Checkpoint
+from tests.pipelines.catalogs import changed
 
 SIDE = 128
 
@@ -32,11 +33,5 @@ class Watcher:
 def with_previews(catalog: Catalog, models: Path, **sources: str) -> Catalog:
     """The catalogue with tiny decoders, and small; `sources` has another folder for a model's."""
     usual = {"sketch": "preview", "imagine": "preview"} | sources
-    return catalog.model_copy(
-        update={
-            key: getattr(catalog, key).model_copy(
-                update={"preview": Checkpoint(source=str(models / folder)), "size": SIDE}
-            )
-            for key, folder in usual.items()
-        }
-    )
+    decoders = {key: Checkpoint(source=str(models / folder)) for key, folder in usual.items()}
+    return changed(catalog, **{k: {"preview": d, "size": SIDE} for k, d in decoders.items()})
