@@ -43,7 +43,7 @@ def test_weights_that_were_there_are_not_counted() -> None:
 def test_plans_keep_enough_free_for_models_of_full_size(
     key: ModelKey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "CARDS", (6, 80))
+    monkeypatch.setattr(memory, "CARDS", (6, 8, 80))
     rows = dict(memory.rows(key))
     for row in rows.values():
         assert 0.3 < row.taken < 0.9  # libraries and gaps want the rest

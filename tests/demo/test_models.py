@@ -29,8 +29,8 @@ from demo.shapes.words import full_prompt
 from pipelines.catalog import Catalog
 from pipelines.contract.requests import SketchRequest
 
-SCENES = 3
-ENOUGH = 2  # of the scenes
+SCENES = 5
+ENOUGH = 4  # of the scenes
 Check = Callable[[Bench, Scene, int], bool]
 
 

@@ -35,7 +35,7 @@ from tests.integration.shown import (
 from tests.loopback import Interaction, LoopbackDiscord, Member, Message, Upload
 from tests.loopback.runner import paint
 
-KILLS = int(os.environ.get("ATELIER_KILLS", "12"))
+KILLS = int(os.environ.get("ATELIER_KILLS", "15"))
 SEED = int(os.environ.get("ATELIER_SEED", "1"))
 MEMBERS = 5
 TELLING_CALLS = (
