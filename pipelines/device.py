@@ -150,9 +150,14 @@ def finish(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def free_caches(device: torch.device) -> None:
-    """Give memory that nobody holds any more back to the device."""
-    gc.collect()
+def free_caches(device: torch.device, *, cycles: bool = True) -> None:
+    """Give memory that nobody holds any more back to the device.
+
+    Looking for `cycles` that hold some stops every thread, for 0.1 s and more: all that torch and
+    diffusers brought has to be looked through.
+    """
+    if cycles:
+        gc.collect()
     if device.type == "cuda":
         torch.cuda.empty_cache()
     elif device.type == "mps":

@@ -27,6 +27,7 @@ from pipelines.compilers import lacking
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import (
     AtelierError,
+    Cancelled,
     CardLost,
     ModelMissing,
     OutOfMemory,
@@ -307,7 +308,7 @@ class Runner:
         try:
             if evict:
                 self._models.evict_idle()
-            free_caches(self._device)
+            free_caches(self._device, cycles=not isinstance(error, Cancelled))  # which leaves none
         except RuntimeError:
             if is_lost(self._device):  # not even memory can be freed there
                 raise CardLost.named(self.card) from error

@@ -1,11 +1,13 @@
 """The real pipelines through the one door, with the demo's models."""
 
+import gc
 import io
 import json
 import logging
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any
@@ -302,10 +304,30 @@ def test_a_run_is_cancelled_at_the_next_step_and_the_next_job_is_as_ever(
         if progress == at:
             cancel.set()
 
-    with pytest.raises(Cancelled):
-        run(runner, requests[kind], RunContext(on_progress=listen, cancel=cancel))
+    with of_refcounts_alone():
+        there = tensors()
+        with pytest.raises(Cancelled):
+            run(runner, requests[kind], RunContext(on_progress=listen, cancel=cancel))
+        left = tensors() - there
     assert seen[-1] == at
+    assert left < 1024  # bytes
     assert run(runner, requests[kind]) == undisturbed
+
+
+@contextmanager
+def of_refcounts_alone() -> Iterator[None]:
+    """Python does not look for cycles meanwhile."""
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+
+
+def tensors() -> int:
+    """The bytes of all that there are."""
+    return sum(thing.nbytes for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor))
 
 
 @pytest.mark.parametrize("conditioner", ["t2i-adapter", "controlnet", None])
@@ -431,7 +453,7 @@ def test_a_card_that_is_lost_is_named_although_its_memory_cannot_be_freed(
     requests: dict[str, Request],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    def refuse(device: torch.device) -> None:
+    def refuse(device: torch.device, **how: bool) -> None:
         raise RuntimeError("CUDA error: unspecified launch failure")
 
     monkeypatch.setattr("pipelines.runner.free_caches", refuse)
