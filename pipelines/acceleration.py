@@ -16,9 +16,10 @@ from pipelines.fitting import denoiser_of
 from pipelines.placement import Plan
 from pipelines.recording import Recorded
 
+_OF_VIDEOS = "UNetSpatioTemporalConditionModel"
 _REPEATED = {
     "SD3Transformer2DModel": ["JointTransformerBlock"],
-    "UNetSpatioTemporalConditionModel": [
+    _OF_VIDEOS: [
         "BasicTransformerBlock",
         "TemporalBasicTransformerBlock",
         "SpatioTemporalResBlock",
@@ -26,7 +27,7 @@ _REPEATED = {
 }
 """The blocks that make up most of a denoiser, where diffusers does not name them itself. Compiling
 one of a kind serves all of its kind, and takes a fraction of the time that the whole would."""
-WHOLE = {"UNet2DConditionModel", "UNetSpatioTemporalConditionModel"}
+WHOLE = {"UNet2DConditionModel", _OF_VIDEOS}
 """What is compiled as a whole: half of a UNet's time is between its transformers, in convolutions
 and norms that are quick only when they are compiled together."""
 _LAUNCHED = {"UNet2DConditionModel"}
@@ -55,9 +56,9 @@ def accelerate(
     if device.type == "cpu":
         for conv in _over_time(pipeline):
             conv.forward = partial(_convolve_over_time, conv)  # type: ignore[method-assign]
-    if type(denoiser).__name__ == "UNetSpatioTemporalConditionModel":
+    _spare_questions(pipeline, device)
+    if type(denoiser).__name__ == _OF_VIDEOS:
         _spare_queries(denoiser)
-        _spare_waits(pipeline)
     if not settings.compile or plan.uncompiled:
         return
     for weights in _of_pictures(pipeline):  # alone, diffusers' group norms undo it again
@@ -163,17 +164,21 @@ def _convolve_over_time(conv: Any, videos: Tensor) -> Tensor:
     return planes.reshape(*planes.shape[:3], *videos.shape[3:])
 
 
-# --- guidance that is known ---------------------------------------------------------------------
+# --- what a pipeline need not ask -----------------------------------------------------------------
 
 
-def _spare_waits(pipeline: Any) -> None:
-    """Let a video pipeline know whether it guides.
+def _spare_questions(pipeline: Any, device: torch.device) -> None:
+    """Let a pipeline know where it computes, and a video pipeline whether it guides.
 
-    Once its scales are on the card, diffusers asks them twice a step whether one is above 1, and
-    each time the processor waits until the card has nothing to do.
+    diffusers looks for the device in every layer, once or twice a run, while the card has nothing
+    to do: a network of full size has 2,000. And once its scales are on the card, a video pipeline
+    asks them twice a step whether one is above 1, and each time the processor waits until the card
+    has nothing to do.
     """
     cls = type(pipeline)
-    pipeline.__class__ = type(cls.__name__, (Guiding, cls), {})
+    is_of_videos = type(denoiser_of(pipeline)).__name__ == _OF_VIDEOS
+    bases = (Guiding, cls) if is_of_videos else (cls,)
+    pipeline.__class__ = type(cls.__name__, bases, {"_execution_device": device})
 
 
 class Guiding:

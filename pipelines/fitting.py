@@ -8,21 +8,40 @@ from torch import Tensor, nn
 
 from pipelines.placement import PAINTER, TEXT, TILE, Plan, group_of
 
+EMBEDS = (
+    "prompt_embeds",
+    "negative_prompt_embeds",
+    "pooled_prompt_embeds",
+    "negative_pooled_prompt_embeds",
+)
+"""What SDXL and SD3.5 make of prompts, in the order in which their text encoders give it."""
+
 
 def divide(pipeline: Any) -> dict[str, Any]:
     """A pipeline for each group: one that only reads prompts, and one that never has to.
 
-    They share what they are made of. The painter has no text encoders, so that diffusers never
-    looks for its device among parts that are elsewhere.
+    They share what they are made of. The painter has no text encoders.
     """
     parts = pipeline.components
     text = [name for name in parts if group_of(name) == TEXT]
     if not text:
         return {PAINTER: pipeline}
-    painter = type(pipeline)(**_arguments(pipeline, dict.fromkeys(text)))
+    cls = type(pipeline)
+    painter = type(cls.__name__, (Told, cls), {})(**_arguments(pipeline, dict.fromkeys(text)))
     if hasattr(pipeline, "watermark"):  # which no part or setting says
         painter.watermark = pipeline.watermark
     return {TEXT: pipeline, PAINTER: painter}
+
+
+class Told:
+    """A pipeline that takes what others made of the prompts as it is.
+
+    To see to its type, diffusers would look through all layers of SDXL's denoiser, twice.
+    """
+
+    def encode_prompt(self, *_: Any, **told: Any) -> tuple[Tensor | None, ...]:
+        """What it was told."""
+        return tuple(told[name] for name in EMBEDS)
 
 
 def _arguments(pipeline: Any, changes: Mapping[str, Any]) -> dict[str, Any]:

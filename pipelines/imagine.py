@@ -14,8 +14,9 @@ from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext, Viewer
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, seed_after
 from pipelines.device import finish
+from pipelines.fitting import EMBEDS
 from pipelines.loading import Loader
-from pipelines.models import EMBEDS, Embeddings, Models, Question
+from pipelines.models import Embeddings, Models, Question
 from pipelines.pixels import Leaving, leave
 from pipelines.placement import PAINTER, TEXT, Plan, Precision
 from pipelines.previews import Previews

@@ -34,13 +34,6 @@ log = logging.getLogger(__name__)
 A = TypeVar("A", bound="str | Embeddings")
 Embeddings = dict[str, torch.Tensor | None]
 """What a painter is told, by the names of its pipeline's arguments."""
-EMBEDS = (
-    "prompt_embeds",
-    "negative_prompt_embeds",
-    "pooled_prompt_embeds",
-    "negative_pooled_prompt_embeds",
-)
-"""In the order in which the text encoders of SDXL and SD3.5 give them."""
 _LESS = 0.8  # of what a model took when memory ran out
 REMEMBERED = 64  # answers: up to 6 MB of RAM each
 

@@ -30,10 +30,11 @@ from pipelines.contract.requests import SketchRequest
 from pipelines.contract.text import Text
 from pipelines.describe import Captioning, described
 from pipelines.drawing import read_drawing
+from pipelines.fitting import EMBEDS
 from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import open_picture
-from pipelines.models import EMBEDS, Embeddings, Models, Question
+from pipelines.models import Embeddings, Models, Question
 from pipelines.pixels import Leaving, leave
 from pipelines.placement import TEXT
 from pipelines.presets import PRESETS, Preset

@@ -2,11 +2,13 @@
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import nn
 
 from demo.sample import draw_sample
-from pipelines.catalog import Catalog, ModelKey
+from pipelines.catalog import Catalog, Conditioner, ModelKey
 from pipelines.checkpoints import weigh
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import (
@@ -20,6 +22,7 @@ from pipelines.contract.requests import (
 from pipelines.placement import GIB, PAINTER, Card, plan_model
 from pipelines.runner import Runner
 from pipelines.weights import Weights
+from tests.pipelines.catalogs import changed
 
 
 @pytest.fixture
@@ -47,6 +50,45 @@ def drawings(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def run(runner: Runner, request: Request, *coming: Request) -> None:
     runner.run([request], RunContext(coming=coming))
+
+
+@pytest.mark.parametrize("conditioner", ["t2i-adapter", "controlnet", None])
+def test_between_two_pictures_nobody_looks_through_the_layers_of_what_paints(
+    conditioner: str | None,
+    catalog: Catalog,
+    models: Path,
+    drawings: list[Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A full-size one has 2,000, and the card waits meanwhile."""
+    net = {"t2i-adapter": "sdxl-adapter", "controlnet": "sdxl-controlnet"}
+    steered = conditioner and Conditioner.model_validate(
+        {"type": conditioner, "source": f"{models}/{net[conditioner]}"}
+    )
+    runner = Runner(changed(catalog, sketch={"conditioner": steered}), device="cpu")
+    requests = (
+        SketchRequest(drawing=drawings[0], prompt="a heart", seed=1),
+        ImagineRequest(prompt="a heart", seed=1),
+        AnimateRequest(image=drawings[0], seed=1),
+    )
+    kinds = requests if conditioner == "t2i-adapter" else requests[:1]
+    for request in kinds:
+        run(runner, request)
+    walked: list[str] = []
+    walk = nn.Module.named_modules
+
+    def watched(
+        module: nn.Module, memo: Any = None, prefix: str = "", remove_duplicate: bool = True
+    ) -> Any:
+        if not prefix:
+            walked.append(type(module).__name__)
+        return walk(module, memo, prefix, remove_duplicate)
+
+    monkeypatch.setattr(nn.Module, "named_modules", watched)
+    for request in kinds:
+        run(runner, request)
+    assert "AutoencoderKL" in walked  # small, and asked for its type
+    assert not [name for name in walked if name.endswith(("ConditionModel", "Transformer2DModel"))]
 
 
 READING = {"CLIPTextModelWithProjection": 1}  # once: no negative prompt is not read at all
