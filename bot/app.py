@@ -137,6 +137,7 @@ class App:
             self._metrics.registry,
         )
         self.studio = await self.web.open()
+        log.info("the studio is at %s", self.studio)
         if url := config.url or (self.studio if config.open else None):
             key = read_key(self.config.storage.folder / "link.key")
             self.client.whiteboard.open(Links(self.store, key), url)
@@ -234,8 +235,10 @@ class App:
         return self.config.discord.previews and settings.previews
 
     def _serve_metrics(self) -> None:
-        if self.config.metrics.port is not None:
-            self._metrics.serve(self.config.metrics.host, self.config.metrics.port)
+        metrics = self.config.metrics
+        if metrics.port is not None:
+            port = self._metrics.serve(metrics.host, metrics.port)
+            log.info("the metrics are at %s, port %d", metrics.host, port)
 
     async def _again_and_again(self, forget: Callable[[], Awaitable[None]], every: float) -> None:
         """Have old things forgotten, now and `every` so many seconds."""

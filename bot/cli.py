@@ -278,7 +278,7 @@ def _tokens(settings: Config) -> "TokenBook":
 @render_commands.command()
 def sketch(
     drawing: Annotated[Path, typer.Argument(help="A picture file.", show_default=False)],
-    prompt: Annotated[str, typer.Option(help="What it shows.")] = "",
+    prompt: Annotated[str, typer.Option(help="What it is to become.")] = "",
     style: Annotated[str | None, typer.Option(help="A style of the configuration.")] = None,
     strength: Annotated[
         int, typer.Option(min=STRENGTH[0], max=STRENGTH[-1], help="How firmly the lines hold.")

@@ -315,7 +315,7 @@ def _remedy(error: ValidationError) -> str:
 def _problem(error: ErrorDetails) -> str:
     location, found = error["loc"], _shown(error["input"])
     key = ".".join(map(str, location))
-    message = error["msg"].removeprefix("Input ")
+    message = error["msg"].removeprefix("Input ").removeprefix("String ")
     match error["type"]:
         case "extra_forbidden":
             return f"{key}: there is no such key; {_nearest(location)}"
@@ -325,6 +325,8 @@ def _problem(error: ErrorDetails) -> str:
             return f"{key}: must be a table, written as [{key}], not {found}"
         case "no_home" | "no_path" | "no_host":
             return f"{key}: {found} {error['msg']}"
+        case "too_short":
+            return f"{key}: must not be empty"
         case "tuple_type":
             return f"{key}: must be a list, written as [{found}], not {found}"
         case "string_type":

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from PIL import Image
 
@@ -24,6 +25,7 @@ from bot.config import (
     MetricsConfig,
     ModerationConfig,
     StorageConfig,
+    is_loopback_name,
     load_config,
     read_token,
 )
@@ -211,6 +213,13 @@ def check_storage(storage: StorageConfig) -> Iterator[Finding]:
         words = f"{folder} cannot be written to: {why}; correct storage.folder or its permissions"
         yield Finding(Level.PROBLEM, "storage", words)
         return
+    if others := [name for name in _KEPT if _is_anothers(folder / name)]:
+        words = (
+            f"this user may not read and write {', '.join(others)} in {folder}; give the folder, "
+            "and all in it, to the user that the bot runs as"
+        )
+        yield Finding(Level.PROBLEM, "storage", words)
+        return
     free = free_bytes(folder) / GIB
     if free < 2:
         words = f"{folder}: only {free:.1f} GiB free; results need room"
@@ -219,6 +228,14 @@ def check_storage(storage: StorageConfig) -> Iterator[Finding]:
         yield Finding(Level.FINE, "storage", f"{folder}: {free:.0f} GiB free")
     if (file := storage.database).exists():
         yield _check_jobs(file)
+
+
+_KEPT = ("files", "tokens", "compiled", "link.key")  # beside the jobs, which are looked into
+
+
+def _is_anothers(path: Path) -> bool:
+    """Whether it is there and not for this user: root made it, or a copy forgot whose it was."""
+    return path.exists() and not os.access(path, os.R_OK | os.W_OK)
 
 
 def _unwritable(existing: Path) -> str | None:
@@ -279,6 +296,8 @@ def check_web(config: Config, *, running: bool = False) -> Iterator[Finding]:
     """Whether studio and API can be reached, by whom, and whether links in Discord lead there."""
     web = config.web
     if web.port is None:
+        if web.open or web.url is not None:
+            yield Finding(Level.WARNING, "web", "off: web.port is not set")
         return
     yield _check_address("web", web.host, web.port, running=running)
     book = TokenBook.in_storage(config.storage.folder)
@@ -290,17 +309,15 @@ def check_web(config: Config, *, running: bool = False) -> Iterator[Finding]:
         if good:
             yield Finding(Level.FINE, "web tokens", f"{len(good)}: {', '.join(good)}")
         elif not web.open:
-            yield Finding(
-                Level.WARNING,
-                "web tokens",
-                "there are none, and so nobody may use it; `python -m bot token add NAME`",
-            )
+            who = "nobody may use it" if web.url is None else "only links of /sketch lead in"
+            words = f"there are none, and so {who}; `python -m bot token add NAME`"
+            yield Finding(Level.WARNING, "web tokens", words)
         for what in book.damaged():
             yield Finding(Level.WARNING, "web tokens", what)
     if web.url is None:
         if not web.open:
             yield Finding(Level.FINE, "web links", "/sketch gives none: web.url is not set")
-    elif web.url.startswith("http://"):
+    elif web.url.startswith("http://") and not is_loopback_name(urlsplit(web.url).hostname or ""):
         yield Finding(
             Level.WARNING,
             "web links",
@@ -325,7 +342,7 @@ def _check_address(table: str, host: str, port: int, *, running: bool) -> Findin
             return Finding(Level.FINE, table, f"{name} is in use: the bot is running")
         if error.errno == errno.EADDRINUSE:
             words = f"{name} is taken by another program; choose another {table}.port"
-            return Finding(Level.WARNING, table, words)
+            return Finding(Level.PROBLEM, table, words)
         return Finding(
             Level.PROBLEM,
             table,

@@ -26,6 +26,7 @@ AtelierError
 """
 
 import errno
+from pathlib import Path
 from typing import Any, Self
 
 from pipelines.contract.errors import AtelierError
@@ -66,6 +67,14 @@ def cannot_listen(table: str, host: str, port: int | None, error: OSError) -> St
     return ConfigError(
         f"{table}: cannot listen on {host}:{port} ({error.strerror}). Correct {table}.host and "
         f"{table}.port."
+    )
+
+
+def cannot_use(place: Path, error: OSError) -> ConfigError:
+    """Why a file or folder in the storage folder cannot be used."""
+    return ConfigError(
+        f"{place} cannot be used ({error.strerror}). Correct storage.folder or its permissions, "
+        "or make room there."
     )
 
 

@@ -37,6 +37,8 @@ def paint_previews(
             console.print(f"{name}: is there already", markup=False)
     if not missing:
         return
+    for file in missing.values():
+        _require_writable(file)
     with _drawn(config, drawing) as picture, painter(config, console) as paint:
         for name, file in missing.items():
             request = SketchRequest(
@@ -75,10 +77,23 @@ def _star(size: int = 512) -> Image.Image:
     return picture
 
 
-def _save(data: bytes, file: Path) -> None:
-    try:
+def _require_writable(file: Path) -> None:
+    """Make its folder, and raise BadInput where nothing can be written there: painting is slow."""
+    with _explained(file):
         file.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=file.parent).close()
+
+
+def _save(data: bytes, file: Path) -> None:
+    with _explained(file):
         file.write_bytes(data)
+
+
+@contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """Turn what the disk refuses into BadInput."""
+    try:
+        yield
     except OSError as error:
         raise BadInput(f"{file} cannot be written: {error.strerror}.") from error
 

@@ -22,7 +22,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.errors import ConfigError
+from bot.errors import ConfigError, cannot_use
 from bot.jobs.limits import Terms
 from pipelines.visible import nearest, require_visible
 
@@ -148,10 +148,7 @@ class TokenBook:
         try:
             yield
         except OSError as error:
-            raise ConfigError(
-                f"{self._folder} cannot be used ({error.strerror}). Correct storage.folder or its "
-                "permissions, or make room there."
-            ) from error
+            raise cannot_use(self._folder, error) from error
 
     def _make_folder(self) -> None:
         there, folder = nearest(self._folder.parent).absolute(), self._folder.absolute()

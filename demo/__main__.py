@@ -42,7 +42,7 @@ def main(
     except (KeyboardInterrupt, asyncio.CancelledError):
         return
     except AtelierError as error:
-        Console(stderr=True).print(f"atelier: {error.sentence}", markup=False)
+        Console(stderr=True).print(f"atelier: {error.sentence}", markup=False, soft_wrap=True)
         sys.exit(2)
     sys.exit(1 if failed else 0)
 

@@ -76,6 +76,7 @@ def locate(place: str, checkpoint: Checkpoint, models_folder: Path | None = None
         _check_weights(source, part, names)
     _check_variant(source, parts, names)
     _check_task(source, folder)
+    _check_labels(source, folder)
     return folder
 
 
@@ -155,6 +156,20 @@ def unusable(place: str, checkpoint: Checkpoint, why: str | Text) -> ModelUnavai
     return ModelUnavailable(
         "models.{place}: {source} {why}", place=place, source=checkpoint.source, why=why
     )
+
+
+def require_labels(model: SafetyModel, labels: Collection[str]) -> None:
+    """Raise ModelUnavailable unless a classifier with `labels`, in lower case, has the wanted."""
+    if strange := [label for label in model.labels if label.casefold() not in labels]:
+        raise unusable(
+            str(ModelKey.SAFETY),
+            model,
+            Text(
+                "has no label '{label}'; it has {labels}. Correct models.safety.labels.",
+                label=strange[0],
+                labels=", ".join(labels),
+            ),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -636,6 +651,14 @@ def _check_task(source: _Source, folder: Path) -> None:
             f"{found} ({_DENOISERS[kind]}.in_channels = {takes})",
             f"{_FAMILIES[kind]}Pipeline ({wanted})",
         )
+
+
+def _check_labels(source: _Source, folder: Path) -> None:
+    """Where a classifier's settings name its classes; the loader knows them for the others too."""
+    if isinstance(source.checkpoint, SafetyModel):
+        named = (_read_settings(folder / "config.json") or {}).get("id2label")
+        if isinstance(named, dict):
+            require_labels(source.checkpoint, [str(label).casefold() for label in named.values()])
 
 
 def _check_class(source: _Source, settings: Settings) -> None:

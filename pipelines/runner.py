@@ -60,7 +60,7 @@ from pipelines.device import (
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
 from pipelines.models import Models
-from pipelines.placement import Plan, slow, unmet
+from pipelines.placement import Card, Plan, slow, unmet
 from pipelines.ram import together
 from pipelines.shelf import Load
 
@@ -109,10 +109,10 @@ class Runner:
         self._unloaded = keys[first:] + keys[:first]
         pays = self._device.type == "cuda" or catalog.acceleration.compile
         self._warms_up = pays if warm_up is None else warm_up
-        self._log_plans()
+        self._log_plans(card)
 
-    def _log_plans(self) -> None:
-        card = self._models.card
+    def _log_plans(self, whole: Card) -> None:
+        card = self._models.card  # with the RAM that the classifier leaves
         for key, plan in self._models.plans.items():
             level = logging.INFO if plan.fits else logging.WARNING
             log.log(level, "%s: models.%s %s", self.card, key, plan.in_words(card))
@@ -121,7 +121,7 @@ class Runner:
                 log.warning("%s: %s", self.card, told)
         if self._catalog.acceleration.compile and (missing := lacking(card.kind)) is not None:
             log.warning("%s: networks are not compiled: %s", self.card, missing)
-        if (words := together(self._models.plans, card)) is not None:
+        if (words := together(self._models.plans, whole)) is not None:
             log.info("%s: %s", self.card, words)
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:

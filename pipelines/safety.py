@@ -12,10 +12,9 @@ import torch
 from PIL import Image
 
 from pipelines.catalog import ModelKey, SafetyModel
-from pipelines.checkpoints import unusable
+from pipelines.checkpoints import require_labels
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import Withheld
-from pipelines.contract.text import Text
 from pipelines.loading import Loader
 from pipelines.media import on_white
 from pipelines.models import Models
@@ -41,16 +40,7 @@ def load(model: SafetyModel, loader: Loader) -> Classifier:
     processor = loader.load_processor(ViTImageProcessor, ModelKey.SAFETY, model)
     # label2id says the same, but in many files with its numbers as texts, which nothing corrects
     labels = {str(label).casefold(): number for number, label in vit.config.id2label.items()}
-    if strange := [label for label in model.labels if label.casefold() not in labels]:
-        raise unusable(
-            str(ModelKey.SAFETY),
-            model,
-            Text(
-                "has no label '{label}'; it has {labels}. Correct models.safety.labels.",
-                label=strange[0],
-                labels=", ".join(labels),
-            ),
-        )
+    require_labels(model, labels)
     unwanted = [labels[label.casefold()] for label in model.labels]
     return Classifier(vit.eval(), processor, unwanted)
 

@@ -222,6 +222,14 @@ def test_what_is_not_utf8(tmp_path: Path) -> None:
             "moderation.words: must be a list, written as ['gore'], not 'gore'",
         ),
         (
+            "models.safety = {source = 'a/b', labels = []}",
+            "models.safety.labels: must not be empty",
+        ),
+        (
+            "models.caption.source = ''",
+            "models.caption.source: should have at least 1 character, not ''",
+        ),
+        (
             'models.imagine = {source = "a/b", size = 1001}',
             "models.imagine.size: should be a multiple of 8, not 1001",
         ),

@@ -113,7 +113,7 @@ async def _version(connection: aiosqlite.Connection, path: Path) -> int:
     if version > (known := len(migrations())):
         raise StartupError(
             f"{path} was written by a newer version of the bot (format {version}, this one knows "
-            f"{known}). Install the newer version, or set storage.folder to a new folder."
+            f"{known}). Install that version again, or restore the copy of before the update."
         )
     return version
 
@@ -143,7 +143,8 @@ def _unusable(path: Path, error: Exception) -> StartupError:
             f"{path} is damaged ({error}). Restore it from a backup, or move it and its -wal file "
             "away: the bot then starts with an empty queue."
         )
+    why = getattr(error, "strerror", None) or error  # an OSError would name the file once more
     return StartupError(
-        f"{path} cannot be opened ({error}). Check that the folder exists, that the bot may write "
+        f"{path} cannot be opened ({why}). Check that the folder exists, that the bot may write "
         "there and that the disk is not full."
     )

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bot.errors import LinkExpired, LinkInvalid, StorageFailed
+from bot.errors import LinkExpired, LinkInvalid, cannot_use
 from bot.jobs.store import Store
 
 _FORM = struct.Struct(">8sQQI")  # job, member, channel, until when
@@ -94,7 +94,7 @@ class Links:
 def read_key(file: Path) -> bytes:
     """The key in a file that only the bot may read; made where there is none yet.
 
-    Raises StorageFailed.
+    Raises ConfigError.
     """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -109,7 +109,7 @@ def read_key(file: Path) -> bytes:
             new.write(key := secrets.token_bytes(_SIGNATURE))
             return key
     except OSError as error:
-        raise StorageFailed.because(error) from error
+        raise cannot_use(file, error) from error
 
 
 def _decoded(text: str) -> bytes:

@@ -260,6 +260,17 @@ def test_a_storage_folder_that_may_not_be_seen() -> None:
     assert "cannot be written to: Permission denied; correct storage.folder" in found.text
 
 
+@pytest.mark.parametrize("name", ["files", "link.key"])
+def test_what_another_user_left_in_the_storage_folder(name: str) -> None:
+    with visible_folder() as folder:
+        folder.chmod(0o777)
+        (folder / name).mkdir()
+        with locked(folder / name):
+            [found] = check_storage(StorageConfig(folder=folder))
+    assert found.level is Level.PROBLEM
+    assert f"may not read and write {name} in {folder}; give the folder" in found.text
+
+
 def test_the_jobs_of_an_earlier_run(tmp_path: Path) -> None:
     def found() -> Finding:
         storage, jobs = check_storage(StorageConfig(folder=tmp_path))
@@ -301,7 +312,7 @@ def test_the_metrics_port() -> None:
     assert free.level is Level.FINE
     with socket.create_server(("127.0.0.1", 0)) as other:
         [taken] = check_metrics(MetricsConfig(port=other.getsockname()[1]))
-    assert taken.level is Level.WARNING and "choose another metrics.port" in taken.text
+    assert taken.level is Level.PROBLEM and "choose another metrics.port" in taken.text
 
 
 def test_on_windows_a_port_is_taken_though_it_can_be_bound_a_second_time(
@@ -313,7 +324,7 @@ def test_on_windows_a_port_is_taken_though_it_can_be_bound_a_second_time(
         with monkeypatch.context() as patch:
             patch.setattr(os, "name", "nt")
             [taken] = check_metrics(MetricsConfig(port=other.getsockname()[1]))
-    assert taken.level is Level.WARNING
+    assert taken.level is Level.PROBLEM
 
 
 @pytest.mark.parametrize("hidden", ["sketch", "sketch/ink.safetensors"])
@@ -333,14 +344,21 @@ def test_the_web_server(tmp_path: Path) -> None:
         return by_subject(list(check_web(config)))
 
     assert found(WebConfig()) == {}
+    for portless in (WebConfig(url="https://paint.example"), WebConfig(open=True)):
+        off = Finding(Level.WARNING, "web", "off: web.port is not set")
+        assert found(portless) == {"web": off}
+    here = found(WebConfig(port=0, open=True, url="http://localhost:8080"))
+    assert here["web links"].level is Level.FINE  # nobody is on the way
     book = TokenBook.in_storage(tmp_path)
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = found(WebConfig(port=other.getsockname()[1], url="http://paint.example"))
         address = other.getsockname()
         [own] = check_metrics(MetricsConfig(host=address[0], port=address[1]), running=True)
     assert own.level is Level.FINE and "the bot is running" in own.text
-    assert taken["web"].level is Level.WARNING and "is taken" in taken["web"].text
+    assert taken["web"].level is Level.PROBLEM and "is taken" in taken["web"].text
     assert taken["web tokens"].level is Level.WARNING and "token add" in taken["web tokens"].text
+    assert "only links of /sketch" in taken["web tokens"].text
+    assert "nobody may use it" in found(WebConfig(port=0))["web tokens"].text
     assert taken["web links"].level is Level.WARNING and "HTTPS" in taken["web links"].text
     book.add("ada")
     book.add("bob")

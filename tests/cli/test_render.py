@@ -14,10 +14,14 @@ from pathlib import Path
 import av
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner
 
 from bot.cli import cli
+from bot.config import Config
 from bot.render import _save, output_file
+from bot.styles import paint_previews
+from pipelines.catalog import Catalog, Style
 from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Kind
@@ -244,6 +248,9 @@ def test_a_file_that_may_not_be_written_is_said_before_anything_is_painted() -> 
             output_file(Kind.IMAGINE, 7, folder / "x.png")
         with locked(folder), pytest.raises(BadInput, match="may not be written"):
             output_file(Kind.IMAGINE, 7, folder / "y.png")
+        looks = Catalog(styles={"ink": Style(preview=folder / "x.png" / "ink.webp")})
+        with pytest.raises(BadInput, match=r"ink\.webp cannot be written: (Not a dir|File exists)"):
+            paint_previews(Config(models=looks), Console(), None, "", anew=False)
 
 
 def test_a_disk_that_is_full_while_a_video_is_encoded_is_named(tmp_path: Path) -> None:

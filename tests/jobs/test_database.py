@@ -166,7 +166,7 @@ async def test_an_impossible_folder_is_said(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_opened_is_said_and_nothing_after_it(path: Path) -> None:
     path.mkdir(parents=True)
     threads = threading.active_count()
-    assert "cannot be opened" in asyncio.run(_refusal(path)).sentence
+    assert "cannot be opened (Is a directory). Check" in asyncio.run(_refusal(path)).sentence
     assert threading.active_count() == threads  # SQLite's would still have something to say
 
 

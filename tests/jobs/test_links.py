@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.errors import LinkExpired, LinkInvalid
+from bot.errors import ConfigError, LinkExpired, LinkInvalid
 from bot.jobs.links import Link, Links, read_key
 from bot.jobs.store import Store
 from tests.jobs.samples import Clock
@@ -71,3 +71,7 @@ def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o777 == 0o600
     file.write_bytes(b"")  # a crash
     assert len(read_key(file)) == 32
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(ConfigError, match=rf"^{file} cannot be used \(Is a directory\)"):
+        read_key(file)

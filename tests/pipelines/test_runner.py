@@ -803,15 +803,22 @@ def test_what_is_in_use_never_leaves_ram(catalog: Catalog) -> None:
 
 
 def test_each_plan_is_logged_in_a_line_before_anything_is_loaded(
-    catalog: Catalog, caplog: pytest.LogCaptureFixture
+    catalog: Catalog, models: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    safety = SafetyModel(source=f"{models}/classifier")
+    catalog = catalog.model_copy(update={"safety": safety})
     with caplog.at_level(logging.INFO, "pipelines.runner"):
         Runner(catalog, device="cpu", ram_gib=0.05)
     lines = [record.getMessage() for record in caplog.records]
     for key in planned(catalog):
         (line,) = [line for line in lines if line.startswith(f"cpu: models.{key} takes ")]
         assert "GiB" in line and "\n" not in line
-    assert lines[-1].startswith("cpu: models take ") and " together" in lines[-1]
+    assert lines[-1].startswith("cpu: models take ") and " of 0.1 together" in lines[-1]
+    caplog.clear()
+    whole = sum(plan.in_ram for plan in planned(catalog).values())
+    with caplog.at_level(logging.INFO, "pipelines.runner"):
+        Runner(catalog, device="cpu", ram_gib=whole / GIB)
+    assert "together" not in caplog.text  # the classifier is counted once
 
 
 def test_a_device_that_is_not_there(catalog: Catalog) -> None:

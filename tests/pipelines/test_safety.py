@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 from demo.shapes.paint import paint
 from demo.shapes.scene import forbidden_scene, random_scene
 from pipelines.catalog import Catalog, SafetyModel
+from pipelines.checkpoints import locate
 from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Phase, Progress, RunContext
 from pipelines.contract.errors import ModelUnavailable, Withheld
@@ -98,6 +99,9 @@ def test_a_classifier_that_cannot_say_it_stops_everything(catalog: Catalog, mode
     runner = watched(catalog, models, labels=["gore"])
     with pytest.raises(ModelUnavailable, match=r"no label 'gore'; it has normal, nsfw"):
         run(runner, ImagineRequest(prompt="a red star", seed=1))
+    model = SafetyModel(source=f"{models}/classifier", labels=("NSFW", "gore"))
+    with pytest.raises(ModelUnavailable, match="no label 'gore'"):  # before anything is loaded
+        locate("safety", model)
     runner = watched(catalog, models / "gone")
     with pytest.raises(ModelUnavailable, match=r"models\.safety"):
         run(runner, ImagineRequest(prompt="a red star", seed=1))

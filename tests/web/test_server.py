@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from bot.app import App
-from bot.config import load_config
+from bot.config import MetricsConfig, load_config
 from bot.errors import ConfigError, PortTaken
 from tests.integration.apps import light_config, light_executor
 from tests.loopback.runner import Studio
@@ -42,9 +42,13 @@ async def test_it_is_off_unless_configured(tmp_path: Path) -> None:
     await app.close()
 
 
-async def test_a_port_that_is_taken(tmp_path: Path) -> None:
-    config = web_config(tmp_path / "one")
+async def test_a_port_that_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "bot.app")
+    config = web_config(tmp_path / "one").model_copy(update={"metrics": MetricsConfig(port=0)})
     async with opened(config, Studio()) as app:
+        metrics, studio = caplog.messages  # nobody else says which port it is where 0 is given
+        assert metrics.startswith("the metrics are at 127.0.0.1, port ")
+        assert studio == f"the studio is at {app.studio}"
         port = int(str(app.studio).rstrip("/").rpartition(":")[2])
         web = config.web.model_copy(update={"port": port})
         other = web_config(tmp_path / "two").model_copy(update={"web": web})
