@@ -418,12 +418,13 @@ async def _serve(config: Config, token: str) -> None:
         from bot.app import App  # which takes long enough for a signal to come meanwhile
 
         app = await App.open(config)
-        if is_asked:
-            await app.close()
-            return
-        serving = asyncio.create_task(app.serve(token))
-        with suppress(asyncio.CancelledError):
-            await serving
+        try:
+            if not is_asked:
+                serving = asyncio.create_task(app.serve(token))
+                with suppress(asyncio.CancelledError):
+                    await serving
+        finally:
+            await app.close()  # a signal may have come before it began to serve
     await asyncio.gather(*hurry)
 
 

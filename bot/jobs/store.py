@@ -268,8 +268,11 @@ class Store:
         return await self._finish(job, Status.CANCELLED, gpu_seconds, since=job.status)
 
     async def withdrawn(self, job: Job) -> Job | None:
-        """Rendered a moment ago, which nobody knows → cancelled. None: it is in another state."""
-        end, since = Status.CANCELLED, Status.RENDERED
+        """Rendered or put back a moment ago, which nobody knows → cancelled.
+
+        None: it is in another state.
+        """
+        end, since = Status.CANCELLED, job.status
         return await self._finish(job, end, job.gpu_seconds, since=since, artifacts="[]")
 
     async def bring_forward(self, job_id: str) -> Job | None:

@@ -65,6 +65,7 @@ class Worker:
         self._running: dict[Executor, list[Run]] = {}
         self._freed = asyncio.Event()
         self._lost: dict[Executor, CardLost] = {}
+        self._lost_runs: list[Run] = []
         self._loses = asyncio.Event()
         self._loop: asyncio.Task[None] | None = None
         self._end: asyncio.Task[None] | None = None
@@ -84,7 +85,7 @@ class Worker:
         """Wait until a card is lost for this process, and raise CardLost.
 
         The jobs that it had stay as they are, running: so the next process counts a crash of
-        theirs, and takes them up.
+        theirs, and takes them up. Those that nobody wants any more end with the worker.
         """
         await self._loses.wait()
         raise next(iter(self._lost.values()))
@@ -150,7 +151,7 @@ class Worker:
             outcomes = [(await self._render(executor, [run]))[0] for run in runs]
         for run, (outcome, gpu_seconds) in zip(runs, outcomes, strict=True):
             if isinstance(outcome, CardLost):
-                self._lose(executor, outcome)
+                self._lose(executor, run, outcome)
                 continue
             if isinstance(outcome, AtelierError) and self._may_hand_on(executor, run):
                 await self._hand_on(run)
@@ -218,8 +219,9 @@ class Worker:
     def _publish_progress(self, run: Run, progress: Progress) -> None:
         self._events.publish(JobProgressed(run.job, progress))
 
-    def _lose(self, executor: Executor, error: CardLost) -> None:
+    def _lose(self, executor: Executor, run: Run, error: CardLost) -> None:
         self._lost[executor] = error
+        self._lost_runs.append(run)
         self._loses.set()
 
     async def _conclude(
@@ -240,7 +242,7 @@ class Worker:
                 await self._let_go(run)
                 return
             except CardLost as error:
-                self._lose(executor, error)
+                self._lose(executor, run, error)
                 return
             except Exception:
                 log.exception("what job %s made cannot be stored", run.job.id)
@@ -248,9 +250,9 @@ class Worker:
         finally:
             self._queue.ended(run)
             self._slots.release()
-        if job is not None and job.status is Status.RENDERED and run.unwanted:
-            made = job
-            job = await self._stored(lambda: self._store.withdrawn(made))
+        if job is not None and job.status in (Status.RENDERED, Status.QUEUED) and run.unwanted:
+            written = job  # while it was, somebody cancelled it
+            job = await self._stored(lambda: self._store.withdrawn(written))
         if job is None:
             log.warning("job %s was finished by somebody else", run.job.id)
         elif job.status is not Status.QUEUED:
@@ -320,6 +322,9 @@ class Worker:
         if not await self._ended(ends, self._grace):
             await self._cut_short(ends)
         await self._writes.join()
+        for run in self._lost_runs:
+            if run.unwanted:
+                await self._let_go(run)
 
     async def _last_runs(self) -> None:
         """Wait until nothing is leased any more and nothing runs."""
@@ -350,10 +355,11 @@ class Worker:
     async def _let_go(self, run: Run) -> None:
         """Have a run's job wait for the next start, or end where nobody wants it."""
         try:
-            if not run.unwanted:
-                await self._store.put_back(run.job)
-            elif (job := await self._store.cancelled(run.job)) is not None:
-                self._events.publish(JobEnded(job))
+            job = run.job if run.unwanted else await self._store.put_back(run.job)
+            if job is None or not run.unwanted:  # which it may be since a moment ago
+                return
+            if (ended := await self._store.cancelled(job)) is not None:
+                self._events.publish(JobEnded(ended))
         except StorageFailed:
             log.error("job %s will be taken for one that the bot died of", run.job.id)
 

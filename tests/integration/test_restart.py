@@ -120,13 +120,9 @@ async def test_waiting_jobs_wait_on_after_a_restart_in_their_order(
     assert [run.seed for run in studio.runs] == [0, 1, 2, 3]
 
 
-async def test_a_signal_while_the_bot_closes_by_itself_ends_the_grace_and_breaks_nothing(
-    server: LoopbackDiscord,
-    ada: Member,
-    config: Config,
-    studio: Studio,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+@pytest.fixture
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[Callable[[], None]]:
+    """What a signal would call, once the bot hears them."""
     signals: list[Callable[[], None]] = []
 
     @contextmanager
@@ -135,6 +131,38 @@ async def test_a_signal_while_the_bot_closes_by_itself_ends_the_grace_and_breaks
         yield
 
     monkeypatch.setattr("bot.cli._on_signals", on_signals)
+    return signals
+
+
+async def test_a_signal_in_the_last_moment_before_the_bot_serves_still_closes_it(
+    config: Config,
+    studio: Studio,
+    signals: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    app = await App.open(config, executors=[light_executor(studio)])
+
+    async def opened(config: Config) -> App:
+        asyncio.get_running_loop().call_soon(signals[0])  # as by a signal just now
+        return app
+
+    monkeypatch.setattr(App, "open", opened)
+    try:
+        await asyncio.wait_for(_serve(config, "never asked for"), 10.0)
+        async with open_store(config.storage.database) as store:
+            assert await store.waiting() == []
+    finally:
+        await app.close()
+
+
+async def test_a_signal_while_the_bot_closes_by_itself_ends_the_grace_and_breaks_nothing(
+    server: LoopbackDiscord,
+    ada: Member,
+    config: Config,
+    studio: Studio,
+    signals: list[Callable[[], None]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     executor = light_executor(studio)
     app = await App.open(config, executors=[executor])
 

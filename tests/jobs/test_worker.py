@@ -150,6 +150,29 @@ async def test_the_job_of_a_lost_card_is_left_to_the_next_process(studio: MakeSt
     assert second.painter.painted == ["fatal", "a fox"]
 
 
+@pytest.mark.parametrize("lost_already", [False, True])
+async def test_unless_nobody_wants_it(studio: MakeStudio, lost_already: bool) -> None:
+    gate = Gate(deaf=True)
+
+    def fatal(context: RunContext) -> None:
+        gate(context)
+        raise CardLost.named("The card")
+
+    s = studio(Painter(fatal=fatal))
+    await s.open()
+    job = await s.submit("fatal")
+    await gate.wait()
+    if not lost_already:
+        await s.queue.cancel(job.id)
+    gate.open.set()
+    with pytest.raises(CardLost):
+        await asyncio.wait_for(s.worker.lost(), SOON)
+    if lost_already:
+        await s.queue.cancel(job.id)
+    await asyncio.wait_for(s.worker.stop(), SOON)
+    assert [end.job.status for end in s.of(JobEnded, job)] == [Status.CANCELLED]
+
+
 async def test_so_is_one_whose_picture_was_leaving_the_card(studio: MakeStudio) -> None:
     def fatal(facts: object) -> bytes:
         raise CardLost.named("The card")
@@ -421,6 +444,25 @@ class TestStop:
         await asyncio.wait_for(s.worker.stop(), SOON)
         gate.open.set()
         assert (await s.said(JobEnded, job)).job.status is Status.CANCELLED
+
+    @pytest.mark.parametrize("deaf", [False, True])
+    async def test_what_is_cancelled_while_it_is_put_back_is_not_left_either(
+        self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch, deaf: bool
+    ) -> None:
+        monkeypatch.setattr("bot.jobs.worker._LAST_STEP", 0.05 if deaf else SOON)
+        gate = Gate(deaf=deaf)
+        s = studio(Painter(gate=gate), grace=0.0)
+        await s.open()
+        job = await s.submit("gate")
+        await gate.wait()
+        at_the_disk, go_on = held(monkeypatch, s.store, "put_back")
+        stop = asyncio.create_task(s.worker.stop())
+        await asyncio.wait_for(at_the_disk.wait(), SOON)
+        await s.queue.cancel(job.id)
+        go_on.set()
+        await asyncio.wait_for(stop, SOON)
+        gate.open.set()
+        assert [end.job.status for end in s.of(JobEnded, job)] == [Status.CANCELLED]
 
     async def test_a_disk_that_refuses_does_not_keep_it_from_stopping(
         self, studio: MakeStudio, monkeypatch: pytest.MonkeyPatch
