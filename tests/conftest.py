@@ -1,5 +1,6 @@
 """What many tests stand on: the demo's models, and a catalogue of them."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -18,6 +19,12 @@ from tests.browser import browser, demo
 __all__ = ["browser", "demo"]  # fixtures
 
 ROOT = Path(__file__).parent.parent
+
+
+def pytest_collection_finish() -> None:
+    """Let no search for cycles look through what was imported, which is most of what there is."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
