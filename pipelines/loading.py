@@ -145,7 +145,11 @@ class Loader:
 
 
 def _read(cls: Any, folder: Path, **kwargs: object) -> Any:
-    return cls.from_pretrained(str(folder), local_files_only=True, **kwargs)
+    default = torch.get_default_dtype()
+    try:
+        return cls.from_pretrained(str(folder), local_files_only=True, **kwargs)
+    finally:
+        torch.set_default_dtype(default)  # diffusers does not, where a model cannot be built
 
 
 class _Lacks(Exception):

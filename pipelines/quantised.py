@@ -180,7 +180,9 @@ def can_multiply(device: torch.device) -> bool:
 def is_right(device: torch.device) -> bool:
     """Whether a product in fp8 is about what it is in float32. Raises RuntimeError."""
     numbers = torch.Generator().manual_seed(0)
-    rows, weight = (torch.randn(48, 64, generator=numbers).to(device) for _ in range(2))
+    rows, weight = (
+        torch.randn(48, 64, generator=numbers, dtype=torch.float32).to(device) for _ in range(2)
+    )
     kept, scale = in_fp8(weight)
     bias = torch.ones(48, dtype=torch.bfloat16, device=device)
     told = multiply(rows.bfloat16(), kept, scale, bias).float()

@@ -154,11 +154,11 @@ def cut(length: int, by: int, tile: int, overlap: int, window: int) -> list[Stri
     spare = whole - tile
     gaps = -(-spare // (tile - overlap)) if spare else 0
     begins = [spare * i // max(gaps, 1) // window * window for i in range(gaps + 1)]
-    inside = (torch.arange(tile * by) + 0.5) / (overlap * by)
+    inside = (torch.arange(tile * by, dtype=torch.float32) + 0.5) / (overlap * by)
     fade = ((inside - UNSURE) / (1 - 2 * UNSURE)).clamp(0, 1)
     shares = [_share(fade, first=not i, last=i == gaps) for i in range(gaps + 1)]
     strips = [Strip(b, b + tile, by, share) for b, share in zip(begins, shares, strict=True)]
-    total = torch.zeros(whole * by)
+    total = torch.zeros(whole * by, dtype=torch.float32)
     for strip in strips:
         total[strip.enlarged] += strip.counts
     for strip in strips:
@@ -188,7 +188,7 @@ def _enlarged(
     by, model, edge = rows[0].by, upscaler.model, upscaler.window
     right, below = columns[-1].end - edge - width, rows[-1].end - edge - height
     whole = functional.pad(layer[None], (edge, right, edge, below), mode="replicate")
-    made = torch.zeros(3, rows[-1].end * by, columns[-1].end * by)
+    made = torch.zeros(3, rows[-1].end * by, columns[-1].end * by, dtype=torch.float32)
     for row in rows:
         for column in columns:
             part = whole[:, :, row.begin : row.end, column.begin : column.end]

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from diffusers import AutoencoderKL
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from pipelines.catalog import Catalog, ModelKey, SafetyModel, SketchModel
+from pipelines.catalog import Catalog, Checkpoint, ModelKey, SafetyModel, SketchModel
 from pipelines.checkpoints import require_whole
 from pipelines.contract.errors import ModelUnavailable
 from pipelines.loading import Loader
@@ -80,6 +81,19 @@ def test_what_a_sampler_needs_and_is_not_here_is_named(models: Path, tmp_path: P
         LOADERS[ModelKey.SKETCH](SketchModel(source=str(folder)), CPU)
     assert f"cannot be loaded: {sampler} requires the torchsde library" in raised.value.sentence
     assert raised.value.sentence.endswith(" Install that, or correct models.sketch.source.")
+
+
+def test_what_cannot_be_built_leaves_torch_its_default_type(models: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "vae"
+    shutil.copytree(models / "sdxl" / "vae", folder)
+    settings = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**settings, "norm_num_groups": 7}))
+    before = torch.get_default_dtype()
+    with pytest.raises(ModelUnavailable, match="must be divisible by num_groups"):
+        Loader(torch.device("cuda")).load(
+            AutoencoderKL, "sketch.vae", Checkpoint(source=str(folder)), "float16"
+        )
+    assert torch.get_default_dtype() is before
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,15 @@ from demo.sample import draw_sample
 from pipelines.acceleration import attention
 from pipelines.catalog import Acceleration, Catalog
 from pipelines.contract.context import Phase, Progress, RunContext
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
+from pipelines.contract.requests import (
+    AnimateRequest,
+    ImagineRequest,
+    Request,
+    SketchRequest,
+    UpscaleRequest,
+)
 from pipelines.loading import BUILDING
+from pipelines.quantised import is_right
 from pipelines.runner import Runner
 from tests.pipelines.adapters import imagine_lora
 
@@ -78,6 +85,21 @@ def test_what_is_made_while_another_card_builds_is_the_same(
 ) -> None:
     with somebody_builds():
         assert results(Runner(offering, "cpu"), requests) == alone
+
+
+def test_what_does_not_wait_for_another_card_has_types_of_its_own(
+    catalog: Catalog, tmp_path: Path
+) -> None:
+    draw_sample(80).save(tmp_path / "heart.png")  # more than a part
+    request = UpscaleRequest(image=tmp_path / "heart.png", scale=2)
+    runner = Runner(catalog, "cpu")
+    before = results(runner, [request])
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        assert results(runner, [request]) == before
+        assert is_right(torch.device("cpu"))
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 def test_waiting_for_another_card_is_told_as_loading(
