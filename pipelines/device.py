@@ -207,6 +207,7 @@ _SIGNS = (
     "out of memory",  # CUDA's driver, MPS
     "ALLOC_FAILED",  # cuBLAS, cuDNN
     "STATUS_NOT_INITIALIZED",  # the same two, where there is not even room for them to begin
+    "unable to find an engine",  # torch, where none of cuDNN's ways had room (its issue 108645)
 )
 _SIGNS_OF_RAM = (
     "can't allocate memory",  # the CPU's allocator

@@ -117,6 +117,8 @@ def test_what_counts_as_out_of_memory() -> None:
     assert is_out_of_memory(RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"))
     began = "CUDA error: CUBLAS_STATUS_NOT_INITIALIZED when calling `cublasCreate(handle)`"
     assert is_out_of_memory(RuntimeError(began))
+    none = "GET was unable to find an engine to execute this computation"
+    assert is_out_of_memory(RuntimeError(none))
     assert not is_out_of_memory(RuntimeError("The size of tensor a (4) must match"))
     assert not is_out_of_memory(KeyError("out of memory"))
 
