@@ -59,6 +59,9 @@ async def test_text_is_pasted_where_one_types_though_a_picture_is_beside_it(
     await page.locator("#form-sketch textarea").focus()
     assert not await page.evaluate(PASTE)
     await page.locator("#paper").focus()
+    await page.keyboard.press("?")
+    assert not await page.evaluate(PASTE)  # on the paper behind the dialog
+    await page.keyboard.press("Escape")
     assert await page.evaluate(PASTE)
     await expect(page.locator("#clear")).to_be_enabled()
 

@@ -208,7 +208,7 @@ class Studio {
   _paste(event) {
     const picture = pictureIn(event.clipboardData);
     const isText = isTyping(event.target) && event.clipboardData.types.includes("text/plain");
-    if (!picture || isText) return;
+    if (!picture || isText || find("dialog[open]")) return;
     event.preventDefault();
     if (this._isAtPaper) this.whiteboard.lay(picture);
     else if (this.tab === "animate") this.desks.animate?.take(picture);
