@@ -42,9 +42,10 @@ class Language:
         return self.say(value) if isinstance(value, Text) else value
 
 
-def languages() -> list[str]:
+@cache  # for every request over HTTP asks
+def languages() -> tuple[str, ...]:
     """The tags of all that there are, English first."""
-    return [ENGLISH.tag, *sorted(file.stem for file in FOLDER.glob("*.po"))]
+    return (ENGLISH.tag, *sorted(file.stem for file in FOLDER.glob("*.po")))
 
 
 def language(locale: str) -> Language:

@@ -12,7 +12,6 @@ from aiohttp.abc import AbstractStreamWriter
 
 from bot.access import offered
 from bot.config import Config
-from bot.errors import NoSuchJob
 from bot.jobs.job import Job, StoredArtifact
 from bot.jobs.queue import JobQueue
 from bot.languages import Language
@@ -26,6 +25,7 @@ from bot.web.problems import Malformed, Missing, TooOften, Unsatisfiable, spoken
 from bot.web.shapes import JobsShape, Shape, Shaping
 from bot.web.tags import is_known
 from bot.web.watching import Watching, is_over
+from pipelines.contract.errors import AtelierError
 from pipelines.media import thumbnail
 
 PAGE = 24  # jobs, and at most so many …
@@ -203,8 +203,9 @@ class Api:
         if request.transport is not None:  # all that is kept for one that does not read
             request.transport.set_write_buffer_limits(high=BUFFER)
         language, told = spoken(request), ""
-        with suppress(TimeoutError, ConnectionResetError, NoSuchJob):
+        with suppress(TimeoutError, ConnectionResetError, AtelierError):
             async for now in self._watching.looks(job.id):
+                self._askers.of(request)  # whose token may have been revoked meanwhile
                 said = ":\n\n" if now is None else self._event(now, language)
                 if said == told:
                     continue

@@ -32,11 +32,13 @@ def sentences() -> Iterator[tuple[Path, int, Sentence]]:
             yield file, line, said
 
 
-@cache
 def words(tag: str) -> dict[str, str | list[str]]:
     """What the page says in a language, by its English; empty for one that is not spoken here."""
-    if tag not in languages()[1:]:
-        return {}
+    return _words(tag) if tag in languages()[1:] else {}
+
+
+@cache  # not of whatever somebody may ask for
+def _words(tag: str) -> dict[str, str | list[str]]:
     with (FOLDER / f"{tag}.po").open("rb") as file:
         catalogue = read_po(file, locale=tag)
     said: dict[str, str | list[str]] = {}

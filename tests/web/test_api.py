@@ -103,6 +103,17 @@ async def test_an_event_source_comes_back_until_it_has_heard_the_end(
     assert (await ada.get(path, headers={**headers, "Last-Event-ID": ""})).status == 200
 
 
+async def test_who_has_no_good_token_any_more_hears_no_more(
+    ada: aiohttp.ClientSession, config: Config, studio: Studio
+) -> None:
+    studio.gate.clear()  # so that the job does not end
+    told = stream(ada, (await imagine(ada))["id"])
+    await anext(told)
+    tokens(config).revoke("ada")
+    async with asyncio.timeout(10):
+        assert all(now["state"] == "running" for now in [each async for each in told])
+
+
 async def test_who_asks_what_a_stream_would_say_hears_no_stream(
     ada: aiohttp.ClientSession, app: App, studio: Studio
 ) -> None:

@@ -72,7 +72,15 @@ async def test_on_a_phone_there_are_colours_to_choose(
     assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
 
 
-async def test_on_a_small_phone_a_result_is_shown_from_its_top(window: BrowserContext) -> None:
+async def test_on_a_small_phone_a_result_is_shown_from_its_top_and_whole_when_it_was_veiled(
+    window: BrowserContext,
+) -> None:
+    async def veil(route: Route) -> None:
+        told = await (await window.request.get("/v1/jobs")).json()
+        told["jobs"][0]["results"][0] |= {"sensitive": True, "width": 1024, "height": 1024}
+        await route.fulfill(json=told)
+
+    await window.route("**/v1/jobs", veil)  # as the classifier would have it
     page = await entered(window, "/#imagine")
     await page.set_viewport_size({"width": 360, "height": 640})
     await page.locator("#form-imagine textarea").fill("a fox")
@@ -81,6 +89,12 @@ async def test_on_a_small_phone_a_result_is_shown_from_its_top(window: BrowserCo
     await page.get_by_role("button", name="Show it large").click()
     await expect(page.get_by_role("heading", name="a fox")).to_be_focused()
     assert await page.locator("#viewer").evaluate("viewer => viewer.scrollTop") == 0
+    await page.get_by_role("button", name="Close").click()
+    await page.get_by_role("tab", name="Gallery").click()
+    await page.locator(".card").click()
+    await page.get_by_role("button", name="Show what may be sensitive").click()
+    shown = await page.locator("#viewer img").bounding_box()
+    assert shown is not None and (shown["x"], shown["width"]) == (0, 360)
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 568), (1024, 768)])
@@ -100,9 +114,11 @@ async def test_a_channel_with_a_long_name_fits(
     assert prompt is not None and prompt["width"] > 200
 
 
-async def test_of_a_long_arabic_prompt_the_beginning_is_shown(window: BrowserContext) -> None:
+async def test_of_a_long_arabic_prompt_the_beginning_and_the_picture_are_shown(
+    window: BrowserContext,
+) -> None:
     page = await entered(window, "/#imagine")
-    await page.locator("#form-imagine textarea").fill("ثعلب أحمر في الثلج! " * 9)
+    await page.locator("#form-imagine textarea").fill("ثعلب أحمر في الثلج! " * 40)
     await page.locator("#form-imagine .go").click()
     await expect_state(page, "imagine", "done")
     await page.get_by_role("tab", name="Gallery").click()
@@ -114,3 +130,8 @@ async def test_of_a_long_arabic_prompt_the_beginning_is_shown(window: BrowserCon
       return caption.getBoundingClientRect().right - range.getBoundingClientRect().right;
     }"""
     assert 0 <= await caption.evaluate(begins) < 20
+    await caption.click()
+    viewer, shown = page.locator("#viewer"), page.locator("#viewer img")
+    await expect(page.get_by_role("definition").first).to_be_visible()
+    top = "element => element.getBoundingClientRect().top"
+    assert await shown.evaluate(top) - await viewer.evaluate(top) < 20

@@ -59,6 +59,9 @@ async def test_text_is_pasted_where_one_types_though_a_picture_is_beside_it(
     await page.locator("#form-sketch textarea").focus()
     assert not await page.evaluate(PASTE)
     await page.locator("#paper").focus()
+    await page.keyboard.press("?")
+    assert not await page.evaluate(PASTE)  # on the paper behind the dialog
+    await page.keyboard.press("Escape")
     assert await page.evaluate(PASTE)
     await expect(page.locator("#clear")).to_be_enabled()
 
@@ -76,10 +79,23 @@ async def test_text_is_dropped_where_one_types(window: BrowserContext) -> None:
     await expect(prompt).to_have_value("a fox")
 
 
-async def test_a_picture_as_thin_as_a_hair_lies_on_the_paper(window: BrowserContext) -> None:
+async def test_a_picture_as_thin_as_a_hair_lies_below_the_line_that_is_drawn(
+    window: BrowserContext,
+) -> None:
     page = await entered(window)
+    box = await page.locator("#paper").bounding_box()
+    assert box is not None
+    middle, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    await page.mouse.move(middle - 200, y)
+    await page.mouse.down()
+    await page.mouse.move(middle + 200, y, steps=20)
     await page.evaluate(DROP, 1)
     await expect(page.locator("#clear")).to_be_enabled()
+    await page.mouse.up()
+    drawn = await picture(page)
+    await page.locator("#undo").click()
+    await page.locator("#redo").click()
+    assert await picture(page) == drawn
 
 
 async def test_a_file_that_is_dropped_and_no_picture_is_told_of(window: BrowserContext) -> None:

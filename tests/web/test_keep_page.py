@@ -21,10 +21,14 @@ KEPT = """async (wanted) => {
 }"""
 DAMAGED = """async () => {
   const { keepDrawing } = await import("/static/keep.js");
-  const marks = [{ kind: "picture", blob: new Blob(["no picture"]), at: [0, 0] }];
-  return keepDrawing("studio", { id: 7, at: 1, marks, done: 1, shape: "wide" }, []);
+  const points = new Float32Array(6000 * 3).map(() => 500 * Math.random());
+  const marks = [
+    { kind: "picture", blob: new Blob(["no picture"]), at: [0, 0] },
+    { kind: "stroke", stroke: { colour: "#000000", size: 9, pressed: true, points } },
+  ];
+  return keepDrawing("studio", { id: 7, at: 1, marks, done: 2, shape: "wide" }, []);
 }"""
-"""Keep a drawing of a picture that cannot be read."""
+"""Keep a drawing of a picture that cannot be read, and of more than 64 KiB."""
 BLOCK = {"profile": {"default_content_setting_values": {"cookies": 2}}}
 
 
@@ -102,7 +106,7 @@ async def test_a_line_under_the_pen_stays_whole_when_another_page_is_caught_up_w
     assert await picture(first) == both
 
 
-async def test_a_kept_picture_that_cannot_be_read_keeps_nobody_out(
+async def test_a_long_drawing_with_a_picture_that_cannot_be_read_keeps_nobody_out(
     window: BrowserContext,
 ) -> None:
     page = await entered(window)
@@ -110,7 +114,7 @@ async def test_a_kept_picture_that_cannot_be_read_keeps_nobody_out(
     page = await entered(window)
     await expect(page.locator("#undo")).to_be_enabled()
     await draw(page, 100)
-    await expect_kept(page, [2])
+    await expect_kept(page, [3])
 
 
 async def test_what_is_drawn_after_the_browser_closed_its_database_is_kept(

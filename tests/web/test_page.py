@@ -244,6 +244,11 @@ def test_the_arrows_home_and_end_go_from_tab_to_tab(browser: Browser, demo: Demo
             expect(page.get_by_role("tab", name=name)).to_be_focused()
         page.keyboard.press("Home")
         expect(page.get_by_role("tabpanel", name="Draw")).to_be_visible()
+        page.evaluate("location.hash = 'imagine'")
+        expect(page.get_by_role("tabpanel", name="Imagine")).to_be_visible()
+        page.get_by_role("link", name="Skip to the page").press("Enter")
+        expect(page).to_have_url(re.compile("#imagine$"))
+        expect(page.get_by_role("tabpanel", name="Imagine")).to_be_visible()
 
 
 def test_a_job_is_cancelled_where_it_is_followed(browser: Browser, demo: Demo) -> None:
@@ -289,10 +294,18 @@ def test_the_switch_turns_night_into_day_and_is_remembered(browser: Browser, dem
         assert night != day
         reload(page)
         assert _desk(page) == day
+        page.emulate_media(forced_colors="active")
+        assert _ground(page, ".dot") != _ground(page, ".toolbox")  # the sizes can still be seen
 
 
 def _desk(page: Page) -> str:
-    colour: str = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
+    return _ground(page, "html")
+
+
+def _ground(page: Page, selector: str) -> str:
+    """The colour of what an element is painted on, or is."""
+    said = "element => getComputedStyle(element).backgroundColor"
+    colour: str = page.locator(selector).first.evaluate(said)
     return colour
 
 

@@ -58,3 +58,4 @@ def test_a_catalogue_holds_all_that_the_page_says(tag: str) -> None:
 
 def test_there_is_no_catalogue_of_what_is_not_spoken() -> None:
     assert words("en") == words("tlh") == words("../de") == {}
+    assert words("tlh") is not words("tlh")  # nothing is kept of what anybody may ask for

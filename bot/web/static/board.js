@@ -141,7 +141,7 @@ export class Board extends EventTarget {
     this._forget(this._done);
     this._marks.push(mark);
     this._done++;
-    if (!drawn) this._draw(mark);
+    if (!drawn) this._redraw();
     if (this._done % STILL_EVERY === 0) this._still();
     this._changed();
   }
@@ -177,6 +177,7 @@ export class Board extends EventTarget {
 
   /** Draw the paper anew, from the last still or clearing before. */
   _redraw() {
+    this._settled = 0; // of a stroke that is under the pen meanwhile
     let from = 0;
     for (const at of this._stills.keys()) if (at <= this._done) from = Math.max(from, at);
     const cleared = this._marks.slice(0, this._done).findLastIndex(({ kind }) => kind === "clear");
@@ -210,7 +211,6 @@ export class Board extends EventTarget {
     const [width, height] = SHAPES[this.shape];
     for (const canvas of [this._lower, this._upper]) Object.assign(canvas, { width, height });
     this._stills.clear();
-    this._settled = 0; // of a stroke that is under the pen meanwhile
     this._redraw();
   }
 

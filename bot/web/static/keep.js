@@ -22,9 +22,10 @@ async function transact(mode, act) {
   const transaction = (await database()).transaction(DRAWINGS, mode);
   return new Promise((resolve, reject) => {
     const request = act(transaction.objectStore(DRAWINGS));
-    transaction.commit(); // at once: the page may be on its way out
-    transaction.oncomplete = () => resolve(request.result);
     transaction.onabort = transaction.onerror = () => reject(request.error);
+    if (mode === "readonly") return (request.onsuccess = () => resolve(request.result));
+    transaction.commit(); // at once: the page may be on its way out
+    transaction.oncomplete = resolve; // maybe before a request for more than 64 KiB has its result
   });
 }
 

@@ -151,8 +151,8 @@ class Studio {
   // --- what is on show -----------------------------------------------------------------------
 
   show(tab) {
-    const isOffered = TABS.includes(tab) && !find(`#tab-${tab}`).hidden;
-    this.tab = isOffered ? tab : TABS.find((each) => !find(`#tab-${each}`).hidden);
+    const isOffered = (each) => TABS.includes(each) && !find(`#tab-${each}`).hidden;
+    this.tab = [tab, this.tab, ...TABS].find(isOffered);
     for (const each of TABS) {
       const isShown = each === this.tab;
       find(`#${each}`).hidden = !isShown;
@@ -165,6 +165,7 @@ class Studio {
   _wire() {
     for (const tab of TABS) find(`#tab-${tab}`).addEventListener("click", () => this.show(tab));
     find(".tabs").addEventListener("keydown", (event) => this._moveTab(event));
+    addEventListener("hashchange", () => this.page ?? this.show(location.hash.slice(1)));
     find("#theme").addEventListener("click", turnTheme);
     find("#keys").addEventListener("click", showShortcuts);
     document.addEventListener("keydown", (event) => this._key(event));
@@ -207,7 +208,7 @@ class Studio {
   _paste(event) {
     const picture = pictureIn(event.clipboardData);
     const isText = isTyping(event.target) && event.clipboardData.types.includes("text/plain");
-    if (!picture || isText) return;
+    if (!picture || isText || find("dialog[open]")) return;
     event.preventDefault();
     if (this._isAtPaper) this.whiteboard.lay(picture);
     else if (this.tab === "animate") this.desks.animate?.take(picture);
