@@ -8,7 +8,7 @@ crosses the bus is counted, and so is whatever has the processor wait for the ca
 picture over a card can be followed without one; how quick it is, and what kernels do, cannot.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -17,7 +17,6 @@ import pytest
 import torch
 from diffusers import EulerDiscreteScheduler
 from torch import Tensor, nn
-from torch.utils import _pytree as pytree
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipelines import adapting, shelf
@@ -121,7 +120,7 @@ class Bus(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if func.overloadpacket in _WHOLE:
             with self:
                 return func.decompose(*args, **kwargs)
-        tensors = [leaf for leaf in pytree.tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)]
+        tensors = list(_tensors((*args, *kwargs.values())))
         if func is _aten.record_stream.default:
             return None
         if func is _aten._has_compatible_shallow_copy_type.default:
@@ -133,8 +132,7 @@ class Bus(TorchDispatchMode):  # type: ignore[no-untyped-call]
         where = self._where(func, tensors, asked, not _asynchronous(func, args, kwargs))
         if where == CARD and asked is not None:
             kwargs["device"] = CPU
-        args, kwargs = _contents((args, kwargs))
-        made = func(*args, **kwargs)
+        made = func(*_contents(args), **{name: _contents(given) for name, given in kwargs.items()})
         if pinned:
             self._pinned.add(made.untyped_storage().data_ptr())
         owners = {id(_content(tensor)): tensor for tensor in tensors}
@@ -146,7 +144,7 @@ class Bus(TorchDispatchMode):  # type: ignore[no-untyped-call]
                 return owners[id(tensor)]
             return Placed(tensor, where) if held else tensor
 
-        return pytree.tree_map_only(Tensor, back, made)
+        return _each(back, made)
 
     def _pin(self, func: Any, tensor: Tensor) -> Any:
         if func is _aten.is_pinned.default:
@@ -223,8 +221,24 @@ def _is_gathered(index: Any) -> bool:
     return isinstance(index, list)
 
 
-def _contents(tree: Any) -> Any:
-    return pytree.tree_map_only(Tensor, _content, tree)
+def _tensors(given: Iterable[Any]) -> Iterator[Tensor]:
+    """Those in what an operation is given. torch's own pytree would take longer than models do."""
+    for each in given:
+        if isinstance(each, Tensor):
+            yield each
+        elif isinstance(each, list | tuple):
+            yield from _tensors(each)
+
+
+def _each(do: Callable[[Tensor], Tensor], given: Any) -> Any:
+    """What an operation is given or makes, with something done to its tensors."""
+    if isinstance(given, Tensor):
+        return do(given)
+    return type(given)(_each(do, e) for e in given) if isinstance(given, list | tuple) else given
+
+
+def _contents(given: Any) -> Any:
+    return _each(_content, given)
 
 
 class _Weights(Weights):
