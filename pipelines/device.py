@@ -153,8 +153,8 @@ def finish(device: torch.device) -> None:
 def free_caches(device: torch.device, *, cycles: bool = True) -> None:
     """Give memory that nobody holds any more back to the device.
 
-    Looking for `cycles` that hold some stops every thread, for 0.1 s and more: all that torch and
-    diffusers brought has to be looked through.
+    To find `cycles` that hold some, all that torch and diffusers brought has to be looked through,
+    while every other thread stands still.
     """
     if cycles:
         gc.collect()
