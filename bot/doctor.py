@@ -94,6 +94,7 @@ def examine(config_file: Path) -> Iterator[Finding]:
     yield from check_metrics(config.metrics, running=running)
     yield from check_web(config, running=running)
     yield from check_models(config.models, Hub(config.gpu.models_folder))
+    yield from check_absent(config.models)
     yield from check_plans(config.models, config.gpu)
     yield from check_loras(config.models)
     yield from check_previews(config.models)
@@ -378,6 +379,21 @@ def check_models(catalog: Catalog, hub: Hub) -> Iterator[Finding]:
         check_disk(missing, hub.folder)
     except TooLittleDisk as error:
         yield Finding(Level.PROBLEM, "disk", error.sentence)
+
+
+def check_absent(catalog: Catalog) -> Iterator[Finding]:
+    """What was left out of a configuration, or is newer than it."""
+    absent = [f"models.{key}" for key in ModelKey if getattr(catalog, key) is None]
+    if len(absent) == len(ModelKey):
+        return  # which check_models has said
+    safety = f"models.{ModelKey.SAFETY}"
+    if safety in absent:
+        absent.remove(safety)
+        words = f"{safety} is not configured: nothing looks at uploads and results"
+        yield Finding(Level.WARNING, "absent", words)
+    if absent:
+        words = f"{', '.join(absent)}: whoever asks for what needs it is told so"
+        yield Finding(Level.FINE, "absent", words)
 
 
 def _lacking(place: str, text: str) -> Finding:

@@ -190,10 +190,13 @@ def status_of(error: AtelierError) -> int:
 
 def spoken(request: web.Request) -> Language:
     """The first language of Accept-Language that is spoken here, else English."""
-    wanted = request.headers.get("Accept-Language", "").split(",")
+    wanted = request.headers.get("Accept-Language", "").split(",", _MOST)[:_MOST]
     ranked = sorted((_ranked(each) for each in wanted), key=lambda each: -each[1])
     tags = (tag.strip().partition("-")[0].lower() for tag, quality in ranked if quality > 0)
     return language(next((tag for tag in tags if tag in languages()), "en"))
+
+
+_MOST = 32  # tags that are read: a header has room for thousands
 
 
 def _ranked(wanted: str) -> tuple[str, float]:

@@ -23,6 +23,7 @@ from bot.config import (
 from bot.doctor import (
     Finding,
     Level,
+    check_absent,
     check_caches,
     check_decoders,
     check_device,
@@ -51,6 +52,7 @@ from pipelines.catalog import (
     Catalog,
     Checkpoint,
     ImagineModel,
+    SafetyModel,
     SketchModel,
     Style,
 )
@@ -304,6 +306,17 @@ def test_a_list_of_words(tmp_path: Path) -> None:
     assert empty.level is Level.PROBLEM and "'*' has no letter or figure" in empty.text
     [missing] = check_words(ModerationConfig(words_file=tmp_path / "absent.txt"))
     assert missing.level is Level.PROBLEM and "No such file" in missing.text
+
+
+def test_what_is_not_configured() -> None:
+    imagine = ImagineModel(source="a/b")
+    [warning, fine] = check_absent(Catalog(imagine=imagine))
+    assert warning.level is Level.WARNING and "nothing looks at uploads" in warning.text
+    assert fine.level is Level.FINE
+    assert "models.caption, models.sketch, models.animate, models.upscale" in fine.text
+    [fine] = check_absent(Catalog(imagine=imagine, safety=SafetyModel(source="a/b")))
+    assert "models.upscale" in fine.text and "models.safety" not in fine.text
+    assert list(check_absent(Catalog())) == []
 
 
 def test_the_metrics_port() -> None:
