@@ -37,7 +37,7 @@ class Shelved:
         diffusers casts an autoencoder that is not made for float16 to float32 and back again.
         """
         vae = getattr(self.pipeline, "vae", None)
-        if vae is not None and vae.dtype is torch.float16 and vae.config.get("force_upcast"):
+        if vae is not None and vae.config.get("force_upcast") and vae.dtype is torch.float16:
             self.weights.settle([vae])
 
 
