@@ -16,24 +16,34 @@ def check(interaction: discord.Interaction, queue: JobQueue, request: Request) -
 
     Raises Banned, TooNew, NotAllowed, BadInput.
     """
-    check_as(
-        queue,
-        request,
-        member=interaction.user.id,
-        since=since(interaction.user),
-        standing=standing_of(interaction),
-    )
+    check_made(interaction, queue, request)
+    queue.check_catalog(request)
+
+
+def check_made(interaction: discord.Interaction, queue: JobQueue, request: Request) -> None:
+    """The same for one whose result is there, whether or not it could still be made.
+
+    Raises Banned, TooNew, NotAllowed.
+    """
+    standing = standing_of(interaction)
+    _check_rules(queue, request, interaction.user.id, since(interaction.user), standing)
 
 
 def check_as(
     queue: JobQueue, request: Request, *, member: int, since: float, standing: Standing
 ) -> None:
-    """The same for somebody who stood there a while ago."""
+    """As `check`, for somebody who stood there a while ago."""
+    _check_rules(queue, request, member, since, standing)
+    queue.check_catalog(request)
+
+
+def _check_rules(
+    queue: JobQueue, request: Request, member: int, since: float, standing: Standing
+) -> None:
     settings = queue.settings.of(standing.server, standing.channel)
     queue.moderation.check(standing.server, member)
     require_age(since, settings.minimum_age_days, now=time.time())
     require_allowed(settings, request, standing.roles)
-    queue.check_catalog(request)
 
 
 async def submit(

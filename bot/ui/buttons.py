@@ -14,7 +14,7 @@ from bot.jobs.job import Status, StoredArtifact, only_child_id
 from bot.jobs.queue import JobQueue
 from bot.languages import ENGLISH, Language
 from bot.ui.answers import answering, spoken
-from bot.ui.asking import check
+from bot.ui.asking import check_made
 from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
 from bot.ui.origin import HasQueue, acknowledge, standing_of
@@ -285,7 +285,7 @@ async def _show(interaction: discord.Interaction, queue: JobQueue, job_id: str) 
     job = await queue.get(job_id)
     if interaction.user.id != job.owner:
         raise NotAllowed("Only the member who asked for this can have it shown.")
-    check(interaction, queue, job.request)
+    check_made(interaction, queue, job.request)
     origin = await acknowledge(interaction)
     await queue.hand_over(job_id, origin.to_json(), standing_of(interaction))
 

@@ -8,6 +8,7 @@ from simcord.actors import MemberActor
 from bot.app import App
 from bot.config import Config, DiscordConfig
 from bot.jobs.job import Status
+from pipelines.catalog import Catalog
 from tests.delivery.jobs import FINAL, PICTURE, begin, finish
 from tests.ui.channel import Channel, Shown, whispered
 from tests.ui.fixtures import Ends, Moods
@@ -55,6 +56,21 @@ async def test_it_waits_for_its_owner_and_is_shown_where_they_want(
     assert len(elsewhere.shown()) == 1
     mine = await listed(elsewhere, ada)
     assert mine.text.startswith("Nothing waits for you")
+
+
+async def test_it_is_shown_although_it_could_not_be_made_any_more(
+    elsewhere: Channel,
+    ada: MemberActor,
+    ends: Ends,
+    app: App,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app.queue, "_catalog", Catalog())
+    mine = await listed(elsewhere, ada)
+    await ada.click(mine.message, label="Show here")
+    assert (await ends.next()).status is Status.DELIVERED
+    [message] = elsewhere.shown()
+    assert await message.files() == [PICTURE]
 
 
 class TestInDirectMessages:
