@@ -339,16 +339,13 @@ def _check_address(table: str, host: str, port: int, *, running: bool) -> Findin
                 listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(address)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE and running:
+        if error.errno != errno.EADDRINUSE:
+            why, remedy = error.strerror, f"correct {table}.host and {table}.port"
+            return Finding(Level.PROBLEM, table, f"cannot listen on {name} ({why}); {remedy}")
+        if running:
             return Finding(Level.FINE, table, f"{name} is in use: the bot is running")
-        if error.errno == errno.EADDRINUSE:
-            words = f"{name} is taken by another program; choose another {table}.port"
-            return Finding(Level.PROBLEM, table, words)
-        return Finding(
-            Level.PROBLEM,
-            table,
-            f"cannot listen on {name} ({error.strerror}); correct {table}.host and {table}.port",
-        )
+        words = f"{name} is taken by another program; choose another {table}.port"
+        return Finding(Level.PROBLEM, table, words)
     return Finding(Level.FINE, table, f"will listen on {name}")
 
 

@@ -52,7 +52,7 @@ from pipelines.models import Models
 from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
 from pipelines.runner import LOADERS, Runner
 from pipelines.shelf import Load
-from tests.pipelines.catalogs import changed
+from tests.pipelines.catalogs import changed, conditioner_of
 
 PROMPT = "a red star on a blue background"
 
@@ -92,11 +92,6 @@ def decoded(artifact: Artifact) -> Image.Image:
 def frames_in(video: Artifact) -> list[Image.Image]:
     with av.open(io.BytesIO(video.data)) as container:
         return [frame.to_image() for frame in container.decode(container.streams.video[0])]
-
-
-def with_sketch(catalog: Catalog, **changes: object) -> Catalog:
-    assert catalog.sketch is not None
-    return catalog.model_copy(update={"sketch": catalog.sketch.model_copy(update=changes)})
 
 
 # --- what comes out -----------------------------------------------------------------------------
@@ -330,24 +325,17 @@ def tensors() -> int:
     return sum(thing.nbytes for thing in gc.get_objects() if type(thing) is torch.Tensor)
 
 
-@pytest.mark.parametrize("conditioner", ["t2i-adapter", "controlnet", None])
+@pytest.mark.parametrize("kind", ["t2i-adapter", "controlnet", None])
 def test_sdxl_is_stepped_and_cancelled_whatever_steers_it(
-    conditioner: str | None, catalog: Catalog, models: Path, drawing: Path
+    kind: str | None, catalog: Catalog, models: Path, drawing: Path
 ) -> None:
-    if conditioner is None:
-        catalog = with_sketch(catalog, conditioner=None)
-    elif conditioner == "controlnet":
-        assert catalog.sketch is not None
-        assert catalog.sketch.conditioner is not None
-        net = {"type": "controlnet", "source": f"{models}/sdxl-controlnet"}
-        steering = catalog.sketch.conditioner.model_copy(update=net)
-        catalog = with_sketch(catalog, conditioner=steering)
-    runner = Runner(catalog, device="cpu")
+    steering = kind and conditioner_of(models, kind)
+    runner = Runner(changed(catalog, sketch={"conditioner": steering}), device="cpu")
     request = SketchRequest(drawing=drawing, seed=1)
     seen: list[Progress] = []
     (picture,) = run(runner, request, RunContext(on_progress=seen.append))
     assert [p for p in seen if p.phase is Phase.PAINTING] == counted(Phase.PAINTING, 4)
-    assert ("strength" in picture.facts) is (conditioner is not None)
+    assert ("strength" in picture.facts) is (kind is not None)
 
     cancel = threading.Event()
     context = RunContext(
@@ -595,7 +583,7 @@ def test_a_model_that_is_not_configured(catalog: Catalog, requests: dict[str, Re
 
 def test_a_model_that_is_not_there(catalog: Catalog, requests: dict[str, Request]) -> None:
     absent = Checkpoint(source="/nowhere/vae")
-    runner = Runner(with_sketch(catalog, vae=absent), device="cpu")
+    runner = Runner(changed(catalog, sketch={"vae": absent}), device="cpu")
     with pytest.raises(ModelMissing, match=r"models\.sketch\.vae: the folder /nowhere/vae"):
         run(runner, requests["sketch"])
 

@@ -13,6 +13,7 @@ from pipelines.catalog import Catalog, Conditioner, SketchModel, Style
 from pipelines.contract.context import RunContext
 from pipelines.loading import Loader
 from pipelines.models import Embeddings
+from tests.pipelines.catalogs import changed, conditioner_of
 from tests.pipelines.sheets import heart
 
 CPU = Loader(torch.device("cpu"))
@@ -58,10 +59,10 @@ def test_so_does_one_without_spaces(tokenizer: CLIPTokenizer, prompt: str, frame
 
 @pytest.fixture(params=["t2i-adapter", "controlnet"])
 def steered(request: pytest.FixtureRequest, catalog: Catalog, models: Path) -> SketchModel:
-    assert catalog.sketch is not None
-    folder = {"t2i-adapter": "sdxl-adapter", "controlnet": "sdxl-controlnet"}[request.param]
-    conditioner = Conditioner(source=f"{models}/{folder}", type=request.param)
-    return catalog.sketch.model_copy(update={"conditioner": conditioner})
+    steering = {"conditioner": conditioner_of(models, request.param)}
+    model = changed(catalog, sketch=steering).sketch
+    assert model is not None
+    return model
 
 
 def embeddings(pipeline: Any, model: SketchModel, negative: str = "") -> Embeddings:

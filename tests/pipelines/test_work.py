@@ -8,7 +8,7 @@ import pytest
 from torch import nn
 
 from demo.sample import draw_sample
-from pipelines.catalog import Catalog, Conditioner, ModelKey
+from pipelines.catalog import Catalog, ModelKey
 from pipelines.checkpoints import weigh
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import (
@@ -22,7 +22,7 @@ from pipelines.contract.requests import (
 from pipelines.placement import GIB, PAINTER, Card, plan_model
 from pipelines.runner import Runner
 from pipelines.weights import Weights
-from tests.pipelines.catalogs import changed
+from tests.pipelines.catalogs import changed, conditioner_of
 
 
 @pytest.fixture
@@ -52,27 +52,24 @@ def run(runner: Runner, request: Request, *coming: Request) -> None:
     runner.run([request], RunContext(coming=coming))
 
 
-@pytest.mark.parametrize("conditioner", ["t2i-adapter", "controlnet", None])
+@pytest.mark.parametrize("kind", ["t2i-adapter", "controlnet", None])
 def test_between_two_pictures_nobody_looks_through_the_layers_of_what_paints(
-    conditioner: str | None,
+    kind: str | None,
     catalog: Catalog,
     models: Path,
     drawings: list[Path],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A full-size one has 2,000, and the card waits meanwhile."""
-    net = {"t2i-adapter": "sdxl-adapter", "controlnet": "sdxl-controlnet"}
-    steered = conditioner and Conditioner.model_validate(
-        {"type": conditioner, "source": f"{models}/{net[conditioner]}"}
-    )
-    runner = Runner(changed(catalog, sketch={"conditioner": steered}), device="cpu")
+    steering = kind and conditioner_of(models, kind)
+    runner = Runner(changed(catalog, sketch={"conditioner": steering}), device="cpu")
     requests = (
         SketchRequest(drawing=drawings[0], prompt="a heart", seed=1),
         ImagineRequest(prompt="a heart", seed=1),
         AnimateRequest(image=drawings[0], seed=1),
     )
-    kinds = requests if conditioner == "t2i-adapter" else requests[:1]
-    for request in kinds:
+    wanted = requests if kind == "t2i-adapter" else requests[:1]
+    for request in wanted:
         run(runner, request)
     walked: list[str] = []
     walk = nn.Module.named_modules
@@ -85,7 +82,7 @@ def test_between_two_pictures_nobody_looks_through_the_layers_of_what_paints(
         return walk(module, memo, prefix, remove_duplicate)
 
     monkeypatch.setattr(nn.Module, "named_modules", watched)
-    for request in kinds:
+    for request in wanted:
         run(runner, request)
     assert "AutoencoderKL" in walked  # small, and asked for its type
     assert not [name for name in walked if name.endswith(("ConditionModel", "Transformer2DModel"))]
