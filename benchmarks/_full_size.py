@@ -2,7 +2,6 @@
 published configurations: speed and memory do not depend on the values. No network, no disk."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -84,13 +83,8 @@ _CLIP_H_VISION = {
 WORDS = ["a", "red", "star", "on", "blue", "background"]
 
 
-def build(
-    key: ModelKey,
-    device: torch.device,
-    dtype: torch.dtype,
-    mode: AbstractContextManager[object] | None = None,
-) -> Any:
-    """The stock pipeline of a model, its weights random and on `device`, made in a torch mode."""
+def build(key: ModelKey, device: torch.device, dtype: torch.dtype) -> Any:
+    """The stock pipeline of a model, its weights random and on `device`."""
     maker: Callable[[Any], Any] = {
         ModelKey.SKETCH: _sdxl,
         ModelKey.IMAGINE: _sd3,
@@ -101,13 +95,13 @@ def build(
     torch.manual_seed(0)
     torch.set_default_dtype(dtype)
     try:
-        with mode or nullcontext(), torch.device(device):
+        with device:
             pipeline = maker(scheduler)
     finally:
         torch.set_default_dtype(before)
     for part in pipeline.components.values():
         if isinstance(part, nn.Module):
-            part.eval().requires_grad_(False)
+            part.to(device).eval().requires_grad_(False)  # some weights do not ask where to be
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

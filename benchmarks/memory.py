@@ -1,7 +1,7 @@
 """What models of full size take of a card while they compute, beside what their plans keep free.
 
 No card is needed. The networks are of their full size, but their tensors have shapes and no
-contents (PyTorch's fake tensors): what each operation would allocate is counted until it is freed.
+contents (PyTorch's device `meta`): what each operation would allocate is counted until it is freed.
 For cards of several sizes, and each model with all that its plan gives up there, printed are
 
 - the most GiB that tensors take beside the weights when it reads, in a step, and when it decodes;
@@ -20,7 +20,6 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -36,6 +35,8 @@ CARDS = (6, 8, 12, 16, 24, 80)  # GiB, beside RAM that is large enough
 GOAL = 3.0  # times the operations
 READ, STEP, DECODE = "reading", "a step", "decoding"
 CLIP_TOKENS = 77
+META = torch.device("meta")
+_ATTENTION = torch.ops.aten.scaled_dot_product_attention
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,8 @@ class Taken(TorchDispatchMode):
     ) -> Any:
         """Do what was asked for, and count what is new."""
         self.operations += 1
-        made = func(*args, **(kwargs or {}))
+        attends = func.overloadpacket is _ATTENTION
+        made = (_attended if attends else func)(*args, **(kwargs or {}))
         for tensor in tree_leaves(made):
             if isinstance(tensor, Tensor):
                 self._count(tensor.untyped_storage())
@@ -87,14 +89,18 @@ class Taken(TorchDispatchMode):
         self._now -= size
 
 
+def _attended(query: Tensor, key: Tensor, value: Tensor, *_: Any, **__: Any) -> Tensor:
+    """What attention returns: a kernel keeps nothing else, while `meta` has none and would."""
+    return query.new_empty(*query.shape[:-1], value.shape[-1])
+
+
 def measure(key: ModelKey, model: Any, plan: Plan) -> Run:
     """What each part of a run of a model takes, held as `plan` says."""
     dtype = torch.bfloat16 if key is ModelKey.IMAGINE else torch.float16
-    fake = FakeTensorMode()
-    pipeline = build(key, torch.device("cpu"), dtype, fake)
-    with fake:
-        accelerate(pipeline, Acceleration(), plan, torch.device("cuda"))
-        fit_to(pipeline, plan)
+    pipeline = build(key, META, dtype)
+    accelerate(pipeline, Acceleration(), plan, torch.device("cuda"))
+    fit_to(pipeline, plan)
+    with META:
         parts = _PARTS[key](pipeline, model, plan)
         return {name: _used(pipeline, part) for name, part in parts.items()}
 

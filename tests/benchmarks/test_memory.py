@@ -2,8 +2,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from benchmarks import memory
 from benchmarks._bench import FULL, KEYS
@@ -57,10 +55,9 @@ def test_so_do_they_where_an_autoencoder_is_cast_to_decode(gib: int) -> None:
     """SDXL's own, beside which its copy in float16 stays."""
     card = Card("cuda", budget=gib * GIB)
     plan = plan_model(ModelKey.SKETCH, SketchModel(source="a/b"), card)
-    fake = FakeTensorMode()
-    vae = build(ModelKey.SKETCH, torch.device("cpu"), torch.float32, fake).vae
+    vae = build(ModelKey.SKETCH, memory.META, torch.float32).vae
     cast = sum(weights.nbytes for weights in vae.parameters())
-    with fake, torch.inference_mode(), (taken := memory.Taken()):
+    with memory.META, torch.inference_mode(), (taken := memory.Taken()):
         taken.know(vae)
         vae.decode(torch.empty(1, 4, 128, 128))
     assert 0.5 < (taken.peak + cast) / plan.groups[PAINTER].working < 0.9
@@ -72,10 +69,9 @@ def test_so_do_they_for_what_reads_prompts_in_any_type(dtype: str, precision: st
     """transformers reads T5's `wo` in float32 where float16 is asked for."""
     model = ImagineModel(source="a/b", dtype=dtype, text_precision=precision)
     group = plan_model(ModelKey.IMAGINE, model, Card("cuda")).groups[TEXT]
-    fake = FakeTensorMode()
-    pipeline = build(ModelKey.IMAGINE, torch.device("cpu"), getattr(torch, dtype), fake)
+    pipeline = build(ModelKey.IMAGINE, memory.META, getattr(torch, dtype))
     parts = [pipeline.text_encoder, pipeline.text_encoder_2, t5 := pipeline.text_encoder_3]
-    with fake:
+    with memory.META:
         for name, layer in t5.named_modules():
             if dtype == "float16" and name.endswith(".wo"):
                 layer.weight = torch.nn.Parameter(layer.weight.float())
@@ -111,6 +107,5 @@ def test_so_do_plans_for_a_card_without_attention_kernels(
     monkeypatch.setattr(memory, "Taken", Apart)
     model = getattr(FULL, key).model_copy(update={"dtype": "bfloat16"})
     plan = plan_model(key, model, Card("cuda", capability=(7, 5)))
-    with sdpa_kernel(SDPBackend.MATH):
-        run = memory.measure(key, model, plan)
+    run = memory.measure(key, model, plan)
     assert 0.6 < memory.Row(plan, run, work=1).taken < 0.9
