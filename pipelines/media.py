@@ -351,7 +351,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         return _opaque_if_it_is(image.convert("RGBA"))
     if image.mode in ("L", "RGB", "CMYK"):
-        return image.copy()
+        return image
     return image.convert("RGB")
 
 
