@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFilter
+from PIL import Image, ImageFilter, ImageOps
 
 from pipelines.contract.errors import BadInput
 from pipelines.media import on_white
@@ -42,6 +42,13 @@ def read_drawing(image: Image.Image) -> Drawing:
     if image.mode == "RGB" and _is_photographed(np.asarray(image)):
         image = straightened(image) or image
     return _read(image)
+
+
+def fitted(lines: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """`lines` in the middle of `size`. Where they become smaller, thin ones do not fade."""
+    times = max(lines.width / size[0], lines.height / size[1])
+    firm = Image.fromarray(dilated(np.asarray(lines), round(times / 3)))
+    return ImageOps.pad(firm, size, color=0)
 
 
 def _read(image: Image.Image) -> Drawing:

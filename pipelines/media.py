@@ -17,7 +17,15 @@ from pathlib import Path
 import av
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace
-from PIL import AvifImagePlugin, Image, ImageCms, ImageFile, TiffImagePlugin, WebPImagePlugin
+from PIL import (
+    AvifImagePlugin,
+    Image,
+    ImageCms,
+    ImageFile,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
 from PIL.PngImagePlugin import PngInfo
 
 from pipelines.contract.artifact import Facts, MediaType
@@ -32,11 +40,18 @@ FORMATS = (
     TiffImagePlugin.TiffImageFile.format,
     AvifImagePlugin.AvifImageFile.format,
 )
+OURS = ("PNG", "JPEG", WebPImagePlugin.WebPImageFile.format)
 MAX_FACTS = 64  # that are read from a file, ours or not
 MAX_SIDE = 2048
 MIN_SIDE = 8
 PREVIEW_SIDE = 256
 MAX_ASPECT = 20
+MAX_SCANS = 500  # of a JPEG, each over all its pixels: what is good for anything has some ten
+MAX_EXIF = 100  # parts of it in a JPEG: Pillow copies all before each
+
+PngImagePlugin.MAX_TEXT_CHUNK = 2**24  # in bytes: profiles of screens are larger than one MiB
+# Pillow alone makes an object of each strip, of which a file may name millions, all the same one.
+TiffImagePlugin.READ_LIBTIFF = True
 
 
 def vet(
@@ -102,7 +117,7 @@ def read_facts(data: bytes) -> dict[str, str]:
     try:
         if data[4:8] == b"ftyp":
             return _told(_comment_of_mp4(data))
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with _begun(data, OURS) as image:
             if image.format == "PNG":  # which decodes when it is asked for more than this
                 texts = {str(k): str(v) for k, v in image.info.items() if isinstance(v, str)}
                 return dict(islice(texts.items(), MAX_FACTS))
@@ -214,7 +229,8 @@ def shrink(data: bytes, media_type: MediaType, limit: int) -> tuple[bytes, Media
 def _identify(data: bytes, max_megapixels: float) -> Image.Image:
     """`data` with its header read and nothing decoded."""
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = _begun(data, FORMATS)
+        _refuse_large_tiles(image, max_megapixels)
         _scale_clear_colour(image)
         return image
     except Image.DecompressionBombError as error:
@@ -228,6 +244,24 @@ def _identify(data: bytes, max_megapixels: float) -> Image.Image:
         ) from error
 
 
+def _begun(data: bytes, formats: tuple[str, ...]) -> ImageFile.ImageFile:
+    """`data` from anyone with its header read. Raises ValueError for what would take hours."""
+    if data.startswith(b"\xff\xd8") and (
+        data.count(b"\xff\xda") > MAX_SCANS or data.count(b"Exif\0\0") > MAX_EXIF
+    ):
+        raise ValueError("a JPEG that says the same time and again")
+    return Image.open(io.BytesIO(data), formats=formats)
+
+
+def _refuse_large_tiles(image: Image.Image, max_megapixels: float) -> None:
+    """A TIFF's tile is decoded whole, however little of it is in the picture."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        width, height = (image.tag_v2.get(tag, 0) for tag in _TILE)
+        if width * height > max_megapixels * 1e6:
+            raise Image.DecompressionBombError
+
+
+_TILE = (TiffImagePlugin.TILEWIDTH, TiffImagePlugin.TILELENGTH)
 _TO_EIGHT_BITS = {"L;2": 255 / 3, "L;4": 255 / 15, "RGB;16B": 1 / 256}
 
 
@@ -317,7 +351,7 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     if image.has_transparency_data:
         return _opaque_if_it_is(image.convert("RGBA"))
     if image.mode in ("L", "RGB", "CMYK"):
-        return image.copy()
+        return image
     return image.convert("RGB")
 
 

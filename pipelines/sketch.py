@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 
 from pipelines import noise
 from pipelines.adapting import fuse
@@ -29,7 +29,7 @@ from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import SketchRequest
 from pipelines.contract.text import Text
 from pipelines.describe import Captioning, described
-from pipelines.drawing import read_drawing
+from pipelines.drawing import fitted, read_drawing
 from pipelines.fitting import EMBEDS
 from pipelines.loading import Loader
 from pipelines.loras import Lora
@@ -319,7 +319,7 @@ def _steering(
     if conditioner is None:
         return {}
     scale = conditioner.full_scale * strength / 100
-    lines = ImageOps.pad(lines, size, color=0)
+    lines = fitted(lines, size)
     if conditioner.type == "controlnet":
         return {"image": lines.convert("RGB"), "controlnet_conditioning_scale": scale}
     mode = "L" if pipeline.adapter.config.in_channels == 1 else "RGB"

@@ -19,7 +19,7 @@ from pipelines.catalog import Catalog
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Request
 
-PICTURES_AT_ONCE = 4  # each may take some 200 MB while it is decoded
+PICTURES_AT_ONCE = 4  # one of 50 megapixels takes up to 750 MiB while it is vetted
 DOWNLOAD_SECONDS = 60.0
 MIB = 2**20
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image, ImageDraw
 
 from pipelines.contract.errors import BadInput
-from pipelines.drawing import read_drawing
+from pipelines.drawing import fitted, read_drawing
 from pipelines.media import vet
 from tests.pipelines.sheets import (
     BLACK,
@@ -81,6 +81,11 @@ def test_lines_are_smooth_not_jagged() -> None:
     tones = np.asarray(read_drawing(inked(heart(), BLACK)).lines)
     between = ((tones > 20) & (tones < 235)).sum()
     assert between > 0.05 * (tones >= 235).sum()
+
+
+def test_a_thin_line_does_not_fade_where_the_painter_is_smaller_than_the_drawing() -> None:
+    lines = fitted(read_drawing(inked(heart(2, 2048), BLACK)).lines, (256, 256))
+    assert overlap(lines, heart(2, 256)) >= 0.85
 
 
 @pytest.mark.parametrize("outlined", [True, False])

@@ -16,7 +16,9 @@ from PIL import Image, ImageCms, PngImagePlugin
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.errors import BadInput, TooLarge
 from pipelines.media import (
+    MAX_EXIF,
     MAX_FACTS,
+    MAX_SCANS,
     MAX_SIDE,
     convert,
     encode_mp4,
@@ -186,6 +188,50 @@ class TestVet:
         bomb = b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", b"")
         with pytest.raises(BadInput, match=r"too large.* at most 50 megapixels"):
             vet(bomb, max_megapixels=50)
+
+    def test_a_tiff_is_refused_by_the_size_of_its_tiles(self) -> None:
+        tags = {256: 64, 257: 64, 258: 8, 259: 8, 262: 1, 277: 1, 322: 40000, 323: 40000, 324: 8}
+        with pytest.raises(BadInput, match=r"too large.* at most 50 megapixels"):
+            vet(_tiff({**tags, 325: 9}), max_megapixels=50)
+
+    def test_a_tiff_that_names_a_strip_time_and_again_is_no_bomb(self) -> None:
+        tags = {256: 64, 257: 64, 258: 8, 259: 1, 262: 1, 277: 1, 278: 1}
+        data = _tiff(tags, {273: [8] * 999, 279: [64] * 999})
+        assert vetted(data).size == (64, 64)
+        with Image.open(io.BytesIO(data)) as image:
+            assert len(image.tile) == 1
+
+    def test_a_tiff_of_sixteen_bits_one_channel_after_the_other(self) -> None:
+        planes = [bytes([value, 0]) * 64 * 64 for value in (200, 30, 60)]
+        tags = {256: 64, 257: 64, 259: 1, 262: 2, 277: 3, 278: 64, 284: 2}
+        lists = {258: [16] * 3, 273: [200 + len(planes[0]) * n for n in range(3)]}
+        lists[279] = [len(planes[0])] * 3
+        data = _tiff(tags, lists, ">").ljust(200, b"\0") + b"".join(planes)
+        assert near(vetted(data), Image.new("RGB", (64, 64), (200, 30, 60)), 1)
+
+    def test_a_jpeg_that_goes_over_its_pixels_time_and_again_is_refused(self) -> None:
+        data = saved(busy(64, 64), "JPEG", progressive=True)
+        assert vetted(data)
+        scan = data[data.rindex(b"\xff\xda") : -2]
+        with pytest.raises(BadInput, match="not a picture"):
+            vet(data[:-2] + scan * MAX_SCANS + data[-2:], max_megapixels=50)
+
+    def test_a_jpeg_with_exif_in_very_many_parts_is_refused(self) -> None:
+        data = saved(quadrants(), "JPEG")
+        part = b"\xff\xe1\0\x0cExif\0\0what"
+        assert near(vetted(data[:2] + part * 9 + data[2:]), quadrants())
+        endless = data[:2] + part * (MAX_EXIF + 1) + data[2:]
+        with pytest.raises(BadInput, match="not a picture"):
+            vet(endless, max_megapixels=50)
+        assert read_facts(endless) == {}
+
+    @pytest.mark.parametrize(
+        "chunk", [b"zTXtworkflow\0\0", b"iTXtXML:com.adobe.xmp\0\1\0\0\0", b"iCCPscreen\0\0"]
+    )
+    def test_what_is_said_at_length_beside_a_picture_is_no_harm(self, chunk: bytes) -> None:
+        data = saved(quadrants(), "PNG")
+        told = _chunk(chunk[:4], chunk[4:] + zlib.compress(bytes(2**21)))
+        assert near(vetted(data[:33] + told + data[33:]), quadrants(), 1)
 
     def test_the_limit_is_the_owners(self) -> None:
         data = saved(quadrants(1100, 1000), "PNG")
@@ -359,6 +405,23 @@ class TestShrink:
 
 def _chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def _tiff(
+    tags: dict[int, int], lists: dict[int, list[int]] | None = None, order: str = "<"
+) -> bytes:
+    """What is before the pixels of a TIFF: tags with one LONG each, and those with several."""
+    entries = tags | dict.fromkeys(lists or {}, 0)
+    free = 8 + 2 + 12 * len(entries) + 4
+    head = struct.pack(order + "HHIH", 0x4949 if order == "<" else 0x4D4D, 42, 8, len(entries))
+    behind = b""
+    for tag in sorted(entries):
+        values = (lists or {}).get(tag, [entries[tag]])
+        packed = struct.pack(f"{order}{len(values)}I", *values)
+        if len(values) > 1:
+            packed, behind = struct.pack(order + "I", free + len(behind)), behind + packed
+        head += struct.pack(order + "HHI", tag, 4, len(values)) + packed
+    return head + bytes(4) + behind
 
 
 def _boxes(mp4: bytes) -> list[tuple[bytes, int]]:
