@@ -8,7 +8,7 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -229,6 +229,8 @@ class JobQueue:
             raise TooLate("This job has already ended, so there is nothing left to cancel.")
         run.unwanted = True
         run.cancel.set()
+        with suppress(StorageFailed):  # this process knows; only one that is killed would forget it
+            await self._store.unwant(run.job)
         return run.job
 
     async def is_settled(self, job_id: str) -> bool:

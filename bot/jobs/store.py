@@ -275,6 +275,15 @@ class Store:
         end, since = Status.CANCELLED, job.status
         return await self._finish(job, end, job.gpu_seconds, since=since, artifacts="[]")
 
+    async def unwant(self, job: Job) -> None:
+        """Have a leased job end as cancelled at the next start, if this process does not do it."""
+        await self._change(
+            "unwanted = 1",
+            "id = :id AND attempt = :attempt AND NOT told",
+            id=job.id,
+            attempt=job.attempt,
+        )
+
     async def bring_forward(self, job_id: str) -> Job | None:
         """Let a queued job wait behind nobody; None where it does not wait behind."""
         return await self._change(
@@ -291,13 +300,13 @@ class Store:
         )
 
     async def recover(self) -> list[Job]:
-        """Settle what a killed process left running. Returns those that are now quarantined.
+        """Settle what a killed process left running. Returns those that have ended with that.
 
-        To be called before anything is leased. A job goes back to the queue with one crash
-        more, or into quarantine at the third.
+        To be called before anything is leased. A job that nobody wants is cancelled, and charged
+        to nobody; others go back to the queue with one crash more, or into quarantine at the third.
         """
         rows = await self._run_all(
-            (_COUNT_CRASH, _REQUEUE, _QUARANTINE),
+            (_CANCEL_UNWANTED, _COUNT_CRASH, _REQUEUE, _QUARANTINE),
             most=MAX_CRASHES,
             sentence=str(_QUARANTINED),
             text=codec.encode_text(_QUARANTINED),
@@ -551,13 +560,13 @@ class Store:
                 return await self._execute(sql, {"now": self._now(), **values})
 
     async def _run_all(self, statements: Iterable[str], **values: object) -> list[sqlite3.Row]:
-        """As `run`, all of them in one transaction. Returns the rows of the last."""
+        """As `run`, all of them in one transaction. Returns the rows of all."""
         rows: list[sqlite3.Row] = []
         async with self._turn:
             with _storage_errors():
                 async with self._transaction():
                     for sql in statements:
-                        rows = await self._execute(sql, {"now": self._now(), **values})
+                        rows += await self._execute(sql, {"now": self._now(), **values})
         return rows
 
     async def _execute(self, sql: str, values: Mapping[str, object]) -> list[sqlite3.Row]:
@@ -664,6 +673,11 @@ _ON_THE_WAY = (
     150.0  # seconds that a drawing may take to arrive which was sent before its link ended
 )
 _LIVE = "status IN ('queued', 'running')"
+_CANCEL_UNWANTED = (  # also what was put back, or rendered, in the last moment
+    "UPDATE jobs SET status = 'cancelled', ended_at = coalesce(ended_at, :now), gpu_seconds = 0,"
+    " artifacts = '[]' WHERE unwanted AND NOT told AND status IN ('queued', 'running', 'rendered')"
+    " RETURNING *"
+)
 _COUNT_CRASH = "UPDATE jobs SET crashes = crashes + 1 WHERE status = 'running'"
 _REQUEUE = (
     "UPDATE jobs SET status = 'queued', started_at = NULL"

@@ -248,7 +248,8 @@ class Worker:
                 log.exception("what job %s made cannot be stored", run.job.id)
                 job = await self._stored(lambda: self._record(run, Unforeseen(), gpu_seconds))
         finally:
-            self._queue.ended(run)
+            if run not in self._lost_runs:  # which can be cancelled for as long as there is a bot
+                self._queue.ended(run)
             self._slots.release()
         if job is not None and job.status in (Status.RENDERED, Status.QUEUED) and run.unwanted:
             written = job  # while it was, somebody cancelled it

@@ -309,6 +309,23 @@ class TestRecover:
         assert await store.untold() == [quarantined]
         assert await store.lease(job.id) is None
 
+    @pytest.mark.parametrize("since", [Status.RUNNING, Status.QUEUED, Status.RENDERED])
+    async def test_what_nobody_wanted_any_more_ends_so_and_is_charged_to_nobody(
+        self, store: Store, files_folder: Path, since: Status
+    ) -> None:
+        job = await _leased(store)
+        if since is Status.QUEUED:
+            await store.put_back(job)
+        elif since is Status.RENDERED:
+            await store.rendered(job, [an_artifact(files_folder)], 9.0)
+        await store.unwant(job)
+        [ended] = await store.recover()
+        assert (ended.status, ended.crashes, ended.artifacts) == (Status.CANCELLED, 0, ())
+        assert await store.untold() == [ended] and not await store.waiting()
+        assert await store.share_used(job.owner, job.server) == 0
+        assert await store.told(ended) is not None
+        assert await store.recover() == await store.untold() == []
+
     async def test_twice_is_as_once(self, store: Store) -> None:
         await _leased(store)
         await store.recover()
