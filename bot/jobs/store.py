@@ -238,12 +238,22 @@ class Store:
 
     # -- a job's life -----------------------------------------------------------------------
 
-    async def lease(self, job_id: str) -> Job | None:
-        """Queued → running, with a new attempt; None if it is no longer queued."""
+    async def lease(self, job_id: str, *, begun: bool = True) -> Job | None:
+        """Queued → running, with a new attempt; None if it is no longer queued.
+
+        Until it has `begun` no crash is counted for it.
+        """
         return await self._change(
-            "status = 'running', attempt = attempt + 1, started_at = :now",
+            "status = 'running', attempt = attempt + 1, started_at = :now, begun = :begun",
             "id = :id AND status = 'queued'",
             id=job_id,
+            begun=begun,
+        )
+
+    async def begun(self, job: Job) -> None:
+        """A leased job has begun."""
+        await self._change(
+            "begun = 1", "id = :id AND attempt = :attempt", id=job.id, attempt=job.attempt
         )
 
     async def rendered(
@@ -303,7 +313,8 @@ class Store:
         """Settle what a killed process left running. Returns those that have ended with that.
 
         To be called before anything is leased. A job that nobody wants is cancelled, and charged
-        to nobody; others go back to the queue with one crash more, or into quarantine at the third.
+        to nobody; others go back to the queue, with one crash more where they had begun, or into
+        quarantine at the third.
         """
         rows = await self._run_all(
             (_CANCEL_UNWANTED, _COUNT_CRASH, _REQUEUE, _QUARANTINE),
@@ -678,7 +689,7 @@ _CANCEL_UNWANTED = (  # also what was put back, or rendered, in the last moment
     " artifacts = '[]' WHERE unwanted AND NOT told AND status IN ('queued', 'running', 'rendered')"
     " RETURNING *"
 )
-_COUNT_CRASH = "UPDATE jobs SET crashes = crashes + 1 WHERE status = 'running'"
+_COUNT_CRASH = "UPDATE jobs SET crashes = crashes + begun WHERE status = 'running'"
 _REQUEUE = (
     "UPDATE jobs SET status = 'queued', started_at = NULL"
     " WHERE status = 'running' AND crashes < :most"

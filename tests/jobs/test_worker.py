@@ -202,6 +202,47 @@ async def test_so_is_one_whose_picture_was_leaving_the_card(studio: MakeStudio) 
     assert (ended.status, ended.attempt, ended.crashes) == (Status.RENDERED, 2, 1)
 
 
+@pytest.mark.parametrize("loaded", [False, True])
+async def test_what_waits_for_models_to_be_loaded_is_not_what_the_process_died_of(
+    studio: MakeStudio, loaded: bool
+) -> None:
+    class Loading(Painter):
+        def preload(self) -> bool:
+            assert may_load.wait(SOON)
+            return False
+
+    gate, may_load = Gate(), threading.Event()
+    painter = Loading(gate=gate)
+    killed = studio(painter, executors=[ThreadExecutor(lambda: painter, preload=True)])
+    await killed.open()
+    job = await killed.submit("gate")
+    await killed.said(JobStarted, job)
+    if loaded:
+        may_load.set()
+        await gate.wait()
+    await studio().queue.restore()
+    [left] = await killed.store.waiting()
+    assert (left.id, left.attempt, left.crashes) == (job.id, 1, loaded)
+    may_load.set()
+    gate.open.set()
+
+
+async def test_nor_what_it_lost_its_card_of(studio: MakeStudio) -> None:
+    class Losing(Painter):
+        def preload(self) -> bool:
+            raise CardLost.named("The card")
+
+    painter = Losing()
+    first = studio(painter, executors=[ThreadExecutor(lambda: painter, preload=True)])
+    await first.open()
+    await first.submit()
+    with pytest.raises(CardLost):
+        await asyncio.wait_for(first.worker.lost(), SOON)
+    await studio().queue.restore()
+    [left] = await first.store.waiting()
+    assert (left.attempt, left.crashes, painter.painted) == (1, 0, [])
+
+
 async def test_any_other_error_is_logged_and_kept_from_the_member(
     studio: MakeStudio, caplog: pytest.LogCaptureFixture
 ) -> None:
