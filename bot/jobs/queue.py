@@ -200,6 +200,14 @@ class JobQueue:
         ]
         return await self._enqueue(jobs, self._limits_of(standing))
 
+    async def announce(self, origin: Mapping[str, Any]) -> None:
+        """A message was posted for a job that is yet to be queued, its answer to go to `origin`."""
+        await self._store.announce(origin)
+
+    async def unannounce(self, message: int) -> None:
+        """That message is gone, and no job comes."""
+        await self._store.unannounce(message)
+
     def most_prompts(self, standing: Standing) -> int:
         """How many prompts one may stand for, of a member who stands there."""
         settings = self.settings.of(standing.server, standing.channel)

@@ -161,6 +161,7 @@ class Store:
             inserted = await self._connection.executemany(_INSERT, rows)
             # As long as somebody holds it open, a closed connection would keep the file's lock.
             await inserted.close()
+            await self._execute(_HAS_COME, {"ids": json.dumps([row["id"] for row in rows])})
         return refusals
 
     async def _settle(self, arrival: _Arrival, shares: dict[tuple[int, int | None], float]) -> None:
@@ -235,6 +236,22 @@ class Store:
             life=PROPOSAL_LIFE,
         )
         return [codec.decode_proposal(dict(row), self._folder) for row in rows]
+
+    async def announce(self, origin: Mapping[str, Any]) -> None:
+        """A message was posted, by its origin, for a job that is yet to be written."""
+        await self.run(
+            "INSERT INTO coming VALUES (:message, :origin)",
+            message=origin["message_id"],
+            origin=json.dumps(dict(origin)),
+        )
+
+    async def unannounce(self, message: int) -> None:
+        """The message is gone."""
+        await self.run("DELETE FROM coming WHERE message = :message", message=message)
+
+    async def announced(self) -> list[dict[str, Any]]:
+        """The origins of messages for which no job was written."""
+        return [json.loads(origin) for (origin,) in await self.run("SELECT origin FROM coming")]
 
     # -- a job's life -----------------------------------------------------------------------
 
@@ -724,6 +741,10 @@ _USED = (
     f"SELECT owner, kind, count(*), total({_CHARGED}) AS seconds FROM jobs"
     f" WHERE server IS :server AND (:owner IS NULL OR owner = :owner) AND {_TODAY}"
     " GROUP BY owner, kind ORDER BY seconds DESC"
+)
+_HAS_COME = (
+    "DELETE FROM coming WHERE message IN (SELECT origin ->> 'message_id' FROM jobs"
+    " WHERE id IN (SELECT value FROM json_each(:ids)))"
 )
 _INSERT = (
     f"INSERT INTO jobs ({', '.join(codec.COLUMNS)})"

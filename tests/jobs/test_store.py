@@ -123,6 +123,15 @@ class TestEnqueue:
         assert [job.relaxed for job in written] == [False, False, True]
 
 
+async def test_what_was_announced_is_known_until_its_job_or_nothing_comes(store: Store) -> None:
+    origins = [{"message_id": n, "token": "t"} for n in (1, 2, 3)]
+    for origin in origins:
+        await store.announce(origin)
+    await store.enqueue_all([a_job(origin=origins[0]), a_job(origin={})], ROOMY)
+    await store.unannounce(3)
+    assert await store.announced() == [origins[1]]
+
+
 class TestProposals:
     async def test_it_is_taken_once_by_its_owner_with_its_files_where_they_are_now(
         self, store: Store, files_folder: Path
