@@ -70,9 +70,9 @@ class _Watched(JobQueue):
         super().__init__(*args)
         self.leases: list[float] = []
 
-    async def lease(self, *args: Any) -> Run | None:
+    async def lease(self, *args: Any, **how: Any) -> Run | None:
         begun = time.perf_counter()
-        run = await super().lease(*args)
+        run = await super().lease(*args, **how)
         if run is not None:
             self.leases.append(1000 * (time.perf_counter() - begun))
         return run

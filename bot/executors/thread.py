@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 
 from pipelines.contract.context import RunContext
-from pipelines.contract.errors import AtelierError, RenderFailed, causes
+from pipelines.contract.errors import AtelierError, CardLost, RenderFailed, causes
 from pipelines.contract.requests import Kind, Request
 from pipelines.contract.runner import Artifacts, RunnerLike
 
@@ -35,6 +35,8 @@ class ThreadExecutor:
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=False)
         self._broken = False
+        self._ready = False
+        self._lost: CardLost | None = None
         self._resident: frozenset[str] = frozenset()
         self._batches: Mapping[Kind, int] = {}
         self._stopped = False
@@ -61,6 +63,10 @@ class ThreadExecutor:
         """False once the Runner could not be built, until it was; and while no thread is there."""
         return not self._broken and self._thread.is_alive()
 
+    def ready(self) -> bool:
+        """Whether the models have been loaded, as far as they are before a job asks for them."""
+        return self._ready
+
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU, as of the last run."""
         return self._resident
@@ -86,12 +92,16 @@ class ThreadExecutor:
             if not done.set_running_or_notify_cancel():
                 continue
             try:
+                if self._lost is not None:
+                    raise self._lost  # before anybody is said to have begun, who would be blamed
                 runner = runner or self._build_runner()
                 try:
                     result = work(runner)
                 finally:
                     self._resident = runner.resident()
             except BaseException as error:  # noqa: BLE001  # carried to whoever awaits the result
+                if isinstance(error, CardLost):
+                    self._lost = error
                 done.set_exception(_carried(error))
             else:
                 done.set_result(result)
@@ -105,8 +115,10 @@ class ThreadExecutor:
 
     def _warm_up(self, runner: RunnerLike) -> tuple[Artifacts, ...]:
         """Load one model, and the next one after whatever was ordered meanwhile."""
-        if self._preload and runner.preload():
+        more = self._preload and runner.preload()
+        if more:
             self._order_warm_up()
+        self._ready = not more
         return ()
 
     def _build_runner(self) -> RunnerLike:

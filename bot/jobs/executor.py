@@ -33,6 +33,10 @@ class Executor(Protocol):
         """
         ...
 
+    def ready(self) -> bool:
+        """Whether a run would begin at once; else something may have to be loaded before it."""
+        ...
+
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU, as of the last run."""
         ...

@@ -8,7 +8,7 @@ import heapq
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -49,12 +49,14 @@ class Run:
 
     `unwanted` says that a person cancelled it, rather than the bot's own end. `coming` are the
     requests that waited behind it when it was leased, the next one first. `models` are the keys of
-    those that it needs. `look` is when somebody will look at it next.
+    those that it needs. Until it has `begun` its card is at something else, of which the process
+    may die. `look` is when somebody will look at it next.
     """
 
     job: Job
     models: Models = frozenset()
     coming: Sequence[Request] = ()
+    begun: bool = True
     cancel: threading.Event = field(default_factory=threading.Event)
     unwanted: bool = False
     look: Look = field(default_factory=Look)
@@ -198,6 +200,14 @@ class JobQueue:
         ]
         return await self._enqueue(jobs, self._limits_of(standing))
 
+    async def announce(self, origin: Mapping[str, Any]) -> None:
+        """A message was posted for a job that is yet to be queued, its answer to go to `origin`."""
+        await self._store.announce(origin)
+
+    async def unannounce(self, message: int) -> None:
+        """That message is gone, and no job comes."""
+        await self._store.unannounce(message)
+
     def most_prompts(self, standing: Standing) -> int:
         """How many prompts one may stand for, of a member who stands there."""
         settings = self.settings.of(standing.server, standing.channel)
@@ -229,6 +239,8 @@ class JobQueue:
             raise TooLate("This job has already ended, so there is nothing left to cancel.")
         run.unwanted = True
         run.cancel.set()
+        with suppress(StorageFailed):  # this process knows; only one that is killed would forget it
+            await self._store.unwant(run.job)
         return run.job
 
     async def is_settled(self, job_id: str) -> bool:
@@ -389,11 +401,13 @@ class JobQueue:
         for job in await self._store.waiting():
             self._admit(job)
 
-    async def lease(self, free: Sequence[Models], busy: Sequence[Models] = ()) -> Run | None:
+    async def lease(
+        self, free: Sequence[Models], busy: Sequence[Models] = (), *, begun: bool = True
+    ) -> Run | None:
         """Take out the job whose turn it is; None when none waits, or none may begin now.
 
         `free` says for each card that could take it what is resident there, `busy` for each of the
-        others. Raises StorageFailed.
+        others. `begun` says whether the card that takes it is at it at once. Raises StorageFailed.
 
         Of the jobs that ran when a process died nobody knows which it died of. So each of these
         suspects has the process to itself, from its lease until its end is written down; or with
@@ -407,7 +421,7 @@ class JobQueue:
             job_id = self._policy.pick(free=free, busy=busy, now=now)
             if job_id is None or not self._may_begin(job_id):
                 return None
-            run = await self._start(job_id)
+            run = await self._start(job_id, begun=begun)
             if run is not None:
                 return run
 
@@ -428,7 +442,7 @@ class JobQueue:
             if not may_share(requests) or sum(map(picture_count, requests)) > most:
                 return beside
             try:
-                other = await self._start(job_id)
+                other = await self._start(job_id, begun=run.begun)
             except StorageFailed:
                 return beside
             if other is not None:
@@ -600,13 +614,13 @@ class JobQueue:
                 self._admit(job)
             return
 
-    async def _start(self, job_id: str) -> Run | None:
+    async def _start(self, job_id: str, *, begun: bool) -> Run | None:
         """Lease the job from the store; None if it was cancelled a moment ago."""
-        job = await self._store.lease(job_id)
+        job = await self._store.lease(job_id, begun=begun)
         self._forget(job_id)
         if job is None:
             return None
-        run = self._runs[job_id] = Run(job, self._models(job), self._coming(job))
+        run = self._runs[job_id] = Run(job, self._models(job), self._coming(job), begun)
         self._policy.charge(job.owner, job.weight, job.cost, behind=job.relaxed)
         self._events.publish(JobStarted(job))
         self._events.publish(QueueMoved())

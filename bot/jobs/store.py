@@ -161,6 +161,7 @@ class Store:
             inserted = await self._connection.executemany(_INSERT, rows)
             # As long as somebody holds it open, a closed connection would keep the file's lock.
             await inserted.close()
+            await self._execute(_HAS_COME, {"ids": json.dumps([row["id"] for row in rows])})
         return refusals
 
     async def _settle(self, arrival: _Arrival, shares: dict[tuple[int, int | None], float]) -> None:
@@ -236,14 +237,40 @@ class Store:
         )
         return [codec.decode_proposal(dict(row), self._folder) for row in rows]
 
+    async def announce(self, origin: Mapping[str, Any]) -> None:
+        """A message was posted, by its origin, for a job that is yet to be written."""
+        await self.run(
+            "INSERT INTO coming VALUES (:message, :origin)",
+            message=origin["message_id"],
+            origin=json.dumps(dict(origin)),
+        )
+
+    async def unannounce(self, message: int) -> None:
+        """The message is gone."""
+        await self.run("DELETE FROM coming WHERE message = :message", message=message)
+
+    async def announced(self) -> list[dict[str, Any]]:
+        """The origins of messages for which no job was written."""
+        return [json.loads(origin) for (origin,) in await self.run("SELECT origin FROM coming")]
+
     # -- a job's life -----------------------------------------------------------------------
 
-    async def lease(self, job_id: str) -> Job | None:
-        """Queued → running, with a new attempt; None if it is no longer queued."""
+    async def lease(self, job_id: str, *, begun: bool = True) -> Job | None:
+        """Queued → running, with a new attempt; None if it is no longer queued.
+
+        Until it has `begun` no crash is counted for it.
+        """
         return await self._change(
-            "status = 'running', attempt = attempt + 1, started_at = :now",
+            "status = 'running', attempt = attempt + 1, started_at = :now, begun = :begun",
             "id = :id AND status = 'queued'",
             id=job_id,
+            begun=begun,
+        )
+
+    async def begun(self, job: Job) -> None:
+        """A leased job has begun."""
+        await self._change(
+            "begun = 1", "id = :id AND attempt = :attempt", id=job.id, attempt=job.attempt
         )
 
     async def rendered(
@@ -275,6 +302,15 @@ class Store:
         end, since = Status.CANCELLED, job.status
         return await self._finish(job, end, job.gpu_seconds, since=since, artifacts="[]")
 
+    async def unwant(self, job: Job) -> None:
+        """Have a leased job end as cancelled at the next start, if this process does not do it."""
+        await self._change(
+            "unwanted = 1",
+            "id = :id AND attempt = :attempt AND NOT told",
+            id=job.id,
+            attempt=job.attempt,
+        )
+
     async def bring_forward(self, job_id: str) -> Job | None:
         """Let a queued job wait behind nobody; None where it does not wait behind."""
         return await self._change(
@@ -291,13 +327,14 @@ class Store:
         )
 
     async def recover(self) -> list[Job]:
-        """Settle what a killed process left running. Returns those that are now quarantined.
+        """Settle what a killed process left running. Returns those that have ended with that.
 
-        To be called before anything is leased. A job goes back to the queue with one crash
-        more, or into quarantine at the third.
+        To be called before anything is leased. A job that nobody wants is cancelled, and charged
+        to nobody; others go back to the queue, with one crash more where they had begun, or into
+        quarantine at the third.
         """
         rows = await self._run_all(
-            (_COUNT_CRASH, _REQUEUE, _QUARANTINE),
+            (_CANCEL_UNWANTED, _COUNT_CRASH, _REQUEUE, _QUARANTINE),
             most=MAX_CRASHES,
             sentence=str(_QUARANTINED),
             text=codec.encode_text(_QUARANTINED),
@@ -551,13 +588,13 @@ class Store:
                 return await self._execute(sql, {"now": self._now(), **values})
 
     async def _run_all(self, statements: Iterable[str], **values: object) -> list[sqlite3.Row]:
-        """As `run`, all of them in one transaction. Returns the rows of the last."""
+        """As `run`, all of them in one transaction. Returns the rows of all."""
         rows: list[sqlite3.Row] = []
         async with self._turn:
             with _storage_errors():
                 async with self._transaction():
                     for sql in statements:
-                        rows = await self._execute(sql, {"now": self._now(), **values})
+                        rows += await self._execute(sql, {"now": self._now(), **values})
         return rows
 
     async def _execute(self, sql: str, values: Mapping[str, object]) -> list[sqlite3.Row]:
@@ -664,7 +701,12 @@ _ON_THE_WAY = (
     150.0  # seconds that a drawing may take to arrive which was sent before its link ended
 )
 _LIVE = "status IN ('queued', 'running')"
-_COUNT_CRASH = "UPDATE jobs SET crashes = crashes + 1 WHERE status = 'running'"
+_CANCEL_UNWANTED = (  # also what was put back, or rendered, in the last moment
+    "UPDATE jobs SET status = 'cancelled', ended_at = coalesce(ended_at, :now), gpu_seconds = 0,"
+    " artifacts = '[]' WHERE unwanted AND NOT told AND status IN ('queued', 'running', 'rendered')"
+    " RETURNING *"
+)
+_COUNT_CRASH = "UPDATE jobs SET crashes = crashes + begun WHERE status = 'running'"
 _REQUEUE = (
     "UPDATE jobs SET status = 'queued', started_at = NULL"
     " WHERE status = 'running' AND crashes < :most"
@@ -699,6 +741,10 @@ _USED = (
     f"SELECT owner, kind, count(*), total({_CHARGED}) AS seconds FROM jobs"
     f" WHERE server IS :server AND (:owner IS NULL OR owner = :owner) AND {_TODAY}"
     " GROUP BY owner, kind ORDER BY seconds DESC"
+)
+_HAS_COME = (
+    "DELETE FROM coming WHERE message IN (SELECT origin ->> 'message_id' FROM jobs"
+    " WHERE id IN (SELECT value FROM json_each(:ids)))"
 )
 _INSERT = (
     f"INSERT INTO jobs ({', '.join(codec.COLUMNS)})"

@@ -33,6 +33,7 @@ T = TypeVar("T")
 Outcome = Artifacts | AtelierError
 
 _WRITES_AT_ONCE = 2  # jobs of a card whose results are being written while it is at the next one
+_BEGIN = 10.0  # seconds that the store may take to write down that a run begins
 _LAST_STEP = 10.0  # seconds that a cancelled run may take to come to the end of its step
 
 
@@ -123,7 +124,8 @@ class Worker:
             await self._freed.wait()
             return
         free = [card.resident() for card in cards]
-        run = await self._queue.lease(free, [card.resident() for card in self._running])
+        busy = [card.resident() for card in self._running]
+        run = await self._queue.lease(free, busy, begun=all(card.ready() for card in cards))
         if run is None:
             await self.idle()
             return
@@ -186,7 +188,11 @@ class Worker:
             return [(Cancelled(), 0.0) for _ in runs]
         meters = [Meter(partial(self._publish_progress, run), run.look) for run in runs]
 
+        loop = asyncio.get_running_loop()
+
         def begin() -> None:
+            if not runs[0].begun:
+                self._write_begun(runs, loop)
             for meter in meters:
                 meter.begin()
 
@@ -215,6 +221,19 @@ class Worker:
         seconds = meters[0].gpu_seconds() / sum(map(picture_count, requests))
         shares = [seconds * picture_count(request) for request in requests]
         return list(zip(outcomes, shares, strict=True))
+
+    def _write_begun(self, runs: Sequence[Run], loop: asyncio.AbstractEventLoop) -> None:
+        """Have it in the store before the card is at it: what follows may kill the process."""
+        written = asyncio.run_coroutine_threadsafe(self._begun(runs), loop)
+        try:
+            written.result(_BEGIN)
+        except (AtelierError, TimeoutError) as error:
+            log.warning("that job %s begins cannot be written down: %s", runs[0].job.id, error)
+
+    async def _begun(self, runs: Sequence[Run]) -> None:
+        for run in runs:
+            await self._store.begun(run.job)
+            run.begun = True
 
     def _publish_progress(self, run: Run, progress: Progress) -> None:
         self._events.publish(JobProgressed(run.job, progress))
@@ -248,7 +267,8 @@ class Worker:
                 log.exception("what job %s made cannot be stored", run.job.id)
                 job = await self._stored(lambda: self._record(run, Unforeseen(), gpu_seconds))
         finally:
-            self._queue.ended(run)
+            if run not in self._lost_runs:  # which can be cancelled for as long as there is a bot
+                self._queue.ended(run)
             self._slots.release()
         if job is not None and job.status in (Status.RENDERED, Status.QUEUED) and run.unwanted:
             written = job  # while it was, somebody cancelled it

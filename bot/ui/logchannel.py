@@ -16,7 +16,7 @@ import discord
 from discord import ui
 
 from bot.config import ModerationConfig
-from bot.errors import NoSuchJob
+from bot.errors import NoSuchJob, StorageFailed
 from bot.jobs.events import (
     Event,
     Events,
@@ -84,8 +84,15 @@ class LogChannel:
         await self._tasks.stop()
 
     async def _catch_up(self) -> None:
-        for server in {report.server for report in await self._moderation.open_reports()}:
-            self._write_soon(server)
+        for pause in growing():
+            try:
+                reports = await self._moderation.open_reports()
+            except StorageFailed:
+                await asyncio.sleep(pause)
+                continue
+            for server in {report.server for report in reports}:
+                self._write_soon(server)
+            return
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -192,7 +199,7 @@ class LogChannel:
         try:
             await self._post_lines(server, channel)
             await self._post_reports(server, channel)
-        except UNREACHABLE as error:
+        except (*UNREACHABLE, StorageFailed) as error:
             log.warning("the log channel of server %d cannot be written to: %s", server, error)
             if isinstance(error, discord.HTTPException) and error.status in CLOSED:
                 self._closed[server] = channel, self._now() + AGAIN
@@ -232,7 +239,17 @@ class LogChannel:
                 continue
             # Who reports it while it is being posted may not be in it: that is another round.
             told = [report.reporter for report in reports if report.job == job_id]
-            await self._moderation.noted(job_id, told, channel, message)
+            await self._note(job_id, told, channel, message)
+
+    async def _note(self, job_id: str, told: Sequence[int], channel: int, message: int) -> None:
+        """Have the store know what was posted; a refusing disk must not post it twice."""
+        for pause in growing():
+            try:
+                await self._moderation.noted(job_id, told, channel, message)
+            except StorageFailed:
+                await asyncio.sleep(pause)
+                continue
+            return
 
     async def _withdraw(self, report: Report) -> None:
         """Take what was reported out of the note that moderators have of it."""

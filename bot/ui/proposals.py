@@ -15,12 +15,14 @@ from typing import Any, Self, cast
 import discord
 from discord import ui
 
+from bot.errors import StorageFailed
 from bot.jobs.job import Proposal
 from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.permutations import permutations
 from bot.ui.answers import answering, spoken
 from bot.ui.asking import check, submit
+from bot.ui.coming import ROOM, coming
 from bot.ui.origin import HasQueue, Origin, acknowledge, origin_of, standing_of
 from bot.ui.roads import UNREACHABLE
 from bot.ui.text import countdown, plain, seconds
@@ -28,7 +30,6 @@ from pipelines.contract.requests import DescribeRequest, Request, UpscaleRequest
 from pipelines.contract.text import Counted, Text
 
 SHOWN = 6  # of the prompts
-ROOM = 200  # characters of markdown for each
 FOLLOWUPS_ALONE = 5  # messages that Discord lets an app send where only a member has installed it
 PROPOSAL_ID = re.compile(r"atelier:(?P<answer>go|drop):(?P<proposal_id>[0-9a-f]{16})")
 
@@ -175,6 +176,7 @@ async def _queue_all(
     The messages are the interaction's, which need no permission of the bot's.
     """
     posted: list[discord.WebhookMessage] = []
+    origins: list[dict[str, Any]] = []
     try:
         for request in proposal.requests:
             check(interaction, queue, request)
@@ -184,21 +186,18 @@ async def _queue_all(
         for request in proposal.requests:
             message = await interaction.followup.send(view=coming(request), wait=True)
             posted.append(message)
-        origins = [origin_of(interaction, message.id, made_at) for message in posted]
-        await queue.accept(proposal, [o.to_json() for o in origins], standing=standing)
+            origins.append(origin_of(interaction, message.id, made_at).to_json())
+            await queue.announce(origins[-1])
+        await queue.accept(proposal, origins, standing=standing)
     except Exception:
         try:
             for message in posted:
-                with suppress(*UNREACHABLE):
+                with suppress(*UNREACHABLE, StorageFailed):  # then the next start does it
                     await message.delete()
+                    await queue.unannounce(message.id)
         finally:
             await queue.put_back(proposal)
         raise
-
-
-def coming(request: Request) -> ui.LayoutView:
-    """What a job's message shows until the progress board does."""
-    return _message(plain(request.prompt, ROOM) or "…")
 
 
 def _message(text: str, *buttons: ProposalButton) -> ui.LayoutView:

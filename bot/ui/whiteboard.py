@@ -14,7 +14,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot.errors import LinkInvalid, LinkUsed
+from bot.errors import LinkInvalid, LinkUsed, StorageFailed
 from bot.jobs import codec
 from bot.jobs.job import Job, Standing, new_job_id
 from bot.jobs.links import Link, Links
@@ -24,8 +24,8 @@ from bot.languages import language
 from bot.permutations import permutations
 from bot.tasks import Tasks
 from bot.ui.asking import check, check_as, since
+from bot.ui.coming import coming
 from bot.ui.origin import Origin, origin_of, standing_of
-from bot.ui.proposals import coming
 from bot.ui.roads import TOKEN_LIFE, UNREACHABLE, Roads
 from bot.ui.text import countdown
 from pipelines.contract.errors import BadInput
@@ -156,17 +156,20 @@ class Whiteboard:
         check_as(self._queue, request, member=link.member, since=said["since"], standing=standing)
         origin = Origin.from_json(said["origin"])
         message_id = await self._roads.follow(origin, coming(request))
+        origin = replace(origin, message_id=message_id)
         try:
+            await self._queue.announce(origin.to_json())
             return await self._queue.submit(
                 request,
                 owner=link.member,
-                origin=replace(origin, message_id=message_id).to_json(),
+                origin=origin.to_json(),
                 standing=standing,
                 job_id=link.job_id,
             )
         except Exception:
-            with suppress(*UNREACHABLE):
+            with suppress(*UNREACHABLE, StorageFailed):  # then the next start does it
                 await self._roads.take_back(origin, message_id)
+                await self._queue.unannounce(message_id)
             raise
 
     async def _said(self, link: Link) -> dict[str, Any]:

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 from bot.app import App
+from bot.client import HANDLERS
 from bot.config import Config, LimitsConfig
 from bot.errors import StorageFailed
 from tests.integration.apps import light_config, serving
 from tests.integration.shown import button, end_of, is_final, jobs_of
+from tests.jobs.studio import held
 from tests.loopback import Interaction, LoopbackDiscord, Member, Message
 from tests.loopback.runner import Studio
 
@@ -161,3 +163,29 @@ async def test_what_is_not_queued_after_all_takes_its_messages_with_it(
     assert [m.deleted for m in refused.followups if not m.ephemeral] == [True, True]
     went = await ada.click(question, answer(question, "go"))
     await server.wait_for(lambda: sum(map(is_final, went.followups)) == 2)
+
+
+@pytest.mark.parametrize("minutes", [0, 20])
+async def test_what_was_posted_when_the_bot_ended_is_taken_back_by_the_next(
+    server: LoopbackDiscord,
+    ada: Member,
+    config: Config,
+    studio: Studio,
+    monkeypatch: pytest.MonkeyPatch,
+    minutes: int,
+) -> None:
+    monkeypatch.setattr("bot.client.LAST", 0.01)
+    async with serving(server, config, studio) as app:
+        question = await asked(server, ada)
+        queueing, _ = held(monkeypatch, app.queue, "accept")
+        went = await ada.press(question, answer(question, "go"))
+        await queueing.wait()
+    await server.wait_for(lambda: not server.gateway.connected)
+    for task in [each for each in asyncio.all_tasks() if each.get_name().startswith(HANDLERS)]:
+        task.cancel()  # as the end of the process does
+    assert [m.deleted for m in went.followups] == [False, False]
+    server.clock.advance(minutes * 60)
+    async with serving(server, config, studio):
+        shown = await end_of(server, await ada.slash("imagine", prompt="a harbour"))
+        await server.wait_for(lambda: all(m.deleted for m in went.followups))
+        assert not shown.deleted

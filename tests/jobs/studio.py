@@ -146,10 +146,10 @@ def held(
     called, go_on = asyncio.Event(), asyncio.Event()
     method = getattr(owner, name)
 
-    async def slow(*args: object) -> object:
+    async def slow(*args: object, **options: object) -> object:
         called.set()
         await go_on.wait()
-        return await method(*args)
+        return await method(*args, **options)
 
     monkeypatch.setattr(owner, name, slow)
     return called, go_on

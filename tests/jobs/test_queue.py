@@ -298,6 +298,30 @@ async def test_cancel_and_lease_at_once_never_lose_the_cancel(
             assert getattr(cancelled, "status") is Status.CANCELLED  # noqa: B009
 
 
+async def test_a_cancel_that_was_accepted_holds_though_the_process_is_killed(
+    studio: MakeStudio, store: Store
+) -> None:
+    killed, next_one = studio(), studio()
+    job = await killed.submit()
+    await _lease(killed)
+    await killed.queue.cancel(job.id)
+    await next_one.queue.restore()
+    [ended] = next_one.of(JobEnded, job)
+    assert (ended.job.status, ended.job.gpu_seconds) == (Status.CANCELLED, 0)
+    assert await store.untold() == [ended.job] and not next_one.queue.length()
+
+
+async def test_a_cancel_stops_a_run_though_the_disk_is_full(
+    studio: MakeStudio, store: Store
+) -> None:
+    s = studio()
+    job = await s.submit()
+    run = await _lease(s)
+    await store._connection.execute("PRAGMA query_only = ON")
+    assert await s.queue.cancel(job.id) == run.job
+    assert run.cancel.is_set() and run.unwanted
+
+
 async def test_who_was_banned_a_moment_ago_has_nothing_queued_nor_shown(
     studio: MakeStudio, store: Store, files_folder: Path
 ) -> None:

@@ -123,6 +123,15 @@ class TestEnqueue:
         assert [job.relaxed for job in written] == [False, False, True]
 
 
+async def test_what_was_announced_is_known_until_its_job_or_nothing_comes(store: Store) -> None:
+    origins = [{"message_id": n, "token": "t"} for n in (1, 2, 3)]
+    for origin in origins:
+        await store.announce(origin)
+    await store.enqueue_all([a_job(origin=origins[0]), a_job(origin={})], ROOMY)
+    await store.unannounce(3)
+    assert await store.announced() == [origins[1]]
+
+
 class TestProposals:
     async def test_it_is_taken_once_by_its_owner_with_its_files_where_they_are_now(
         self, store: Store, files_folder: Path
@@ -308,6 +317,23 @@ class TestRecover:
         assert quarantined.ended_at == START + 60
         assert await store.untold() == [quarantined]
         assert await store.lease(job.id) is None
+
+    @pytest.mark.parametrize("since", [Status.RUNNING, Status.QUEUED, Status.RENDERED])
+    async def test_what_nobody_wanted_any_more_ends_so_and_is_charged_to_nobody(
+        self, store: Store, files_folder: Path, since: Status
+    ) -> None:
+        job = await _leased(store)
+        if since is Status.QUEUED:
+            await store.put_back(job)
+        elif since is Status.RENDERED:
+            await store.rendered(job, [an_artifact(files_folder)], 9.0)
+        await store.unwant(job)
+        [ended] = await store.recover()
+        assert (ended.status, ended.crashes, ended.artifacts) == (Status.CANCELLED, 0, ())
+        assert await store.untold() == [ended] and not await store.waiting()
+        assert await store.share_used(job.owner, job.server) == 0
+        assert await store.told(ended) is not None
+        assert await store.recover() == await store.untold() == []
 
     async def test_twice_is_as_once(self, store: Store) -> None:
         await _leased(store)

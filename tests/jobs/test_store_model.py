@@ -48,6 +48,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.path = Path(self.folder.name)
         self.clock = Clock()
         self.known: dict[str, Job] = {}
+        self.unwanted: set[str] = set()
 
     @initialize()
     def open(self) -> None:
@@ -164,6 +165,13 @@ class StoreMachine(RuleBasedStateMachine):
         self.expect(answer, view.id, allowed, status=Status.QUEUED, started_at=None)
         return self.known[view.id]
 
+    @rule(view=views)
+    def unwant(self, view: Job) -> None:
+        self.runner.run(self.store.unwant(view))
+        now = self.known.get(view.id)
+        if now is not None and now.attempt == view.attempt and not now.told:
+            self.unwanted.add(view.id)
+
     @rule(view=views, error=st.none() | st.just(Undeliverable("The channel is gone.")))
     def tell(self, view: Job, error: Undeliverable | None) -> None:
         if view.id not in self.known:
@@ -193,12 +201,22 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner.run(self.store.close())
         self.open()
         self.clock.now += 1
-        quarantined = self.runner.run(self.store.recover())
+        ended = self.runner.run(self.store.recover())
+        could = (Status.QUEUED, Status.RUNNING, Status.RENDERED)
+        for job in [j for j in self.known.values() if j.id in self.unwanted]:
+            if job.status in could and not job.told:
+                self.known[job.id] = dataclasses.replace(
+                    job,
+                    status=Status.CANCELLED,
+                    ended_at=job.ended_at or self.clock.now,
+                    gpu_seconds=0.0,
+                    artifacts=(),
+                )
         for job in [j for j in self.known.values() if j.status is Status.RUNNING]:
             crashes = job.crashes + 1
             changes: dict[str, object] = {"status": Status.QUEUED, "started_at": None}
             if crashes == MAX_CRASHES:
-                (now,) = [j for j in quarantined if j.id == job.id]
+                (now,) = [j for j in ended if j.id == job.id]
                 changes = {
                     "status": Status.QUARANTINED,
                     "ended_at": self.clock.now,
@@ -207,7 +225,7 @@ class StoreMachine(RuleBasedStateMachine):
                     "error_text": now.error_text,
                 }
             self.known[job.id] = dataclasses.replace(job, crashes=crashes, **changes)  # type: ignore[arg-type]
-        assert all(self.known[job.id] == job for job in quarantined)
+        assert all(self.known[job.id] == job for job in ended)
         assert self.runner.run(self.store.recover()) == []
 
     @rule(age=st.integers(0, 20))

@@ -150,23 +150,39 @@ async def test_the_job_of_a_lost_card_is_left_to_the_next_process(studio: MakeSt
     assert second.painter.painted == ["fatal", "a fox"]
 
 
+class Losing(Painter):
+    """Its card is lost while the picture leaves it."""
+
+    def run(self, *args: Any) -> tuple[Artifacts, ...]:
+        def fatal(facts: object) -> bytes:
+            raise CardLost.named("The card")
+
+        ((picture,),) = super().run(*args)
+        return ((replace(picture, encode=fatal),),)
+
+
 @pytest.mark.parametrize("lost_already", [False, True])
-async def test_unless_nobody_wants_it(studio: MakeStudio, lost_already: bool) -> None:
+@pytest.mark.parametrize("on_the_way_off", [False, True])
+async def test_unless_nobody_wants_it(
+    studio: MakeStudio, lost_already: bool, on_the_way_off: bool
+) -> None:
     gate = Gate(deaf=True)
 
     def fatal(context: RunContext) -> None:
         gate(context)
-        raise CardLost.named("The card")
+        if not on_the_way_off:
+            raise CardLost.named("The card")
 
-    s = studio(Painter(fatal=fatal))
+    s = studio(Losing(fatal=fatal))
     await s.open()
     job = await s.submit("fatal")
     await gate.wait()
     if not lost_already:
         await s.queue.cancel(job.id)
     gate.open.set()
-    with pytest.raises(CardLost):
-        await asyncio.wait_for(s.worker.lost(), SOON)
+    if lost_already or not on_the_way_off:  # what is cancelled is not taken off the card
+        with pytest.raises(CardLost):
+            await asyncio.wait_for(s.worker.lost(), SOON)
     if lost_already:
         await s.queue.cancel(job.id)
     await asyncio.wait_for(s.worker.stop(), SOON)
@@ -174,14 +190,6 @@ async def test_unless_nobody_wants_it(studio: MakeStudio, lost_already: bool) ->
 
 
 async def test_so_is_one_whose_picture_was_leaving_the_card(studio: MakeStudio) -> None:
-    def fatal(facts: object) -> bytes:
-        raise CardLost.named("The card")
-
-    class Losing(Painter):
-        def run(self, *args: Any) -> tuple[Artifacts, ...]:
-            ((picture,),) = super().run(*args)
-            return ((replace(picture, encode=fatal),),)
-
     first = studio(Losing())
     await first.open()
     job = await first.submit()
@@ -192,6 +200,47 @@ async def test_so_is_one_whose_picture_was_leaving_the_card(studio: MakeStudio) 
     await second.open()
     ended = (await second.said(JobEnded, job)).job
     assert (ended.status, ended.attempt, ended.crashes) == (Status.RENDERED, 2, 1)
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+async def test_what_waits_for_models_to_be_loaded_is_not_what_the_process_died_of(
+    studio: MakeStudio, loaded: bool
+) -> None:
+    class Loading(Painter):
+        def preload(self) -> bool:
+            assert may_load.wait(SOON)
+            return False
+
+    gate, may_load = Gate(), threading.Event()
+    painter = Loading(gate=gate)
+    killed = studio(painter, executors=[ThreadExecutor(lambda: painter, preload=True)])
+    await killed.open()
+    job = await killed.submit("gate")
+    await killed.said(JobStarted, job)
+    if loaded:
+        may_load.set()
+        await gate.wait()
+    await studio().queue.restore()
+    [left] = await killed.store.waiting()
+    assert (left.id, left.attempt, left.crashes) == (job.id, 1, loaded)
+    may_load.set()
+    gate.open.set()
+
+
+async def test_nor_what_it_lost_its_card_of(studio: MakeStudio) -> None:
+    class Losing(Painter):
+        def preload(self) -> bool:
+            raise CardLost.named("The card")
+
+    painter = Losing()
+    first = studio(painter, executors=[ThreadExecutor(lambda: painter, preload=True)])
+    await first.open()
+    await first.submit()
+    with pytest.raises(CardLost):
+        await asyncio.wait_for(first.worker.lost(), SOON)
+    await studio().queue.restore()
+    [left] = await first.store.waiting()
+    assert (left.attempt, left.crashes, painter.painted) == (1, 0, [])
 
 
 async def test_any_other_error_is_logged_and_kept_from_the_member(

@@ -1,5 +1,8 @@
 """What moderators read in the log channel, and that nothing waits for it."""
 
+from itertools import repeat
+from typing import Any
+
 import pytest
 import simcord
 from simcord.actors import MemberActor
@@ -7,6 +10,7 @@ from simcord.builders import ChannelHandle
 
 from bot.app import App
 from bot.config import Config, ModerationConfig, Sensitive
+from bot.errors import StorageFailed
 from pipelines.contract.errors import Withheld
 from tests.ui.channel import Channel, whispered
 from tests.ui.fixtures import Ends, Moods
@@ -100,3 +104,35 @@ async def test_a_discord_that_is_ill_keeps_no_job_waiting_and_is_told_later(
     await ada.slash(channel.handle, "imagine", prompt="a lighthouse")
     await ends.next()
     await channel.until(lambda: len(log.history()) == 2)
+
+
+async def test_a_store_that_refuses_at_the_start_is_asked_again_and_nothing_is_posted_twice(
+    app: App, channel: Channel, ada: MemberActor, ends: Ends, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.ui.logchannel.growing", lambda: repeat(0.01))
+    await ada.slash(channel.handle, "imagine", prompt="a lighthouse")
+    job, moderation = await ends.next(), app.queue.moderation
+    where = {"server": channel.guild.id, "channel": channel.handle.id, "message": 1}
+    await moderation.report(job.id, reporter=7, owner=ada.id, reason="", **where)
+    log = channel.guild.create_text_channel("log")
+    await app.queue.settings.change(channel.guild.id, log_channel=log.id)
+    refused: list[str] = []
+
+    def refuse_twice(name: str) -> None:
+        method = getattr(moderation, name)
+
+        async def flaky(*args: Any) -> Any:
+            if refused.count(name) < 2:
+                refused.append(name)
+                raise StorageFailed("The disk is full.")
+            return await method(*args)
+
+        monkeypatch.setattr(moderation, name, flaky)
+
+    for name in ("open_reports", "reports_of", "noted"):
+        refuse_twice(name)
+    app.log_channel.start()
+    await channel.until(lambda: len(refused) == 6 and not app.log_channel._writing)
+    assert len(log.history()) == 1
+    [report] = await moderation.open_reports()
+    assert report.note == log.history()[0].id
