@@ -426,3 +426,13 @@ async def test_a_thousand_is_written_as_people_write_it(
     for written, meant in (("1.000", 1000), ("12,500", 12_500), ("1,5", 1.5), ("2.25", 2.25)):
         await change(root, shown, "shares", daily_seconds=written, waiting="3")
         assert app.queue.settings.of(channel.guild.id).daily_seconds == meant
+
+
+async def test_what_was_written_is_in_the_form_again(channel: Channel, root: MemberActor) -> None:
+    shown = await board(channel, root)
+    for written in ("1000000000", "1234567.89"):
+        await change(root, shown, "shares", daily_seconds=written, waiting="3")
+        form = await opened(root, shown, "shares")
+        assert form.modal is not None
+        line = form.modal["components"][0]["component"]
+        assert line["value"] == written and len(written) <= line["max_length"]
