@@ -73,6 +73,7 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
         await interaction.followup.send(in_words(told, spoken(interaction)), ephemeral=True)
 
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
+    @app_commands.allowed_installs(guilds=True, users=False)  # elsewhere no moderator has /moderate
     async def report(interaction: discord.Interaction, message: discord.Message) -> None:
         job = await finder.job(message)
         if job is None:
