@@ -28,8 +28,11 @@ CHANNELS = (
     discord.ChannelType.text,
     discord.ChannelType.news,
     discord.ChannelType.voice,
+    discord.ChannelType.stage_voice,
     discord.ChannelType.forum,
+    discord.ChannelType.media,
 )
+"""Those in which, or in whose posts, commands can be given; the option of /config has the same."""
 BLUE = discord.Colour(0x5865F2)
 
 

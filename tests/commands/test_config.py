@@ -17,6 +17,7 @@ from bot.config import Config
 from bot.jobs.settings import SettingsBook
 from bot.jobs.store import Store
 from bot.jobs.usage import DAY
+from bot.ui.rule_board import CHANNELS
 from pipelines.contract.requests import Kind
 from tests.jobs.samples import ROOMY, a_job
 from tests.jobs.studio import heard
@@ -383,6 +384,14 @@ async def test_only_administrators_see_and_change_the_rules(
     result = await root.submit_modal(form, {"daily_seconds": "5", "waiting": "1"})
     assert whispered(result) == sentence
     assert app.queue.settings.servers() == []
+
+
+def test_every_channel_that_takes_commands_can_be_looked_at(app: App) -> None:
+    command = app.client.tree.get_command("config")
+    assert isinstance(command, discord.app_commands.Command)
+    [option] = command.parameters
+    assert set(option.channel_types) == set(CHANNELS)
+    assert {kind.name for kind in CHANNELS} >= {"stage_voice", "media"}
 
 
 async def test_a_channel_that_is_gone_has_no_rules(
