@@ -398,8 +398,11 @@ async def test_a_channel_that_is_gone_has_no_rules(
     app: App, channel: Channel, other: ChannelHandle, root: MemberActor
 ) -> None:
     shown = await board(channel, root, channel=other)
+    await change(root, shown, "rest", language=["de"], previews=["hidden"], keep_days="7")
+    assert f"-# Other rules hold in {other.mention}." in (await board(channel, root)).text
     channel.env.backend.delete_channel(other.id)
     assert "no longer there" in whispered(await opened(root, shown, "shares"))
+    assert "Other rules" not in (await board(channel, root)).text
 
 
 async def test_everyones_usage_is_for_moderators(
