@@ -95,7 +95,8 @@ def _text(error: Exception) -> Text:
         return error.text
     if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
         return CHANGED
-    if isinstance(error, UNREACHABLE):  # above all: too late to be acknowledged
+    # Above all: too late to be acknowledged, or a channel that Discord has not told the bot of yet.
+    if isinstance(error, (*UNREACHABLE, app_commands.TransformerError)):
         log.warning("Discord refused an answer: %s", error)
         return TROUBLE
     log.error("an interaction failed", exc_info=error)
