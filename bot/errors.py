@@ -20,6 +20,7 @@ AtelierError
 │   └── TooLate             it has already ended
 ├── Undeliverable           every road to the member is closed; the artifact is kept
 │   └── Lost                what was made can no longer be read; nothing is charged for it
+├── DiscordFailed           Discord did not take what has to be there first; nothing was run
 ├── StorageFailed           the disk refused a write; what was acknowledged before is safe
 ├── FileDamaged             a stored file's hash no longer matches
 └── Unforeseen              a job met an error that is not in the tree; the log has it
@@ -204,6 +205,12 @@ class Lost(Undeliverable):
     """What was made can no longer be read, through no doing of its member's."""
 
     code = "lost"
+
+
+class DiscordFailed(AtelierError):
+    """Discord refused, or could not take, what has to be there before a job is. Nothing was run."""
+
+    code = "discord_failed"
 
 
 class StorageFailed(AtelierError):

@@ -20,7 +20,11 @@ def config_(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     @app_commands.describe(channel="The channel whose rules to look at. Left out: the whole server")
     async def command(
         interaction: discord.Interaction,
-        channel: discord.TextChannel | discord.VoiceChannel | discord.ForumChannel | None = None,
+        channel: discord.TextChannel
+        | discord.VoiceChannel
+        | discord.StageChannel
+        | discord.ForumChannel
+        | None = None,
     ) -> None:
         where = SERVER if channel is None else channel.id
         require_rules_of(interaction, where)

@@ -9,12 +9,12 @@ from discord import app_commands
 
 from bot.commands.intake import Intake, download
 from bot.languages import Language
-from bot.ui.answers import spoken
+from bot.ui.answers import shown, spoken
 from bot.ui.text import plain
 from pipelines.contract.text import Text
 from pipelines.media import read_facts
 
-ROOM, IN_ALL = 1200, 1900  # characters for a fact, and for all; Discord takes 2000
+ROOM, IN_ALL = 1200, 3900  # characters for a fact, and for all: two long prompts and the rest
 FACTS = {
     "prompt": Text("Prompt"),
     "negative": Text("Without"),
@@ -56,7 +56,7 @@ def info(intake: Intake, *, told: bool = True) -> app_commands.Command[Any, ...,
         facts = await asyncio.to_thread(read_facts, await download(file))
         reader = spoken(interaction)
         text = in_words(facts, reader) if facts or told else reader.say(UNTOLD_HERE)
-        await interaction.followup.send(text, ephemeral=True)
+        await interaction.followup.send(**shown(text), ephemeral=True)
 
     return command
 

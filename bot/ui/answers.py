@@ -46,7 +46,7 @@ async def answer_error(interaction: discord.Interaction, error: Exception) -> No
     try:
         if not interaction.response.is_done():
             try:
-                await interaction.response.send_message(**_shown(sentence), ephemeral=True)
+                await interaction.response.send_message(**shown(sentence), ephemeral=True)
                 return
             except discord.HTTPException as error:
                 if error.code != ACKNOWLEDGED:
@@ -54,7 +54,7 @@ async def answer_error(interaction: discord.Interaction, error: Exception) -> No
         elif interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
             with suppress(*UNREACHABLE):  # what went wrong is said all the same
                 await _take_back(interaction)
-        await interaction.followup.send(**_shown(sentence), ephemeral=True)
+        await interaction.followup.send(**shown(sentence), ephemeral=True)
     except UNREACHABLE as error:
         log.warning("a member could not be told %r: %s", sentence, error)
 
@@ -67,8 +67,8 @@ class _View(TypedDict):
     view: ui.LayoutView
 
 
-def _shown(sentence: str) -> _Content | _View:
-    """How it is sent: one with the words of a form that was refused can be long."""
+def shown(sentence: str) -> _Content | _View:
+    """How something is sent that may be long, as the words of a form that was refused are."""
     if len(sentence) <= LONGEST:
         return {"content": sentence}
     view = ui.LayoutView()
@@ -95,7 +95,8 @@ def _text(error: Exception) -> Text:
         return error.text
     if isinstance(error, app_commands.CommandNotFound | app_commands.CommandSignatureMismatch):
         return CHANGED
-    if isinstance(error, UNREACHABLE):  # above all: too late to be acknowledged
+    # Above all: too late to be acknowledged, or a channel that Discord has not told the bot of yet.
+    if isinstance(error, (*UNREACHABLE, app_commands.TransformerError)):
         log.warning("Discord refused an answer: %s", error)
         return TROUBLE
     log.error("an interaction failed", exc_info=error)

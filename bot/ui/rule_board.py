@@ -28,8 +28,11 @@ CHANNELS = (
     discord.ChannelType.text,
     discord.ChannelType.news,
     discord.ChannelType.voice,
+    discord.ChannelType.stage_voice,
     discord.ChannelType.forum,
+    discord.ChannelType.media,
 )
+"""Those in which, or in whose posts, commands can be given; the option of /config has the same."""
 BLUE = discord.Colour(0x5865F2)
 
 
@@ -92,9 +95,13 @@ class RuleControl(ui.DynamicItem[ui.Item[Any]], template=RULES_ID):
 def require_rules_of(interaction: discord.Interaction, channel: int) -> None:
     """Let an administrator pass, for a channel that is there. Raises NotAllowed, BadInput."""
     require_administrator(administrates=interaction.permissions.administrator)
-    guild = interaction.guild
-    if guild is None or (channel != SERVER and guild.get_channel(channel) is None):
+    if interaction.guild is None or (channel != SERVER and not _is_there(interaction, channel)):
         raise BadInput("This channel is no longer there. Use /config again and choose another.")
+
+
+def _is_there(interaction: discord.Interaction, channel: int) -> bool:
+    """Whether a channel has not been deleted."""
+    return interaction.guild is not None and interaction.guild.get_channel(channel) is not None
 
 
 async def take_rules(interaction: discord.Interaction, queue: JobQueue, channel: int) -> None:
@@ -217,7 +224,7 @@ def _lines(interaction: discord.Interaction, queue: JobQueue, channel: int) -> l
         lines += [line for _, line in in_words(settings)]
         if settings.log_channel is not None:
             lines += filter(None, [closed(interaction.guild, settings.log_channel)])
-        others = [f"<#{other}>" for other in queue.settings.channels(server)]
+        others = [f"<#{c}>" for c in queue.settings.channels(server) if _is_there(interaction, c)]
         if others:
             lines.append(Text("-# Other rules hold in {channels}.", channels=listed(others)))
         return lines

@@ -83,7 +83,7 @@ def _labels(group: Group, settings: Settings, styles: Iterable[str], say: Say) -
             yield _line(
                 say("GPU-seconds of a member in 24 hours"),
                 "daily_seconds",
-                "" if daily is None else f"{daily:g}",
+                "" if daily is None else f"{daily:.10g}",  # as many digits as the line takes
                 say("Whoever has used them waits behind the others. Empty: no limit"),
                 required=False,
             )

@@ -4,6 +4,7 @@ The drawing is an ordinary job of the member's. Its message is another of the in
 lives for as long as the link.
 """
 
+import logging
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,7 +15,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot.errors import LinkInvalid, LinkUsed, StorageFailed
+from bot.errors import DiscordFailed, LinkInvalid, LinkUsed, StorageFailed
 from bot.jobs import codec
 from bot.jobs.job import Job, Standing, new_job_id
 from bot.jobs.links import Link, Links
@@ -23,6 +24,7 @@ from bot.jobs.settings import Settings
 from bot.languages import language
 from bot.permutations import permutations
 from bot.tasks import Tasks
+from bot.ui.answers import TROUBLE
 from bot.ui.asking import check, check_as, since
 from bot.ui.coming import coming
 from bot.ui.origin import Origin, origin_of, standing_of
@@ -30,6 +32,9 @@ from bot.ui.roads import TOKEN_LIFE, UNREACHABLE, Roads
 from bot.ui.text import countdown
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Kind, SketchRequest
+from pipelines.contract.text import Text
+
+log = logging.getLogger(__name__)
 
 PLACEHOLDER = Path("drawing.png")  # of what is not drawn yet
 
@@ -132,7 +137,7 @@ class Whiteboard:
         """Queue a drawing as the member's own, its answer in the channel of the link.
 
         The rules that hold there are asked again. Who stops waiting for it does not stop it.
-        Raises LinkUsed, and what `check` and JobQueue.submit raise.
+        Raises LinkUsed, DiscordFailed, and what `check` and JobQueue.submit raise.
         """
         if link.job_id in self._arriving:
             raise _used()
@@ -155,7 +160,13 @@ class Whiteboard:
         request = replace(request, prompt=prompt)
         check_as(self._queue, request, member=link.member, since=said["since"], standing=standing)
         origin = Origin.from_json(said["origin"])
-        message_id = await self._roads.follow(origin, coming(request))
+        try:
+            message_id = await self._roads.follow(origin, coming(request))
+        except UNREACHABLE as error:
+            log.warning("Discord refused the message of a drawing: %s", error)
+            gone = isinstance(error, discord.NotFound)
+            why = Text("Discord says that the channel is gone.") if gone else TROUBLE
+            raise DiscordFailed(why) from error
         origin = replace(origin, message_id=message_id)
         try:
             await self._queue.announce(origin.to_json())

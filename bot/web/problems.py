@@ -25,6 +25,7 @@ from aiohttp import web
 
 from bot.errors import (
     Banned,
+    DiscordFailed,
     LinkExpired,
     LinkInvalid,
     LinkUsed,
@@ -141,6 +142,7 @@ STATUSES: tuple[tuple[type[AtelierError], int], ...] = (
     (WordNotAllowed, 422),
     (BadInput, 422),
     (QueueFull, 429),
+    (DiscordFailed, 503),
     (StorageFailed, 503),
 )
 RETRY = 30  # seconds after which the disk may have room

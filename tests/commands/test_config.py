@@ -17,6 +17,7 @@ from bot.config import Config
 from bot.jobs.settings import SettingsBook
 from bot.jobs.store import Store
 from bot.jobs.usage import DAY
+from bot.ui.rule_board import CHANNELS
 from pipelines.contract.requests import Kind
 from tests.jobs.samples import ROOMY, a_job
 from tests.jobs.studio import heard
@@ -385,12 +386,23 @@ async def test_only_administrators_see_and_change_the_rules(
     assert app.queue.settings.servers() == []
 
 
+def test_every_channel_that_takes_commands_can_be_looked_at(app: App) -> None:
+    command = app.client.tree.get_command("config")
+    assert isinstance(command, discord.app_commands.Command)
+    [option] = command.parameters
+    assert set(option.channel_types) == set(CHANNELS)
+    assert {kind.name for kind in CHANNELS} >= {"stage_voice", "media"}
+
+
 async def test_a_channel_that_is_gone_has_no_rules(
     app: App, channel: Channel, other: ChannelHandle, root: MemberActor
 ) -> None:
     shown = await board(channel, root, channel=other)
+    await change(root, shown, "rest", language=["de"], previews=["hidden"], keep_days="7")
+    assert f"-# Other rules hold in {other.mention}." in (await board(channel, root)).text
     channel.env.backend.delete_channel(other.id)
     assert "no longer there" in whispered(await opened(root, shown, "shares"))
+    assert "Other rules" not in (await board(channel, root)).text
 
 
 async def test_everyones_usage_is_for_moderators(
@@ -426,3 +438,13 @@ async def test_a_thousand_is_written_as_people_write_it(
     for written, meant in (("1.000", 1000), ("12,500", 12_500), ("1,5", 1.5), ("2.25", 2.25)):
         await change(root, shown, "shares", daily_seconds=written, waiting="3")
         assert app.queue.settings.of(channel.guild.id).daily_seconds == meant
+
+
+async def test_what_was_written_is_in_the_form_again(channel: Channel, root: MemberActor) -> None:
+    shown = await board(channel, root)
+    for written in ("1000000000", "1234567.89"):
+        await change(root, shown, "shares", daily_seconds=written, waiting="3")
+        form = await opened(root, shown, "shares")
+        assert form.modal is not None
+        line = form.modal["components"][0]["component"]
+        assert line["value"] == written and len(written) <= line["max_length"]

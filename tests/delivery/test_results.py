@@ -92,6 +92,11 @@ class TestInDirectMessages:
         await ada.user.click(message, label="Delete")
         assert ada.user.dm_channel.history() == []
 
+    def test_what_needs_a_servers_moderators_stays_in_servers(self, app: App) -> None:
+        every = (c.to_dict(app.client.tree) for c in app.client.tree.get_commands())
+        in_servers = {c["name"] for c in every if c["integration_types"] == [0]}
+        assert in_servers == {"config", "moderate", "Report"}
+
 
 @pytest.mark.parametrize(("by_server", "may_post"), [(False, False), (True, True)])
 async def test_where_the_bot_is_not_it_knows_that_it_may_not_post(

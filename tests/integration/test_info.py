@@ -1,6 +1,7 @@
 """/info reads back what a result says of itself."""
 
 import io
+from collections.abc import Mapping
 
 import pytest
 from PIL import Image
@@ -8,6 +9,7 @@ from PIL import Image
 from bot.app import App
 from bot.commands.info import IN_ALL, UNTOLD, in_words
 from bot.languages import ENGLISH
+from pipelines.contract.requests import MAX_PROMPT
 from pipelines.media import encode_png, read_facts
 from tests.loopback import LoopbackDiscord, Member, Upload
 
@@ -18,10 +20,28 @@ PICTURE = Image.effect_noise((96, 64), 80).convert("RGB")
 async def test_a_result_says_how_it_was_made_to_whoever_asks_and_to_nobody_else(
     server: LoopbackDiscord, ada: Member
 ) -> None:
-    data = encode_png(PICTURE, {"seed": 7, "prompt": "a *fox*", "shoe size": 41})
-    used = await ada.slash("info", file=Upload("imagine-7.png", data))
+    await _is_told(
+        server,
+        ada,
+        {"seed": 7, "prompt": "a *fox*", "shoe size": 41},
+        ["**Prompt** a \\*fox\\*", "**Seed** 7", "**shoe size** 41"],
+    )
+
+
+@pytest.mark.usefixtures("app")
+async def test_the_longest_prompts_are_told_whole(server: LoopbackDiscord, ada: Member) -> None:
+    prompt, negative = "x" * MAX_PROMPT, "y" * MAX_PROMPT
+    lines = [f"**Prompt** {prompt}", f"**Without** {negative}", "**Seed** 7"]
+    await _is_told(server, ada, {"prompt": prompt, "negative": negative, "seed": 7}, lines)
+
+
+async def _is_told(
+    server: LoopbackDiscord, member: Member, facts: Mapping[str, str | int], lines: list[str]
+) -> None:
+    upload = Upload("imagine-7.png", encode_png(PICTURE, facts))
+    used = await member.slash("info", file=upload)
     await server.wait_for(lambda: used.said)
-    assert used.said.splitlines() == ["**Prompt** a \\*fox\\*", "**Seed** 7", "**shoe size** 41"]
+    assert used.said.splitlines() == lines
     assert used.original is not None and used.original.ephemeral
 
 

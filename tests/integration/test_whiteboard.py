@@ -10,9 +10,12 @@ import pytest
 
 from bot.app import App
 from bot.config import Config
+from bot.ui.answers import TROUBLE
 from tests.integration.apps import light_config, serving
 from tests.integration.shown import answered, invited, is_final
 from tests.loopback import LoopbackDiscord, Member
+from tests.loopback.faults import Cut
+from tests.loopback.problems import unknown_channel
 from tests.loopback.runner import Studio
 from tests.web.serving import client, drawing, web_config
 
@@ -87,6 +90,22 @@ async def test_a_full_queue_takes_the_message_back(
         answer = await draw(page)
         assert (answer.status, (await answer.json())["code"]) == (429, "queue_full")
     assert all(m.deleted for m in used.followups if not m.ephemeral)
+
+
+async def test_a_discord_that_does_not_take_the_message_is_said_and_the_link_stays_good(
+    server: LoopbackDiscord, ada: Member, app: App
+) -> None:
+    link, used = await invited(server, ada)
+    server.faults.refuse("POST", "/webhooks/*", unknown_channel())
+    server.faults.cut("POST", "/webhooks/*", Cut.BEFORE)
+    async with client(app, link) as page:
+        for says in ("Discord says that the channel is gone.", str(TROUBLE)):
+            answer = await draw(page)
+            told = await answer.json()
+            assert (answer.status, told["code"]) == (503, "discord_failed")
+            assert told["detail"] == says
+        assert (await draw(page)).status == 202
+    assert len([m for m in used.followups if not m.ephemeral]) == 1
 
 
 async def test_what_is_kept_for_a_link_is_told_copied_and_deleted(

@@ -6,6 +6,7 @@ from unittest.mock import AsyncMock, Mock
 import aiohttp
 import discord
 import pytest
+from discord import app_commands
 
 from bot.ui.answers import TROUBLE, answer_error
 from pipelines.contract.errors import BadInput
@@ -40,8 +41,12 @@ async def test_what_was_acknowledged_unheard_is_answered_by_the_other_way() -> N
     interaction.followup.send.assert_awaited_once_with(content="Please be brief.", ephemeral=True)
 
 
+CHANNEL = app_commands.transformers.get_supported_annotation(discord.TextChannel)
+UNTOLD = app_commands.TransformerError(5, discord.AppCommandOptionType.channel, CHANNEL[0])
+
+
 @pytest.mark.parametrize(
-    "error", [refusal(500, 0), aiohttp.ClientConnectionError(), ConnectionResetError()]
+    "error", [refusal(500, 0), aiohttp.ClientConnectionError(), ConnectionResetError(), UNTOLD]
 )
 async def test_trouble_on_the_line_is_no_bug(
     error: Exception, caplog: pytest.LogCaptureFixture
