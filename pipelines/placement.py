@@ -36,6 +36,9 @@ GIB = 2**30
 _MARGIN = 1.5  # GiB at most, for what libraries take beside the tensors
 _WINDOW = 0.1  # of streamed weights that are on the card: two blocks of about forty, and the VAE
 _WHOLE = ("vae",)  # parts that are not called as a whole, and so not streamed
+CAST = "vae in float32"
+"""Beside the weights of a model's parts, those of an autoencoder that is cast to decode, meanwhile:
+one that overflows in float16, as SDXL's own does."""
 _PACKED = 1.015  # of weights in RAM: blocks of pinned memory are not filled to their last byte
 Model = SafetyModel | CaptionModel | SketchModel | ImagineModel | AnimateModel | UpscaleModel
 
@@ -129,6 +132,8 @@ class Plan:
     """How one model is held, and how its pipeline is told to save memory."""
 
     groups: Mapping[str, Group]
+    cast: int = 0
+    """What an autoencoder takes that is cast to decode, beside the one that is there."""
     tiled: bool = False
     decode_chunk: int | None = None
     tile: int | None = None
@@ -227,8 +232,8 @@ def _working(model: Model, plan: Plan, card: Card) -> dict[str, int]:
         pixels = model.size**2 / 1024**2
         step = pixels * (0.31 if isinstance(model, SketchModel) else 0.5)
         decode = 1.5 * (min(pixels, (TILE / 1024) ** 2) if plan.tiled else pixels)
-        if card.kind != "cpu" and _upcasts(model):
-            decode = 2 * decode + _UPCAST
+        if plan.cast:
+            decode = 2 * decode + plan.cast / GIB
     working = max(_room(step), _room(decode))
     if not _has_kernels(model, card):
         stepping, decoding = (_SCORE * scores for scores in _scores(model, plan))
@@ -236,15 +241,6 @@ def _working(model: Model, plan: Plan, card: Card) -> dict[str, int]:
     precision = plan.groups[TEXT].precision if TEXT in plan.groups else Precision.FULL
     reading = 0.05 if precision is Precision.FULL else 0.2  # T5's largest layer is cast to float32
     return {TEXT: _room(reading), PAINTER: working}
-
-
-_UPCAST = 0.31
-"""GiB of SDXL's own autoencoder in float32, beside the one that is there in float16."""
-
-
-def _upcasts(model: SketchModel | ImagineModel) -> bool:
-    """Whether a picture is decoded in float32: SDXL's own autoencoder overflows in float16."""
-    return isinstance(model, SketchModel) and model.vae is None and model.dtype == "float16"
 
 
 _SCORE = 10
@@ -450,14 +446,17 @@ def plan_model(
 ) -> Plan:
     """The plan that fits `card` for the least time, and changes pictures only if it must.
 
-    `weights` are the bytes of each part in the model's type; by default those of the usual
-    checkpoint.
+    `weights` are the bytes of each part in the model's type, and CAST where that is done; by
+    default those of the usual checkpoint.
     Where nothing fits, the plan that comes nearest to it, with `fits` False.
     """
     if isinstance(model, ImagineModel):
         instead = {name: _instead(getattr(model, name), card) for name in _PRECISIONS}
         model = model.model_copy(update=instead)
-    whole = Plan(_groups(key, model, card, weights))
+    weights = weights or _usual(key, model)
+    cast = 0 if card.kind == "cpu" else weights.get(CAST, 0)  # which computes in float32
+    parts = {part: size for part, size in weights.items() if part != CAST}
+    whole = Plan(_groups(model, card, parts), cast=cast)
     options = [[None, *kind] for kind in _concessions(key, model, card)]
     tried = [_with_given_up(whole, chosen, model, card) for chosen in product(*options)]
     fitting = [plan for plan in tried if plan.peak <= card.budget and plan.in_ram <= card.ram]
@@ -466,13 +465,11 @@ def plan_model(
     return replace(min(tried, key=lambda plan: _lacking(plan, card)), fits=False)
 
 
-def _groups(
-    key: ModelKey, model: Model, card: Card, weights: Mapping[str, int] | None
-) -> dict[str, Group]:
+def _groups(model: Model, card: Card, weights: Mapping[str, int]) -> dict[str, Group]:
     """The groups of a model with nothing given up, in the precisions that its owner asked for."""
     groups: dict[str, Group] = {}
     width = 4 if card.kind == "cpu" else _width(model)  # it computes in float32
-    for part, size in (weights or _usual(key, model)).items():
+    for part, size in weights.items():
         before = groups.get(name := group_of(part), Group(0, 0))
         numbers = size // _width(model)
         layers = round(numbers * _LAYERS.get(part, 0.0))
@@ -537,7 +534,10 @@ def _with_working(plan: Plan, model: Model, card: Card) -> Plan:
 def _usual(key: ModelKey, model: Model) -> dict[str, int]:
     left_out = {"conditioner"} if getattr(model, "conditioner", None) is None else set()
     usual = USUAL[key].items()
-    return {part: _width(model) * count for part, count in usual if part not in left_out}
+    sizes = {part: _width(model) * count for part, count in usual if part not in left_out}
+    if isinstance(model, SketchModel) and model.vae is None and model.dtype == "float16":
+        sizes[CAST] = 4 * USUAL[key]["vae"]
+    return sizes
 
 
 def _width(model: Model) -> int:

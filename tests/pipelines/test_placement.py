@@ -1,6 +1,9 @@
 """What fits which card, and what is given up for it."""
 
+import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +19,7 @@ from pipelines.catalog import (
     SketchModel,
     UpscaleModel,
 )
+from pipelines.checkpoints import weigh
 from pipelines.placement import (
     GIB,
     LOSSY,
@@ -262,6 +266,29 @@ def test_measured_weights_count_and_not_the_usual_ones() -> None:
     plan = plan_model(ModelKey.SKETCH, MODELS[ModelKey.SKETCH], card(80), small)
     assert plan.groups[TEXT].weights == 3 * GIB
     assert plan.groups[PAINTER].weights == 2 * GIB
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_room_is_kept_to_decode_in_float32_whichever_autoencoder_needs_that(
+    own: bool, models: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(models / "sdxl", tmp_path / "sdxl")
+    vae = None if own else Checkpoint(source=f"{tmp_path}/sdxl/vae")
+    model = SketchModel(source=f"{tmp_path}/sdxl", vae=vae)
+    config = tmp_path / "sdxl" / "vae" / "config.json"
+    settings = json.loads(config.read_text())
+
+    def working(dtype: str, where: Card, **said: bool) -> int:
+        config.write_text(json.dumps({**settings, **said}))
+        typed = model.model_copy(update={"dtype": dtype})
+        weights = weigh(ModelKey.SKETCH, typed)
+        return plan_model(ModelKey.SKETCH, typed, where, weights).groups[PAINTER].working
+
+    half = working("float16", card(24), force_upcast=False)
+    assert working("float16", card(24), force_upcast=True) > half + 1.5 * GIB
+    del settings["force_upcast"]
+    assert working("float16", card(24)) > half + 1.5 * GIB  # unless it says so
+    assert working("bfloat16", card(24)) == working("float16", Card("cpu")) == half
 
 
 @given(
