@@ -101,7 +101,8 @@ def card_of(
     """What models may take: of the card as configured, else all but a reserve; of RAM, most.
 
     `cards` share the RAM: each has its own copy of the weights there.
-    On a CPU weights are in RAM once, and never move.
+    On a CPU weights are in RAM once, and never move. So they are on a Mac, whose GPU has no other
+    memory: there is one budget, the smaller of both.
     """
     ram = (_FOR_MODELS * total_ram() if ram_gib is None else ram_gib * GIB) / cards
     if vram_gib is not None:
@@ -112,6 +113,9 @@ def card_of(
         budget = float(torch.cuda.get_device_properties(device).total_memory - _RESERVE)
     else:
         budget = float(torch.mps.recommended_max_memory() - _RESERVE)
+    if is_ram(device):
+        given = [gib * GIB for gib in (vram_gib, ram_gib) if gib is not None]
+        budget = ram = min(given or (budget, ram))
     return Card(
         device.type,
         budget,
@@ -119,6 +123,11 @@ def card_of(
         capability=torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
         multiplies_fp8=cache(partial(can_multiply, device)),  # tried only where that is configured
     )
+
+
+def is_ram(device: torch.device) -> bool:
+    """Whether a device's memory is RAM, so that weights are in one place only: on a Mac."""
+    return device.type == "mps"
 
 
 def name_of(device: torch.device) -> str:

@@ -74,7 +74,8 @@ keeps the `wo` of T5 so, for its products are too large."""
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What models run on. `budget` is what they may take of it, `ram` what they may take of RAM.
+    """What models run on. `budget` is what they may take of it, `ram` what they may take of RAM:
+    on a Mac these are the same bytes.
 
     `capability` is NVIDIA's compute capability. `multiplies_fp8` tells, when it is asked, whether
     it has units for that, and torch kernels.
@@ -85,6 +86,11 @@ class Card:
     ram: float = inf
     capability: tuple[int, int] | None = None
     multiplies_fp8: Callable[[], bool] = lambda: False
+
+    @property
+    def is_ram(self) -> bool:
+        """Whether its memory is RAM, so that weights are in one place only."""
+        return self.kind == "mps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +160,19 @@ class Plan:
         """What its copy in RAM takes, from which it is moved to the card or streamed."""
         return round(_PACKED * sum(group.kept for group in self.groups.values()))
 
+    def computes(self, batch: int = 1) -> int:
+        """The most that it computes in any turn, in its painter's for a batch of so many."""
+        working = {name: group.working for name, group in self.groups.items()}
+        return max(*working.values(), batch * working[PAINTER])
+
+    def takes(self, card: Card, batch: int = 1) -> int:
+        """The most that it takes of a card: where that is RAM, whatever is on it at the time."""
+        return self.in_ram + self.computes(batch) if card.is_ram else self.peak
+
+    def takes_of_ram(self, card: Card, batch: int = 1) -> int:
+        """What it takes of RAM: of a Mac's, also what it computes, for a batch of so many."""
+        return self.takes(card, batch) if card.is_ram else self.in_ram
+
     @property
     def uncompiled(self) -> str | None:
         """Why its networks are never compiled; None where they are if that is configured."""
@@ -161,10 +180,14 @@ class Plan:
 
     def in_words(self, card: Card) -> str:
         """What it takes of the card, and what is given up for that."""
-        takes = f"takes {self.peak / GIB:.1f} GiB"
-        if card.budget < inf:
+        takes = f"takes {self.takes(card) / GIB:.1f} GiB"
+        if card.is_ram:
+            takes += f" of {card.ram / GIB:.1f}, where the GPU's memory is RAM"
+            if not self.fits:
+                return f"{takes}; this computer's memory is too small for it"
+        elif card.budget < inf:
             takes += f" of {card.budget / GIB:.1f}"
-        if self.peak > card.budget:
+        if self.takes(card) > card.budget:
             return f"{takes} at the least; this card is too small for it"
         if not self.fits:
             ram = f"{self.in_ram / GIB:.1f} of {card.ram / GIB:.1f} GiB"
@@ -420,6 +443,33 @@ def possible(precision: str, card: Card) -> bool:
     return _lacked(precision, card) is None
 
 
+def would_fit(
+    key: ModelKey, model: Model, card: Card, weights: Mapping[str, int] | None = None
+) -> str | None:
+    """The settings with which a model fits that does not as it is, else None.
+
+    On an NVIDIA card precisions are given up by themselves where they may be, but not elsewhere.
+    """
+    if not isinstance(model, ImagineModel):
+        return None
+    for settings in _TO_SET:
+        able = all(possible(precision, card) for precision in settings.values())
+        less = model.model_copy(update=settings)
+        if able and plan_model(key, less, card, weights).fits:
+            return " and ".join(f'models.{key}.{n} = "{value}"' for n, value in settings.items())
+    return None
+
+
+_TO_SET: tuple[dict[str, str], ...] = (
+    {"text_precision": "fp8"},
+    {"precision": "fp8"},
+    {"precision": "fp8", "text_precision": "fp8"},
+    {"precision": "nf4"},
+    {"precision": "nf4", "text_precision": "fp8"},
+)
+"""What is tried, of what changes pictures least first."""
+
+
 def _instead(precision: str, card: Card) -> str:
     """The precision that is taken for one: itself, if the card can do it."""
     if possible(precision, card):
@@ -459,10 +509,11 @@ def plan_model(
     whole = Plan(_groups(model, card, parts), cast=cast)
     options = [[None, *kind] for kind in _concessions(key, model, card)]
     tried = [_with_given_up(whole, chosen, model, card) for chosen in product(*options)]
-    fitting = [plan for plan in tried if plan.peak <= card.budget and plan.in_ram <= card.ram]
+    fitting = [plan for plan in tried if _lacking(plan, card) == (0, 0)]
     if fitting:
         return min(fitting, key=lambda plan: (plan.cost, plan.peak))
-    return replace(min(tried, key=lambda plan: _lacking(plan, card)), fits=False)
+    nearest = min(tried, key=lambda plan: (_lacking(plan, card), plan.peak, plan.cost))
+    return replace(nearest, fits=False)
 
 
 def _groups(model: Model, card: Card, weights: Mapping[str, int]) -> dict[str, Group]:
@@ -506,10 +557,10 @@ def _with_given_up(
     )
 
 
-def _lacking(plan: Plan, card: Card) -> tuple[float, ...]:
-    """By how much a plan does not fit: what is least comes nearest."""
-    lacking = max(0, plan.peak - card.budget), max(0, plan.in_ram - card.ram)
-    return *lacking, plan.peak, plan.cost
+def _lacking(plan: Plan, card: Card) -> tuple[float, float]:
+    """By how much a plan does not fit the card, and RAM: what is least comes nearest."""
+    beyond = plan.takes(card) - card.budget, plan.takes_of_ram(card) - card.ram
+    return max(0, beyond[0]), max(0, beyond[1])
 
 
 def _moving(plan: Plan, budget: float) -> float:
