@@ -548,13 +548,13 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
     for key, plan in plans.items():
         told = slow(key, models[key], card)
         subject, what = f"{key} fits", "" if sizes[key] else "the usual checkpoint "
-        words = f"{what}{plan.in_words(left)}"
+        takes = f"{what}{plan.in_words(left)}"
         if plan.fits:
-            yield Finding(Level.FINE, subject, words)
+            yield Finding(Level.FINE, subject, takes)
         else:
             less = would_fit(key, models[key], left, sizes[key])
             remedy = _remedy(key, less, is_slow=told is not None)
-            yield Finding(Level.PROBLEM, subject, f"{words}. {remedy}")
+            yield Finding(Level.PROBLEM, subject, f"{takes}. {remedy}")
         if told:
             yield Finding(Level.WARNING, f"{key} dtype", told)
         if catalog.acceleration.compile and plan.uncompiled:

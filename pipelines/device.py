@@ -137,10 +137,10 @@ def name_of(device: torch.device) -> str:
 
 def dtype_on(device: torch.device, dtype: Dtype) -> torch.dtype:
     """The type to compute in. A CPU computes in float32: it is slower and less exact in halves."""
-    return torch.float32 if device.type == "cpu" else _DTYPES[dtype]
+    return torch.float32 if device.type == "cpu" else DTYPES[dtype]
 
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
