@@ -35,6 +35,7 @@ A = TypeVar("A", bound="str | Embeddings")
 Embeddings = dict[str, torch.Tensor | None]
 """What a painter is told, by the names of its pipeline's arguments."""
 _LESS = 0.8  # of what a model took when memory ran out
+_FOR_LORAS = 0.05  # of what models may take of RAM
 REMEMBERED = 64  # answers: up to 6 MB of RAM each
 
 
@@ -94,7 +95,7 @@ class Models:
             self._make_room_in_ram(key, batch)
             with (
                 self._residency.use(name_of(key, group), context, batch) as held,
-                self._adapted(held.pipeline, context, lora),
+                self._adapted(held.pipeline, context, lora, self._room_for_loras(key, batch)),
                 kernel,
             ):
                 try:
@@ -125,6 +126,13 @@ class Models:
         for other in to_evict(wanted, held, used, self.card.ram):
             log.info("models.%s leaves RAM, where models.%s needs the room", other, key)
             self._drop(other)
+        self._adapters.keep_within(self._room_for_loras(key, batch))
+
+    def _room_for_loras(self, key: ModelKey, batch: int) -> float:
+        """A small share of RAM, as far as there is room beside the models, this one among them."""
+        taken = self._in_ram() | {key: self.plans[key].takes_of_ram(self.card, batch)}
+        free = self.card.ram - sum(taken.values())
+        return max(0, min(_FOR_LORAS * self.card.ram, free))
 
     def _in_ram(self) -> dict[ModelKey, int]:
         """The bytes of each model there that may leave, of that used longest ago first."""
@@ -145,7 +153,7 @@ class Models:
         return self._shelf.load(name_of(key, PAINTER)).decoder
 
     def _adapted(
-        self, pipeline: Any, context: RunContext, lora: Lora | None
+        self, pipeline: Any, context: RunContext, lora: Lora | None, room: float
     ) -> AbstractContextManager[None]:
         if lora is None:
             return nullcontext()
@@ -154,6 +162,7 @@ class Models:
             lora,
             on_read=lambda: context.step(Phase.LOADING),
             make_room=self._residency.make_room,
+            room=room,
         )
 
     def lora(self, key: ModelKey, name: str | None) -> Lora | None:

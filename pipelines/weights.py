@@ -75,6 +75,11 @@ class Weights:
             self._visiting = [self._pack(share) for share in _shares(visit, block)]
             self._staying = [self._pack(share) for share in _shares(stay, block)]
 
+    @property
+    def in_ram(self) -> int:
+        """The bytes that they take there, in whole blocks where they are packed."""
+        return sum(len(each.home) for each in chain(self._visiting, self._staying)) or self.size
+
     def _pack(self, tensors: list[Tensor]) -> _Block:
         length = _power_of_two(sum(map(_padded, tensors)))
         cuda, place = self._device.type == "cuda", self._device if is_ram(self._device) else None
