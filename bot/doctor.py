@@ -54,7 +54,7 @@ from pipelines.contract.errors import (
 )
 from pipelines.driver import RIGHT_TORCH
 from pipelines.media import encode_mp4
-from pipelines.placement import GIB, Card, Model, Plan, slow, unmet
+from pipelines.placement import GIB, Card, Model, Plan, slow, unmet, would_fit
 from pipelines.presets import PRESETS
 from pipelines.ram import Sizes, plan_all, together
 from pipelines.visible import nearest, require_visible
@@ -171,7 +171,7 @@ def check_device(name: str) -> Finding:
         card = torch.cuda.get_device_properties(int(index or 0))
         return Finding(Level.FINE, "device", f"{card.name}, {card.total_memory / GIB:.1f} GiB")
     if kind in ("auto", "mps") and torch.backends.mps.is_available():
-        return Finding(Level.FINE, "device", "the GPU of this Mac (mps)")
+        return Finding(Level.FINE, "device", "the GPU of this Mac (mps), whose memory is RAM")
     if kind in ("cuda", "mps"):
         return Finding(
             Level.PROBLEM,
@@ -547,9 +547,14 @@ def plans_on(card: Card, catalog: Catalog, models_folder: Path | None) -> Iterat
     left, plans = plan_all(card, models, sizes)
     for key, plan in plans.items():
         told = slow(key, models[key], card)
-        yield _plan_in_words(
-            key, plan, left, "" if sizes[key] else "the usual checkpoint ", told is not None
-        )
+        subject, what = f"{key} fits", "" if sizes[key] else "the usual checkpoint "
+        takes = f"{what}{plan.in_words(left)}"
+        if plan.fits:
+            yield Finding(Level.FINE, subject, takes)
+        else:
+            less = would_fit(key, models[key], left, sizes[key])
+            remedy = _remedy(key, less, is_slow=told is not None)
+            yield Finding(Level.PROBLEM, subject, f"{takes}. {remedy}")
         if told:
             yield Finding(Level.WARNING, f"{key} dtype", told)
         if catalog.acceleration.compile and plan.uncompiled:
@@ -580,13 +585,13 @@ def _compiling(card: Card, catalog: Catalog, plans: Mapping[ModelKey, Plan]) -> 
         )
 
 
-def _plan_in_words(key: ModelKey, plan: Plan, card: Card, what: str, is_slow: bool) -> Finding:
-    words = f"{what}{plan.in_words(card)}"
-    if plan.fits:
-        return Finding(Level.FINE, f"{key} fits", words)
+def _remedy(key: ModelKey, less: str | None, *, is_slow: bool) -> str:
+    """What to do about a model that does not fit; `less` are settings with which it does."""
     another = f"another models.{key}.dtype, " if is_slow else ""
-    remedy = f"Choose {another}a smaller checkpoint, a smaller size, or delete [models.{key}]"
-    return Finding(Level.PROBLEM, f"{key} fits", f"{words}. {remedy}")
+    choose = f"hoose {another}a smaller checkpoint, a smaller size, or delete [models.{key}]"
+    if less is None:
+        return f"C{choose}"
+    return f"With {less} it fits, and pictures change a little. Or c{choose}"
 
 
 def check_last_start(storage: StorageConfig) -> Iterator[Finding]:

@@ -312,18 +312,26 @@ def _normal(mask: Mask) -> NDArray[np.float32]:
     return (np.asarray(small) > 0.5).astype(np.float32)
 
 
-def main(paths: list[str]) -> None:
-    """Print what each picture shows."""
+def main(paths: list[str]) -> bool:
+    """Print what each picture shows, and say of which it cannot be seen."""
+    readable = True
     for path in paths:
-        with Image.open(path) as image:
-            verdict = judge(image)
+        try:
+            with Image.open(path) as image:
+                verdict = judge(image)
+        except OSError as error:
+            why = error.strerror or "no picture, or cut short"
+            print(f"{path}: cannot be read: {why}", file=sys.stderr)
+            readable = False
+            continue
         ground = "night" if verdict.is_night else verdict.ground
         figures = ", ".join(
             f"{f.colour} {f.shape} at {f.x:.2f} {f.y:.2f} (fits {f.fit:.2f})"
             for f in verdict.figures
         )
         print(f"{path}: {figures or 'nothing'} on {ground}")
+    return readable
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    sys.exit(0 if main(sys.argv[1:]) else 1)

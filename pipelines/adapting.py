@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ from pipelines.loading import BUILDING
 from pipelines.loras import Lora, is_dora
 from pipelines.weights import Weights
 
-REMEMBERED = 4  # adapters in RAM: mostly 20 to 400 MB each
+REMEMBERED = 4  # adapters in RAM, if there is room: mostly 20 to 400 MB each
 _NAME = "lora"  # by which peft is to call it
 _STRANGE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError)
 """What diffusers and peft raise when a file is for another model, or is no LoRA."""
@@ -67,7 +68,7 @@ class Adapter:
 
 
 class Adapters:
-    """Reads LoRAs, and remembers the last few in RAM."""
+    """Reads LoRAs, and remembers the last few in RAM, as far as there is room."""
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
@@ -81,20 +82,21 @@ class Adapters:
         *,
         on_read: Callable[[], None],
         make_room: Callable[[int], None],
+        room: float = inf,
     ) -> Iterator[None]:
         """Have a LoRA on the device and at work in the pipeline's denoiser until the block ends.
 
         Calls `on_read` before a file is read, and `make_room` with the bytes that will be moved
-        in. Raises ModelUnavailable.
+        in. Beside others it stays in RAM as far as they take `room` together, by itself in any
+        case. Raises ModelUnavailable.
         """
         if lora not in self._known:
             on_read()
             with BUILDING:
                 self._known[lora] = self._read(pipeline, lora)
         self._known.move_to_end(lora)
-        if len(self._known) > REMEMBERED:
-            self._known.popitem(last=False)
         adapter = self._known[lora]
+        self.keep_within(max(room, adapter.weights.in_ram))
         make_room(adapter.weights.size)
         try:
             adapter.weights.move_in()
@@ -102,6 +104,14 @@ class Adapters:
                 yield
         finally:
             adapter.weights.move_out()
+
+    def keep_within(self, room: float) -> None:
+        """Forget those used longest ago, but for the last few that take `room` at most."""
+        while len(self._known) > REMEMBERED or self._size() > room:
+            self._known.popitem(last=False)
+
+    def _size(self) -> int:
+        return sum(adapter.weights.in_ram for adapter in self._known.values())
 
     def clear(self) -> None:
         """Forget all of them."""

@@ -32,6 +32,7 @@ from pipelines.catalog import (
 from pipelines.contract.errors import ModelGated, ModelMissing, ModelUnavailable, UnsafeModel
 from pipelines.contract.text import Text
 from pipelines.headers import NotWhole, read_shapes
+from pipelines.placement import CAST
 from pipelines.visible import require_visible
 
 _INDEX = "model_index.json"
@@ -252,7 +253,8 @@ def weigh(
 ) -> dict[str, int] | None:
     """The bytes that each part of a model takes in its type, or None where it is not there.
 
-    Raises ModelUnavailable for what is there and cannot serve.
+    With CAST, where its autoencoder is cast to decode. Raises ModelUnavailable for what is there
+    and cannot serve.
     """
     counts: dict[str, int] = {}
     for part, checkpoint in [("", model), *model.parts()]:
@@ -269,7 +271,21 @@ def weigh(
             raise
         counts |= {part: sum(found.values())} if part else found
     size = 4 if getattr(model, "dtype", "") == "float32" else 2
-    return {part: size * count for part, count in counts.items()}
+    sizes = {part: size * count for part, count in counts.items()}
+    if isinstance(model, SketchModel) and model.dtype == "float16":
+        of = (f"{key}.vae", model.vae) if model.vae else (str(key), model)
+        if _is_cast(*of, models_folder):
+            sizes[CAST] = 4 * counts["vae"]
+    return sizes
+
+
+@_explained
+def _is_cast(place: str, checkpoint: Checkpoint, models_folder: Path | None) -> bool:
+    """Whether diffusers casts an autoencoder in float16 to decode: unless that says it need not."""
+    folder = locate(place, checkpoint, models_folder)
+    if isinstance(checkpoint, SketchModel):
+        folder /= "vae"
+    return bool((_read_settings(folder / "config.json") or {}).get("force_upcast", True))
 
 
 def check_preview(

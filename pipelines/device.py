@@ -101,7 +101,8 @@ def card_of(
     """What models may take: of the card as configured, else all but a reserve; of RAM, most.
 
     `cards` share the RAM: each has its own copy of the weights there.
-    On a CPU weights are in RAM once, and never move.
+    On a CPU weights are in RAM once, and never move. So they are on a Mac, whose GPU has no other
+    memory: there is one budget, the smaller of both.
     """
     ram = (_FOR_MODELS * total_ram() if ram_gib is None else ram_gib * GIB) / cards
     if vram_gib is not None:
@@ -112,6 +113,9 @@ def card_of(
         budget = float(torch.cuda.get_device_properties(device).total_memory - _RESERVE)
     else:
         budget = float(torch.mps.recommended_max_memory() - _RESERVE)
+    if is_ram(device):
+        given = [gib * GIB for gib in (vram_gib, ram_gib) if gib is not None]
+        budget = ram = min(given or (budget, ram))
     return Card(
         device.type,
         budget,
@@ -121,6 +125,11 @@ def card_of(
     )
 
 
+def is_ram(device: torch.device) -> bool:
+    """Whether a device's memory is RAM, so that weights are in one place only: on a Mac."""
+    return device.type == "mps"
+
+
 def name_of(device: torch.device) -> str:
     """What a person calls it."""
     return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
@@ -128,10 +137,10 @@ def name_of(device: torch.device) -> str:
 
 def dtype_on(device: torch.device, dtype: Dtype) -> torch.dtype:
     """The type to compute in. A CPU computes in float32: it is slower and less exact in halves."""
-    return torch.float32 if device.type == "cpu" else _DTYPES[dtype]
+    return torch.float32 if device.type == "cpu" else DTYPES[dtype]
 
 
-_DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:

@@ -13,14 +13,14 @@ from pipelines.catalog import ImagineModel, ModelKey, dimensions
 from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext, Viewer
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, seed_after
-from pipelines.device import finish
+from pipelines.device import dtype_on, finish
 from pipelines.fitting import EMBEDS
 from pipelines.loading import Loader
 from pipelines.models import Embeddings, Models, Question
 from pipelines.pixels import Leaving, leave
 from pipelines.placement import PAINTER, TEXT, Plan, Precision
 from pipelines.previews import Previews
-from pipelines.quantised import keep_in_fp8, keep_in_nf4
+from pipelines.quantised import compute_in, keep_in_fp8, keep_in_nf4
 from pipelines.safety import are_sensitive
 from pipelines.steps import Steps
 
@@ -32,6 +32,10 @@ def load(model: ImagineModel, loader: Loader) -> Any:
     pipeline = loader.load_pipeline(StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype)
     pipeline.vae.enable_slicing()  # decoding several at once would take memory and save no time
     keep_in_less(pipeline, loader)
+    if loader.device.type == "cpu":  # else four times as much RAM would be taken for a moment
+        for name in loader.in_less:
+            if (network := getattr(pipeline, name)) is not None:
+                compute_in(network, dtype_on(loader.device, model.dtype))
     return pipeline
 
 

@@ -17,7 +17,7 @@ from pipelines.catalog import Checkpoint, Dtype
 from pipelines.checkpoints import locate, of_transformers, require_whole, unusable
 from pipelines.contract.errors import causes
 from pipelines.contract.text import Text
-from pipelines.device import dtype_on, is_out_of_memory
+from pipelines.device import DTYPES, dtype_on, is_out_of_memory
 from pipelines.placement import Precision
 
 log = logging.getLogger(__name__)
@@ -53,29 +53,40 @@ class Loader:
     precision: Precision = Precision.FULL
     text_precision: Precision = Precision.FULL
 
+    @property
+    def in_less(self) -> list[str]:
+        """The parts of SD3.5 that are to be kept in less."""
+        precisions = {"text_encoder_3": self.text_precision, "transformer": self.precision}
+        return [part for part, each in precisions.items() if each is not Precision.FULL]
+
     def load(self, cls: Any, place: str, checkpoint: Checkpoint, dtype: Dtype) -> Any:
         """A model of diffusers or transformers, in RAM. Raises ModelUnavailable."""
         with _timed(place), self._explained(place, checkpoint) as folder:
-            return self._read_model(cls, folder, dtype, checkpoint.variant)
+            return self._read_model(cls, folder, dtype_on(self.device, dtype), checkpoint.variant)
 
     def load_pipeline(
         self, cls: Any, place: str, checkpoint: Checkpoint, dtype: Dtype, **parts: object
     ) -> Any:
         """A pipeline of diffusers, in RAM. Raises ModelUnavailable.
 
-        `parts` replace or add to the checkpoint's own.
+        `parts` replace or add to the checkpoint's own. Those in `in_less` are read in `dtype` for a
+        CPU as well.
         """
+        wide = dtype_on(self.device, dtype)
+        types = {"default": wide} | dict.fromkeys(self.in_less, DTYPES[dtype])
         import transformers
 
         with _timed(place), self._explained(place, checkpoint) as folder:
             # diffusers would not ask what they lack
             for part in of_transformers(place, checkpoint, self.models_folder):
                 model = getattr(transformers, part.class_name)
-                parts[part.name] = self._read_model(model, folder / part.name, dtype, part.variant)
+                parts[part.name] = self._read_model(
+                    model, folder / part.name, types.get(part.name, wide), part.variant
+                )
             pipeline = _read(
                 cls,
                 folder,
-                dtype=dtype_on(self.device, dtype),
+                dtype=types,
                 variant=checkpoint.variant,
                 use_safetensors=True,
                 **parts,
@@ -90,7 +101,7 @@ class Loader:
         with self._explained(place, checkpoint) as folder:
             return _read(cls, folder)
 
-    def _read_model(self, cls: Any, folder: Path, dtype: Dtype, variant: str | None) -> Any:
+    def _read_model(self, cls: Any, folder: Path, dtype: torch.dtype, variant: str | None) -> Any:
         """Raises as the libraries do, and _Lacks for what they would fill with random numbers."""
         import diffusers
 
@@ -98,7 +109,7 @@ class Loader:
         model, info = _read(
             cls,
             folder,
-            dtype=dtype_on(self.device, dtype),
+            dtype=dtype,
             variant=variant,
             use_safetensors=True,
             output_loading_info=True,

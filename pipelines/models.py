@@ -35,6 +35,7 @@ A = TypeVar("A", bound="str | Embeddings")
 Embeddings = dict[str, torch.Tensor | None]
 """What a painter is told, by the names of its pipeline's arguments."""
 _LESS = 0.8  # of what a model took when memory ran out
+_FOR_LORAS = 0.05  # of what models may take of RAM
 REMEMBERED = 64  # answers: up to 6 MB of RAM each
 
 
@@ -91,10 +92,10 @@ class Models:
         context = context or RunContext()
         kernel = attention(self._catalog.acceleration)
         try:
-            self._make_room_in_ram(key)
+            self._make_room_in_ram(key, batch)
             with (
                 self._residency.use(name_of(key, group), context, batch) as held,
-                self._adapted(held.pipeline, context, lora),
+                self._adapted(held.pipeline, context, lora, self._room_for_loras(key, batch)),
                 kernel,
             ):
                 try:
@@ -111,16 +112,27 @@ class Models:
         has_card = self.device.type != "cpu"
         return is_out_of_memory(error) and not (has_card and is_out_of_ram(error))
 
-    def _make_room_in_ram(self, key: ModelKey) -> None:
-        """Drop the models used longest ago until this one fits beside the others, if it is new."""
+    def _make_room_in_ram(self, key: ModelKey, batch: int) -> None:
+        """Drop the models used longest ago until this one fits beside the others, if it is new.
+
+        Where a card's memory is RAM, until there is room for what it computes as well.
+        """
         self._shelf.touch(key)
         held = self._in_ram()
-        if key in held or key is ModelKey.SAFETY:
+        if key is ModelKey.SAFETY or (key in held and not self.card.is_ram):
             return
-        used = {other for other in held if self._in_use(other)}
-        for other in to_evict(self.plans[key].in_ram, held, used, self.card.ram):
+        used = {key, *(other for other in held if self._in_use(other))}
+        wanted = self.plans[key].takes_of_ram(self.card, batch) - held.get(key, 0)
+        for other in to_evict(wanted, held, used, self.card.ram):
             log.info("models.%s leaves RAM, where models.%s needs the room", other, key)
             self._drop(other)
+        self._adapters.keep_within(self._room_for_loras(key, batch))
+
+    def _room_for_loras(self, key: ModelKey, batch: int) -> float:
+        """A small share of RAM, as far as there is room beside the models, this one among them."""
+        taken = self._in_ram() | {key: self.plans[key].takes_of_ram(self.card, batch)}
+        free = self.card.ram - sum(taken.values())
+        return max(0, min(_FOR_LORAS * self.card.ram, free))
 
     def _in_ram(self) -> dict[ModelKey, int]:
         """The bytes of each model there that may leave, of that used longest ago first."""
@@ -141,7 +153,7 @@ class Models:
         return self._shelf.load(name_of(key, PAINTER)).decoder
 
     def _adapted(
-        self, pipeline: Any, context: RunContext, lora: Lora | None
+        self, pipeline: Any, context: RunContext, lora: Lora | None, room: float
     ) -> AbstractContextManager[None]:
         if lora is None:
             return nullcontext()
@@ -150,6 +162,7 @@ class Models:
             lora,
             on_read=lambda: context.step(Phase.LOADING),
             make_room=self._residency.make_room,
+            room=room,
         )
 
     def lora(self, key: ModelKey, name: str | None) -> Lora | None:
@@ -163,7 +176,12 @@ class Models:
 
     def most(self, key: ModelKey) -> int:
         """How many pictures the painter of a model has room for at once."""
-        return self._residency.most(name_of(key, PAINTER))
+        most = self._residency.most(name_of(key, PAINTER))
+        if self.card.is_ram:
+            plan = self.plans[key]
+            free = self.card.ram - plan.in_ram
+            most = min(most, max(1, int(free // plan.groups[PAINTER].working)))
+        return most
 
     def step_down(self) -> None:
         """Hold the model for which memory ran out in less, unless it takes the least that it can.
@@ -174,7 +192,7 @@ class Models:
         if key is None:
             return
         old = self.plans[key]
-        less = replace(self.card, budget=_LESS * min(old.peak, self.card.budget))
+        less = replace(self.card, budget=_LESS * min(old.takes(self.card), self.card.budget))
         model = getattr(self._catalog, key)
         plan = plan_model(key, model, less, _weights(key, model, self._loader))
         if plan.peak >= old.peak:
@@ -255,13 +273,17 @@ class Models:
         """
         stays = self._in_ram()
         if key is not ModelKey.SAFETY:
-            stays[key] = self.plans[key].in_ram
+            stays[key] = self.plans[key].takes_of_ram(self.card)
         has_ram = sum(stays.values()) <= self.card.ram
         return has_ram and self._residency.fits(name_of(key, PAINTER))
 
     def evict_idle(self) -> None:
-        """Let every model that nobody uses leave the card."""
+        """Let every model that nobody uses leave the card, and RAM where that is the same."""
         self._residency.evict_idle()
+        if self.card.is_ram:
+            for key in self._shelf.models():
+                if not self._in_use(key):
+                    self._drop(key)
 
     def clear(self) -> None:
         """Drop every model."""

@@ -36,6 +36,9 @@ GIB = 2**30
 _MARGIN = 1.5  # GiB at most, for what libraries take beside the tensors
 _WINDOW = 0.1  # of streamed weights that are on the card: two blocks of about forty, and the VAE
 _WHOLE = ("vae",)  # parts that are not called as a whole, and so not streamed
+CAST = "vae in float32"
+"""Beside the weights of a model's parts, those of an autoencoder that is cast to decode, meanwhile:
+one that overflows in float16, as SDXL's own does."""
 _PACKED = 1.015  # of weights in RAM: blocks of pinned memory are not filled to their last byte
 Model = SafetyModel | CaptionModel | SketchModel | ImagineModel | AnimateModel | UpscaleModel
 
@@ -71,7 +74,8 @@ keeps the `wo` of T5 so, for its products are too large."""
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    """What models run on. `budget` is what they may take of it, `ram` what they may take of RAM.
+    """What models run on. `budget` is what they may take of it, `ram` what they may take of RAM:
+    on a Mac these are the same bytes.
 
     `capability` is NVIDIA's compute capability. `multiplies_fp8` tells, when it is asked, whether
     it has units for that, and torch kernels.
@@ -82,6 +86,11 @@ class Card:
     ram: float = inf
     capability: tuple[int, int] | None = None
     multiplies_fp8: Callable[[], bool] = lambda: False
+
+    @property
+    def is_ram(self) -> bool:
+        """Whether its memory is RAM, so that weights are in one place only."""
+        return self.kind == "mps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +138,8 @@ class Plan:
     """How one model is held, and how its pipeline is told to save memory."""
 
     groups: Mapping[str, Group]
+    cast: int = 0
+    """What an autoencoder takes that is cast to decode, beside the one that is there."""
     tiled: bool = False
     decode_chunk: int | None = None
     tile: int | None = None
@@ -149,6 +160,19 @@ class Plan:
         """What its copy in RAM takes, from which it is moved to the card or streamed."""
         return round(_PACKED * sum(group.kept for group in self.groups.values()))
 
+    def computes(self, batch: int = 1) -> int:
+        """The most that it computes in any turn, in its painter's for a batch of so many."""
+        working = {name: group.working for name, group in self.groups.items()}
+        return max(*working.values(), batch * working[PAINTER])
+
+    def takes(self, card: Card, batch: int = 1) -> int:
+        """The most that it takes of a card: where that is RAM, whatever is on it at the time."""
+        return self.in_ram + self.computes(batch) if card.is_ram else self.peak
+
+    def takes_of_ram(self, card: Card, batch: int = 1) -> int:
+        """What it takes of RAM: of a Mac's, also what it computes, for a batch of so many."""
+        return self.takes(card, batch) if card.is_ram else self.in_ram
+
     @property
     def uncompiled(self) -> str | None:
         """Why its networks are never compiled; None where they are if that is configured."""
@@ -156,10 +180,14 @@ class Plan:
 
     def in_words(self, card: Card) -> str:
         """What it takes of the card, and what is given up for that."""
-        takes = f"takes {self.peak / GIB:.1f} GiB"
-        if card.budget < inf:
+        takes = f"takes {self.takes(card) / GIB:.1f} GiB"
+        if card.is_ram:
+            takes += f" of {card.ram / GIB:.1f}, where the GPU's memory is RAM"
+            if not self.fits:
+                return f"{takes}; this computer's memory is too small for it"
+        elif card.budget < inf:
             takes += f" of {card.budget / GIB:.1f}"
-        if self.peak > card.budget:
+        if self.takes(card) > card.budget:
             return f"{takes} at the least; this card is too small for it"
         if not self.fits:
             ram = f"{self.in_ram / GIB:.1f} of {card.ram / GIB:.1f} GiB"
@@ -227,8 +255,8 @@ def _working(model: Model, plan: Plan, card: Card) -> dict[str, int]:
         pixels = model.size**2 / 1024**2
         step = pixels * (0.31 if isinstance(model, SketchModel) else 0.5)
         decode = 1.5 * (min(pixels, (TILE / 1024) ** 2) if plan.tiled else pixels)
-        if card.kind != "cpu" and _upcasts(model):
-            decode = 2 * decode + _UPCAST
+        if plan.cast:
+            decode = 2 * decode + plan.cast / GIB
     working = max(_room(step), _room(decode))
     if not _has_kernels(model, card):
         stepping, decoding = (_SCORE * scores for scores in _scores(model, plan))
@@ -236,15 +264,6 @@ def _working(model: Model, plan: Plan, card: Card) -> dict[str, int]:
     precision = plan.groups[TEXT].precision if TEXT in plan.groups else Precision.FULL
     reading = 0.05 if precision is Precision.FULL else 0.2  # T5's largest layer is cast to float32
     return {TEXT: _room(reading), PAINTER: working}
-
-
-_UPCAST = 0.31
-"""GiB of SDXL's own autoencoder in float32, beside the one that is there in float16."""
-
-
-def _upcasts(model: SketchModel | ImagineModel) -> bool:
-    """Whether a picture is decoded in float32: SDXL's own autoencoder overflows in float16."""
-    return isinstance(model, SketchModel) and model.vae is None and model.dtype == "float16"
 
 
 _SCORE = 10
@@ -424,6 +443,33 @@ def possible(precision: str, card: Card) -> bool:
     return _lacked(precision, card) is None
 
 
+def would_fit(
+    key: ModelKey, model: Model, card: Card, weights: Mapping[str, int] | None = None
+) -> str | None:
+    """The settings with which a model fits that does not as it is, else None.
+
+    On an NVIDIA card precisions are given up by themselves where they may be, but not elsewhere.
+    """
+    if not isinstance(model, ImagineModel):
+        return None
+    for settings in _TO_SET:
+        able = all(possible(precision, card) for precision in settings.values())
+        less = model.model_copy(update=settings)
+        if able and plan_model(key, less, card, weights).fits:
+            return " and ".join(f'models.{key}.{n} = "{value}"' for n, value in settings.items())
+    return None
+
+
+_TO_SET: tuple[dict[str, str], ...] = (
+    {"text_precision": "fp8"},
+    {"precision": "fp8"},
+    {"precision": "fp8", "text_precision": "fp8"},
+    {"precision": "nf4"},
+    {"precision": "nf4", "text_precision": "fp8"},
+)
+"""What is tried, of what changes pictures least first."""
+
+
 def _instead(precision: str, card: Card) -> str:
     """The precision that is taken for one: itself, if the card can do it."""
     if possible(precision, card):
@@ -450,29 +496,31 @@ def plan_model(
 ) -> Plan:
     """The plan that fits `card` for the least time, and changes pictures only if it must.
 
-    `weights` are the bytes of each part in the model's type; by default those of the usual
-    checkpoint.
+    `weights` are the bytes of each part in the model's type, and CAST where that is done; by
+    default those of the usual checkpoint.
     Where nothing fits, the plan that comes nearest to it, with `fits` False.
     """
     if isinstance(model, ImagineModel):
         instead = {name: _instead(getattr(model, name), card) for name in _PRECISIONS}
         model = model.model_copy(update=instead)
-    whole = Plan(_groups(key, model, card, weights))
+    weights = weights or _usual(key, model)
+    cast = 0 if card.kind == "cpu" else weights.get(CAST, 0)  # which computes in float32
+    parts = {part: size for part, size in weights.items() if part != CAST}
+    whole = Plan(_groups(model, card, parts), cast=cast)
     options = [[None, *kind] for kind in _concessions(key, model, card)]
     tried = [_with_given_up(whole, chosen, model, card) for chosen in product(*options)]
-    fitting = [plan for plan in tried if plan.peak <= card.budget and plan.in_ram <= card.ram]
+    fitting = [plan for plan in tried if _lacking(plan, card) == (0, 0)]
     if fitting:
         return min(fitting, key=lambda plan: (plan.cost, plan.peak))
-    return replace(min(tried, key=lambda plan: _lacking(plan, card)), fits=False)
+    nearest = min(tried, key=lambda plan: (_lacking(plan, card), plan.peak, plan.cost))
+    return replace(nearest, fits=False)
 
 
-def _groups(
-    key: ModelKey, model: Model, card: Card, weights: Mapping[str, int] | None
-) -> dict[str, Group]:
+def _groups(model: Model, card: Card, weights: Mapping[str, int]) -> dict[str, Group]:
     """The groups of a model with nothing given up, in the precisions that its owner asked for."""
     groups: dict[str, Group] = {}
     width = 4 if card.kind == "cpu" else _width(model)  # it computes in float32
-    for part, size in (weights or _usual(key, model)).items():
+    for part, size in weights.items():
         before = groups.get(name := group_of(part), Group(0, 0))
         numbers = size // _width(model)
         layers = round(numbers * _LAYERS.get(part, 0.0))
@@ -509,10 +557,10 @@ def _with_given_up(
     )
 
 
-def _lacking(plan: Plan, card: Card) -> tuple[float, ...]:
-    """By how much a plan does not fit: what is least comes nearest."""
-    lacking = max(0, plan.peak - card.budget), max(0, plan.in_ram - card.ram)
-    return *lacking, plan.peak, plan.cost
+def _lacking(plan: Plan, card: Card) -> tuple[float, float]:
+    """By how much a plan does not fit the card, and RAM: what is least comes nearest."""
+    beyond = plan.takes(card) - card.budget, plan.takes_of_ram(card) - card.ram
+    return max(0, beyond[0]), max(0, beyond[1])
 
 
 def _moving(plan: Plan, budget: float) -> float:
@@ -537,7 +585,10 @@ def _with_working(plan: Plan, model: Model, card: Card) -> Plan:
 def _usual(key: ModelKey, model: Model) -> dict[str, int]:
     left_out = {"conditioner"} if getattr(model, "conditioner", None) is None else set()
     usual = USUAL[key].items()
-    return {part: _width(model) * count for part, count in usual if part not in left_out}
+    sizes = {part: _width(model) * count for part, count in usual if part not in left_out}
+    if isinstance(model, SketchModel) and model.vae is None and model.dtype == "float16":
+        sizes[CAST] = 4 * USUAL[key]["vae"]
+    return sizes
 
 
 def _width(model: Model) -> int:

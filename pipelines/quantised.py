@@ -9,6 +9,7 @@ import logging
 import math
 import re
 from collections.abc import Iterator
+from itertools import chain
 from typing import TypeVar, cast
 
 import torch
@@ -96,9 +97,25 @@ def keep_in_nf4(network: nn.Module, device: torch.device) -> None:
     seconds to import, in every process: peft imports it wherever it is there.
     """
     for layer in _layers(network):
-        pairs = torch.cartesian_prod(_NF4, _NF4).to(layer.weight.dtype)
+        pairs = _pairs(layer.weight.dtype)
         kept, scales = in_nf4(layer.weight.data.to(device))
         _keeping(layer, Nf4Linear, kept=kept.cpu(), scales=scales.cpu(), pairs=pairs)
+
+
+def compute_in(network: nn.Module, dtype: torch.dtype) -> None:
+    """Let a network that was read in half its width, to be kept in less, compute in `dtype`."""
+    for layer in network.modules():
+        if isinstance(layer, Fp8Linear | Nf4Linear):
+            layer.computes = dtype
+        if isinstance(layer, Nf4Linear):
+            layer.pairs = _pairs(dtype)
+    for tensor in chain(network.parameters(), network.buffers()):
+        if tensor.dtype in (torch.float16, torch.bfloat16):
+            tensor.data = tensor.data.to(dtype)
+
+
+def _pairs(dtype: torch.dtype) -> Tensor:
+    return torch.cartesian_prod(_NF4, _NF4).to(dtype)
 
 
 def _layers(network: nn.Module) -> Iterator[nn.Linear]:

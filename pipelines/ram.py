@@ -37,7 +37,7 @@ def beside_the_classifier(
     if key not in models:
         return card
     plan = plan_model(key, models[key], card, sizes.get(key))
-    return replace(card, ram=card.ram - plan.in_ram)
+    return replace(card, ram=card.ram - plan.takes_of_ram(card))
 
 
 def to_evict(wanted: int, held: Mapping[K, int], used: Collection[K], room: float) -> list[K]:
@@ -54,6 +54,8 @@ def together(plans: Mapping[ModelKey, Plan], card: Card) -> str | None:
     """What the copies of all models take, in words; None where nobody has to mind."""
     plans = {key: plan for key, plan in plans.items() if plan.fits}  # the others cannot run
     takes = sum(plan.in_ram for plan in plans.values())
+    if card.is_ram:
+        takes += max((plan.computes() for plan in plans.values()), default=0)
     if takes <= card.ram:
         return None
     longest = max(plans, key=lambda key: _on_disk(plans[key]))

@@ -4,6 +4,7 @@ Weights never change, so nothing is ever copied back: to leave the card is to fo
 The copy in RAM is packed into blocks of pinned memory. They cross the bus in a few large
 asynchronous copies, and being powers of two they lose nothing to torch's allocator of pinned
 memory, which rounds up to one: pinned one by one, SD3.5's weights would take half as much again.
+A Mac's GPU computes in RAM, where both places are one.
 """
 
 import logging
@@ -15,7 +16,7 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from pipelines.device import is_out_of_memory
+from pipelines.device import is_out_of_memory, is_ram
 
 log = logging.getLogger(__name__)
 
@@ -74,18 +75,25 @@ class Weights:
             self._visiting = [self._pack(share) for share in _shares(visit, block)]
             self._staying = [self._pack(share) for share in _shares(stay, block)]
 
+    @property
+    def in_ram(self) -> int:
+        """The bytes that they take there, in whole blocks where they are packed."""
+        return sum(len(each.home) for each in chain(self._visiting, self._staying)) or self.size
+
     def _pack(self, tensors: list[Tensor]) -> _Block:
         length = _power_of_two(sum(map(_padded, tensors)))
-        block = _Block(_pinned(length) if self._device.type == "cuda" else _plain(length))
+        cuda, place = self._device.type == "cuda", self._device if is_ram(self._device) else None
+        block = _Block(_pinned(length) if cuda else _plain(length, place))
         for tensor in tensors:
             block.add(tensor)
         return block
 
     def move_in(self) -> None:
         """Copy to the device, asynchronously on its current stream. All, or none if it raises."""
+        copy = not is_ram(self._device)
         try:
             for block in self._visiting:
-                there = block.home[: block.used].to(self._device, non_blocking=True, copy=True)
+                there = block.home[: block.used].to(self._device, non_blocking=True, copy=copy)
                 block.place(there)
                 self._there.append(there)
         except BaseException:  # memory ran out: what is there already would stay for good
@@ -108,8 +116,8 @@ class Weights:
             block.place(block.home)
 
 
-def _plain(length: int) -> Tensor:
-    return torch.empty(length, dtype=torch.uint8)
+def _plain(length: int, device: torch.device | None = None) -> Tensor:
+    return torch.empty(length, dtype=torch.uint8, device=device)
 
 
 def _pinned(length: int) -> Tensor:

@@ -4,6 +4,7 @@ import shutil
 import socket
 import sqlite3
 from contextlib import closing
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -460,6 +461,30 @@ def test_a_machine_that_is_too_small_is_said_so() -> None:
     assert "[models.animate]" in tiny.text
     poor = plans(Card("cuda", 11 * GIB, 9 * GIB, (8, 6)))["imagine fits"]
     assert "computer's memory is too small" in poor.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "ram", "settings"),
+    [
+        ("cpu", 46, {"text_precision": "fp8"}),
+        ("cpu", 20, {"precision": "fp8", "text_precision": "fp8"}),
+        ("cpu", 16, {"precision": "nf4", "text_precision": "fp8"}),
+        ("cpu", 12, {}),
+        ("mps", 20, {"precision": "nf4"}),
+        ("mps", 12, {}),
+    ],
+)
+def test_without_an_nvidia_card_settings_are_named_with_which_a_model_fits(
+    kind: str, ram: float, settings: dict[str, str]
+) -> None:
+    where = Card(kind, inf, ram * GIB)
+    said = plans(where, Catalog(imagine=ImagineModel(source="a/b")))["imagine fits"]
+    assert said.level is Level.PROBLEM and "delete [models.imagine]" in said.text
+    named = " and ".join(f'models.imagine.{name} = "{value}"' for name, value in settings.items())
+    assert (f"With {named} it fits, and pictures" in said.text) is bool(settings)
+    less = ImagineModel.model_validate({"source": "a/b", **settings})
+    fits = plans(where, Catalog(imagine=less))["imagine fits"]
+    assert (fits.level is Level.FINE) is bool(settings)
 
 
 def test_models_that_have_no_room_in_ram_together_are_said_to_be_read_again() -> None:

@@ -2,12 +2,13 @@
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
-from demo.judge import iou, judge
+from demo.judge import iou, judge, main
 from demo.shapes.geometry import Shape
 from demo.shapes.paint import paint, silhouette
 from demo.shapes.scene import Colour, Figure, Ground, Look, Scene, random_scene
@@ -105,3 +106,17 @@ def test_nothing_has_nothing_in_common() -> None:
     empty = np.zeros((4, 4), bool)
     assert iou(empty, empty) == 0.0
     assert iou(~empty, ~empty) == 1.0
+
+
+def test_what_cannot_be_read_is_said_and_the_others_are_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing, text, star = (str(tmp_path / name) for name in ("missing.png", "text.png", "star.png"))
+    Path(text).write_text("nothing of the kind")
+    paint(random_scene(0)).save(star)
+    assert main([star])
+    assert not main([missing, text, star])
+    told = capsys.readouterr()
+    assert f"{missing}: cannot be read: No such file" in told.err
+    assert f"{text}: cannot be read: no picture" in told.err
+    assert told.out.count(f"{star}: ") == 2

@@ -40,6 +40,19 @@ def test_the_budget_is_as_configured_and_a_cpus_is_endless() -> None:
     assert card_of(cpu, 12.5).budget == 12.5 * GIB
 
 
+@pytest.mark.parametrize(
+    ("vram_gib", "ram_gib", "gib"),
+    [(None, None, 23), (20, None, 20), (None, 27, 27), (20, 18, 18), (20, 27, 20)],
+)
+def test_a_mac_has_one_budget(
+    vram_gib: float | None, ram_gib: float | None, gib: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.mps.recommended_max_memory", lambda: 24 * GIB)
+    monkeypatch.setattr("pipelines.device.total_ram", lambda: 36 * GIB)
+    card = card_of(torch.device("mps"), vram_gib, ram_gib=ram_gib)
+    assert card.budget == card.ram == gib * GIB
+
+
 def test_a_core_is_left_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     before = torch.get_num_threads()

@@ -24,8 +24,9 @@ from pipelines.contract.requests import ImagineRequest, Request, SketchRequest
 from pipelines.fitting import modules_of, stream, streamable
 from pipelines.loading import Loader
 from pipelines.loras import Lora
-from pipelines.placement import PAINTER
-from pipelines.runner import Runner
+from pipelines.models import Models
+from pipelines.placement import PAINTER, Card
+from pipelines.runner import LOADERS, Runner
 from pipelines.weights import Weights
 from tests.pipelines.adapters import imagine_lora, sketch_lora
 from tests.pipelines.painting import PROMPT, painted
@@ -404,6 +405,39 @@ def test_the_last_few_are_remembered(offering: Catalog, drawing: Path) -> None:
     assert [reads("gold"), reads("gold")] == [True, False]
     assert all(reads(str(number)) for number in range(REMEMBERED))
     assert reads("gold")
+
+
+@pytest.mark.parametrize(
+    ("share", "free", "stay"),
+    [
+        (1, 2, [1, 2, 2]),
+        (1, 1, [1, 2, 1]),
+        (1, 0, [1, 2, 0]),
+        (0, 2, [1, 1, 0]),  # the one at work stays in any case
+    ],
+)
+def test_they_take_a_small_share_of_ram_and_none_that_models_need(
+    share: float, free: int, stay: list[int], offering: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the first, after another, and after another model was read."""
+    monkeypatch.setattr("pipelines.models._FOR_LORAS", share)
+    plans = Models(offering, Card("cpu"), Loader(CPU), LOADERS).plans
+    needed = sum(plans[key].in_ram for key in (ModelKey.IMAGINE, ModelKey.CAPTION))
+    pipeline = pipeline_of(offering, "imagine")
+    adapters = Adapters(CPU)
+    file = loras.find(offering.loras, ModelKey.IMAGINE, "ink")
+    with adapters.beside(pipeline, file, on_read=lambda: None, make_room=lambda _: None):
+        (adapter,) = adapters._known.values()
+    ram = needed + (free + 0.5) * adapter.weights.in_ram
+    models = Models(offering, Card("cpu", ram=ram), Loader(CPU), LOADERS)
+    counted = []
+    for name in ("ink", "gold"):
+        with models.use(ModelKey.IMAGINE, lora=models.lora(ModelKey.IMAGINE, name)):
+            counted.append(len(models._adapters._known))
+    with models.use(ModelKey.CAPTION):
+        counted.append(len(models._adapters._known))
+        assert models.resident() == {"caption", "imagine"}
+    assert counted == stay
 
 
 def test_room_is_made_for_it_and_it_is_there_for_the_run_only(

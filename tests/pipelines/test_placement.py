@@ -1,6 +1,10 @@
 """What fits which card, and what is given up for it."""
 
+import json
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +20,7 @@ from pipelines.catalog import (
     SketchModel,
     UpscaleModel,
 )
+from pipelines.checkpoints import weigh
 from pipelines.placement import (
     GIB,
     LOSSY,
@@ -165,6 +170,36 @@ def test_what_is_streamed_leaves_its_room_between_its_turns() -> None:
     assert plan.in_ram == pytest.approx(1.015 * (painter.kept + text.kept), abs=1)
 
 
+@pytest.mark.parametrize(
+    ("key", "ram", "takes", "given_up"),
+    [
+        (ModelKey.SKETCH, 10, 9.7, []),
+        (ModelKey.SKETCH, 9, 7.8, ["in tiles"]),
+        (ModelKey.SKETCH, 7, None, ["in tiles"]),
+        (ModelKey.IMAGINE, 29, 28.9, []),
+        (ModelKey.IMAGINE, 28, 27.4, ["in tiles"]),
+        (ModelKey.IMAGINE, 27, None, ["in tiles"]),  # its weights alone are 25.9
+        (ModelKey.ANIMATE, 14, 13.5, []),
+        (ModelKey.ANIMATE, 9, 8.0, ["2 frames decoded", "part by part"]),
+    ],
+)
+def test_on_a_mac_weights_and_what_is_computed_share_one_memory(
+    key: ModelKey, ram: float, takes: float | None, given_up: list[str]
+) -> None:
+    mac = Card("mps", ram * GIB, ram * GIB)
+    plan = planned(key, mac)
+    assert plan.fits is (takes is not None)
+    assert len(plan.given_up) == len(given_up)
+    assert all(words in text for words, text in zip(given_up, plan.given_up, strict=True))
+    assert plan.takes(mac) == plan.in_ram + max(g.working for g in plan.groups.values())
+    said = plan.in_words(mac)
+    assert f" of {ram}.0, where the GPU's memory is RAM" in said
+    if takes is None:
+        assert said.endswith("this computer's memory is too small for it")
+    else:
+        assert said.startswith(f"takes {takes} GiB of {ram}.0, ")
+
+
 def test_a_cpu_computes_in_float32() -> None:
     for key, model in MODELS.items():
         whole = plan_model(key, model.model_copy(update={"dtype": "float32"}), Card("cpu"))
@@ -264,17 +299,48 @@ def test_measured_weights_count_and_not_the_usual_ones() -> None:
     assert plan.groups[PAINTER].weights == 2 * GIB
 
 
+@pytest.mark.parametrize("own", [True, False])
+def test_room_is_kept_to_decode_in_float32_whichever_autoencoder_needs_that(
+    own: bool, models: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(models / "sdxl", tmp_path / "sdxl")
+    vae = None if own else Checkpoint(source=f"{tmp_path}/sdxl/vae")
+    model = SketchModel(source=f"{tmp_path}/sdxl", vae=vae)
+    config = tmp_path / "sdxl" / "vae" / "config.json"
+    settings = json.loads(config.read_text())
+
+    def working(dtype: str, where: Card, **said: bool) -> int:
+        config.write_text(json.dumps({**settings, **said}))
+        typed = model.model_copy(update={"dtype": dtype})
+        weights = weigh(ModelKey.SKETCH, typed)
+        return plan_model(ModelKey.SKETCH, typed, where, weights).groups[PAINTER].working
+
+    half = working("float16", card(24), force_upcast=False)
+    assert working("float16", card(24), force_upcast=True) > half + 1.5 * GIB
+    del settings["force_upcast"]
+    assert working("float16", card(24)) > half + 1.5 * GIB  # unless it says so
+    assert working("bfloat16", card(24)) == working("float16", Card("cpu")) == half
+
+
+def mac(gib: float, ram: float) -> Card:
+    """One whose GPU may take all but one of `gib`."""
+    return Card("mps", (gib - 1) * GIB, min(gib - 1, ram) * GIB)
+
+
 @given(
     key=st.sampled_from(sorted(MODELS)),
     smaller=st.floats(2, 100),
     larger=st.floats(2, 100),
     ram=st.floats(8, 256),
+    of=st.sampled_from((card, mac)),
 )
 def test_a_larger_card_never_gives_up_more(
-    key: ModelKey, smaller: float, larger: float, ram: float
+    key: ModelKey, smaller: float, larger: float, ram: float, of: Callable[[float, float], Card]
 ) -> None:
-    plans = [planned(key, card(gib, ram)) for gib in sorted((smaller, larger))]
+    cards = [of(gib, ram) for gib in sorted((smaller, larger))]
+    plans = [planned(key, where) for where in cards]
     assert plans[1].fits >= plans[0].fits
     if plans[0].fits:
         assert plans[1].cost <= plans[0].cost
-        assert plans[0].peak <= (min(smaller, larger) - 1) * GIB
+        assert plans[0].takes(cards[0]) <= cards[0].budget
+        assert plans[0].takes_of_ram(cards[0]) <= cards[0].ram

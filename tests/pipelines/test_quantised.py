@@ -161,6 +161,28 @@ def test_t5_which_takes_ram_of_its_own_is_made_less_before_a_transformer_that_is
     assert kept == ["T5EncoderModel", "SD3Transformer2DModel"]
 
 
+@pytest.mark.parametrize("precision", [Precision.FP8, Precision.NF4])
+def test_a_cpu_reads_in_half_the_width_what_it_then_keeps_in_less(
+    precision: Precision, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In float32 SD3.5 would take 52 GiB for a moment."""
+    assert catalog.imagine is not None
+    read: dict[str, torch.dtype] = {}
+    for name, keep in (("keep_in_fp8", keep_in_fp8), ("keep_in_nf4", keep_in_nf4)):
+
+        def watched(network: Any, *args: Any, keep: Any = keep, **kwargs: Any) -> None:
+            read[type(network).__name__] = network.dtype
+            keep(network, *args, **kwargs)
+
+        monkeypatch.setattr(imagine, name, watched)
+    pipeline = imagine.load(catalog.imagine, Loader(CPU, None, precision, Precision.FP8))
+    assert read == dict.fromkeys(("T5EncoderModel", "SD3Transformer2DModel"), torch.bfloat16)
+    for network in (pipeline.text_encoder, pipeline.text_encoder_3, pipeline.transformer):
+        types = {tensor.dtype for tensor in network.state_dict().values()}
+        assert types <= {torch.float32, FP8, torch.uint8, torch.int64}
+    assert np.abs(painted(pipeline)).max() > 0
+
+
 def test_what_transformers_keeps_in_float32_computes_so_in_fp8_too(models: Path) -> None:
     """T5's products may be larger than float16 can hold, which old cards are advised."""
     whole, kept = (

@@ -15,7 +15,7 @@ from pipelines.catalog import (
     SketchModel,
 )
 from pipelines.placement import GIB, PAINTER, Card, Model, Plan, Precision, plan_model
-from pipelines.ram import beside_the_classifier, to_evict, together
+from pipelines.ram import beside_the_classifier, plan_all, to_evict, together
 
 MODELS: dict[ModelKey, Model] = {
     ModelKey.SAFETY: SafetyModel(source="a/b"),
@@ -134,6 +134,17 @@ def test_what_a_mac_cannot_do_is_not_advised() -> None:
     _, plans = on(32)
     words = together(plans, Card("mps", ram=0.8 * 32 * GIB))
     assert words is not None and "fp8" not in words
+
+
+def test_on_a_mac_what_one_computes_is_counted_once_and_the_weights_of_all() -> None:
+    for gib, takes in ((47, "47.2 GiB of 47.0"), (48, None)):
+        mac = Card("mps", gib * GIB, gib * GIB)
+        left, plans = plan_all(mac, MODELS, dict.fromkeys(MODELS))
+        working = plans[ModelKey.SAFETY].computes()  # while it looks at a preview
+        assert mac.ram - left.ram == plans[ModelKey.SAFETY].in_ram + working
+        words = together(plans, mac)
+        assert (words is None) is (takes is None)
+        assert words is None or str(takes) in words
 
 
 def test_room_for_the_classifier_is_kept() -> None:

@@ -790,6 +790,28 @@ def test_what_is_in_use_never_leaves_ram(catalog: Catalog) -> None:
     assert reads.read == ["imagine", "caption", "upscale"]
 
 
+def test_on_a_mac_models_leave_ram_for_what_another_computes(catalog: Catalog) -> None:
+    catalog = changed(catalog, sketch={"size": 64}, imagine={"size": 256})
+    reads, cpu = Reads(), Loader(torch.device("cpu"))
+    plans = Models(catalog, Card("mps"), cpu, reads.loads).plans
+    sketch, imagine = plans[ModelKey.SKETCH], plans[ModelKey.IMAGINE]
+    room = imagine.in_ram + 2 * imagine.computes()
+    assert sketch.in_ram + imagine.in_ram + sketch.computes() < room < sketch.in_ram + room
+    models = Models(catalog, Card("mps", room, room), cpu, reads.loads)
+    assert models.most(ModelKey.IMAGINE) == 2
+    for key in (ModelKey.IMAGINE, ModelKey.SKETCH, ModelKey.IMAGINE):
+        assert models.fits(key)
+        with models.use(key):
+            pass
+    with models.use(ModelKey.IMAGINE, batch=2):
+        assert models.resident() == {"imagine"}  # though it was there already
+    with models.use(ModelKey.SKETCH):
+        assert models.resident() == {"imagine", "sketch"}
+    assert reads.read == ["imagine", "sketch", "sketch"]
+    models.evict_idle()
+    assert not models._shelf.models()  # that their weights leave the card would free nothing
+
+
 def test_each_plan_is_logged_in_a_line_before_anything_is_loaded(
     catalog: Catalog, models: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

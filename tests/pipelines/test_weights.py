@@ -68,6 +68,22 @@ def test_what_became_of_weights_on_the_card_is_forgotten() -> None:
         assert torch.equal(tensor, true)
 
 
+def test_on_a_mac_there_is_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This processor stands in for its GPU, which computes in RAM too."""
+    monkeypatch.setattr("pipelines.weights.is_ram", lambda device: True)
+    before, packed = network(), network()
+    weights = Weights([packed], CPU, packed=True)
+    home = {name: tensor.data_ptr() for name, tensor in packed.state_dict().items()}
+    weights.move_in()
+    assert {name: tensor.data_ptr() for name, tensor in packed.state_dict().items()} == home
+    weights.settle([packed[2].float().half()])
+    packed[2].float()
+    weights.move_out()
+    for name, tensor in packed.state_dict().items():
+        assert tensor.data_ptr() == home[name]
+        assert torch.equal(tensor, before.state_dict()[name])
+
+
 def test_the_copy_that_was_on_the_card_is_freed() -> None:
     weights = Weights([network()], CPU, packed=True)
     weights.move_in()
