@@ -7,6 +7,7 @@ matches whole words, so that a forbidden word inside of a harmless one is let th
 """
 
 import re
+import string
 import unicodedata
 from collections.abc import Iterable, Iterator
 
@@ -21,6 +22,8 @@ _LOOKALIKES = str.maketrans(
         **dict(zip("абвгеєзікмнорстухуѕјԁһԛԝ", "abbreezikmhopctyxysjdhqw", strict=True)),
         # Greek
         **dict(zip("αβγδεζηικνορτυχω", "abydezniknoptuxw", strict=True)),
+        # small capitals
+        **dict(zip("ᴀʙᴄᴅᴇꜰɢʜɪᴊᴋʟᴍɴᴏᴘʀꜱᴛᴜᴠᴡʏᴢ", "abcdefghijklmnoprstuvwyz", strict=True)),
         # figures and signs
         **dict(zip("0134578@$€£!|+", "oieastbaseliit", strict=True)),
         "ø": "o",
@@ -29,10 +32,16 @@ _LOOKALIKES = str.maketrans(
         "đ": "d",
     }
 )
+_ENCLOSED = {
+    first + i: letter
+    for first in (0x1F150, 0x1F170)  # white on black, in circles and in squares
+    for i, letter in enumerate(string.ascii_lowercase)
+}
 _SIGNS = "@$€£!|+"
+_BLANKS = "_\u115f\u1160\u3164\uffa0"  # and Hangul's fillers: letters to Unicode, that nobody sees
 _WORD = re.compile(rf"[\w{re.escape(_SIGNS)}]+")
 _APART = re.compile(r"\b\w(?: \w\b){2,}")  # f o x
-_INSIDE = re.compile(rf"[^\w\s{re.escape(_SIGNS)}]|_")  # f.ox, f_ox, f*ox
+_INSIDE = re.compile(rf"[^\w\s{re.escape(_SIGNS)}]|[{_BLANKS}]")  # f.ox, f_ox, f*ox
 _UNSPACED = re.compile("[\u2e80-\u9fff\uac00-\ud7af\u0e00-\u0e7f]")  # scripts without spaces
 
 
@@ -119,9 +128,10 @@ def _readings(text: str) -> Iterator[str]:
 
 def _plain(text: str) -> str:
     """The letters of a text, its words parted by single spaces."""
-    decomposed = unicodedata.normalize("NFKD", text.casefold())
+    decomposed = unicodedata.normalize("NFKD", text.casefold().translate(_ENCLOSED))
     bare = "".join(c for c in decomposed if unicodedata.category(c) not in ("Mn", "Cf"))
-    return " ".join(_as_letters(word) for word in _WORD.findall(bare.replace("_", " ")))
+    apart = re.sub(f"[{_BLANKS}]", " ", bare)
+    return " ".join(_as_letters(word) for word in _WORD.findall(apart))
 
 
 def _as_letters(word: str) -> str:
