@@ -39,7 +39,7 @@ from pipelines.contract.runner import Artifacts
 from tests.jobs.samples import CATALOG, ROOMY, Clock
 
 E = TypeVar("E", JobQueued, JobStarted, JobProgressed, JobEnded, JobTold)
-SOON = 10.0  # seconds: longer than anything here takes, however busy the machine is
+SOON = 30.0  # seconds: longer than anything here takes, however busy the machine is
 
 
 def a_request(prompt: str = "a fox", count: int = 1) -> ImagineRequest:
