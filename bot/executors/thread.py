@@ -12,6 +12,7 @@ from pipelines.contract.context import RunContext
 from pipelines.contract.errors import AtelierError, CardLost, RenderFailed, causes
 from pipelines.contract.requests import Kind, Request
 from pipelines.contract.runner import Artifacts, RunnerLike
+from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ class ThreadExecutor:
         self._thread = threading.Thread(target=self._serve, name=name, daemon=False)
         self._broken = False
         self._ready = False
-        self._lost: CardLost | None = None
+        self._lost: Text | None = None
         self._resident: frozenset[str] = frozenset()
         self._batches: Mapping[Kind, int] = {}
         self._stopped = False
@@ -92,8 +93,8 @@ class ThreadExecutor:
             if not done.set_running_or_notify_cancel():
                 continue
             try:
-                if self._lost is not None:
-                    raise self._lost  # before anybody is said to have begun, who would be blamed
+                if self._lost is not None:  # said before anybody has begun, who would be blamed
+                    raise CardLost(self._lost)  # a new one: the frames of the last are at work
                 runner = runner or self._build_runner()
                 try:
                     result = work(runner)
@@ -101,7 +102,7 @@ class ThreadExecutor:
                     self._resident = runner.resident()
             except BaseException as error:  # noqa: BLE001  # carried to whoever awaits the result
                 if isinstance(error, CardLost):
-                    self._lost = error
+                    self._lost = error.text
                 done.set_exception(_carried(error))
             else:
                 done.set_result(result)

@@ -9,7 +9,7 @@ import pytest
 
 from bot.executors.thread import ThreadExecutor
 from pipelines.contract.context import Progress, RunContext
-from pipelines.contract.errors import BadInput, Cancelled, ModelMissing, RenderFailed
+from pipelines.contract.errors import BadInput, Cancelled, CardLost, ModelMissing, RenderFailed
 from tests.jobs.studio import SOON, Gate, Painter, a_request, heard
 
 Start = Callable[..., ThreadExecutor]
@@ -275,3 +275,18 @@ async def test_stopping_twice_and_without_a_start(started: Start) -> None:
     await executor.stop()
     await executor.stop()
     assert not executor.usable()
+
+
+async def test_a_lost_card_is_lost_to_every_run_with_an_error_of_its_own(started: Start) -> None:
+    def fatal(_: RunContext) -> None:
+        raise CardLost.named("The card")
+
+    painter, errors, begun = Painter(fatal=fatal), [], []
+    executor = started(lambda: painter)
+    await executor.start()
+    for prompt in ("fatal", "a fox", "a fox"):
+        context = RunContext(on_begin=lambda: begun.append(True))
+        with pytest.raises(CardLost, match="The card stopped working") as caught:
+            await asyncio.wait_for(executor.run([a_request(prompt)], context), SOON)
+        errors.append(caught.value)
+    assert len(set(errors)) == 3 and len(begun) == 1
