@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipelines.contract.errors import ModelUnavailable
+from pipelines.contract.errors import ModelUnavailable, causes
 from pipelines.contract.text import Text
+from pipelines.device import is_out_of_memory
 from pipelines.fitting import denoiser_of
 from pipelines.headers import NotWhole, read_shapes
 from pipelines.loading import BUILDING
@@ -165,10 +166,13 @@ def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Cha
     """
     try:
         return _changes(pipeline, file)
-    except (OSError, NotWhole, SafetensorError) as error:
+    except (OSError, NotWhole, SafetensorError, *_STRANGE) as error:
+        ran_out = next(filter(is_out_of_memory, causes(error)), None)
+        if ran_out is not None:  # which says nothing about the file
+            raise ran_out from None
+        if isinstance(error, _STRANGE):
+            raise complain(Text("does not fit this model")) from error
         raise complain(Text("cannot be read")) from error
-    except _STRANGE as error:
-        raise complain(Text("does not fit this model")) from error
 
 
 def _changes(pipeline: Any, file: Path) -> dict[str, Change]:
@@ -191,6 +195,10 @@ def _changes(pipeline: Any, file: Path) -> dict[str, Change]:
     used = [p for c in changes.values() for m in (c.down, c.up) for p in m.parameters()]
     if not used or _numbers(used) != _numbers(given):
         raise ValueError(f"{file.name} changes layers that {type(denoiser).__name__} does not have")
+    if any(p.is_meta for p in used):  # which would be whatever was in memory before
+        raise ValueError(f"{file.name} lacks weights of layers that it changes")
+    if not all(map(isfinite, scales.values())) or not all(bool(p.isfinite().all()) for p in used):
+        raise ValueError(f"{file.name} holds numbers that are none, as of a training that failed")
     return changes
 
 

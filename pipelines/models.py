@@ -103,8 +103,7 @@ class Models:
                 finally:  # also after a run that was cancelled, whose model stays
                     held.settle()
         except Exception as error:
-            if self._is_short_of(error):
-                self._ran_out = key
+            self._ran_out = key if self._is_short_of(error) else None
             raise
 
     def _is_short_of(self, error: Exception) -> bool:

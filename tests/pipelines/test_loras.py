@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from pipelines import imagine, loras, sketch
+from pipelines import adapting, imagine, loras, sketch
 from pipelines.adapting import REMEMBERED, Adapters, read_changes
 from pipelines.catalog import Catalog, ModelKey, Style
 from pipelines.contract.context import Phase, Progress, RunContext
@@ -365,7 +365,9 @@ def test_what_cannot_serve_is_said_and_the_next_job_is_as_ever(
     assert made(runner, asked("imagine", drawing, "ink")) == ink
 
 
-@pytest.mark.parametrize("another", ["shapes", "layers", "kind"])
+@pytest.mark.parametrize(
+    "another", ["shapes", "layers", "kind", "names", "a bias", "no numbers", "no alpha"]
+)
 def test_a_lora_for_another_sdxl_or_of_another_kind_is_refused(
     another: str, offering: Catalog, drawing: Path
 ) -> None:
@@ -377,12 +379,39 @@ def test_a_lora_for_another_sdxl_or_of_another_kind_is_refused(
         tensors[first] = torch.ones(3, 3)
     elif another == "kind":
         tensors[first.replace("lora_A.weight", "dora_scale")] = torch.ones(3)
+    elif another == "names":  # as peft calls them in a network
+        tensors = {name.replace(".weight", ".default.weight"): t for name, t in tensors.items()}
+    elif another == "a bias":  # of one layer, where peft makes one for each
+        up = first.replace("lora_A", "lora_B")
+        tensors[up.replace("weight", "bias")] = torch.ones(len(tensors[up]))
+    elif another == "no numbers":
+        tensors[first][0, 0] = torch.nan
+    elif another == "no alpha":
+        tensors[first.replace("lora_A.weight", "alpha")] = torch.tensor(torch.inf)
     else:
         for name in (first, first.replace("lora_A", "lora_B")):
             tensors[name.replace("unet.", "unet.nowhere.")] = tensors[name].clone()
     save_file(tensors, file)
     with pytest.raises(ModelUnavailable, match="“ink” does not fit this model"):
         made(Runner(offering, device="cpu"), asked("sketch", drawing, "ink"))
+
+
+@pytest.mark.parametrize("ran_out", [RuntimeError("can't allocate memory"), MemoryError()])
+def test_where_memory_runs_out_while_it_is_read_the_file_is_not_to_blame(
+    ran_out: Exception, offering: Catalog, drawing: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hollow, failures = adapting._hollow, iter([ran_out])
+
+    def once(denoiser: Any) -> Any:
+        for failure in failures:
+            raise failure
+        return hollow(denoiser)
+
+    monkeypatch.setattr(adapting, "_hollow", once)
+    runner = Runner(offering, device="cpu")
+    ink = made(runner, asked("imagine", drawing, "ink"))  # at the second try
+    assert next(failures, None) is None
+    assert made(runner, asked("imagine", drawing, "ink")) == ink
 
 
 # --- what it costs ------------------------------------------------------------------------------

@@ -187,9 +187,16 @@ def test_where_ram_runs_out_less_of_the_card_would_not_help(
     def refuse(*args: object, **kwargs: object) -> None:
         raise OSError("The paging file is too small. (os error 1455)")
 
+    def overfill(progress: Progress) -> None:
+        if progress.step == 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+
     with phantom.card(monkeypatch):
         runner = on_card(small)
         before = dict(runner.plans())
+        batch = [ImagineRequest(prompt="a red heart", seed=seed) for seed in (1, 2)]
+        with pytest.raises(OutOfMemory, match=r"gpu\.vram_gib"):
+            runner.run(batch, RunContext(overfill))  # for which one alone may have room
         monkeypatch.setattr("safetensors.torch.load_file", refuse)
         with pytest.raises(OutOfMemory, match=r"gpu\.ram_gib"):
             runner.run([request_of(Kind.ANIMATE, drawing)], RunContext())
