@@ -8,6 +8,7 @@ deterministic: the same input gives the same bytes.
 import io
 import json
 import math
+import re
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from fractions import Fraction
@@ -247,10 +248,15 @@ def _identify(data: bytes, max_megapixels: float) -> Image.Image:
 def _begun(data: bytes, formats: tuple[str, ...]) -> ImageFile.ImageFile:
     """`data` from anyone with its header read. Raises ValueError for what would take hours."""
     if data.startswith(b"\xff\xd8") and (
-        data.count(b"\xff\xda") > MAX_SCANS or data.count(b"Exif\0\0") > MAX_EXIF
+        len(_SCAN.findall(data)) > MAX_SCANS or data.count(b"Exif\0\0") > MAX_EXIF
     ):
         raise ValueError("a JPEG that says the same time and again")
     return Image.open(io.BytesIO(data), formats=formats)
+
+
+_SCAN = re.compile(rb"\xff\xda\0[\x08\x0a\x0c\x0e]")
+"""Where a scan of one to four components begins. Two bytes alone would be in any video, too, as
+phones hang them on to pictures."""
 
 
 def _refuse_large_tiles(image: Image.Image, max_megapixels: float) -> None:
