@@ -365,6 +365,7 @@ def test_what_cannot_serve_is_said_and_the_next_job_is_as_ever(
     assert made(runner, asked("imagine", drawing, "ink")) == ink
 
 
+@pytest.mark.filterwarnings("ignore:`lora_bias=True`")  # which peft says of a bias
 @pytest.mark.parametrize(
     "another", ["shapes", "layers", "kind", "names", "a bias", "no numbers", "no alpha"]
 )
