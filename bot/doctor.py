@@ -588,10 +588,10 @@ def _compiling(card: Card, catalog: Catalog, plans: Mapping[ModelKey, Plan]) -> 
 def _remedy(key: ModelKey, less: str | None, *, is_slow: bool) -> str:
     """What to do about a model that does not fit; `less` are settings with which it does."""
     another = f"another models.{key}.dtype, " if is_slow else ""
-    choose = f"hoose {another}a smaller checkpoint, a smaller size, or delete [models.{key}]"
+    rest = f"{another}a smaller checkpoint, a smaller size, or delete [models.{key}]"
     if less is None:
-        return f"C{choose}"
-    return f"With {less} it fits, and pictures change a little. Or c{choose}"
+        return f"Choose {rest}"
+    return f"With {less} it fits, and pictures change a little. Or choose {rest}"
 
 
 def check_last_start(storage: StorageConfig) -> Iterator[Finding]:

@@ -22,9 +22,9 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from pipelines.contract.errors import ModelUnavailable, causes
+from pipelines.contract.errors import ModelUnavailable
 from pipelines.contract.text import Text
-from pipelines.device import is_out_of_memory
+from pipelines.device import ran_out
 from pipelines.fitting import denoiser_of
 from pipelines.headers import NotWhole, read_shapes
 from pipelines.loading import BUILDING
@@ -167,9 +167,8 @@ def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Cha
     try:
         return _changes(pipeline, file)
     except (OSError, NotWhole, SafetensorError, *_STRANGE) as error:
-        ran_out = next(filter(is_out_of_memory, causes(error)), None)
-        if ran_out is not None:  # which says nothing about the file
-            raise ran_out from None
+        if (full := ran_out(error)) is not None:  # which says nothing about the file
+            raise full from None
         if isinstance(error, _STRANGE):
             raise complain(Text("does not fit this model")) from error
         raise complain(Text("cannot be read")) from error

@@ -9,7 +9,7 @@ from functools import cache, partial
 import torch
 
 from pipelines.catalog import Dtype
-from pipelines.contract.errors import DeviceMissing
+from pipelines.contract.errors import DeviceMissing, causes
 from pipelines.driver import (
     RIGHT_TORCH,
     Build,
@@ -20,7 +20,7 @@ from pipelines.driver import (
     why_unseen,
 )
 from pipelines.memory import total_ram
-from pipelines.placement import GIB, Card
+from pipelines.placement import GIB, Card, is_ram
 from pipelines.quantised import can_multiply
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def card_of(
         budget = float(torch.cuda.get_device_properties(device).total_memory - _RESERVE)
     else:
         budget = float(torch.mps.recommended_max_memory() - _RESERVE)
-    if is_ram(device):
+    if is_ram(device.type):
         given = [gib * GIB for gib in (vram_gib, ram_gib) if gib is not None]
         budget = ram = min(given or (budget, ram))
     return Card(
@@ -123,11 +123,6 @@ def card_of(
         capability=torch.cuda.get_device_capability(device) if device.type == "cuda" else None,
         multiplies_fp8=cache(partial(can_multiply, device)),  # tried only where that is configured
     )
-
-
-def is_ram(device: torch.device) -> bool:
-    """Whether a device's memory is RAM, so that weights are in one place only: on a Mac."""
-    return device.type == "mps"
 
 
 def name_of(device: torch.device) -> str:
@@ -188,6 +183,14 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError) or is_out_of_ram(error):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _SIGNS)
+
+
+def ran_out(error: BaseException) -> BaseException | None:
+    """What says that memory ran out, an error or what it came from, else None.
+
+    Libraries say in their own words that a file is damaged, or does not fit.
+    """
+    return next(filter(is_out_of_memory, causes(error)), None)
 
 
 def is_out_of_ram(error: BaseException) -> bool:

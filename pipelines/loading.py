@@ -15,9 +15,8 @@ from safetensors import SafetensorError
 
 from pipelines.catalog import Checkpoint, Dtype
 from pipelines.checkpoints import locate, of_transformers, require_whole, unusable
-from pipelines.contract.errors import causes
 from pipelines.contract.text import Text
-from pipelines.device import DTYPES, dtype_on, is_out_of_memory
+from pipelines.device import DTYPES, dtype_on, ran_out
 from pipelines.placement import Precision
 
 log = logging.getLogger(__name__)
@@ -72,10 +71,10 @@ class Loader:
         `parts` replace or add to the checkpoint's own. Those in `in_less` are read in `dtype` for a
         CPU as well.
         """
-        wide = dtype_on(self.device, dtype)
-        types = {"default": wide} | dict.fromkeys(self.in_less, DTYPES[dtype])
         import transformers
 
+        wide = dtype_on(self.device, dtype)
+        types = {"default": wide} | dict.fromkeys(self.in_less, DTYPES[dtype])
         with _timed(place), self._explained(place, checkpoint) as folder:
             # diffusers would not ask what they lack
             for part in of_transformers(place, checkpoint, self.models_folder):
@@ -143,9 +142,8 @@ class Loader:
             )
             raise unusable(place, checkpoint, why) from error
         except (OSError, ValueError, SafetensorError) as error:
-            ran_out = next(filter(is_out_of_memory, causes(error)), None)
-            if ran_out is not None:  # which diffusers calls a damaged file
-                raise ran_out from None
+            if (full := ran_out(error)) is not None:  # which diffusers calls a damaged file
+                raise full from None
             require_whole(place, checkpoint, self.models_folder)  # which names the file
             why = Text(
                 "cannot be loaded: {why} Correct {setting}.",

@@ -89,8 +89,13 @@ class Card:
 
     @property
     def is_ram(self) -> bool:
-        """Whether its memory is RAM, so that weights are in one place only."""
-        return self.kind == "mps"
+        """As `is_ram` says."""
+        return is_ram(self.kind)
+
+
+def is_ram(kind: str) -> bool:
+    """Whether the memory of such a device is RAM, so that weights are in one place: on a Mac."""
+    return kind == "mps"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from pipelines.device import is_out_of_memory, is_ram
+from pipelines.device import is_out_of_memory
+from pipelines.placement import is_ram
 
 log = logging.getLogger(__name__)
 
@@ -82,15 +83,19 @@ class Weights:
 
     def _pack(self, tensors: list[Tensor]) -> _Block:
         length = _power_of_two(sum(map(_padded, tensors)))
-        cuda, place = self._device.type == "cuda", self._device if is_ram(self._device) else None
-        block = _Block(_pinned(length) if cuda else _plain(length, place))
+        block = _Block(self._home(length))
         for tensor in tensors:
             block.add(tensor)
         return block
 
+    def _home(self, length: int) -> Tensor:
+        if self._device.type == "cuda":
+            return _pinned(length)
+        return _plain(length, self._device if is_ram(self._device.type) else None)
+
     def move_in(self) -> None:
         """Copy to the device, asynchronously on its current stream. All, or none if it raises."""
-        copy = not is_ram(self._device)
+        copy = not is_ram(self._device.type)
         try:
             for block in self._visiting:
                 there = block.home[: block.used].to(self._device, non_blocking=True, copy=copy)

@@ -36,7 +36,7 @@ class ThreadExecutor:
         self._orders: SimpleQueue[Order | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._serve, name=name, daemon=False)
         self._broken = False
-        self._ready = False
+        self._warming = True
         self._lost: Text | None = None
         self._resident: frozenset[str] = frozenset()
         self._batches: Mapping[Kind, int] = {}
@@ -66,7 +66,7 @@ class ThreadExecutor:
 
     def ready(self) -> bool:
         """Whether the models have been loaded, as far as they are before a job asks for them."""
-        return self._ready
+        return not (self._warming or self._broken or self._lost)
 
     def resident(self) -> frozenset[str]:
         """Keys of the models that are on the GPU, as of the last run."""
@@ -116,10 +116,10 @@ class ThreadExecutor:
 
     def _warm_up(self, runner: RunnerLike) -> tuple[Artifacts, ...]:
         """Load one model, and the next one after whatever was ordered meanwhile."""
-        more = self._preload and runner.preload()
-        if more:
+        if self._preload and runner.preload():
             self._order_warm_up()
-        self._ready = not more
+        else:
+            self._warming = False
         return ()
 
     def _build_runner(self) -> RunnerLike:
@@ -147,6 +147,7 @@ class ThreadExecutor:
 
     def _log_failure(self, ready: Future[tuple[Artifacts, ...]]) -> None:
         if (error := ready.exception()) is not None:
+            self._warming = False
             log.error(
                 "%s is not ready; a job that no other card can take will have it tried again: %s",
                 self._thread.name,

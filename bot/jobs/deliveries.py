@@ -8,7 +8,7 @@ from contextlib import nullcontext, suppress
 from bot.errors import StorageFailed, Undeliverable
 from bot.jobs.events import Event, Events, JobEnded, JobTold, JobWanted
 from bot.jobs.job import Job
-from bot.jobs.pauses import growing
+from bot.jobs.pauses import growing, once_stored
 from bot.jobs.store import Store
 from bot.tasks import Tasks
 
@@ -68,15 +68,8 @@ class Deliveries:
             self._begin(event.job)
 
     async def _catch_up(self) -> None:
-        for pause in growing():
-            try:
-                jobs = await self._store.untold()
-            except StorageFailed:
-                await asyncio.sleep(pause)
-                continue
-            for job in jobs:
-                self._begin(job)
-            return
+        for job in await once_stored(lambda: self._store.untold()):
+            self._begin(job)
 
     def _begin(self, job: Job) -> None:
         if job.id not in self._telling:
@@ -117,12 +110,6 @@ class Deliveries:
 
     async def _write_down(self, job: Job, error: Undeliverable | None) -> None:
         """Have the store know that `job` was told; a refusing disk must not tell it twice."""
-        for pause in growing():
-            try:
-                told = await self._store.told(job, error)
-            except StorageFailed:
-                await asyncio.sleep(pause)
-                continue
-            if told is not None:
-                self._events.publish(JobTold(told))
-            return
+        told = await once_stored(lambda: self._store.told(job, error))
+        if told is not None:
+            self._events.publish(JobTold(told))

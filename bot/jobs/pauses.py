@@ -1,7 +1,12 @@
 """Pauses between tries of what must succeed some day."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TypeVar
 
+from bot.errors import StorageFailed
+
+T = TypeVar("T")
 FIRST, LONGEST = 1.0, 60.0  # seconds
 
 
@@ -11,3 +16,13 @@ def growing() -> Iterator[float]:
     while True:
         yield pause
         pause = min(2 * pause, LONGEST)
+
+
+async def once_stored(action: Callable[[], Awaitable[T]]) -> T:
+    """What `action` returns once the store does not refuse, however long that takes."""
+    pauses = growing()
+    while True:
+        try:
+            return await action()
+        except StorageFailed:
+            await asyncio.sleep(next(pauses))

@@ -27,7 +27,7 @@ from bot.jobs.events import (
 from bot.jobs.job import Job, Proposal, Standing, Status, new_job_id
 from bot.jobs.limits import Limits, Terms
 from bot.jobs.moderation import Moderation
-from bot.jobs.pauses import growing
+from bot.jobs.pauses import once_stored
 from bot.jobs.policy import Models, Policy
 from bot.jobs.progress import Look
 from bot.jobs.settings import Settings, SettingsBook
@@ -604,15 +604,9 @@ class JobQueue:
 
     async def _adopt(self, job_id: str) -> None:
         """Admit a job that was written although its submitter had gone."""
-        for pause in growing():
-            try:
-                job = await self._store.get(job_id)
-            except StorageFailed:
-                await asyncio.sleep(pause)
-                continue
-            if job is not None and job.status is Status.QUEUED:
-                self._admit(job)
-            return
+        job = await once_stored(lambda: self._store.get(job_id))
+        if job is not None and job.status is Status.QUEUED:
+            self._admit(job)
 
     async def _start(self, job_id: str, *, begun: bool) -> Run | None:
         """Lease the job from the store; None if it was cancelled a moment ago."""

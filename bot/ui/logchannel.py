@@ -10,6 +10,7 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import islice
 
 import discord
@@ -28,7 +29,7 @@ from bot.jobs.events import (
     ReportWithdrawn,
 )
 from bot.jobs.job import Job, Status
-from bot.jobs.pauses import growing
+from bot.jobs.pauses import growing, once_stored
 from bot.jobs.queue import JobQueue
 from bot.jobs.report import Report
 from bot.tasks import Tasks
@@ -84,15 +85,9 @@ class LogChannel:
         await self._tasks.stop()
 
     async def _catch_up(self) -> None:
-        for pause in growing():
-            try:
-                reports = await self._moderation.open_reports()
-            except StorageFailed:
-                await asyncio.sleep(pause)
-                continue
-            for server in {report.server for report in reports}:
-                self._write_soon(server)
-            return
+        reports = await once_stored(self._moderation.open_reports)
+        for server in {report.server for report in reports}:
+            self._write_soon(server)
 
     def _on_event(self, event: Event) -> None:
         match event:
@@ -239,17 +234,8 @@ class LogChannel:
                 continue
             # Who reports it while it is being posted may not be in it: that is another round.
             told = [report.reporter for report in reports if report.job == job_id]
-            await self._note(job_id, told, channel, message)
-
-    async def _note(self, job_id: str, told: Sequence[int], channel: int, message: int) -> None:
-        """Have the store know what was posted; a refusing disk must not post it twice."""
-        for pause in growing():
-            try:
-                await self._moderation.noted(job_id, told, channel, message)
-            except StorageFailed:
-                await asyncio.sleep(pause)
-                continue
-            return
+            note = partial(self._moderation.noted, job_id, told, channel, message)
+            await once_stored(note)  # a refusing disk must not post it twice
 
     async def _withdraw(self, report: Report) -> None:
         """Take what was reported out of the note that moderators have of it."""

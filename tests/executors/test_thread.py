@@ -182,9 +182,9 @@ async def test_a_failed_build_fails_the_job_and_is_tried_again_for_the_next(
     with pytest.raises(RenderFailed, match="cannot use its GPU at the moment"):
         await _run(executor)
     assert "libcudart" in caplog.text
-    assert not executor.usable()
+    assert not executor.usable() and not executor.ready()
     assert await _run(executor) == 1
-    assert executor.usable()
+    assert executor.usable() and executor.ready()
 
 
 @pytest.mark.parametrize("flaw", ["preload", "resident"])

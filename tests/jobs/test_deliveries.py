@@ -43,7 +43,8 @@ def post() -> Post:
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.jobs.deliveries.growing", lambda: repeat(0.001))
+    for module in ("deliveries", "pauses"):
+        monkeypatch.setattr(f"bot.jobs.{module}.growing", lambda: repeat(0.001))
 
 
 @pytest.fixture

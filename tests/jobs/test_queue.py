@@ -361,7 +361,7 @@ async def test_a_submitter_who_leaves_during_the_commit_strands_no_job(
     studio: MakeStudio, store: Store, monkeypatch: pytest.MonkeyPatch, refusals: int
 ) -> None:
     s = studio()
-    monkeypatch.setattr("bot.jobs.queue.growing", lambda: repeat(0.001))
+    monkeypatch.setattr("bot.jobs.pauses.growing", lambda: repeat(0.001))
     left, get = [refusals], store.get
 
     async def refuse(job_id: str) -> Job | None:

@@ -228,11 +228,11 @@ async def test_what_waits_for_models_to_be_loaded_is_not_what_the_process_died_o
 
 
 async def test_nor_what_it_lost_its_card_of(studio: MakeStudio) -> None:
-    class Losing(Painter):
+    class LostAtStart(Painter):
         def preload(self) -> bool:
             raise CardLost.named("The card")
 
-    painter = Losing()
+    painter = LostAtStart()
     first = studio(painter, executors=[ThreadExecutor(lambda: painter, preload=True)])
     await first.open()
     await first.submit()

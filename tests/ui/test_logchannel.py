@@ -109,7 +109,8 @@ async def test_a_discord_that_is_ill_keeps_no_job_waiting_and_is_told_later(
 async def test_a_store_that_refuses_at_the_start_is_asked_again_and_nothing_is_posted_twice(
     app: App, channel: Channel, ada: MemberActor, ends: Ends, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.ui.logchannel.growing", lambda: repeat(0.01))
+    for module in ("ui.logchannel", "jobs.pauses"):
+        monkeypatch.setattr(f"bot.{module}.growing", lambda: repeat(0.01))
     await ada.slash(channel.handle, "imagine", prompt="a lighthouse")
     job, moderation = await ends.next(), app.queue.moderation
     where = {"server": channel.guild.id, "channel": channel.handle.id, "message": 1}
