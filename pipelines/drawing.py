@@ -13,6 +13,7 @@ from PIL import Image, ImageFilter, ImageOps
 
 from pipelines.contract.errors import BadInput
 from pipelines.media import on_white
+from pipelines.ruling import without_ruling
 from pipelines.sheet import straightened
 from pipelines.tones import Bytes, Floats, closed, dilated, eroded, luma, opened
 
@@ -37,10 +38,13 @@ class Drawing:
 def read_drawing(image: Image.Image) -> Drawing:
     """Read `image` (RGB or RGBA, as `vet` leaves it). Raises BadInput when nothing is drawn.
 
-    Of a photo in which a sheet lies on something else, the sheet is read.
+    Of a photo in which a sheet lies on something else, the sheet is read; what is printed on ruled
+    paper is not.
     """
-    if image.mode == "RGB" and _is_photographed(np.asarray(image)):
-        image = straightened(image) or image
+    if image.mode == "RGB":
+        if _is_photographed(np.asarray(image)):
+            image = straightened(image) or image
+        image = without_ruling(image)
     return _read(image)
 
 
