@@ -93,7 +93,11 @@ def _upright_tones(picture: Bytes) -> Bytes:
 
 
 def _is_light_on_dark(light: Floats) -> bool:
-    """Whether strokes are lighter than what they are on; asks the border, then the strokes."""
+    """Whether strokes are lighter than what they are on.
+
+    The border says so, or else the strokes: where they are dark, what is left when all that is
+    dark and thin is filled in is more even than what is left without what is light and thin.
+    """
     edge = max(2, min(light.shape) // 25)
     border = np.concatenate(
         [part.ravel() for part in (light[:edge], light[-edge:], light[:, :edge], light[:, -edge:])]
@@ -106,9 +110,12 @@ def _is_light_on_dark(light: Floats) -> bool:
     small = Image.fromarray(light.astype(np.uint8))
     small.thumbnail((256, 256), Image.Resampling.BOX)
     tones = np.asarray(small)
-    dark_strokes = closed(tones, 4).astype(int) - tones
-    light_strokes = tones.astype(int) - opened(tones, 4)
-    return bool(light_strokes.sum() > 1.5 * dark_strokes.sum())
+    return _unevenness(closed(tones, 4)) > 1.5 * _unevenness(opened(tones, 4))
+
+
+def _unevenness(tones: Bytes) -> int:
+    """By how much neighbours differ, in all."""
+    return sum(int(np.abs(np.diff(tones.astype(int), axis=axis)).sum()) for axis in (0, 1))
 
 
 def _is_photographed(picture: Bytes) -> bool:
