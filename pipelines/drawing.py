@@ -5,6 +5,7 @@ comes out is always the same: a dark-on-white picture for the captioner, and whi
 black for the model that follows lines. Everything is deterministic and needs no GPU.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from pipelines.tones import Bytes, Floats, closed, dilated, eroded, luma, opened
 
 REFERENCE_SIDE = 1024  # lengths below are pixels of a drawing whose long side has this many
 WIDEST_STROKE = 40  # what is wider is a filled shape, and its outline is the line
+TILE = 8  # in which the paper's tone is looked for
 BLANK = 5e-5  # of all pixels: less than this on a line, and nothing is drawn
 BLANK_PHOTO = 5e-4  # where a few grains of noise may have passed for ink
 
@@ -163,11 +165,13 @@ def _photo_on_white(picture: Bytes) -> Bytes:
 def _paper(picture: Bytes) -> Floats:
     """The colour that bare paper has at each pixel, from the bright tiles around it."""
     height, width = picture.shape[:2]
-    tiles = _tiles(picture, max(8, round(24 * _unit(picture))))
+    side = max(4, round(TILE * _unit(picture)))
+    reach = math.ceil(WIDEST_STROKE / 2 * _unit(picture) / side)
+    tiles = _without_strokes(_tiles(picture, side), reach)
     light = luma(tiles)
     usual = np.median(tiles[light >= np.median(light)], axis=0)
     tint = np.abs(tiles / tiles.sum(axis=2, keepdims=True) - usual / usual.sum()).max(axis=2)
-    bare = ((tint < 0.04) & (light > 0.3 * (luma(usual)))).astype(np.float32)
+    bare = ((tint < 0.04) & (light > 0.22 * luma(usual))).astype(np.float32)
     smooth = _spread(tiles * bare[..., None]) / _spread(bare)[..., None]
     channels = [
         Image.fromarray(smooth[..., c]).resize((width, height), Image.Resampling.BICUBIC)
@@ -187,6 +191,15 @@ def _tiles(picture: Bytes, side: int) -> Floats:
     return paper
 
 
+def _without_strokes(tiles: Floats, reach: int) -> Floats:
+    """`tiles`, where fewer than 2 · `reach` + 1 dark ones in a row are as light as those around.
+
+    A shadow is wider, so its edge stays where it is.
+    """
+    channels = [closed(tiles[..., channel].astype(np.uint8), reach) for channel in range(3)]
+    return np.dstack(channels).astype(np.float32)
+
+
 def _cut(length: int, side: int) -> NDArray[np.intp]:
     """Which pixels of `length` are in which of as many parts as there are: parts × pixels."""
     parts = max(1, length // side)
@@ -195,8 +208,8 @@ def _cut(length: int, side: int) -> NDArray[np.intp]:
 
 
 def _spread(values: Floats) -> Floats:
-    """A wide blur of the first two axes that never quite reaches zero."""
-    near, far = (_blurred(values, reach) for reach in (1.5, 12.0))
+    """A blur of the first two axes, 1.5 tiles wide, that reaches far and never quite zero."""
+    near, far = (_blurred(values, reach) for reach in (1.5, 36.0))
     spread: Floats = near + 1e-3 * far + 1e-9 * values.mean(axis=(0, 1))
     return spread
 

@@ -125,6 +125,16 @@ def photographed(sheet: Image.Image, noise: float = 5.0) -> Image.Image:
     return Image.open(out).convert("RGB")
 
 
+def shadowed(sheet: Image.Image) -> Image.Image:
+    """`sheet` (RGB) in the shadow of the phone that photographs it."""
+    width, height = sheet.size
+    shadow = Image.new("L", sheet.size, 255)
+    phone = [(0.3, 1), (0.4, 0.5), (0.75, 0.5), (0.8, 1)]
+    ImageDraw.Draw(shadow).polygon([(x * width, y * height) for x, y in phone], fill=140)
+    soft = shadow.filter(ImageFilter.GaussianBlur(0.008 * width))
+    return ImageChops.multiply(sheet, soft.convert("RGB"))
+
+
 def wood(size: tuple[int, int], colour: Colour) -> Image.Image:
     """A table with grain."""
     width, height = size

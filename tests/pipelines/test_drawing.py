@@ -17,6 +17,7 @@ from tests.pipelines.sheets import (
     inked,
     overlap,
     photographed,
+    shadowed,
     tilted,
     transparent,
 )
@@ -44,6 +45,11 @@ HEARTS = {
     "faint grey": (inked(heart(), (220, 220, 220)), heart(), 0.95),
     "a photo": (photographed(inked(tilted(heart()), (40, 40, 50))), tilted(heart()), 0.9),
     "a photo of pencil": (photographed(inked(heart(4), (170, 170, 170))), heart(4), 0.85),
+    "a photo of pencil in a shadow": (
+        photographed(shadowed(inked(heart(5), (150, 150, 150)))),
+        heart(5),
+        0.85,
+    ),
     "a photo of chalk": (
         photographed(inked(tilted(heart()), WHITE, CHALKBOARD), 4),
         tilted(heart()),
