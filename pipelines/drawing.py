@@ -5,6 +5,7 @@ comes out is always the same: a dark-on-white picture for the captioner, and whi
 black for the model that follows lines. Everything is deterministic and needs no GPU.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,11 +14,13 @@ from PIL import Image, ImageFilter, ImageOps
 
 from pipelines.contract.errors import BadInput
 from pipelines.media import on_white
+from pipelines.ruling import without_ruling
 from pipelines.sheet import straightened
 from pipelines.tones import Bytes, Floats, closed, dilated, eroded, luma, opened
 
 REFERENCE_SIDE = 1024  # lengths below are pixels of a drawing whose long side has this many
 WIDEST_STROKE = 40  # what is wider is a filled shape, and its outline is the line
+TILE = 8  # in which the paper's tone is looked for
 BLANK = 5e-5  # of all pixels: less than this on a line, and nothing is drawn
 BLANK_PHOTO = 5e-4  # where a few grains of noise may have passed for ink
 
@@ -37,10 +40,13 @@ class Drawing:
 def read_drawing(image: Image.Image) -> Drawing:
     """Read `image` (RGB or RGBA, as `vet` leaves it). Raises BadInput when nothing is drawn.
 
-    Of a photo in which a sheet lies on something else, the sheet is read.
+    Of a photo in which a sheet lies on something else, the sheet is read; what is printed on ruled
+    paper is not.
     """
-    if image.mode == "RGB" and _is_photographed(np.asarray(image)):
-        image = straightened(image) or image
+    if image.mode == "RGB":
+        if _is_photographed(np.asarray(image)):
+            image = straightened(image) or image
+        image = without_ruling(image)
     return _read(image)
 
 
@@ -89,7 +95,11 @@ def _upright_tones(picture: Bytes) -> Bytes:
 
 
 def _is_light_on_dark(light: Floats) -> bool:
-    """Whether strokes are lighter than what they are on; asks the border, then the strokes."""
+    """Whether strokes are lighter than what they are on.
+
+    The border says so, or else the strokes: where they are dark, what is left when all that is
+    dark and thin is filled in is more even than what is left without what is light and thin.
+    """
     edge = max(2, min(light.shape) // 25)
     border = np.concatenate(
         [part.ravel() for part in (light[:edge], light[-edge:], light[:, :edge], light[:, -edge:])]
@@ -102,9 +112,12 @@ def _is_light_on_dark(light: Floats) -> bool:
     small = Image.fromarray(light.astype(np.uint8))
     small.thumbnail((256, 256), Image.Resampling.BOX)
     tones = np.asarray(small)
-    dark_strokes = closed(tones, 4).astype(int) - tones
-    light_strokes = tones.astype(int) - opened(tones, 4)
-    return bool(light_strokes.sum() > 1.5 * dark_strokes.sum())
+    return _unevenness(closed(tones, 4)) > 1.5 * _unevenness(opened(tones, 4))
+
+
+def _unevenness(tones: Bytes) -> int:
+    """By how much neighbours differ, in all."""
+    return sum(int(np.abs(np.diff(tones.astype(int), axis=axis)).sum()) for axis in (0, 1))
 
 
 def _is_photographed(picture: Bytes) -> bool:
@@ -152,11 +165,13 @@ def _photo_on_white(picture: Bytes) -> Bytes:
 def _paper(picture: Bytes) -> Floats:
     """The colour that bare paper has at each pixel, from the bright tiles around it."""
     height, width = picture.shape[:2]
-    tiles = _tiles(picture, max(8, round(24 * _unit(picture))))
+    side = max(4, round(TILE * _unit(picture)))
+    reach = math.ceil(WIDEST_STROKE / 2 * _unit(picture) / side)
+    tiles = _without_strokes(_tiles(picture, side), reach)
     light = luma(tiles)
     usual = np.median(tiles[light >= np.median(light)], axis=0)
     tint = np.abs(tiles / tiles.sum(axis=2, keepdims=True) - usual / usual.sum()).max(axis=2)
-    bare = ((tint < 0.04) & (light > 0.3 * (luma(usual)))).astype(np.float32)
+    bare = ((tint < 0.04) & (light > 0.22 * luma(usual))).astype(np.float32)
     smooth = _spread(tiles * bare[..., None]) / _spread(bare)[..., None]
     channels = [
         Image.fromarray(smooth[..., c]).resize((width, height), Image.Resampling.BICUBIC)
@@ -176,6 +191,15 @@ def _tiles(picture: Bytes, side: int) -> Floats:
     return paper
 
 
+def _without_strokes(tiles: Floats, reach: int) -> Floats:
+    """`tiles`, where fewer than 2 · `reach` + 1 dark ones in a row are as light as those around.
+
+    A shadow is wider, so its edge stays where it is.
+    """
+    channels = [closed(tiles[..., channel].astype(np.uint8), reach) for channel in range(3)]
+    return np.dstack(channels).astype(np.float32)
+
+
 def _cut(length: int, side: int) -> NDArray[np.intp]:
     """Which pixels of `length` are in which of as many parts as there are: parts × pixels."""
     parts = max(1, length // side)
@@ -184,8 +208,8 @@ def _cut(length: int, side: int) -> NDArray[np.intp]:
 
 
 def _spread(values: Floats) -> Floats:
-    """A wide blur of the first two axes that never quite reaches zero."""
-    near, far = (_blurred(values, reach) for reach in (1.5, 12.0))
+    """A blur of the first two axes, 1.5 tiles wide, that reaches far and never quite zero."""
+    near, far = (_blurred(values, reach) for reach in (1.5, 36.0))
     spread: Floats = near + 1e-3 * far + 1e-9 * values.mean(axis=(0, 1))
     return spread
 

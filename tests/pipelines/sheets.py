@@ -4,7 +4,7 @@ import io
 import math
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFilter
+from PIL import Image, ImageChops, ImageDraw, ImageFilter
 
 from pipelines.sheet import perspective
 
@@ -62,6 +62,50 @@ def transparent(truth: Image.Image, ink: Colour) -> Image.Image:
     return sheet
 
 
+def ruled(
+    sheet: Image.Image,
+    gap: float,
+    line: Colour = (150, 180, 225),
+    *,
+    squared: bool = False,
+    margin: bool = False,
+) -> Image.Image:
+    """`sheet` (RGB) on paper with a line printed every `gap` pixels."""
+    width, height = sheet.size
+    paper = Image.new("RGB", (width * OVERSAMPLING, height * OVERSAMPLING), "white")
+    pen = ImageDraw.Draw(paper)
+    thick = round(0.05 * gap * OVERSAMPLING)
+    for y in np.arange(2 * gap, height, gap) * OVERSAMPLING:
+        pen.line([(0, y), (paper.width, y)], fill=line, width=thick)
+    for x in np.arange(gap, width, gap) * OVERSAMPLING if squared else ():
+        pen.line([(x, 0), (x, paper.height)], fill=line, width=thick)
+    if margin:
+        x = 0.15 * paper.width
+        pen.line([(x, 0), (x, paper.height)], fill=(230, 120, 120), width=thick)
+    return ImageChops.multiply(paper.resize(sheet.size, Image.Resampling.BOX), sheet)
+
+
+def bent(sheet: Image.Image) -> Image.Image:
+    """`sheet`, its sides multiples of 32, as seen from near its lower edge, and not quite flat."""
+    width, height = sheet.size
+
+    def source(x: float, y: float) -> tuple[float, float]:
+        x, y = x / width, y / height
+        x, y = 0.5 + (x - 0.5) * (0.75 + 0.25 * y), y * (0.8 + 0.2 * y)
+        return x * width, (0.03 + 0.94 * y + 0.03 * math.sin(3 * x)) * height
+
+    across, down = width // 32, height // 32
+    mesh = []
+    for left in range(0, width, across):
+        for top in range(0, height, down):
+            right, bottom = left + across, top + down
+            corners = ((left, top), (left, bottom), (right, bottom), (right, top))
+            mesh.append(
+                ((left, top, right, bottom), [at for corner in corners for at in source(*corner)])
+            )
+    return sheet.transform(sheet.size, Image.Transform.MESH, mesh, Image.Resampling.BICUBIC)
+
+
 def tilted(sheet: Image.Image, degrees: float = 7) -> Image.Image:
     """`sheet` turned a little, as a phone is never held straight; black comes into its corners."""
     return sheet.rotate(degrees, Image.Resampling.BICUBIC)
@@ -79,6 +123,16 @@ def photographed(sheet: Image.Image, noise: float = 5.0) -> Image.Image:
     out = io.BytesIO()
     Image.fromarray(lit.clip(0, 255).astype(np.uint8)).save(out, "JPEG", quality=85)
     return Image.open(out).convert("RGB")
+
+
+def shadowed(sheet: Image.Image) -> Image.Image:
+    """`sheet` (RGB) in the shadow of the phone that photographs it."""
+    width, height = sheet.size
+    shadow = Image.new("L", sheet.size, 255)
+    phone = [(0.3, 1), (0.4, 0.5), (0.75, 0.5), (0.8, 1)]
+    ImageDraw.Draw(shadow).polygon([(x * width, y * height) for x, y in phone], fill=140)
+    soft = shadow.filter(ImageFilter.GaussianBlur(0.008 * width))
+    return ImageChops.multiply(sheet, soft.convert("RGB"))
 
 
 def wood(size: tuple[int, int], colour: Colour) -> Image.Image:

@@ -9,6 +9,7 @@ from pipelines.drawing import fitted, read_drawing
 from pipelines.media import vet
 from tests.pipelines.sheets import (
     BLACK,
+    SIDE,
     WHITE,
     coloured_house,
     heart,
@@ -16,11 +17,21 @@ from tests.pipelines.sheets import (
     inked,
     overlap,
     photographed,
+    shadowed,
     tilted,
     transparent,
 )
 
 CHALKBOARD = (30, 60, 45)
+
+
+def fence() -> Image.Image:
+    """Strokes that are nearer to each other than to anything else: white on black."""
+    sheet = Image.new("L", (SIDE, SIDE))
+    for x in range(20, 490, 14):
+        ImageDraw.Draw(sheet).line([(x, 200 + x % 9), (x, 350 - x % 7)], 255, 3)
+    return sheet
+
 
 HEARTS = {
     "pen on white": (inked(heart(), BLACK), heart(), 0.95),
@@ -34,10 +45,21 @@ HEARTS = {
     "faint grey": (inked(heart(), (220, 220, 220)), heart(), 0.95),
     "a photo": (photographed(inked(tilted(heart()), (40, 40, 50))), tilted(heart()), 0.9),
     "a photo of pencil": (photographed(inked(heart(4), (170, 170, 170))), heart(4), 0.85),
+    "a photo of pencil in a shadow": (
+        photographed(shadowed(inked(heart(5), (150, 150, 150)))),
+        heart(5),
+        0.85,
+    ),
     "a photo of chalk": (
         photographed(inked(tilted(heart()), WHITE, CHALKBOARD), 4),
         tilted(heart()),
         0.9,
+    ),
+    "a photo of a fence": (photographed(inked(fence(), (40, 40, 50))), fence(), 0.75),
+    "a photo of a fence in chalk": (
+        photographed(inked(fence(), WHITE, CHALKBOARD), 4),
+        fence(),
+        0.85,
     ),
 }
 
