@@ -31,9 +31,9 @@ from bot.metrics import Metrics
 from bot.runner import build_runner
 from bot.startup import StartWatch
 from bot.tasks import Tasks
-from bot.ui.coming import take_back_left
 from bot.ui.logchannel import LogChannel
 from bot.ui.origin import Origin, has_message
+from bot.ui.placeholders import delete_left
 from bot.ui.progress import ProgressBoard
 from bot.words import WordRules, read_words
 from pipelines import loras
@@ -112,7 +112,8 @@ class App:
             app = cls(config, store, queue, events, executors)
             await queue.moderation.read()
             await queue.restore()
-            app._left = [Origin.from_json(each) for each in await store.announced()]
+            # Read before this process posts any of its own.
+            app._left = [Origin.from_json(each) for each in await store.placeholders()]
             app._serve_metrics()
         except BaseException:
             await store.close()
@@ -159,8 +160,8 @@ class App:
         self.worker.start()
         self.deliveries.start()
         self.log_channel.start()
-        taken_back = take_back_left(self._left, self.queue, self.client.roads)
-        self._tasks.start(taken_back, name="take back messages without a job")
+        left = delete_left(self._left, self.queue, self.client.roads)
+        self._tasks.start(left, name="delete placeholders without a job")
         self._tasks.start(self._again_and_again(self._sweep, SWEEP_EVERY), name="sweep")
         expired = self._again_and_again(self.store.forget_expired, EXPIRED_EVERY)
         self._tasks.start(expired, name="forget what has expired")

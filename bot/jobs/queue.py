@@ -200,13 +200,13 @@ class JobQueue:
         ]
         return await self._enqueue(jobs, self._limits_of(standing))
 
-    async def announce(self, origin: Mapping[str, Any]) -> None:
-        """A message was posted for a job that is yet to be queued, its answer to go to `origin`."""
-        await self._store.announce(origin)
+    async def add_placeholder(self, origin: Mapping[str, Any]) -> None:
+        """Note that a message was posted for a job that will be queued with this `origin`."""
+        await self._store.add_placeholder(origin)
 
-    async def unannounce(self, message: int) -> None:
-        """That message is gone, and no job comes."""
-        await self._store.unannounce(message)
+    async def remove_placeholder(self, message: int) -> None:
+        """Forget a placeholder for which no job comes."""
+        await self._store.remove_placeholder(message)
 
     def most_prompts(self, standing: Standing) -> int:
         """How many prompts one may stand for, of a member who stands there."""

@@ -161,7 +161,7 @@ class Store:
             inserted = await self._connection.executemany(_INSERT, rows)
             # As long as somebody holds it open, a closed connection would keep the file's lock.
             await inserted.close()
-            await self._execute(_HAS_COME, {"ids": json.dumps([row["id"] for row in rows])})
+            await self._execute(_TAKE_OVER, {"ids": json.dumps([row["id"] for row in rows])})
         return refusals
 
     async def _settle(self, arrival: _Arrival, shares: dict[tuple[int, int | None], float]) -> None:
@@ -237,20 +237,20 @@ class Store:
         )
         return [codec.decode_proposal(dict(row), self._folder) for row in rows]
 
-    async def announce(self, origin: Mapping[str, Any]) -> None:
-        """A message was posted, by its origin, for a job that is yet to be written."""
+    async def add_placeholder(self, origin: Mapping[str, Any]) -> None:
+        """Note a message that was posted for a job; the note goes when that job is written."""
         await self.run(
             "INSERT INTO coming VALUES (:message, :origin)",
             message=origin["message_id"],
             origin=json.dumps(dict(origin)),
         )
 
-    async def unannounce(self, message: int) -> None:
-        """The message is gone."""
+    async def remove_placeholder(self, message: int) -> None:
+        """Forget a placeholder for which no job comes."""
         await self.run("DELETE FROM coming WHERE message = :message", message=message)
 
-    async def announced(self) -> list[dict[str, Any]]:
-        """The origins of messages for which no job was written."""
+    async def placeholders(self) -> list[dict[str, Any]]:
+        """The origins of the messages for which no job was written."""
         return [json.loads(origin) for (origin,) in await self.run("SELECT origin FROM coming")]
 
     # -- a job's life -----------------------------------------------------------------------
@@ -742,7 +742,7 @@ _USED = (
     f" WHERE server IS :server AND (:owner IS NULL OR owner = :owner) AND {_TODAY}"
     " GROUP BY owner, kind ORDER BY seconds DESC"
 )
-_HAS_COME = (
+_TAKE_OVER = (
     "DELETE FROM coming WHERE message IN (SELECT origin ->> 'message_id' FROM jobs"
     " WHERE id IN (SELECT value FROM json_each(:ids)))"
 )

@@ -10,21 +10,20 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import discord
 from discord import ui
 
-from bot.errors import StorageFailed
 from bot.jobs.job import Proposal
 from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.permutations import permutations
 from bot.ui.answers import answering, spoken
 from bot.ui.asking import check, submit
-from bot.ui.coming import ROOM, coming
 from bot.ui.origin import HasQueue, Origin, acknowledge, origin_of, standing_of
-from bot.ui.roads import UNREACHABLE
+from bot.ui.placeholders import ROOM, placeholders
+from bot.ui.roads import UNREACHABLE, Roads
 from bot.ui.text import countdown, plain, seconds
 from pipelines.contract.requests import DescribeRequest, Request, UpscaleRequest
 from pipelines.contract.text import Counted, Text
@@ -36,6 +35,12 @@ PROPOSAL_ID = re.compile(r"atelier:(?P<answer>go|drop):(?P<proposal_id>[0-9a-f]{
 
 TakeIn = Callable[[Sequence[Request], Origin], Awaitable[dict[str, Any]]]
 """Takes uploads in for requests that are answered there; gives the files by the fields of those."""
+
+
+class HasRoads(Protocol):
+    """What Go needs of the client that hears it, beside its queue."""
+
+    roads: Roads
 
 
 class Answer(StrEnum):
@@ -171,32 +176,21 @@ class ProposalButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PROPOSAL
 async def _queue_all(
     interaction: discord.Interaction, queue: JobQueue, proposal: Proposal, made_at: float
 ) -> None:
-    """A job and a message for each request; where that cannot be, neither, and the question stays.
-
-    The messages are the interaction's, which need no permission of the bot's.
-    """
-    posted: list[discord.WebhookMessage] = []
-    origins: list[dict[str, Any]] = []
+    """Queue a job and post a message for each request, or neither: then the question stays."""
+    roads = cast(HasRoads, interaction.client).roads
     try:
         for request in proposal.requests:
             check(interaction, queue, request)
         standing = standing_of(interaction)
-        here = origin_of(interaction, 0, made_at).to_json()
-        await queue.check(proposal.requests, owner=proposal.owner, origin=here, standing=standing)
-        for request in proposal.requests:
-            message = await interaction.followup.send(view=coming(request), wait=True)
-            posted.append(message)
-            origins.append(origin_of(interaction, message.id, made_at).to_json())
-            await queue.announce(origins[-1])
-        await queue.accept(proposal, origins, standing=standing)
+        here = origin_of(interaction, 0, made_at)
+        await queue.check(
+            proposal.requests, owner=proposal.owner, origin=here.to_json(), standing=standing
+        )
+        async with placeholders(queue, roads, here, proposal.requests) as posted:
+            origins = [origin.to_json() for origin in posted]
+            await queue.accept(proposal, origins, standing=standing)
     except Exception:
-        try:
-            for message in posted:
-                with suppress(*UNREACHABLE, StorageFailed):  # then the next start does it
-                    await message.delete()
-                    await queue.unannounce(message.id)
-        finally:
-            await queue.put_back(proposal)
+        await queue.put_back(proposal)
         raise
 
 

@@ -126,7 +126,7 @@ class Roads:
         webhook = await self._webhook(origin)
         return (await webhook.send(view=view, wait=True)).id
 
-    async def take_back(self, origin: Origin, message_id: int) -> None:
+    async def delete_by_token(self, origin: Origin, message_id: int) -> None:
         """Delete a message of the interaction's."""
         webhook = await self._webhook(origin)
         await webhook.delete_message(message_id)

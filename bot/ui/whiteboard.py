@@ -7,7 +7,6 @@ lives for as long as the link.
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot.errors import DiscordFailed, LinkInvalid, LinkUsed, StorageFailed
+from bot.errors import DiscordFailed, LinkInvalid, LinkUsed
 from bot.jobs import codec
 from bot.jobs.job import Job, Standing, new_job_id
 from bot.jobs.links import Link, Links
@@ -26,8 +25,8 @@ from bot.permutations import permutations
 from bot.tasks import Tasks
 from bot.ui.answers import TROUBLE
 from bot.ui.asking import check, check_as, since
-from bot.ui.coming import coming
 from bot.ui.origin import Origin, origin_of, standing_of
+from bot.ui.placeholders import placeholders
 from bot.ui.roads import TOKEN_LIFE, UNREACHABLE, Roads
 from bot.ui.text import countdown
 from pipelines.contract.errors import BadInput
@@ -159,29 +158,21 @@ class Whiteboard:
         [prompt] = permutations(request.prompt, 1)
         request = replace(request, prompt=prompt)
         check_as(self._queue, request, member=link.member, since=said["since"], standing=standing)
-        origin = Origin.from_json(said["origin"])
+        here = Origin.from_json(said["origin"])
         try:
-            message_id = await self._roads.follow(origin, coming(request))
+            async with placeholders(self._queue, self._roads, here, [request]) as [origin]:
+                return await self._queue.submit(
+                    request,
+                    owner=link.member,
+                    origin=origin.to_json(),
+                    standing=standing,
+                    job_id=link.job_id,
+                )
         except UNREACHABLE as error:
             log.warning("Discord refused the message of a drawing: %s", error)
             gone = isinstance(error, discord.NotFound)
             why = Text("Discord says that the channel is gone.") if gone else TROUBLE
             raise DiscordFailed(why) from error
-        origin = replace(origin, message_id=message_id)
-        try:
-            await self._queue.announce(origin.to_json())
-            return await self._queue.submit(
-                request,
-                owner=link.member,
-                origin=origin.to_json(),
-                standing=standing,
-                job_id=link.job_id,
-            )
-        except Exception:
-            with suppress(*UNREACHABLE, StorageFailed):  # then the next start does it
-                await self._roads.take_back(origin, message_id)
-                await self._queue.unannounce(message_id)
-            raise
 
     async def _said(self, link: Link) -> dict[str, Any]:
         assert self._links is not None

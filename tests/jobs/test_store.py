@@ -123,13 +123,13 @@ class TestEnqueue:
         assert [job.relaxed for job in written] == [False, False, True]
 
 
-async def test_what_was_announced_is_known_until_its_job_or_nothing_comes(store: Store) -> None:
+async def test_a_placeholder_is_known_until_its_job_or_nothing_comes(store: Store) -> None:
     origins = [{"message_id": n, "token": "t"} for n in (1, 2, 3)]
     for origin in origins:
-        await store.announce(origin)
+        await store.add_placeholder(origin)
     await store.enqueue_all([a_job(origin=origins[0]), a_job(origin={})], ROOMY)
-    await store.unannounce(3)
-    assert await store.announced() == [origins[1]]
+    await store.remove_placeholder(3)
+    assert await store.placeholders() == [origins[1]]
 
 
 class TestProposals:
