@@ -164,7 +164,7 @@ class AtelierClient(discord.Client):
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Also for roles that were deleted while the bot was away; discord.py calls this."""
-        await self.queue.settings.forget_roles(guild.id, {role.id for role in guild.roles})
+        await self.queue.settings.set_weights(guild.id, {}, {role.id for role in guild.roles})
 
     on_guild_join = on_guild_available  # to where it was before, maybe
 

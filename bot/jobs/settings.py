@@ -102,25 +102,13 @@ class SettingsBook:
         """The channels of a server that have rules of their own."""
         return sorted(c for s, c in self._said if s == server and c != SERVER)
 
-    def servers(self) -> list[int]:
-        """The servers that have rules of their own, or whose channels do."""
-        return sorted({server for server, _ in self._said})
-
     async def change(self, server: int, channel: int = SERVER, /, **values: Any) -> Settings:
         """Set `values` there. What would hold there anyway is not kept as an own rule.
 
         Returns what holds then, at once and for everybody. Raises BadInput, StorageFailed.
         """
         async with self._changing:
-            said = dict(self._said.get((server, channel), {}))
-            base = self.defaults if channel == SERVER else self.of(server)
-            for name, value in values.items():
-                checked = self._checked(name, value, channel)
-                if checked == getattr(base, name):
-                    said.pop(name, None)
-                else:
-                    said[name] = _plain(name, checked)
-            await self._write(server, channel, said)
+            await self._change(server, channel, values)
         return self.of(server, channel)
 
     async def clear(self, server: int, channel: int = SERVER) -> Settings:
@@ -129,15 +117,31 @@ class SettingsBook:
             await self._write(server, channel, {})
         return self.of(server, channel)
 
-    async def forget_roles(self, server: int, there: Collection[int]) -> None:
-        """Forget the weights of roles that are no longer `there`. Raises StorageFailed.
+    async def set_weights(
+        self, server: int, weights: Mapping[int, float], roles: Collection[int]
+    ) -> None:
+        """Set the weights of some roles, and forget those that are no longer among its `roles`.
 
-        The largest weight divides those of all others, whether anybody can have its role or not.
+        For the largest weight divides all others, whether anybody can have its role or not. Raises
+        BadInput, StorageFailed.
         """
-        weights = self.of(server).role_weights
-        left = {role: weight for role, weight in weights.items() if role in there}
-        if left != weights:
-            await self.change(server, role_weights=left)
+        async with self._changing:
+            before = self.of(server).role_weights
+            after = {r: w for r, w in {**before, **weights}.items() if r in roles and w != 1}
+            if after != before:
+                await self._change(server, SERVER, {"role_weights": after})
+
+    async def _change(self, server: int, channel: int, values: Mapping[str, Any]) -> None:
+        """Set `values`, for whoever holds the lock."""
+        said = dict(self._said.get((server, channel), {}))
+        base = self.defaults if channel == SERVER else self.of(server)
+        for name, value in values.items():
+            checked = self._checked(name, value, channel)
+            if checked == getattr(base, name):
+                said.pop(name, None)
+            else:
+                said[name] = _plain(name, checked)
+        await self._write(server, channel, said)
 
     def _checked(self, name: str, value: object, channel: int) -> object:
         """The value as Settings has it. Raises BadInput where it may not be set there."""

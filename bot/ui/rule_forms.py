@@ -124,11 +124,14 @@ async def take_rules_form(interaction: discord.Interaction, queue: JobQueue, cha
     filled = chosen(interaction)
     server = interaction.guild_id or 0
     await interaction.response.defer()
-    changes = _changes(filled, queue.settings.of(server, channel))
-    if weights := changes.get("role_weights"):
-        there = {role.id for role in (interaction.guild.roles if interaction.guild else ())}
-        changes["role_weights"] = {r: w for r, w in weights.items() if r in there and w != 1}
-    await queue.settings.change(server, channel, **changes)
+    if "weighted" in filled:
+        weight = _number(filled["weight"][0], least=0.1, most=100)
+        roles = {role.id for role in (interaction.guild.roles if interaction.guild else ())}
+        weights = dict.fromkeys(map(int, filled["weighted"]), weight)
+        await queue.settings.set_weights(server, weights, roles)
+    else:
+        changes = _changes(filled, queue.settings.of(server, channel))
+        await queue.settings.change(server, channel, **changes)
 
 
 def _changes(filled: Filled, settings: Settings) -> dict[str, Any]:
@@ -151,10 +154,6 @@ def _changes(filled: Filled, settings: Settings) -> dict[str, Any]:
                 changes[field] = _whole(values[0])
             case "minimum_age_days":
                 changes[field] = int(_number(values[0].strip() or "0", least=0, most=OLDEST_DAYS))
-            case "weighted":
-                weight = _number(filled["weight"][0], least=0.1, most=100)
-                changed = {int(role): weight for role in values}
-                changes["role_weights"] = {**settings.role_weights, **changed}
             case "language":
                 changes[field] = None if values[0] == MEMBERS_OWN else values[0]
             case "previews":

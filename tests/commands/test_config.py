@@ -333,7 +333,7 @@ async def test_numbers_that_cannot_be(
 ) -> None:
     result = await change(root, await board(channel, root), "shares", **values)
     assert says in _said(result)
-    assert app.queue.settings.servers() == []
+    assert not app.queue.settings.own(channel.guild.id)
 
 
 @pytest.mark.parametrize("days", ["4000", "-1", "ten"])
@@ -383,7 +383,7 @@ async def test_only_administrators_see_and_change_the_rules(
     assert whispered(await opened(root, shown, "shares")) == sentence
     result = await root.submit_modal(form, {"daily_seconds": "5", "waiting": "1"})
     assert whispered(result) == sentence
-    assert app.queue.settings.servers() == []
+    assert not app.queue.settings.own(channel.guild.id)
 
 
 def test_every_channel_that_takes_commands_can_be_looked_at(app: App) -> None:
