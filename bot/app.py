@@ -103,7 +103,7 @@ class App:
                 permutations=config.limits.permutations,
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
-            settings = SettingsBook(store, _defaults(config))
+            settings = SettingsBook(store.database, _defaults(config))
             await settings.read()
             words = WordRules(read_words(config.moderation))
             queue = JobQueue(
@@ -144,7 +144,7 @@ class App:
         log.info("the studio is at %s", self.studio)
         if url := config.url or (self.studio if config.open else None):
             key = read_key(self.config.storage.folder / "link.key")
-            self.client.whiteboard.open(Links(self.store, key), url)
+            self.client.whiteboard.open(Links(self.store.database, key), url)
 
     def start(self) -> None:
         """Begin the work behind the commands: the GPU, the deliveries, the sweeps. Idempotent.

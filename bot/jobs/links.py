@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import LinkExpired, LinkInvalid, cannot_use
-from bot.jobs.store import Store
+from bot.jobs.database import Database
 
 _FORM = struct.Struct(">8sQQI")  # job, member, channel, until when
 _SIGNATURE = 32  # bytes: together 60, of which base64 is 80 letters and needs no padding
@@ -38,15 +38,16 @@ class Link:
 class Links:
     """Makes links and reads them. `key` signs them."""
 
-    def __init__(self, store: Store, key: bytes, *, now: Callable[[], float] = time.time) -> None:
-        self._store = store
+    def __init__(
+        self, database: Database, key: bytes, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
         self._key = key
         self._now = now
 
     async def make(self, link: Link, said: Mapping[str, Any]) -> str:
-        """Sign a link and keep what it stands for, until it ends. Those that have ended go."""
-        await self._store.forget_expired()
-        await self._store.run(
+        """Sign a link and keep what it stands for, until `Store.forget_expired` after its end."""
+        await self._database.run(
             "INSERT INTO links VALUES (:id, :owner, :said, :ends_at)",
             id=link.job_id,
             owner=link.member,
@@ -72,7 +73,7 @@ class Links:
 
     async def said(self, link: Link) -> dict[str, Any]:
         """What was kept for a link. Raises LinkInvalid where its member had it forgotten."""
-        rows = await self._store.run("SELECT said FROM links WHERE id = :id", id=link.job_id)
+        rows = await self._database.run("SELECT said FROM links WHERE id = :id", id=link.job_id)
         if not rows:
             raise _invalid()
         said: dict[str, Any] = json.loads(rows[0][0])
@@ -80,7 +81,7 @@ class Links:
 
     async def of(self, member: int) -> list[Mapping[str, Any]]:
         """What is kept for the links of a member, the next to end first, with `ends_at`."""
-        rows = await self._store.run(
+        rows = await self._database.run(
             "SELECT said, ends_at FROM links WHERE owner = :owner AND ends_at >= :now"
             " ORDER BY ends_at",
             owner=member,

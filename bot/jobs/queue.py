@@ -30,7 +30,7 @@ from bot.jobs.moderation import Moderation
 from bot.jobs.pauses import once_stored
 from bot.jobs.policy import Models, Policy
 from bot.jobs.progress import Look
-from bot.jobs.settings import Settings, SettingsBook
+from bot.jobs.settings import SettingsBook
 from bot.jobs.store import Store, Used
 from bot.jobs.usage import DAY
 from bot.tasks import Tasks
@@ -76,8 +76,8 @@ class JobQueue:
         events: Events,
         limits: Limits,
         *,
-        settings: SettingsBook | None = None,
-        words: WordRules | None = None,
+        settings: SettingsBook,
+        words: WordRules,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -85,10 +85,9 @@ class JobQueue:
         self._catalog = catalog
         self._events = events
         self._limits = limits
-        defaults = Settings(waiting=limits.waiting_per_member)
-        self.settings = settings or SettingsBook(store, defaults)
-        self.moderation = Moderation(store, events)
-        self._words = words or WordRules()
+        self.settings = settings
+        self.moderation = Moderation(store.database, events)
+        self._words = words
         self._now = now
         self._costs = Costs(catalog)
         self._runs: dict[str, Run] = {}
@@ -518,7 +517,7 @@ class JobQueue:
             with self._refusals(jobs[0].owner, jobs[0].origin):
                 self._vet(job.request for job in jobs)
                 self.moderation.check(jobs[0].server, jobs[0].owner)  # since a moment ago
-                written = await self._store.enqueue_all(jobs, limits)
+                written = await self._store.enqueue(jobs, limits)
         except asyncio.CancelledError:
             for job in jobs:
                 self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.jobs.store import Store
+from bot.jobs.database import Database
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import MAX_COUNT
 
@@ -74,16 +74,17 @@ class Settings(BaseModel):
 class SettingsBook:
     """What holds in every server and channel. `read` is awaited once, before it is asked."""
 
-    def __init__(self, store: Store, defaults: Settings | None = None) -> None:
-        self.defaults = defaults or Settings()
-        self._store = store
+    def __init__(self, database: Database, defaults: Settings) -> None:
+        self.defaults = defaults
+        self._database = database
         self._said: dict[tuple[int, int], dict[str, Any]] = {}
         self._holds: dict[tuple[int, int], Settings] = {}
         self._changing = asyncio.Lock()
 
     async def read(self) -> None:
         """Take up what was set in earlier runs."""
-        self._said = {place: json.loads(said) for place, said in await self._store.settings()}
+        rows = await self._database.run("SELECT server, channel, said FROM settings")
+        self._said = {(server, channel): json.loads(said) for server, channel, said in rows}
         for server in {server for server, _ in self._said}:
             self._reckon(server)
 
@@ -163,10 +164,19 @@ class SettingsBook:
         return checked
 
     async def _write(self, server: int, channel: int, said: dict[str, Any]) -> None:
-        await self._store.set_settings(server, channel, json.dumps(said) if said else None)
+        place = {"server": server, "channel": channel}
         if said:
+            await self._database.run(
+                "INSERT INTO settings VALUES (:server, :channel, :said)"
+                " ON CONFLICT (server, channel) DO UPDATE SET said = :said",
+                **place,
+                said=json.dumps(said),
+            )
             self._said[server, channel] = said
         else:
+            await self._database.run(
+                "DELETE FROM settings WHERE server = :server AND channel = :channel", **place
+            )
             self._said.pop((server, channel), None)
         self._reckon(server)
 

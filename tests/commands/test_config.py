@@ -14,12 +14,12 @@ from simcord.results import InteractionResult
 
 from bot.app import App
 from bot.config import Config
-from bot.jobs.settings import SettingsBook
+from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store
 from bot.jobs.usage import DAY
 from bot.ui.rule_board import CHANNELS
 from pipelines.contract.requests import Kind
-from tests.jobs.samples import ROOMY, a_job
+from tests.jobs.samples import ROOMY, a_job, enqueue
 from tests.jobs.studio import heard
 from tests.ui.channel import Channel, Shown, whispered
 from tests.ui.fixtures import Ends, Moods, open_app, restarted
@@ -301,11 +301,11 @@ async def test_what_a_server_keeps_for_less_long_is_forgotten_sooner(
     store = await Store.open(folder / "jobs.sqlite3", folder / "files", now=lambda: long_ago)
     for server, channel in ((7, 1), (7, 2), (8, 1)):
         job = a_job(server=server, channel=channel)
-        await store.enqueue(job, ROOMY)
+        await enqueue(store, job, ROOMY)
         ended = await store.cancelled(job)
         assert ended is not None
         await store.told(ended)
-    book = SettingsBook(store)
+    book = SettingsBook(store.database, Settings())
     await book.change(7, keep_days=1)
     await book.change(7, 2, keep_days=3)
     await store.close()

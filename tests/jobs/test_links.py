@@ -16,7 +16,7 @@ LINK = Link(job_id="0123456789abcdef", member=2**60 + 1, channel=2**61, ends_at=
 
 async def test_a_link_is_read_until_it_ends(store: Store) -> None:
     now = [10.0]
-    links = Links(store, b"k" * 32, now=lambda: now[0])
+    links = Links(store.database, b"k" * 32, now=lambda: now[0])
     text = await links.make(LINK, {"said": 1})
     assert len(text) < 120  # Discord's buttons hold 512
     assert links.read(text) == LINK
@@ -29,7 +29,7 @@ async def test_a_link_is_read_until_it_ends(store: Store) -> None:
 async def test_what_a_link_stands_for_outlives_it_by_the_way_of_a_drawing(
     store: Store, clock: Clock
 ) -> None:
-    links = Links(store, b"k" * 32, now=clock)
+    links = Links(store.database, b"k" * 32, now=clock)
     link = replace(LINK, ends_at=int(clock()) + 1)
     await links.make(link, {"said": 1})
     clock.now += 60
@@ -42,7 +42,7 @@ async def test_what_a_link_stands_for_outlives_it_by_the_way_of_a_drawing(
 
 
 async def test_an_altered_link_is_none(store: Store) -> None:
-    links = Links(store, b"k" * 32, now=lambda: 10.0)
+    links = Links(store.database, b"k" * 32, now=lambda: 10.0)
     text = await links.make(LINK, {})
     data = bytearray(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     for place in range(len(data)):
@@ -53,11 +53,11 @@ async def test_an_altered_link_is_none(store: Store) -> None:
         with pytest.raises(LinkInvalid):
             links.read(other)
     with pytest.raises(LinkInvalid):
-        Links(store, b"other" * 8, now=lambda: 10.0).read(text)
+        Links(store.database, b"other" * 8, now=lambda: 10.0).read(text)
 
 
 async def test_a_member_has_their_links_forgotten(store: Store) -> None:
-    links = Links(store, b"k" * 32, now=lambda: 10.0)
+    links = Links(store.database, b"k" * 32, now=lambda: 10.0)
     await links.make(LINK, {})
     await store.forget_owner(LINK.member)
     with pytest.raises(LinkInvalid):

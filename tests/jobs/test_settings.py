@@ -19,9 +19,14 @@ async def book(store: Store) -> SettingsBook:
 
 
 async def _book(store: Store) -> SettingsBook:
-    book = SettingsBook(store, DEFAULTS)
+    book = SettingsBook(store.database, DEFAULTS)
     await book.read()
     return book
+
+
+async def _said(store: Store) -> list[dict[str, Any]]:
+    """What is on the disk."""
+    return [json.loads(said) for (said,) in await store.database.run("SELECT said FROM settings")]
 
 
 def test_where_nothing_was_set_everything_is_allowed(book: SettingsBook) -> None:
@@ -71,7 +76,7 @@ async def test_back_to_what_holds_anyway_is_no_own_rule(book: SettingsBook, stor
     assert book.own(HERE, ROOM) == frozenset()
     await book.clear(HERE)
     assert book.of(HERE) == DEFAULTS
-    assert await store.settings() == []
+    assert await _said(store) == []
 
 
 @pytest.mark.parametrize(
@@ -95,12 +100,13 @@ async def test_what_may_not_be_set(
 
 async def test_what_a_later_version_has_set_is_kept_and_does_no_harm(store: Store) -> None:
     later = {"waiting": 2, "mood": "blue", "previews": {"every": 3}, "keep_days": 4000}
-    await store.set_settings(HERE, 0, json.dumps(later))
+    await store.database.run(
+        "INSERT INTO settings VALUES (:server, 0, :said)", server=HERE, said=json.dumps(later)
+    )
     book = await _book(store)
     assert book.of(HERE) == Settings(waiting=2, keep_days=30)
     await book.change(HERE, waiting=3)
-    [(_, said)] = await store.settings()
-    assert json.loads(said) == {**later, "waiting": 3}
+    assert await _said(store) == [{**later, "waiting": 3}]
 
 
 async def test_what_the_disk_refuses_does_not_hold(store: Store) -> None:
@@ -117,7 +123,7 @@ async def test_what_was_set_for_a_role_goes_with_it(book: SettingsBook, store: S
     assert book.of(HERE).role_weights == {2: 2.0}
     await book.set_weights(HERE, {}, {3})
     await book.set_weights(OTHER, {}, {3})
-    assert await store.settings() == []
+    assert await _said(store) == []
 
 
 async def test_weights_that_are_set_at_once_all_hold(book: SettingsBook) -> None:
