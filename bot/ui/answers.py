@@ -11,6 +11,7 @@ from discord import app_commands, ui
 from bot.errors import Refused, Unforeseen
 from bot.languages import Language, language
 from bot.ui.roads import UNREACHABLE
+from bot.ui.views import view_of
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.text import Text
 
@@ -71,9 +72,7 @@ def shown(sentence: str) -> _Content | _View:
     """How something is sent that may be long, as the words of a form that was refused are."""
     if len(sentence) <= LONGEST:
         return {"content": sentence}
-    view = ui.LayoutView()
-    view.add_item(ui.TextDisplay(sentence[:LONGEST_SHOWN]))
-    return {"view": view}
+    return {"view": view_of(sentence[:LONGEST_SHOWN])}
 
 
 async def _take_back(interaction: discord.Interaction) -> None:

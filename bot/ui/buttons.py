@@ -19,6 +19,7 @@ from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
 from bot.ui.origin import HasQueue, acknowledge, standing_of
 from bot.ui.presses import Presses, shown_texts
+from bot.ui.views import view_of
 from pipelines.contract.requests import (
     SCALES,
     AnimateRequest,
@@ -245,10 +246,8 @@ async def _ask_scale(
     say = spoken(interaction).say
     sizes = [f"×{scale}: {picture.width * scale} × {picture.height * scale}" for scale in SCALES]
     question = say("How much larger? In pixels, {sizes}.", sizes=", ".join(sizes))
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay(question))
     offered = (JobButton(Action.UPSCALE, job_id, number, scale) for scale in SCALES)
-    view.add_item(ui.ActionRow(*offered))
+    view = view_of(question, ui.ActionRow(*offered))
     if asked:
         await interaction.response.edit_message(view=view)
     else:
@@ -259,11 +258,9 @@ async def _ask_which(
     interaction: discord.Interaction, action: Action, job_id: str, count: int
 ) -> None:
     """Offer the pictures of a job by their numbers, to whoever pressed alone."""
-    view = ui.LayoutView(timeout=None)
-    say = spoken(interaction).say
-    view.add_item(ui.TextDisplay(say("Which of them? They are counted from the top left.")))
-    numbers = range(1, count + 1)
-    view.add_item(ui.ActionRow(*(JobButton(action, job_id, number) for number in numbers)))
+    question = spoken(interaction).say("Which of them? They are counted from the top left.")
+    offered = (JobButton(action, job_id, number) for number in range(1, count + 1))
+    view = view_of(question, ui.ActionRow(*offered))
     await interaction.response.send_message(view=view, ephemeral=True)
 
 

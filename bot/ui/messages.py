@@ -12,6 +12,7 @@ from bot.jobs.job import Job, Status
 from bot.languages import Language, language
 from bot.ui.buttons import Action, JobButton
 from bot.ui.text import bar, countdown, plain, seconds
+from bot.ui.views import view_of
 from pipelines.catalog import ModelKey
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
@@ -242,9 +243,7 @@ def _message(
     for row in _rows(actions):
         buttons = (JobButton(action, job.id, reader=_reader(job)) for action in row)
         container.add_item(ui.ActionRow(*buttons))
-    view = ui.LayoutView(timeout=None)
-    view.add_item(container)
-    return view
+    return view_of(container)
 
 
 def _rows(actions: Sequence[Action]) -> list[Sequence[Action]]:

@@ -20,6 +20,7 @@ from bot.jobs.queue import JobQueue
 from bot.ui.origin import Origin
 from bot.ui.roads import UNREACHABLE, Roads
 from bot.ui.text import plain
+from bot.ui.views import view_of
 from pipelines.contract.requests import Request
 
 log = logging.getLogger(__name__)
@@ -65,9 +66,7 @@ async def delete_left(left: Iterable[Origin], queue: JobQueue, roads: Roads) -> 
 
 def _placeholder(request: Request) -> ui.LayoutView:
     """What is shown until the progress board changes it: the prompt."""
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay(plain(request.prompt, ROOM) or "…"))
-    return view
+    return view_of(plain(request.prompt, ROOM) or "…")
 
 
 async def _delete(origin: Origin, queue: JobQueue, roads: Roads) -> None:

@@ -25,6 +25,7 @@ from bot.ui.origin import HasQueue, Origin, acknowledge, origin_of, standing_of
 from bot.ui.placeholders import ROOM, placeholders
 from bot.ui.roads import UNREACHABLE, Roads
 from bot.ui.text import countdown, plain, seconds
+from bot.ui.views import view_of
 from pipelines.contract.requests import DescribeRequest, Request, UpscaleRequest
 from pipelines.contract.text import Counted, Text
 
@@ -132,7 +133,7 @@ def asking(proposal: Proposal, expected: float | None, locale: str) -> ui.Layout
     notes.append(say("this question ends {when}", when=countdown(proposal.ends_at)))
     lines.append("-# " + " · ".join(notes))
     buttons = [ProposalButton(answer, proposal.id, locale) for answer in Answer]
-    return _message("\n".join(lines), *buttons)
+    return view_of("\n".join(lines), ui.ActionRow(*buttons))
 
 
 class ProposalButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PROPOSAL_ID):
@@ -170,7 +171,7 @@ class ProposalButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PROPOSAL
                 await _queue_all(interaction, queue, proposal, made_at)
                 text = say("**Queued**, each in a message of its own.")
             with suppress(*UNREACHABLE):  # it is done, whether it can be said here or not
-                await interaction.edit_original_response(view=_message(text))
+                await interaction.edit_original_response(view=view_of(text))
 
 
 async def _queue_all(
@@ -192,11 +193,3 @@ async def _queue_all(
     except Exception:
         await queue.put_back(proposal)
         raise
-
-
-def _message(text: str, *buttons: ProposalButton) -> ui.LayoutView:
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay(text))
-    if buttons:
-        view.add_item(ui.ActionRow(*buttons))
-    return view

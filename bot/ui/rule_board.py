@@ -21,6 +21,7 @@ from bot.ui.messages import RED
 from bot.ui.origin import HasQueue
 from bot.ui.rule_forms import GROUPS, SERVER_GROUPS, Group, open_rules_form, take_rules_form
 from bot.ui.rules import in_words, listed
+from bot.ui.views import view_of
 from pipelines.contract.errors import BadInput
 from pipelines.contract.text import Text
 
@@ -156,9 +157,7 @@ def rule_board(interaction: discord.Interaction, queue: JobQueue, channel: int) 
     container.add_item(ui.ActionRow(RuleControl(Act.WHERE, channel, where)))
     if buttons := _buttons(interaction, queue, channel):
         container.add_item(ui.ActionRow(*buttons))
-    view = ui.LayoutView(timeout=None)
-    view.add_item(container)
-    return view
+    return view_of(container)
 
 
 def _buttons(interaction: discord.Interaction, queue: JobQueue, channel: int) -> list[RuleControl]:
@@ -190,9 +189,7 @@ def _question(interaction: discord.Interaction, channel: int) -> ui.LayoutView:
     container = ui.Container[ui.LayoutView](accent_colour=RED)
     container.add_item(ui.TextDisplay(say(text)))
     container.add_item(ui.ActionRow(*_controls(interaction, channel, labels)))
-    view = ui.LayoutView(timeout=None)
-    view.add_item(container)
-    return view
+    return view_of(container)
 
 
 def _controls(

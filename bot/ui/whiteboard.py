@@ -29,6 +29,7 @@ from bot.ui.origin import Origin, origin_of, standing_of
 from bot.ui.placeholders import placeholders
 from bot.ui.roads import TOKEN_LIFE, UNREACHABLE, Roads
 from bot.ui.text import countdown
+from bot.ui.views import view_of
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Kind, SketchRequest
 from pipelines.contract.text import Text
@@ -206,10 +207,7 @@ def _invitation(url: str, link: Link, locale: str) -> ui.LayoutView:
         when=countdown(link.ends_at),
     )
     button = ui.Button[ui.LayoutView](label=say("Draw"), url=url)
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay(text))
-    view.add_item(ui.ActionRow(button))
-    return view
+    return view_of(text, ui.ActionRow(button))
 
 
 def _used() -> LinkUsed:
