@@ -13,7 +13,7 @@ from bot.commands.info import in_words
 from bot.commands.intake import Intake, download
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
-from bot.ui.answers import shown, spoken
+from bot.ui.answers import content_or_view, language_of
 from bot.ui.buttons import CUSTOM_ID
 from bot.ui.desk import Desk
 from bot.ui.presses import shown_ids
@@ -70,8 +70,8 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
         else:
             raise BadInput(NO_PICTURE)
         told = {key: str(value) for key, value in facts.items()}
-        text = in_words(told, spoken(interaction))
-        await interaction.followup.send(**shown(text), ephemeral=True)
+        text = in_words(told, language_of(interaction))
+        await interaction.followup.send(**content_or_view(text), ephemeral=True)
 
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     @app_commands.allowed_installs(guilds=True, users=False)  # elsewhere no moderator has /moderate

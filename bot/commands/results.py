@@ -9,7 +9,7 @@ from discord import app_commands, ui
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.languages import Language
-from bot.ui.answers import spoken
+from bot.ui.answers import language_of
 from bot.ui.buttons import Action, JobButton
 from bot.ui.text import countdown, plain
 from bot.ui.views import view_of
@@ -28,7 +28,7 @@ def results(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     async def command(interaction: discord.Interaction) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         jobs = await queue.undelivered(interaction.user.id)
-        view = _waiting(jobs, spoken(interaction))
+        view = _waiting(jobs, language_of(interaction))
         await interaction.followup.send(view=view, ephemeral=True)
 
     return command

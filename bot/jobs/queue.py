@@ -224,7 +224,7 @@ class JobQueue:
         Returns the job as it is then: cancelled, or still running. Raises NoSuchJob, TooLate.
         """
         # What was written is said, too, where whoever asked hangs up meanwhile.
-        return await self._tasks.whole(self._cancel(job_id), name=f"cancel job {job_id}")
+        return await self._tasks.shielded(self._cancel(job_id), name=f"cancel job {job_id}")
 
     async def _cancel(self, job_id: str) -> Job:
         job = await self.get(job_id)

@@ -13,7 +13,7 @@ from bot.errors import NoSuchJob, NotAllowed, Refused
 from bot.jobs.job import Status, StoredArtifact, only_child_id
 from bot.jobs.queue import JobQueue
 from bot.languages import ENGLISH, Language
-from bot.ui.answers import answering, spoken
+from bot.ui.answers import answering, language_of
 from bot.ui.asking import check_made
 from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
@@ -243,7 +243,7 @@ async def _ask_scale(
     asked: bool,
 ) -> None:
     """Offer the scales to whoever pressed alone; if `asked`, in the place of that question."""
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     sizes = [f"×{scale}: {picture.width * scale} × {picture.height * scale}" for scale in SCALES]
     question = say("How much larger? In pixels, {sizes}.", sizes=", ".join(sizes))
     offered = (JobButton(Action.UPSCALE, job_id, number, scale) for scale in SCALES)
@@ -258,7 +258,7 @@ async def _ask_which(
     interaction: discord.Interaction, action: Action, job_id: str, count: int
 ) -> None:
     """Offer the pictures of a job by their numbers, to whoever pressed alone."""
-    question = spoken(interaction).say("Which of them? They are counted from the top left.")
+    question = language_of(interaction).say("Which of them? They are counted from the top left.")
     offered = (JobButton(action, job_id, number) for number in range(1, count + 1))
     view = view_of(question, ui.ActionRow(*offered))
     await interaction.response.send_message(view=view, ephemeral=True)
@@ -271,7 +271,7 @@ async def _cancel(interaction: discord.Interaction, queue: JobQueue, job_id: str
     _require_owner(interaction, job.owner, Action.CANCEL)
     job = await queue.cancel(job_id)
     if job.status is Status.RUNNING:
-        say = spoken(interaction).say
+        say = language_of(interaction).say
         await interaction.followup.send(
             say("It will stop after the step it is on."), ephemeral=True
         )

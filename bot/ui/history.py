@@ -16,7 +16,7 @@ from bot.errors import NotAllowed
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
 from bot.languages import Language
-from bot.ui.answers import answering, spoken
+from bot.ui.answers import answering, language_of
 from bot.ui.messages import asked_for
 from bot.ui.origin import HasQueue, Origin, has_message
 from bot.ui.text import countdown, plain
@@ -45,7 +45,7 @@ class Reader:
     @classmethod
     def of(cls, interaction: discord.Interaction) -> Self:
         """Whoever did it."""
-        return cls(interaction.user.id, interaction.channel_id or 0, spoken(interaction))
+        return cls(interaction.user.id, interaction.channel_id or 0, language_of(interaction))
 
     def may_read(self, job: Job) -> bool:
         """Whether its words are theirs to read."""

@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from itertools import islice
@@ -59,19 +59,17 @@ class LogChannel:
         roads: Roads,
         events: Events,
         config: ModerationConfig,
-        *,
-        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._desk = desk
         self._moderation = queue.moderation
         self._roads = roads
         self._config = config
-        self._now = now
+        # All by server.
         self._lines: dict[int, deque[str]] = defaultdict(lambda: deque(maxlen=MOST))
-        self._closed: dict[int, tuple[int, float]] = {}
+        self._closed: dict[int, tuple[int, float]] = {}  # the channel, and until when
         self._writing: set[int] = set()
-        self._again: set[int] = set()
-        self._later: set[int] = set()  # those with a pause under way
+        self._again: set[int] = set()  # something more came while it was written to
+        self._later: set[int] = set()  # it waits for another try
         self._pauses: dict[int, Iterator[float]] = {}
         self._tasks = Tasks()
         events.subscribe(self._on_event)
@@ -167,7 +165,7 @@ class LogChannel:
         """The channel to write to, if there is one that takes what is written."""
         channel = self._desk.log_channel(server)
         closed, until = self._closed.get(server, (None, 0.0))
-        return None if channel == closed and self._now() < until else channel
+        return None if channel == closed and time.monotonic() < until else channel
 
     def _write_soon(self, server: int) -> None:
         """Have what waits for a server written, one message at a time."""
@@ -197,7 +195,7 @@ class LogChannel:
         except (*UNREACHABLE, StorageFailed) as error:
             log.warning("the log channel of server %d cannot be written to: %s", server, error)
             if isinstance(error, discord.HTTPException) and error.status in CLOSED:
-                self._closed[server] = channel, self._now() + AGAIN
+                self._closed[server] = channel, time.monotonic() + AGAIN
                 self._lines.pop(server, None)
             elif server not in self._later:
                 self._later.add(server)

@@ -122,11 +122,11 @@ def finished(
     spoiler: bool = False,
     models: Collection[ModelKey] = tuple(ModelKey),
 ) -> ui.LayoutView:
-    """The result: the files `names` of the same message in a gallery, and what was asked.
+    """The result: the message's files `names` in a gallery, and what was asked.
 
-    Where that was only a look at a picture: the picture and what it shows. The files `beside` are
-    there to be saved. With `spoiler` all is veiled until somebody clicks on it. `models` are those
-    that are set up: without them there are no buttons for what they do.
+    A description or a review shows the picture and what is in it. The files `beside` are offered
+    for saving. With `spoiler` all is veiled until somebody clicks on it. There are no buttons for
+    what needs other `models` than are set up.
     """
     alt = (asked_for(job) or job.caption or _reader(job).say(_alt(job.request)))[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
@@ -200,7 +200,7 @@ def ended(job: Job) -> ui.LayoutView:
 
 
 def _endings(job: Job) -> Sequence[Action]:
-    """A description without words has nothing that could be edited, and an upscale never has."""
+    """The last buttons: no Edit… where there is nothing to edit, as in /describe and /upscale."""
     bare = isinstance(job.request, DescribeRequest | UpscaleRequest)
     return [Action.DELETE] if bare else ENDED
 

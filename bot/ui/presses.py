@@ -1,7 +1,4 @@
-"""Which buttons a message shows, and double clicks: the second of two is no wish of its own.
-
-A form that is sent off twice at once is no other.
-"""
+"""Double clicks on buttons, and forms that were sent off twice; and what a message shows."""
 
 from collections import OrderedDict
 from collections.abc import Iterator

@@ -19,7 +19,7 @@ from bot.jobs.job import Proposal
 from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.permutations import permutations
-from bot.ui.answers import answering, spoken
+from bot.ui.answers import answering, language_of
 from bot.ui.asking import check, submit
 from bot.ui.origin import HasQueue, Origin, acknowledge, origin_of, standing_of
 from bot.ui.placeholders import ROOM, placeholders
@@ -35,7 +35,7 @@ PROPOSAL_ID = re.compile(r"atelier:(?P<answer>go|drop):(?P<proposal_id>[0-9a-f]{
 
 
 TakeIn = Callable[[Sequence[Request], Origin], Awaitable[dict[str, Any]]]
-"""Takes uploads in for requests that are answered there; gives the files by the fields of those."""
+"""Stores what was uploaded for requests whose answer goes to that origin: file by field."""
 
 
 class HasRoads(Protocol):
@@ -45,7 +45,7 @@ class HasRoads(Protocol):
 
 
 class Answer(StrEnum):
-    """What a member may say."""
+    """What a member may answer."""
 
     GO = "go"
     DROP = "drop"
@@ -54,8 +54,8 @@ class Answer(StrEnum):
 LABELS = {Answer.GO: Text("Go"), Answer.DROP: Text("Cancel")}
 
 
-def meant(interaction: discord.Interaction, queue: JobQueue, request: Request) -> list[Request]:
-    """What a request stands for by its prompt: itself, or several. Raises BadInput."""
+def expanded(interaction: discord.Interaction, queue: JobQueue, request: Request) -> list[Request]:
+    """The requests that one stands for by the braces in its prompt. Raises BadInput."""
     if isinstance(request, DescribeRequest | UpscaleRequest):
         return [request]
     most = queue.most_prompts(standing_of(interaction))
@@ -75,10 +75,10 @@ async def submit_or_ask(
     """Queue what a member asks for, which came of the job `parent`; if that is several, ask first.
 
     What can be refused at once is refused before the acknowledgement, and thus in private. Raises
-    what `check`, `meant`, `take_in`, `ask` and JobQueue.submit raise.
+    what `check`, `expanded`, `take_in`, `ask` and JobQueue.submit raise.
     """
     check(interaction, queue, request)
-    requests = meant(interaction, queue, request)
+    requests = expanded(interaction, queue, request)
     if len(requests) > 1:
         await interaction.response.defer(thinking=True, ephemeral=True)
         origin = origin_of(interaction, 0, time.time())
@@ -111,18 +111,17 @@ async def ask(
     proposal = await queue.propose(
         requests, owner=interaction.user.id, origin=origin, standing=standing, parent=parent
     )
-    view = asking(proposal, queue.expect(requests), str(interaction.locale))
+    view = question(proposal, queue.expect(requests), str(interaction.locale))
     await interaction.followup.send(view=view, ephemeral=True)
 
 
-def asking(proposal: Proposal, expected: float | None, locale: str) -> ui.LayoutView:
+def question(proposal: Proposal, expected: float | None, locale: str) -> ui.LayoutView:
     """The question. `expected` are the seconds that all of it should take."""
     say = language(locale).say
     requests = proposal.requests
-    question = say(
-        "Your prompt stands for **{n} prompts**. Shall I make all of them?", n=len(requests)
-    )
-    lines = [question]
+    lines = [
+        say("Your prompt stands for **{n} prompts**. Shall I make all of them?", n=len(requests))
+    ]
     lines += [f"{i}. {plain(r.prompt, ROOM)}" for i, r in enumerate(requests[:SHOWN], start=1)]
     if len(requests) > SHOWN:
         more = len(requests) - SHOWN
@@ -165,7 +164,7 @@ class ProposalButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PROPOSAL
             made_at = time.time()
             await interaction.response.defer()
             proposal = await queue.take_proposal(self.proposal_id, interaction.user.id)
-            say = spoken(interaction).say
+            say = language_of(interaction).say
             text = say("Nothing was queued.")
             if self.answer is Answer.GO:
                 await _queue_all(interaction, queue, proposal, made_at)

@@ -73,7 +73,7 @@ class ReportButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=REPORT_ID)
             await desk.decide(interaction, self.job_id, self.decision)
 
 
-def reported(
+def reports_view(
     reports: Sequence[Report], job: Job | None, language: Language, names: Sequence[str] = ()
 ) -> ui.LayoutView:
     """The reports of a job: with its veiled files `names` and the buttons while they are open."""

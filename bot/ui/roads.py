@@ -3,7 +3,7 @@
 import asyncio
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -32,13 +32,11 @@ class Upload:
 class Roads:
     """Edits and sends messages for jobs, by interaction token or by the bot's own token.
 
-    Everyone waits here until the client has logged in, so jobs left over from an earlier run
-    need no care about the order in which things start.
+    Every method waits until the client has logged in, so callers need not care whether it has.
     """
 
-    def __init__(self, client: discord.Client, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: discord.Client) -> None:
         self._client = client
-        self._now = now
         self._logged_in = asyncio.Event()
 
     def open(self) -> None:
@@ -47,7 +45,7 @@ class Roads:
 
     def token_lives(self, origin: Origin) -> bool:
         """Whether Discord still takes the interaction's token."""
-        return bool(origin.token) and self._now() - origin.token_made_at < TOKEN_LIFE
+        return bool(origin.token) and time.time() - origin.token_made_at < TOKEN_LIFE
 
     def filesize_limit(self, origin: Origin) -> int:
         """Bytes a file may have: the lower of what the interaction and the server say now."""
@@ -67,7 +65,7 @@ class Roads:
             await self.edit_as_bot(origin, view, uploads)
 
     async def edit_by_token(
-        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload] = ()
+        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
     ) -> None:
         """Change the message by the interaction's token, which needs no permission."""
         webhook = await self._webhook(origin)
@@ -75,7 +73,7 @@ class Roads:
         await webhook.edit_message(origin.message_id, view=view, attachments=files)
 
     async def edit_as_bot(
-        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload] = ()
+        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
     ) -> None:
         """Change the message by the bot's own token, which needs to see the channel."""
         message = (await self._channel(origin)).get_partial_message(origin.message_id)
@@ -99,7 +97,7 @@ class Roads:
     async def post(
         self, channel_id: int, said: str | ui.LayoutView, uploads: Sequence[Upload] = ()
     ) -> int:
-        """Post a message that is about no job of its own, pinging nobody. Returns its id."""
+        """Post a message that belongs to no job, pinging nobody. Returns its id."""
         channel = await self._place(channel_id)
         files = [upload.open() for upload in uploads]
         if isinstance(said, str):

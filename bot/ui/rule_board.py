@@ -15,8 +15,8 @@ from discord import ui
 from bot.access import require_administrator
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import SERVER
-from bot.ui.answers import answering, spoken
-from bot.ui.desk import closed
+from bot.ui.answers import answering, language_of
+from bot.ui.desk import log_channel_trouble
 from bot.ui.messages import RED
 from bot.ui.origin import HasQueue
 from bot.ui.rule_forms import GROUPS, SERVER_GROUPS, Group, open_rules_form, take_rules_form
@@ -134,7 +134,7 @@ def _group(interaction: discord.Interaction) -> Group:
 
 def rule_board(interaction: discord.Interaction, queue: JobQueue, channel: int) -> ui.LayoutView:
     """What holds in a channel, or in the server where that is 0, and the controls."""
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     container = ui.Container[ui.LayoutView](accent_colour=BLUE)
     container.add_item(ui.TextDisplay("\n".join(map(say, _lines(interaction, queue, channel)))))
     container.add_item(ui.Separator())
@@ -172,7 +172,7 @@ def _buttons(interaction: discord.Interaction, queue: JobQueue, channel: int) ->
 
 def _question(interaction: discord.Interaction, channel: int) -> ui.LayoutView:
     """Whether all that was set there is to be forgotten: that cannot be taken back."""
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     text = (
         Text(
             "**Forget all that was set for this server?** Its rules are then those that this bot "
@@ -196,7 +196,7 @@ def _controls(
     interaction: discord.Interaction, channel: int, labels: Mapping[Act, Text]
 ) -> list[RuleControl]:
     """Buttons for the rules of a channel."""
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     styles = dict.fromkeys((Act.CLEAR, Act.SURE), discord.ButtonStyle.danger)
     return [
         RuleControl(
@@ -220,7 +220,7 @@ def _lines(interaction: discord.Interaction, queue: JobQueue, channel: int) -> l
         lines = [Text("### Rules of this server")]
         lines += [line for _, line in in_words(settings)]
         if settings.log_channel is not None:
-            lines += filter(None, [closed(interaction.guild, settings.log_channel)])
+            lines += filter(None, [log_channel_trouble(interaction.guild, settings.log_channel)])
         others = [f"<#{c}>" for c in queue.settings.channels(server) if _is_there(interaction, c)]
         if others:
             lines.append(Text("-# Other rules hold in {channels}.", channels=listed(others)))

@@ -11,9 +11,9 @@ from discord import ui
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import OLDEST_DAYS, Settings
 from bot.languages import languages
-from bot.ui.answers import spoken
+from bot.ui.answers import language_of
 from bot.ui.forms import TITLE, Label, Say, chosen, show_form
-from bot.ui.rules import called
+from bot.ui.rules import language_name
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import MAX_COUNT, Aspect, Kind
 from pipelines.contract.text import Text
@@ -55,7 +55,7 @@ async def open_rules_form(
     interaction: discord.Interaction, queue: JobQueue, channel: int, group: Group
 ) -> None:
     """Show the form of a group, filled in with what holds now."""
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     settings = queue.settings.of(interaction.guild_id, channel)
     labels = _labels(group, settings, queue.styles(), say)
     await show_form(
@@ -97,7 +97,7 @@ def _labels(group: Group, settings: Settings, styles: Iterable[str], say: Say) -
             yield _line(say("Have turns this many times as large"), "weight", "2", what)
         case Group.REST:
             tongues = {MEMBERS_OWN: say("Of whoever asks")}
-            tongues |= {tag: called(tag) for tag in languages()}
+            tongues |= {tag: language_name(tag) for tag in languages()}
             chosen = settings.language or MEMBERS_OWN
             yield _one(say("Language"), "language", tongues, chosen)
             shown = {SHOWN: say("Shown"), HIDDEN: say("Not shown")}

@@ -13,7 +13,7 @@ import discord
 from discord import ui
 
 from bot.access import offered
-from bot.ui.answers import answering, spoken
+from bot.ui.answers import answering, language_of
 from bot.ui.origin import settings_of
 from bot.ui.text import plain
 from bot.ui.views import view_of
@@ -40,7 +40,7 @@ async def page(interaction: discord.Interaction, styles: Styles, number: int) ->
 
     Only what is offered there is shown.
     """
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     allowed = settings_of(interaction).styles
     styles = {name: styles[name] for name in offered(styles, allowed)}
     if not styles:

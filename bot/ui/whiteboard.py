@@ -143,7 +143,7 @@ class Whiteboard:
             raise _used()
         self._arriving.add(link.job_id)
         name = f"take the drawing of job {link.job_id}"
-        return await self._tasks.whole(self._take_once(link, request), name=name)
+        return await self._tasks.shielded(self._take_once(link, request), name=name)
 
     async def _take_once(self, link: Link, request: SketchRequest) -> Job:
         try:
