@@ -21,7 +21,7 @@ from typing import Any
 from bot.errors import LinkExpired, LinkInvalid, cannot_use
 from bot.jobs.database import Database
 
-_FORM = struct.Struct(">8sQQI")  # job, member, channel, until when
+_PAYLOAD = struct.Struct(">8sQQI")  # job, member, channel, until when
 _SIGNATURE = 32  # bytes: together 60, of which base64 is 80 letters and needs no padding
 
 
@@ -54,16 +54,16 @@ class Links:
             said=json.dumps(dict(said)),
             ends_at=float(link.ends_at),
         )
-        told = _FORM.pack(bytes.fromhex(link.job_id), link.member, link.channel, link.ends_at)
-        return base64.urlsafe_b64encode(told + self._sign(told)).decode()
+        payload = _PAYLOAD.pack(bytes.fromhex(link.job_id), link.member, link.channel, link.ends_at)
+        return base64.urlsafe_b64encode(payload + self._sign(payload)).decode()
 
     def read(self, text: str, late: float = 0.0) -> Link:
         """What a link says, until `late` seconds after its end. Raises LinkInvalid, LinkExpired."""
         data = _decoded(text)
-        told, signature = data[: _FORM.size], data[_FORM.size :]
-        if not hmac.compare_digest(signature, self._sign(told)):
+        payload, signature = data[: _PAYLOAD.size], data[_PAYLOAD.size :]
+        if not hmac.compare_digest(signature, self._sign(payload)):
             raise _invalid()
-        job, member, channel, ends_at = _FORM.unpack(told)
+        job, member, channel, ends_at = _PAYLOAD.unpack(payload)
         if ends_at + late <= self._now():
             raise LinkExpired(
                 "This link has expired: it is good for a quarter of an hour. Type /sketch again "
@@ -88,8 +88,8 @@ class Links:
         )
         return [{**json.loads(said), "ends_at": ends_at} for said, ends_at in rows]
 
-    def _sign(self, told: bytes) -> bytes:
-        return hmac.digest(self._key, told, hashlib.sha256)
+    def _sign(self, payload: bytes) -> bytes:
+        return hmac.digest(self._key, payload, hashlib.sha256)
 
 
 def read_key(file: Path) -> bytes:
@@ -120,7 +120,7 @@ def _decoded(text: str) -> bytes:
     except (binascii.Error, ValueError):
         raise _invalid() from None
     written = base64.urlsafe_b64encode(data).decode()
-    if len(data) != _FORM.size + _SIGNATURE or written != text:
+    if len(data) != _PAYLOAD.size + _SIGNATURE or written != text:
         raise _invalid()
     return data
 

@@ -77,31 +77,32 @@ class SettingsBook:
     def __init__(self, database: Database, defaults: Settings) -> None:
         self.defaults = defaults
         self._database = database
-        self._said: dict[tuple[int, int], dict[str, Any]] = {}
-        self._holds: dict[tuple[int, int], Settings] = {}
+        # By server and channel: what was set just there, as JSON, and what holds there with it.
+        self._own: dict[tuple[int, int], dict[str, Any]] = {}
+        self._effective: dict[tuple[int, int], Settings] = {}
         self._changing = asyncio.Lock()
 
     async def read(self) -> None:
         """Take up what was set in earlier runs."""
         rows = await self._database.run("SELECT server, channel, said FROM settings")
-        self._said = {(server, channel): json.loads(said) for server, channel, said in rows}
-        for server in {server for server, _ in self._said}:
-            self._reckon(server)
+        self._own = {(server, channel): json.loads(said) for server, channel, said in rows}
+        for server in {server for server, _ in self._own}:
+            self._update(server)
 
     def of(self, server: int | None, channel: int = SERVER) -> Settings:
         """What holds in a channel, or in a server as a whole; outside of servers, the defaults."""
         if server is None:
             return self.defaults
-        holds = self._holds
+        holds = self._effective
         return holds.get((server, channel)) or holds.get((server, SERVER)) or self.defaults
 
     def own(self, server: int, channel: int = SERVER) -> frozenset[str]:
         """The names of what was set just there."""
-        return frozenset(self._said.get((server, channel), ())) & Settings.model_fields.keys()
+        return frozenset(self._own.get((server, channel), ())) & Settings.model_fields.keys()
 
     def channels(self, server: int) -> list[int]:
         """The channels of a server that have rules of their own."""
-        return sorted(c for s, c in self._said if s == server and c != SERVER)
+        return sorted(c for s, c in self._own if s == server and c != SERVER)
 
     async def change(self, server: int, channel: int = SERVER, /, **values: Any) -> Settings:
         """Set `values` there. What would hold there anyway is not kept as an own rule.
@@ -134,7 +135,7 @@ class SettingsBook:
 
     async def _change(self, server: int, channel: int, values: Mapping[str, Any]) -> None:
         """Set `values`, for whoever holds the lock."""
-        said = dict(self._said.get((server, channel), {}))
+        said = dict(self._own.get((server, channel), {}))
         base = self.defaults if channel == SERVER else self.of(server)
         for name, value in values.items():
             checked = self._checked(name, value, channel)
@@ -172,26 +173,26 @@ class SettingsBook:
                 **place,
                 said=json.dumps(said),
             )
-            self._said[server, channel] = said
+            self._own[server, channel] = said
         else:
             await self._database.run(
                 "DELETE FROM settings WHERE server = :server AND channel = :channel", **place
             )
-            self._said.pop((server, channel), None)
-        self._reckon(server)
+            self._own.pop((server, channel), None)
+        self._update(server)
 
-    def _reckon(self, server: int) -> None:
-        """Find out anew what holds in a server and its channels."""
-        whole = self._over(self.defaults, server, SERVER)
-        self._holds = {place: s for place, s in self._holds.items() if place[0] != server}
-        self._holds[server, SERVER] = whole
+    def _update(self, server: int) -> None:
+        """Work out again what holds in a server and its channels."""
+        whole = self._merged(self.defaults, server, SERVER)
+        self._effective = {place: s for place, s in self._effective.items() if place[0] != server}
+        self._effective[server, SERVER] = whole
         for channel in self.channels(server):
-            self._holds[server, channel] = self._over(whole, server, channel)
+            self._effective[server, channel] = self._merged(whole, server, channel)
 
-    def _over(self, base: Settings, server: int, channel: int) -> Settings:
+    def _merged(self, base: Settings, server: int, channel: int) -> Settings:
         """`base` with what was set there, as far as today's version understands it."""
         values = {name: getattr(base, name) for name in Settings.model_fields}
-        for name, value in self._said.get((server, channel), {}).items():
+        for name, value in self._own.get((server, channel), {}).items():
             if name not in values:  # another version's
                 continue
             try:

@@ -41,9 +41,9 @@ class _Arrival:
     written: asyncio.Future[None]
 
     def settle(self, used: float) -> float:
-        """Let wait behind what goes beyond their owner's share, of which they have `used` some.
+        """Mark as relaxed what goes beyond their owner's daily share, of which `used` is spent.
 
-        Returns what they have used then.
+        Returns what is spent with them.
         """
         share = self.limits.daily_seconds
         for row in self.rows:
@@ -154,7 +154,7 @@ class Store:
         return refusals
 
     async def _settle(self, arrival: _Arrival, shares: dict[tuple[int, int | None], float]) -> None:
-        """Charge a newcomer to its owner's share. `shares` are those of the same transaction."""
+        """Charge an arrival to its owner's share. `shares` is what owners have spent."""
         if arrival.limits.daily_seconds is None:
             return
         owner, server = whose = (arrival.rows[0]["owner"], arrival.rows[0]["server"])
@@ -176,7 +176,7 @@ class Store:
         """Why so many jobs more of `owner` could not be written now, or None."""
         return _crowd(await self._run(_CROWD)).refusal(owner, limits, jobs)
 
-    # -- what waits for its member's word ---------------------------------------------------
+    # -- proposals and placeholders ---------------------------------------------------------
 
     async def propose(self, proposal: Proposal) -> None:
         """Keep a proposal until it is taken, or has expired."""
@@ -186,7 +186,7 @@ class Store:
         )
 
     async def forget_expired(self) -> None:
-        """Delete what is kept for a time only: proposals, links, and what weighs on shares."""
+        """Delete the proposals, the links and the charges of deleted jobs that no longer count."""
         await self._run("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
         await self._run("DELETE FROM links WHERE ends_at < :now - :late", late=_ON_THE_WAY)
         await self._run(_FORGET_SPENT, since=self._now() - DAY)
@@ -203,7 +203,7 @@ class Store:
         return codec.decode_proposal(dict(rows[0]), self._folder) if rows else None
 
     async def proposals(self, owner: int) -> list[Proposal]:
-        """What waits for a member's word, oldest first."""
+        """What a member was asked about and has yet to answer, oldest first."""
         rows = await self._run(
             "SELECT * FROM proposals WHERE owner = :owner AND made_at >= :now - :life"
             " ORDER BY made_at",
@@ -270,15 +270,16 @@ class Store:
         return await self._finish(job, Status.CANCELLED, gpu_seconds, since=job.status)
 
     async def withdrawn(self, job: Job) -> Job | None:
-        """Rendered or put back a moment ago, which nobody knows → cancelled.
+        """Rendered or put back, before anybody was told of it → cancelled.
 
         None: it is in another state.
         """
-        end, since = Status.CANCELLED, job.status
-        return await self._finish(job, end, job.gpu_seconds, since=since, artifacts="[]")
+        return await self._finish(
+            job, Status.CANCELLED, job.gpu_seconds, since=job.status, artifacts="[]"
+        )
 
     async def unwant(self, job: Job) -> None:
-        """Have a leased job end as cancelled at the next start, if this process does not do it."""
+        """Note that a leased job is to end as cancelled, should this process die before that."""
         await self._change(
             "unwanted = 1",
             "id = :id AND attempt = :attempt AND NOT told",
@@ -287,7 +288,7 @@ class Store:
         )
 
     async def bring_forward(self, job_id: str) -> Job | None:
-        """Let a queued job wait behind nobody; None where it does not wait behind."""
+        """Have a relaxed job wait like any other; None where it is not queued and relaxed."""
         return await self._change(
             "relaxed = 0", "id = :id AND status = 'queued' AND relaxed", id=job_id
         )
@@ -317,7 +318,9 @@ class Store:
         return self._decode_all(rows)
 
     async def told(self, job: Job, error: AtelierError | None = None) -> Job | None:
-        """The owner was shown the end of `job`, or never can be, for `error`. None: known already.
+        """Note that the owner was shown the end of `job`, or that `error` keeps it from ever being.
+
+        None: that was noted already.
 
         A rendered job becomes delivered, or has the error; others keep their own.
         """
@@ -346,9 +349,9 @@ class Store:
     async def untell(
         self, job_id: str, origin: Mapping[str, Any], server: int | None, channel: int
     ) -> Job | None:
-        """Have a result that could not be shown be shown at `origin`; None if none is kept.
+        """Have a result that could not be shown delivered to `origin`; None if none is kept.
 
-        From then on it is a result of that channel, and is kept and reported as such.
+        From then on the rules of that server and channel hold for it.
         """
         return await self._change(
             "told = 0, error_code = NULL, error_sentence = NULL, error_text = NULL,"
@@ -472,7 +475,7 @@ class Store:
     # -- housekeeping -----------------------------------------------------------------------
 
     async def named_files(self) -> set[Path]:
-        """Every file that is needed: what was rendered, and what was given to make something of."""
+        """Every file that a job or a proposal names: results, and what they are made of."""
         fields = sorted({f for t in REQUEST_TYPES.values() for f in codec.path_fields(t)})
         parts = ["SELECT value ->> 'path' FROM jobs, json_each(artifacts)"]
         parts += [
@@ -513,8 +516,8 @@ class Store:
     async def forget_owner(self, owner: int) -> int:
         """Delete the jobs of a member that have ended, and of which they were told. How many.
 
-        Also those that nobody can read: they would never end. With their proposals and links, all
-        or nothing. What the jobs took today stays charged to their owner's share.
+        Also the jobs that nobody can read, which would never end, and the member's proposals and
+        links: all or nothing. What the jobs took today stays charged to their owner's share.
         """
         statements = (*_FORGET_ASKED, _KEEP_SPENT, _FORGET_OWNER)
         rows = await self.database.run_all(
@@ -622,9 +625,7 @@ _QUARANTINED = Text(
     "owner finds the reason in the log.",
     times=MAX_CRASHES,
 )
-_ON_THE_WAY = (
-    150.0  # seconds that a drawing may take to arrive which was sent before its link ended
-)
+_ON_THE_WAY = 150.0  # seconds that a drawing sent before its link ended may take to arrive
 _LIVE = "status IN ('queued', 'running')"
 _CANCEL_UNWANTED = (  # also what was put back, or rendered, in the last moment
     "UPDATE jobs SET status = 'cancelled', ended_at = coalesce(ended_at, :now), gpu_seconds = 0,"
