@@ -12,7 +12,8 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.jobs.job import Job, Proposal
+from bot.jobs.job import Job
+from bot.jobs.proposals import Proposal
 from bot.jobs.queue import JobQueue
 from bot.jobs.report import Ban, Report
 from bot.ui.answers import language_of
@@ -52,7 +53,7 @@ def privacy(queue: JobQueue, whiteboard: Whiteboard) -> app_commands.Command[Any
             return
         kept = _Kept(
             jobs=await queue.of(owner),
-            asked=await queue.proposals(owner),
+            asked=await queue.proposals.of(owner),
             links=await whiteboard.kept_of(owner),
             reported=await queue.moderation.reports_by(owner),
             bans=queue.moderation.bans_of(owner),

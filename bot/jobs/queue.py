@@ -24,12 +24,13 @@ from bot.jobs.events import (
     JobWanted,
     QueueMoved,
 )
-from bot.jobs.job import Job, Proposal, Standing, Status, new_job_id
+from bot.jobs.job import Job, Standing, Status, new_job_id
 from bot.jobs.limits import Limits, Terms
 from bot.jobs.moderation import Moderation
 from bot.jobs.pauses import once_stored
 from bot.jobs.policy import Policy
 from bot.jobs.progress import Look
+from bot.jobs.proposals import Proposal, Proposals
 from bot.jobs.settings import SettingsBook
 from bot.jobs.store import Store, Used
 from bot.jobs.turns import Models
@@ -88,6 +89,7 @@ class JobQueue:
         self._limits = limits
         self.settings = settings
         self.moderation = Moderation(store.database, events)
+        self.proposals = Proposals(store.database, store.folder)
         self._words = words
         self._now = now
         self._costs = Costs(catalog)
@@ -163,25 +165,8 @@ class JobQueue:
             made_at=self._now(),
             parent=parent,
         )
-        await self._store.propose(proposal)
+        await self.proposals.keep(proposal)
         return proposal
-
-    async def proposals(self, owner: int) -> list[Proposal]:
-        """What a member was asked about and has yet to answer, oldest first."""
-        return await self._store.proposals(owner)
-
-    async def take_proposal(self, proposal_id: str, owner: int) -> Proposal:
-        """Take a proposal out of the store, so that it is answered once. Raises TooLate."""
-        proposal = await self._store.take_proposal(proposal_id, owner)
-        if proposal is None:
-            raise TooLate(
-                "This has been answered already, or it was too long ago. Nothing more was queued."
-            )
-        return proposal
-
-    async def put_back(self, proposal: Proposal) -> None:
-        """Keep a proposal that was taken, so that it can be answered again."""
-        await self._store.propose(proposal)
 
     async def accept(
         self,

@@ -19,8 +19,9 @@ from typing import Any, Self
 from bot.errors import QueueFull, Refused, Repeated, StorageFailed
 from bot.jobs import codec
 from bot.jobs.database import Database
-from bot.jobs.job import PROPOSAL_LIFE, Job, Proposal, Status, StoredArtifact
+from bot.jobs.job import Job, Status, StoredArtifact
 from bot.jobs.limits import Crowd, Limits
+from bot.jobs.proposals import PROPOSAL_LIFE
 from bot.jobs.usage import CHARGED, DAY, HALF_LIFE, decayed
 from bot.tasks import Tasks
 from pipelines.contract.errors import AtelierError
@@ -63,14 +64,15 @@ class Used:
 
 
 class Store:
-    """Jobs, proposals and notes. Methods may be called from any task; each is one transaction.
+    """Jobs and notes. Methods may be called from any task; each is one transaction.
 
-    Others that keep tables of their own in the same file are given its `database`.
+    `folder` is the FileStore's. Others that keep tables of their own in the same file are given the
+    `database`.
     """
 
     def __init__(self, database: Database, files_folder: Path, now: Callable[[], float]) -> None:
         self.database = database
-        self._folder = files_folder.resolve()
+        self.folder = files_folder.resolve()
         self._now = now
         self._arrivals: list[_Arrival] = []
         self._unreadable: set[str] = set()  # jobs of other versions, which keep nobody from asking
@@ -102,7 +104,7 @@ class Store:
         written or not.
         """
         written = asyncio.get_running_loop().create_future()
-        rows = [codec.encode_job(job, self._folder) for job in jobs]
+        rows = [codec.encode_job(job, self.folder) for job in jobs]
         self._arrivals.append(_Arrival(rows, limits, written))
         if len(self._arrivals) == 1:
             self._tasks.start(self._write_arrivals(), name="store: write arrivals")
@@ -176,41 +178,7 @@ class Store:
         """Why so many jobs more of `owner` could not be written now, or None."""
         return _crowd(await self._run(_CROWD)).refusal(owner, limits, jobs)
 
-    # -- proposals and placeholders ---------------------------------------------------------
-
-    async def propose(self, proposal: Proposal) -> None:
-        """Keep a proposal until it is taken, or has expired."""
-        await self._run(
-            "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at, :parent)",
-            **codec.encode_proposal(proposal, self._folder),
-        )
-
-    async def forget_expired(self) -> None:
-        """Delete the proposals, the links and the charges of deleted jobs that no longer count."""
-        await self._run("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
-        await self._run("DELETE FROM links WHERE ends_at < :now - :late", late=_ON_THE_WAY)
-        await self._run(_FORGET_SPENT, since=self._now() - DAY)
-
-    async def take_proposal(self, proposal_id: str, owner: int) -> Proposal | None:
-        """Take a member's proposal out; None where it was taken before, or has expired."""
-        rows = await self._run(
-            "DELETE FROM proposals WHERE id = :id AND owner = :owner"
-            " AND made_at >= :now - :life RETURNING *",
-            id=proposal_id,
-            owner=owner,
-            life=PROPOSAL_LIFE,
-        )
-        return codec.decode_proposal(dict(rows[0]), self._folder) if rows else None
-
-    async def proposals(self, owner: int) -> list[Proposal]:
-        """What a member was asked about and has yet to answer, oldest first."""
-        rows = await self._run(
-            "SELECT * FROM proposals WHERE owner = :owner AND made_at >= :now - :life"
-            " ORDER BY made_at",
-            owner=owner,
-            life=PROPOSAL_LIFE,
-        )
-        return [codec.decode_proposal(dict(row), self._folder) for row in rows]
+    # -- placeholders -----------------------------------------------------------------------
 
     async def add_placeholder(self, origin: Mapping[str, Any]) -> None:
         """Note a message that was posted for a job; the note goes when that job is written."""
@@ -256,7 +224,7 @@ class Store:
             job,
             Status.RENDERED,
             gpu_seconds,
-            artifacts=codec.encode_artifacts(artifacts, self._folder),
+            artifacts=codec.encode_artifacts(artifacts, self.folder),
         )
 
     async def failed(self, job: Job, error: AtelierError, gpu_seconds: float = 0.0) -> Job | None:
@@ -489,7 +457,13 @@ class Store:
         ]
         rows = await self._run(" UNION ".join(parts))
         # They can be tens of thousands: too many to make on the loop.
-        return await asyncio.to_thread(lambda: {self._folder / name for (name,) in rows})
+        return await asyncio.to_thread(lambda: {self.folder / name for (name,) in rows})
+
+    async def forget_expired(self) -> None:
+        """Delete the proposals, the links and the charges of deleted jobs that no longer count."""
+        await self._run("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
+        await self._run("DELETE FROM links WHERE ends_at < :now - :late", late=_ON_THE_WAY)
+        await self._run(_FORGET_SPENT, since=self._now() - DAY)
 
     async def forget_before(self, time: float, *places: tuple[int | None, int]) -> int:
         """Delete the jobs whose owners were told and that ended before `time`. How many.
@@ -587,7 +561,7 @@ class Store:
         jobs = []
         for row in rows:
             try:
-                jobs.append(codec.decode_job(dict(row), self._folder))
+                jobs.append(codec.decode_job(dict(row), self.folder))
             except (ValueError, TypeError, KeyError, AtelierError) as error:
                 self._unreadable.add(row["id"])
                 log.error("job %s in the store cannot be read: %s", row["id"], error)

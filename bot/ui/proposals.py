@@ -15,7 +15,7 @@ from typing import Any, Protocol, Self, cast
 import discord
 from discord import ui
 
-from bot.jobs.job import Proposal
+from bot.jobs.proposals import Proposal
 from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.permutations import permutations
@@ -163,7 +163,7 @@ class ProposalButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PROPOSAL
         async with answering(interaction):
             made_at = time.time()
             await interaction.response.defer()
-            proposal = await queue.take_proposal(self.proposal_id, interaction.user.id)
+            proposal = await queue.proposals.take(self.proposal_id, interaction.user.id)
             say = language_of(interaction).say
             text = say("Nothing was queued.")
             if self.answer is Answer.GO:
@@ -190,5 +190,5 @@ async def _queue_all(
             origins = [origin.to_json() for origin in posted]
             await queue.accept(proposal, origins, standing=standing)
     except Exception:
-        await queue.put_back(proposal)
+        await queue.proposals.keep(proposal)
         raise

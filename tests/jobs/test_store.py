@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from bot.errors import Lost, QueueFull, Repeated, StorageFailed, Undeliverable, Unforeseen
-from bot.jobs.job import PROPOSAL_LIFE, Job, Proposal, Status, new_job_id
+from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.store import Store, Used
 from bot.jobs.usage import DAY, HALF_LIFE
 from pipelines.contract.errors import AtelierError, BadInput, OutOfMemory, RenderFailed, Withheld
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, SketchRequest
+from pipelines.contract.requests import AnimateRequest, SketchRequest
 from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact, enqueue
 
 
@@ -130,44 +130,6 @@ async def test_a_placeholder_is_known_until_its_job_or_nothing_comes(store: Stor
     await store.enqueue([a_job(origin=origins[0]), a_job(origin={})], ROOMY)
     await store.remove_placeholder(3)
     assert await store.placeholders() == [origins[1]]
-
-
-class TestProposals:
-    async def test_it_is_taken_once_by_its_owner_with_its_files_where_they_are_now(
-        self, store: Store, files_folder: Path
-    ) -> None:
-        request = SketchRequest(drawing=files_folder / "house.png", prompt="a house", seed=1)
-        wanted = Proposal(id="1", owner=1, requests=(request, request), made_at=START, parent="0")
-        await store.propose(wanted)
-        assert await store.named_files() == {request.drawing}
-        assert await store.proposals(1) == [wanted] and not await store.proposals(2)
-        assert await store.take_proposal("1", owner=2) is None
-        answers = await asyncio.gather(*(store.take_proposal("1", owner=1) for _ in range(3)))
-        assert [a for a in answers if a is not None] == [wanted]
-
-    async def test_it_does_not_stay(self, store: Store, clock: Clock) -> None:
-        request = ImagineRequest(prompt="a fox", seed=1)
-        for name in ("old", "mine"):
-            clock.now += PROPOSAL_LIFE / 2
-            await store.propose(Proposal(id=name, owner=1, requests=(request,), made_at=clock.now))
-        clock.now += PROPOSAL_LIFE / 2 + 1
-        assert [proposal.id for proposal in await store.proposals(1)] == ["mine"]
-        assert await store.take_proposal("old", owner=1) is None
-        await store.forget_owner(1)
-        assert await store.take_proposal("mine", owner=1) is None
-
-    async def test_what_a_member_has_forgotten_goes_at_once_or_stays_whole(
-        self, store: Store, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        request = ImagineRequest(prompt="a fox", seed=1)
-        await store.propose(Proposal(id="1", owner=1, requests=(request,), made_at=START))
-        with monkeypatch.context() as broken:
-            broken.setattr("bot.jobs.store._FORGET_OWNER", "DELETE FROM nothing_of_ours")
-            with pytest.raises(StorageFailed):
-                await store.forget_owner(1)
-        assert len(await store.proposals(1)) == 1
-        await store.forget_owner(1)
-        assert await store.proposals(1) == []
 
 
 class TestLife:

@@ -8,7 +8,7 @@ import pytest
 from discord import ui
 from simcord.actors import MemberActor
 
-from bot.jobs.job import Proposal
+from bot.jobs.proposals import Proposal
 from bot.ui import proposals
 from bot.ui.proposals import SHOWN, question
 from pipelines.contract.errors import BadInput
