@@ -53,7 +53,15 @@ from pipelines.contract.text import Text
 log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
-IDS = (CUSTOM_ID, REPORT_ID, RULES_ID, PROPOSAL_ID, PAGE_ID, HISTORY_ID)  # of our buttons
+BUTTONS = {
+    JobButton: CUSTOM_ID,
+    ReportButton: REPORT_ID,
+    RuleControl: RULES_ID,
+    ProposalButton: PROPOSAL_ID,
+    PageButton: PAGE_ID,
+    HistoryButton: HISTORY_ID,
+}
+"""All that can be used in a message, and how their custom_ids read."""
 OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
 GONE = Text("This button is no longer there: the message has changed meanwhile.")
 HANDLERS = ("CommandTree-invoker", "discord-ui-dynamic-item-", "discord.py: on_interaction")
@@ -118,9 +126,7 @@ class AtelierClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(
-            JobButton, ReportButton, RuleControl, ProposalButton, PageButton, HistoryButton
-        )
+        self.add_dynamic_items(*BUTTONS)
         await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
@@ -231,7 +237,7 @@ class AtelierClient(discord.Client):
 
 def _check_shown(message: discord.Message | None, custom_id: str) -> None:
     """Raise Refused for a button that discord.py takes to none of ours."""
-    if not any(each.fullmatch(custom_id) for each in IDS):
+    if not any(form.fullmatch(custom_id) for form in BUTTONS.values()):
         raise Refused(OUTDATED)
     if message is not None and custom_id not in shown_ids(message):
         raise Refused(GONE)
