@@ -162,8 +162,8 @@ class App:
         self.log_channel.start()
         left = delete_left(self._left, self.queue, self.client.roads)
         self._tasks.start(left, name="delete placeholders without a job")
-        self._tasks.start(self._again_and_again(self._sweep, SWEEP_EVERY), name="sweep")
-        expired = self._again_and_again(self.store.forget_expired, EXPIRED_EVERY)
+        self._tasks.start(self._repeat(self._sweep, SWEEP_EVERY), name="sweep")
+        expired = self._repeat(self.store.forget_expired, EXPIRED_EVERY)
         self._tasks.start(expired, name="forget what has expired")
 
     async def serve(self, token: str) -> None:
@@ -246,8 +246,8 @@ class App:
             port = self._metrics.serve(metrics.host, metrics.port)
             log.info("the metrics are at %s, port %d", metrics.host, port)
 
-    async def _again_and_again(self, forget: Callable[[], Awaitable[None]], every: float) -> None:
-        """Have old things forgotten, now and `every` so many seconds."""
+    async def _repeat(self, forget: Callable[[], Awaitable[None]], every: float) -> None:
+        """Call `forget` now and every so many seconds, whatever it raises."""
         pauses = growing()
         while True:
             try:

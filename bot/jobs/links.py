@@ -45,13 +45,13 @@ class Links:
         self._key = key
         self._now = now
 
-    async def make(self, link: Link, said: Mapping[str, Any]) -> str:
-        """Sign a link and keep what it stands for, until `Store.forget_expired` after its end."""
+    async def make(self, link: Link, kept: Mapping[str, Any]) -> str:
+        """Sign a link, and keep what it stands for until `Store.forget_expired` after its end."""
         await self._database.run(
             "INSERT INTO links VALUES (:id, :owner, :said, :ends_at)",
             id=link.job_id,
             owner=link.member,
-            said=json.dumps(dict(said)),
+            said=json.dumps(dict(kept)),
             ends_at=float(link.ends_at),
         )
         payload = _PAYLOAD.pack(bytes.fromhex(link.job_id), link.member, link.channel, link.ends_at)
@@ -71,13 +71,13 @@ class Links:
             )
         return Link(job_id=job.hex(), member=member, channel=channel, ends_at=ends_at)
 
-    async def said(self, link: Link) -> dict[str, Any]:
+    async def kept(self, link: Link) -> dict[str, Any]:
         """What was kept for a link. Raises LinkInvalid where its member had it forgotten."""
         rows = await self._database.run("SELECT said FROM links WHERE id = :id", id=link.job_id)
         if not rows:
             raise _invalid()
-        said: dict[str, Any] = json.loads(rows[0][0])
-        return said
+        kept: dict[str, Any] = json.loads(rows[0][0])
+        return kept
 
     async def of(self, member: int) -> list[Mapping[str, Any]]:
         """What is kept for the links of a member, the next to end first, with `ends_at`."""

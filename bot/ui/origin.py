@@ -119,7 +119,7 @@ def standing_of(interaction: discord.Interaction) -> Standing:
 
 
 def _roles(user: discord.User | discord.Member) -> Iterator[int]:
-    """Ids of the roles that came with the interaction.
+    """Ids of the roles that came with the interaction, which discord.py has in no public place.
 
     `Member.roles` leaves out those of which the server has not told yet: after READY, all of them.
     """

@@ -81,7 +81,7 @@ class Whiteboard:
             channel=interaction.channel_id or 0,
             ends_at=int(made_at + TOKEN_LIFE),
         )
-        text = await self._links.make(link, _said(interaction, request, made_at))
+        text = await self._links.make(link, _to_keep(interaction, request, made_at))
         view = _invitation(f"{self._url}/draw/{text}", link, str(interaction.locale))
         await interaction.followup.send(view=view, ephemeral=True)
 
@@ -93,11 +93,11 @@ class Whiteboard:
 
     async def shown(self, link: Link) -> Mapping[str, Any]:
         """What the page says of a link: for which channel it is, as whom, and what was asked."""
-        said, job = await self._said(link), await self._queue.find(link.job_id)
+        kept, job = await self._kept(link), await self._queue.find(link.job_id)
         asked = await self.asked(link)
         return {
-            "channel": said["channel_name"],
-            "member": said["member_name"],
+            "channel": kept["channel_name"],
+            "member": kept["member_name"],
             "expires": link.ends_at,
             "job": job.id if job else None,
             "request": {
@@ -114,22 +114,22 @@ class Whiteboard:
         links = await self._links.of(member) if self._links is not None else []
         return [
             {
-                "channel": said["channel_name"],
-                "ends_at": said["ends_at"],
-                "request": codec.decode_request(Kind.SKETCH, said["request"], Path()),
+                "channel": kept["channel_name"],
+                "ends_at": kept["ends_at"],
+                "request": codec.decode_request(Kind.SKETCH, kept["request"], Path()),
             }
-            for said in links
+            for kept in links
         ]
 
     async def settings(self, link: Link) -> Settings:
         """What holds in the channel of a link."""
-        standing = (await self._said(link))["standing"]
+        standing = (await self._kept(link))["standing"]
         return self._queue.settings.of(standing["server"], standing["channel"])
 
     async def asked(self, link: Link) -> SketchRequest:
         """What the command asked for, of a drawing that is yet to come."""
-        said = await self._said(link)
-        request = codec.decode_request(Kind.SKETCH, said["request"], Path())
+        kept = await self._kept(link)
+        request = codec.decode_request(Kind.SKETCH, kept["request"], Path())
         assert isinstance(request, SketchRequest)
         return request
 
@@ -154,12 +154,12 @@ class Whiteboard:
             self._arriving.discard(link.job_id)
 
     async def _take(self, link: Link, request: SketchRequest) -> Job:
-        said = await self._said(link)
-        standing = Standing(**{**said["standing"], "roles": frozenset(said["standing"]["roles"])})
+        kept = await self._kept(link)
+        standing = Standing(**{**kept["standing"], "roles": frozenset(kept["standing"]["roles"])})
         [prompt] = permutations(request.prompt, 1)
         request = replace(request, prompt=prompt)
-        check_as(self._queue, request, member=link.member, since=said["since"], standing=standing)
-        here = Origin.from_json(said["origin"])
+        check_as(self._queue, request, member=link.member, since=kept["since"], standing=standing)
+        here = Origin.from_json(kept["origin"])
         try:
             async with placeholders(self._queue, self._roads, here, [request]) as [origin]:
                 return await self._queue.submit(
@@ -175,12 +175,12 @@ class Whiteboard:
             why = Text("Discord says that the channel is gone.") if gone else TROUBLE
             raise DiscordFailed(why) from error
 
-    async def _said(self, link: Link) -> dict[str, Any]:
+    async def _kept(self, link: Link) -> dict[str, Any]:
         assert self._links is not None
-        return await self._links.said(link)
+        return await self._links.kept(link)
 
 
-def _said(
+def _to_keep(
     interaction: discord.Interaction, request: SketchRequest, made_at: float
 ) -> dict[str, Any]:
     """All that is needed to queue the drawing later, JSON-shaped."""

@@ -150,7 +150,7 @@ async def ending_soon(app: App, config: Config, text: str) -> str:
     link = links.read(text)
     ends_at = int(time.time()) + 3
     return await links.make(
-        replace(link, job_id=new_job_id(), ends_at=ends_at), await links.said(link)
+        replace(link, job_id=new_job_id(), ends_at=ends_at), await links.kept(link)
     )
 
 

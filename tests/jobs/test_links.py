@@ -20,7 +20,7 @@ async def test_a_link_is_read_until_it_ends(store: Store) -> None:
     text = await links.make(LINK, {"said": 1})
     assert len(text) < 120  # Discord's buttons hold 512
     assert links.read(text) == LINK
-    assert await links.said(LINK) == {"said": 1}
+    assert await links.kept(LINK) == {"said": 1}
     now[0] = 1000.0
     with pytest.raises(LinkExpired):
         links.read(text)
@@ -34,11 +34,11 @@ async def test_what_a_link_stands_for_outlives_it_by_the_way_of_a_drawing(
     await links.make(link, {"said": 1})
     clock.now += 60
     await store.forget_expired()
-    assert await links.said(link) == {"said": 1}
+    assert await links.kept(link) == {"said": 1}
     clock.now += 600
     await store.forget_expired()
     with pytest.raises(LinkInvalid):
-        await links.said(link)
+        await links.kept(link)
 
 
 async def test_an_altered_link_is_none(store: Store) -> None:
@@ -61,7 +61,7 @@ async def test_a_member_has_their_links_forgotten(store: Store) -> None:
     await links.make(LINK, {})
     await store.forget_owner(LINK.member)
     with pytest.raises(LinkInvalid):
-        await links.said(LINK)
+        await links.kept(LINK)
 
 
 def test_the_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
