@@ -41,17 +41,6 @@ class _Arrival:
     limits: Limits
     written: asyncio.Future[None]
 
-    def settle(self, used: float) -> float:
-        """Mark as relaxed what goes beyond their owner's daily share, of which `used` is spent.
-
-        Returns what is spent with them.
-        """
-        share = self.limits.daily_seconds
-        for row in self.rows:
-            row["relaxed"] = share is not None and used >= share
-            used += 0.0 if row["relaxed"] else row["cost"]
-        return used
-
 
 @dataclass(frozen=True, slots=True)
 class Used:
@@ -138,7 +127,7 @@ class Store:
     async def _insert(self, group: Sequence[_Arrival]) -> list[Refused | None]:
         """Insert those whom the limits allow. Returns the refusal, or None, for each."""
         crowd, known = _crowd(await self._execute(_CROWD)), await self._known(group)
-        shares: dict[tuple[int, int | None], float] = {}
+        spent: dict[tuple[int, int | None], float] = {}
         refusals: list[Refused | None] = []
         for arrival in group:
             owner, jobs = arrival.rows[0]["owner"], len(arrival.rows)
@@ -148,23 +137,29 @@ class Store:
             if refusal is None:
                 crowd.add(owner, jobs, sum(row["cost"] for row in arrival.rows))
                 known |= ids
-                await self._settle(arrival, shares)
+                await self._charge(arrival, spent)
         taken = [a.rows for a, refusal in zip(group, refusals, strict=True) if refusal is None]
         rows = list(chain.from_iterable(taken))
         await self.database.execute_many(_INSERT, rows)
         await self._execute(_TAKE_OVER, ids=json.dumps([row["id"] for row in rows]))
         return refusals
 
-    async def _settle(self, arrival: _Arrival, shares: dict[tuple[int, int | None], float]) -> None:
-        """Charge an arrival to its owner's share. `shares` is what owners have spent."""
-        if arrival.limits.daily_seconds is None:
+    async def _charge(self, arrival: _Arrival, spent: dict[tuple[int, int | None], float]) -> None:
+        """Charge an arrival to its owner's daily share; jobs that go beyond it are relaxed.
+
+        `spent` is what owners had used in servers before, those that arrived just now included.
+        """
+        share = arrival.limits.daily_seconds
+        if share is None:
             return
         owner, server = whose = (arrival.rows[0]["owner"], arrival.rows[0]["server"])
-        if whose not in shares:
+        if whose not in spent:
             since = self._now() - DAY
             rows = await self._execute(_SHARE, owner=owner, server=server, since=since)
-            [(shares[whose],)] = rows
-        shares[whose] = arrival.settle(shares[whose])
+            [(spent[whose],)] = rows
+        for row in arrival.rows:
+            row["relaxed"] = spent[whose] >= share
+            spent[whose] += 0.0 if row["relaxed"] else row["cost"]
 
     async def _known(self, group: Sequence[_Arrival]) -> set[str]:
         """The ids of those that are in the store already."""
@@ -333,8 +328,8 @@ class Store:
 
     async def set_origin(self, job_id: str, origin: Mapping[str, Any]) -> None:
         """Change where the answer goes."""
-        await self._fetch(
-            "UPDATE jobs SET origin = :origin WHERE id = :id RETURNING *",
+        await self._run(
+            "UPDATE jobs SET origin = :origin WHERE id = :id",
             id=job_id,
             origin=json.dumps(dict(origin)),
         )
@@ -508,7 +503,7 @@ class Store:
         """Note `value` under `key`."""
         await self._run(
             "INSERT INTO notes VALUES (:key, :value)"
-            " ON CONFLICT (key) DO UPDATE SET value = :value RETURNING key",
+            " ON CONFLICT (key) DO UPDATE SET value = :value",
             key=key,
             value=value,
         )
