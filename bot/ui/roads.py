@@ -76,8 +76,7 @@ class Roads:
         self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
     ) -> None:
         """Change the message by the bot's own token, which needs to see the channel."""
-        message = (await self._channel(origin)).get_partial_message(origin.message_id)
-        await message.edit(view=view, attachments=[upload.open() for upload in uploads])
+        await self.change(origin.channel_id, origin.message_id, view, uploads)
 
     async def send(
         self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload], nonce: str
@@ -86,7 +85,8 @@ class Roads:
 
         Discord drops a second one with the same nonce, should the first have seemed to fail.
         """
-        message = await (await self._channel(origin)).send(
+        channel = await self._channel(origin.channel_id)
+        message = await channel.send(
             view=view,
             files=[upload.open() for upload in uploads],
             nonce=nonce,
@@ -98,7 +98,7 @@ class Roads:
         self, channel_id: int, said: str | ui.LayoutView, uploads: Sequence[Upload] = ()
     ) -> int:
         """Post a message that belongs to no job, pinging nobody. Returns its id."""
-        channel = await self._place(channel_id)
+        channel = await self._channel(channel_id)
         files = [upload.open() for upload in uploads]
         if isinstance(said, str):
             return (await channel.send(said, suppress_embeds=True)).id
@@ -111,13 +111,13 @@ class Roads:
         view: ui.LayoutView,
         uploads: Sequence[Upload] = (),
     ) -> None:
-        """Change a message that `post` has posted; of its files only `uploads` stay."""
-        message = (await self._place(channel_id)).get_partial_message(message_id)
+        """Change a message of the bot's; of its files only `uploads` stay."""
+        message = (await self._channel(channel_id)).get_partial_message(message_id)
         await message.edit(view=view, attachments=[upload.open() for upload in uploads])
 
     async def delete(self, channel_id: int, message_id: int) -> None:
         """Delete a message of the bot's."""
-        await (await self._place(channel_id)).get_partial_message(message_id).delete()
+        await (await self._channel(channel_id)).get_partial_message(message_id).delete()
 
     async def follow(self, origin: Origin, view: ui.LayoutView) -> int:
         """Post another message of the interaction's, for everyone. Returns its id."""
@@ -146,11 +146,6 @@ class Roads:
         webhook.type = discord.WebhookType.application  # which may send ephemeral messages
         return webhook
 
-    async def _channel(self, origin: Origin) -> discord.PartialMessageable:
-        return await self._place(origin.channel_id, origin.guild_id)
-
-    async def _place(
-        self, channel_id: int, guild_id: int | None = None
-    ) -> discord.PartialMessageable:
+    async def _channel(self, channel_id: int) -> discord.PartialMessageable:
         await self._logged_in.wait()
-        return self._client.get_partial_messageable(channel_id, guild_id=guild_id)
+        return self._client.get_partial_messageable(channel_id)
