@@ -71,14 +71,7 @@ STEADY = 60.0  # seconds after which a connection that breaks had been a good on
 
 
 class AtelierClient(discord.Client):
-    """Answers members. Starts no background task: the app does.
-
-    Constructed before the board and the delivery, which are given its `roads`:
-
-        client = AtelierClient(queue, files, store, config)
-        board = ProgressBoard(client.roads, queue, events)
-        delivery = Delivery(client.roads, board, queue, files, config.moderation)
-    """
+    """Answers members. Starts no background task: the app does."""
 
     def __init__(self, queue: JobQueue, files: FileStore, store: Store, config: Config) -> None:
         super().__init__(

@@ -10,7 +10,7 @@ from discord import ui
 
 from bot.access import require_owner
 from bot.errors import NoSuchJob, NotAllowed, Refused
-from bot.jobs.job import Status, StoredArtifact, only_child_id
+from bot.jobs.job import Job, Status, StoredArtifact, only_child_id
 from bot.jobs.queue import JobQueue
 from bot.languages import ENGLISH, Language
 from bot.ui.answers import answering, language_of
@@ -190,13 +190,11 @@ async def _use(
 ) -> None:
     """Set a picture in motion, or paint it as a drawing, for whoever pressed."""
     job = await queue.get(job_id)
-    if not job.artifacts:
-        raise Refused("The picture is no longer kept, so nothing can be made of it.")
-    if picture is None and len(job.artifacts) > 1:
-        await _ask_which(interaction, action, job_id, len(job.artifacts))
+    number = await _picked(interaction, action, job, picture)
+    if number is None:
         return
     origin = await acknowledge(interaction)
-    path = job.artifacts[min(picture or 1, len(job.artifacts)) - 1].path
+    path = job.artifacts[number - 1].path
     request: Request = AnimateRequest(image=path, seed=new_seed())
     if action is Action.SKETCH:
         request = SketchRequest(drawing=path, seed=new_seed())
@@ -217,12 +215,9 @@ async def _go(interaction: discord.Interaction, queue: JobQueue, job_id: str) ->
 async def _upscale(interaction: discord.Interaction, queue: JobQueue, button: JobButton) -> None:
     """Make a result larger, for whoever pressed: which of several, and how much, is asked first."""
     job = await queue.get(button.job_id)
-    if not job.artifacts:
-        raise Refused("The picture is no longer kept, so nothing can be made of it.")
-    if button.picture is None and len(job.artifacts) > 1:
-        await _ask_which(interaction, Action.UPSCALE, job.id, len(job.artifacts))
+    number = await _picked(interaction, Action.UPSCALE, job, button.picture)
+    if number is None:
         return
-    number = min(button.picture or 1, len(job.artifacts))
     chosen = job.artifacts[number - 1]
     if chosen.media_type.is_video:
         raise Refused("A video cannot be made larger, only a picture can.")
@@ -232,6 +227,18 @@ async def _upscale(interaction: discord.Interaction, queue: JobQueue, button: Jo
     origin = await acknowledge(interaction)
     request = UpscaleRequest(image=chosen.path, scale=button.scale)
     await submit_child(interaction, queue, origin, job, request)
+
+
+async def _picked(
+    interaction: discord.Interaction, action: Action, job: Job, number: int | None
+) -> int | None:
+    """The number of the picture of a job that is meant; None where whoever pressed is asked."""
+    if not job.artifacts:
+        raise Refused("The picture is no longer kept, so nothing can be made of it.")
+    if number is None and len(job.artifacts) > 1:
+        await _ask_which(interaction, action, job.id, len(job.artifacts))
+        return None
+    return min(number or 1, len(job.artifacts))
 
 
 async def _ask_scale(

@@ -75,7 +75,7 @@ async def submit_or_ask(
     """Queue what a member asks for, which came of the job `parent`; if that is several, ask first.
 
     What can be refused at once is refused before the acknowledgement, and thus in private. Raises
-    what `check`, `expanded`, `take_in`, `ask` and JobQueue.submit raise.
+    what `check`, `expanded`, `take_in`, JobQueue.propose and JobQueue.submit raise.
     """
     check(interaction, queue, request)
     requests = expanded(interaction, queue, request)
@@ -88,28 +88,27 @@ async def submit_or_ask(
         files = await take_in(requests, origin)
         requests = [replace(each, **files) for each in requests]
     if len(requests) > 1:
-        await ask(interaction, queue, requests, parent=parent)
+        await _ask(interaction, queue, requests, origin, parent)
     else:
         await submit(interaction, queue, origin, requests[0], parent=parent)
 
 
-async def ask(
+async def _ask(
     interaction: discord.Interaction,
     queue: JobQueue,
     requests: Sequence[Request],
-    *,
-    parent: str | None = None,
+    here: Origin,
+    parent: str | None,
 ) -> None:
-    """Ask a member whether all of `requests`, which came of the job `parent`, are meant.
-
-    Raises what `check` and JobQueue.propose raise.
-    """
+    """Ask a member, `here`, whether all of `requests` are meant, which came of the job `parent`."""
     for request in requests:
         check(interaction, queue, request)
-    standing = standing_of(interaction)
-    origin = origin_of(interaction, 0, time.time()).to_json()
     proposal = await queue.propose(
-        requests, owner=interaction.user.id, origin=origin, standing=standing, parent=parent
+        requests,
+        owner=interaction.user.id,
+        origin=here.to_json(),
+        standing=standing_of(interaction),
+        parent=parent,
     )
     view = question(proposal, queue.expect(requests), str(interaction.locale))
     await interaction.followup.send(view=view, ephemeral=True)

@@ -94,7 +94,7 @@ class Whiteboard:
     async def shown(self, link: Link) -> Mapping[str, Any]:
         """What the page says of a link: for which channel it is, as whom, and what was asked."""
         kept, job = await self._kept(link), await self._queue.find(link.job_id)
-        asked = await self.asked(link)
+        asked = _request(kept)
         return {
             "channel": kept["channel_name"],
             "member": kept["member_name"],
@@ -116,7 +116,7 @@ class Whiteboard:
             {
                 "channel": kept["channel_name"],
                 "ends_at": kept["ends_at"],
-                "request": codec.decode_request(Kind.SKETCH, kept["request"], Path()),
+                "request": _request(kept),
             }
             for kept in links
         ]
@@ -128,10 +128,7 @@ class Whiteboard:
 
     async def asked(self, link: Link) -> SketchRequest:
         """What the command asked for, of a drawing that is yet to come."""
-        kept = await self._kept(link)
-        request = codec.decode_request(Kind.SKETCH, kept["request"], Path())
-        assert isinstance(request, SketchRequest)
-        return request
+        return _request(await self._kept(link))
 
     async def take(self, link: Link, request: SketchRequest) -> Job:
         """Queue a drawing as the member's own, its answer in the channel of the link.
@@ -197,6 +194,13 @@ def _to_keep(
         "channel_name": getattr(interaction.channel, "name", None) or "",
         "member_name": interaction.user.display_name,
     }
+
+
+def _request(kept: Mapping[str, Any]) -> SketchRequest:
+    """What was asked for, of what is kept for a link."""
+    request = codec.decode_request(Kind.SKETCH, kept["request"], Path())
+    assert isinstance(request, SketchRequest)
+    return request
 
 
 def _invitation(url: str, link: Link, locale: str) -> ui.LayoutView:
