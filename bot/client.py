@@ -40,13 +40,14 @@ from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.desk import REASON_ID, Desk
 from bot.ui.editing import FORM_ID, take_form
 from bot.ui.history import HISTORY_ID, HistoryButton
-from bot.ui.presses import Presses, shown_ids
+from bot.ui.presses import Presses
 from bot.ui.proposals import PROPOSAL_ID, ProposalButton
 from bot.ui.reports import REPORT_ID, ReportButton
 from bot.ui.roads import Roads
 from bot.ui.rule_board import RULES_ID, RuleControl, take_rules
 from bot.ui.rule_forms import RULES_FORM_ID
 from bot.ui.styles import PAGE_ID, PageButton
+from bot.ui.views import shown_ids
 from bot.ui.whiteboard import Whiteboard
 from pipelines.contract.text import Text
 

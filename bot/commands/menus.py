@@ -15,7 +15,7 @@ from bot.jobs.queue import JobQueue
 from bot.ui.answers import content_or_view, language_of
 from bot.ui.buttons import CUSTOM_ID
 from bot.ui.desk import Desk
-from bot.ui.presses import shown_ids
+from bot.ui.views import shown_ids
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
     AnimateRequest,

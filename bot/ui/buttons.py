@@ -18,8 +18,8 @@ from bot.ui.asking import check_made
 from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
 from bot.ui.origin import HasQueue, acknowledge, standing_of
-from bot.ui.presses import Presses, shown_texts
-from bot.ui.views import view_of
+from bot.ui.presses import Presses
+from bot.ui.views import shown_texts, view_of
 from pipelines.contract.requests import (
     SCALES,
     AnimateRequest,
