@@ -17,8 +17,10 @@ from bot.jobs.job import Status
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
 from bot.jobs.queue import JobQueue, Run
+from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store
 from bot.jobs.worker import Worker
+from bot.words import WordRules
 from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.requests import ImagineRequest
 from pipelines.fitting import denoiser_of
@@ -66,8 +68,8 @@ class Marks:
 class _Watched(JobQueue):
     """Notes the milliseconds in which the store takes down that a job is begun."""
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
         self.leases: list[float] = []
 
     async def lease(self, *args: Any, **how: Any) -> Run | None:
@@ -95,7 +97,15 @@ async def gaps(bench: Bench, jobs: int) -> tuple[list[float], list[float]]:
                 done.set()
 
     events.subscribe(hear)
-    queue = _Watched(store, Policy(patience=120.0), bench.catalog, events, Limits(jobs, jobs))
+    queue = _Watched(
+        store,
+        Policy(patience=120.0),
+        bench.catalog,
+        events,
+        Limits(jobs, jobs),
+        settings=SettingsBook(store.database, Settings(waiting=jobs)),
+        words=WordRules(),
+    )
     worker = Worker(queue, store, FileStore(bench.folder / "files"), [executor], events)
     await queue.restore()
     for seed in range(jobs):

@@ -38,7 +38,7 @@ async def enqueues_per_second(folder: Path, jobs: int, at_once: int) -> float:
 
     async def submit(owner: int) -> None:
         for _ in range(jobs // at_once):
-            await store.enqueue(_job(owner), ROOMY)
+            await store.enqueue([_job(owner)], ROOMY)
 
     began = time.perf_counter()
     await asyncio.gather(*(submit(owner) for owner in range(at_once)))

@@ -31,9 +31,9 @@ from bot.metrics import Metrics
 from bot.runner import build_runner
 from bot.startup import StartWatch
 from bot.tasks import Tasks
-from bot.ui.coming import take_back_left
 from bot.ui.logchannel import LogChannel
 from bot.ui.origin import Origin, has_message
+from bot.ui.placeholders import delete_left
 from bot.ui.progress import ProgressBoard
 from bot.words import WordRules, read_words
 from pipelines import loras
@@ -103,7 +103,7 @@ class App:
                 permutations=config.limits.permutations,
             )
             policy = Policy(patience=config.gpu.patience_seconds, usage=await store.usage())
-            settings = SettingsBook(store, _defaults(config))
+            settings = SettingsBook(store.database, _defaults(config))
             await settings.read()
             words = WordRules(read_words(config.moderation))
             queue = JobQueue(
@@ -112,7 +112,8 @@ class App:
             app = cls(config, store, queue, events, executors)
             await queue.moderation.read()
             await queue.restore()
-            app._left = [Origin.from_json(each) for each in await store.announced()]
+            # Read before this process posts any of its own.
+            app._left = [Origin.from_json(each) for each in await store.placeholders()]
             app._serve_metrics()
         except BaseException:
             await store.close()
@@ -143,7 +144,7 @@ class App:
         log.info("the studio is at %s", self.studio)
         if url := config.url or (self.studio if config.open else None):
             key = read_key(self.config.storage.folder / "link.key")
-            self.client.whiteboard.open(Links(self.store, key), url)
+            self.client.whiteboard.open(Links(self.store.database, key), url)
 
     def start(self) -> None:
         """Begin the work behind the commands: the GPU, the deliveries, the sweeps. Idempotent.
@@ -159,10 +160,10 @@ class App:
         self.worker.start()
         self.deliveries.start()
         self.log_channel.start()
-        taken_back = take_back_left(self._left, self.queue, self.client.roads)
-        self._tasks.start(taken_back, name="take back messages without a job")
-        self._tasks.start(self._again_and_again(self._sweep, SWEEP_EVERY), name="sweep")
-        expired = self._again_and_again(self.store.forget_expired, EXPIRED_EVERY)
+        left = delete_left(self._left, self.queue, self.client.roads)
+        self._tasks.start(left, name="delete placeholders without a job")
+        self._tasks.start(self._repeat(self._sweep, SWEEP_EVERY), name="sweep")
+        expired = self._repeat(self.store.forget_expired, EXPIRED_EVERY)
         self._tasks.start(expired, name="forget what has expired")
 
     async def serve(self, token: str) -> None:
@@ -245,8 +246,8 @@ class App:
             port = self._metrics.serve(metrics.host, metrics.port)
             log.info("the metrics are at %s, port %d", metrics.host, port)
 
-    async def _again_and_again(self, forget: Callable[[], Awaitable[None]], every: float) -> None:
-        """Have old things forgotten, now and `every` so many seconds."""
+    async def _repeat(self, forget: Callable[[], Awaitable[None]], every: float) -> None:
+        """Call `forget` now and every so many seconds, whatever it raises."""
         pauses = growing()
         while True:
             try:

@@ -40,20 +40,29 @@ from bot.ui.buttons import CUSTOM_ID, JobButton
 from bot.ui.desk import REASON_ID, Desk
 from bot.ui.editing import FORM_ID, take_form
 from bot.ui.history import HISTORY_ID, HistoryButton
-from bot.ui.presses import Presses, shown_ids
+from bot.ui.presses import Presses
 from bot.ui.proposals import PROPOSAL_ID, ProposalButton
 from bot.ui.reports import REPORT_ID, ReportButton
 from bot.ui.roads import Roads
 from bot.ui.rule_board import RULES_ID, RuleControl, take_rules
 from bot.ui.rule_forms import RULES_FORM_ID
 from bot.ui.styles import PAGE_ID, PageButton
+from bot.ui.views import shown_ids
 from bot.ui.whiteboard import Whiteboard
 from pipelines.contract.text import Text
 
 log = logging.getLogger(__name__)
 
 SYNCED = "synced commands"  # the store's note of what Discord was last told
-IDS = (CUSTOM_ID, REPORT_ID, RULES_ID, PROPOSAL_ID, PAGE_ID, HISTORY_ID)  # of our buttons
+BUTTONS = {
+    JobButton: CUSTOM_ID,
+    ReportButton: REPORT_ID,
+    RuleControl: RULES_ID,
+    ProposalButton: PROPOSAL_ID,
+    PageButton: PAGE_ID,
+    HistoryButton: HISTORY_ID,
+}
+"""All that can be used in a message, and how their custom_ids read."""
 OUTDATED = Text("This is from an older version of the bot and no longer works. Please start anew.")
 GONE = Text("This button is no longer there: the message has changed meanwhile.")
 HANDLERS = ("CommandTree-invoker", "discord-ui-dynamic-item-", "discord.py: on_interaction")
@@ -63,14 +72,7 @@ STEADY = 60.0  # seconds after which a connection that breaks had been a good on
 
 
 class AtelierClient(discord.Client):
-    """Answers members. Starts no background task: the app does.
-
-    Constructed before the board and the delivery, which are given its `roads`:
-
-        client = AtelierClient(queue, files, store, config)
-        board = ProgressBoard(client.roads, queue, events)
-        delivery = Delivery(client.roads, board, queue, files, config.moderation)
-    """
+    """Answers members. Starts no background task: the app does."""
 
     def __init__(self, queue: JobQueue, files: FileStore, store: Store, config: Config) -> None:
         super().__init__(
@@ -118,9 +120,7 @@ class AtelierClient(discord.Client):
 
     async def setup_hook(self) -> None:
         """After the login, before the connection; discord.py calls this."""
-        self.add_dynamic_items(
-            JobButton, ReportButton, RuleControl, ProposalButton, PageButton, HistoryButton
-        )
+        self.add_dynamic_items(*BUTTONS)
         await self.tree.set_translator(self._translator)
         self.roads.open()
         try:
@@ -164,7 +164,7 @@ class AtelierClient(discord.Client):
 
     async def on_guild_available(self, guild: discord.Guild) -> None:
         """Also for roles that were deleted while the bot was away; discord.py calls this."""
-        await self.queue.settings.forget_roles(guild.id, {role.id for role in guild.roles})
+        await self.queue.settings.set_weights(guild.id, {}, {role.id for role in guild.roles})
 
     on_guild_join = on_guild_available  # to where it was before, maybe
 
@@ -231,7 +231,7 @@ class AtelierClient(discord.Client):
 
 def _check_shown(message: discord.Message | None, custom_id: str) -> None:
     """Raise Refused for a button that discord.py takes to none of ours."""
-    if not any(each.fullmatch(custom_id) for each in IDS):
+    if not any(form.fullmatch(custom_id) for form in BUTTONS.values()):
         raise Refused(OUTDATED)
     if message is not None and custom_id not in shown_ids(message):
         raise Refused(GONE)

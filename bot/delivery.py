@@ -95,16 +95,18 @@ class Delivery:
             return
         origin = Origin.from_json(job.origin)
         if job.status is not Status.RENDERED:
-            await self._carry(job, origin, messages.ended(job), why=messages.reason(job))
+            await self._carry(job, origin, messages.ended(job), why_none=messages.reason(job))
             return
         if exposure_of(job, self._moderation) == "withhold":
-            await self._carry(job, origin, messages.withheld(job), why=messages.WITHHELD)
+            await self._carry(job, origin, messages.withheld(job), why_none=messages.WITHHELD)
             return
         try:
             await self._show_result(job, origin)
         except (TooLarge, FileDamaged) as error:
             with suppress(Undeliverable):  # which is not why there is nothing to see
-                await self._carry(job, origin, messages.ended(_failed(job, error)), why=error.text)
+                await self._carry(
+                    job, origin, messages.ended(_failed(job, error)), why_none=error.text
+                )
             end = Lost if isinstance(error, FileDamaged) else Undeliverable
             raise end(error.text) from error
 
@@ -142,11 +144,11 @@ class Delivery:
         origin: Origin,
         view: ui.LayoutView,
         uploads: Sequence[Upload] = (),
-        why: Text | str | None = None,
+        why_none: Text | str | None = None,
     ) -> None:
         """Take the first road that is open. Raises Undeliverable when none is.
 
-        `why` is what the view says where it shows no result, for a member who cannot see it.
+        `why_none` is why the view shows no result, for a member who cannot see the view either.
         """
         refusal: discord.HTTPException | None = None
         for road in self._roads_for(job, origin):
@@ -159,7 +161,7 @@ class Delivery:
                 log.info("job %s: a road is closed: %s", job.id, error)
                 refusal = error
         if job.status is not Status.CANCELLED:  # of that its owner knows
-            raise await self._give_up(job, origin, refusal, why)
+            raise await self._give_up(job, origin, _farewell(job, origin, refusal, why_none))
 
     def _roads_for(self, job: Job, origin: Origin) -> Iterator[Road]:
         if job.id in self._unanswered:  # which may have opened the thread of the old one again
@@ -196,36 +198,12 @@ class Delivery:
         except StorageFailed:
             return False
 
-    async def _give_up(
-        self,
-        job: Job,
-        origin: Origin,
-        refusal: discord.HTTPException | None,
-        without: Text | str | None,
-    ) -> Undeliverable:
-        """Tell the member once, privately, if even that is possible; why it had to be so.
+    async def _give_up(self, job: Job, origin: Origin, farewell: Text) -> Undeliverable:
+        """Tell the member once, privately, if even that is possible. Returns what is to be raised.
 
-        That is why the job is `without` a result, else why its result cannot be shown. Raises what
-        a later try may get round.
+        Raises what a later try may get round.
         """
-        command, channel = f"`/{job.kind}`", f"<#{origin.channel_id}>"
-        why = (
-            Text(
-                "Your {command} has ended, but I could not show it in {channel}: {why} It is kept "
-                "for you: type `/results` wherever you want it shown.",
-                command=command,
-                channel=channel,
-                why=_why(job, origin, refusal),
-            )
-            if without is None
-            else Text(
-                "Your {command} in {channel} did not work: {why}",
-                command=command,
-                channel=channel,
-                why=without,
-            )
-        )
-        sentence = language(origin.reader or origin.locale).say(why)
+        sentence = language(origin.reader or origin.locale).say(farewell)
         ways = [self._roads.write_to]
         if self._roads.token_lives(origin):
             ways.insert(0, self._roads.whisper)
@@ -233,14 +211,41 @@ class Delivery:
         for way in ways:
             try:
                 await way(origin, sentence)
-                return Undeliverable(why)
+                return Undeliverable(farewell)
             except UNREACHABLE as error:
                 log.info("job %s: its owner could not be told either: %s", job.id, error)
                 if _is_trouble(error):
                     trouble = error
         if trouble is not None:
             raise trouble
-        return Undeliverable(why)
+        return Undeliverable(farewell)
+
+
+def _farewell(
+    job: Job,
+    origin: Origin,
+    refusal: discord.HTTPException | None,
+    why_none: Text | str | None,
+) -> Text:
+    """What a member is told of a job whose end cannot be shown where it was asked for.
+
+    `why_none` is why it has no result; where it has one, `refusal` is why that cannot be shown.
+    """
+    command, channel = f"`/{job.kind}`", f"<#{origin.channel_id}>"
+    if why_none is not None:
+        return Text(
+            "Your {command} in {channel} did not work: {why}",
+            command=command,
+            channel=channel,
+            why=why_none,
+        )
+    return Text(
+        "Your {command} has ended, but I could not show it in {channel}: {why} It is kept "
+        "for you: type `/results` wherever you want it shown.",
+        command=command,
+        channel=channel,
+        why=_why(job, origin, refusal),
+    )
 
 
 def _is_trouble(error: Exception) -> bool:

@@ -112,7 +112,7 @@ class Refused(AtelierError):
 
 
 class QueueFull(Refused):
-    """Too many jobs wait, of this member or of everyone; `after` so many seconds fewer should."""
+    """Too many jobs wait, of this member or of all. In `after` seconds there should be room."""
 
     code = "queue_full"
 

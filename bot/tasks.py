@@ -23,8 +23,8 @@ class Tasks:
         task.add_done_callback(self._ended)
         return task
 
-    async def whole(self, work: Coroutine[Any, Any, T], *, name: str) -> T:
-        """What `work` gives or raises. It goes on to its end where whoever waits is cancelled."""
+    async def shielded(self, work: Coroutine[Any, Any, T], *, name: str) -> T:
+        """What `work` returns or raises. It goes on to its end where the caller is cancelled."""
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)

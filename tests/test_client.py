@@ -12,10 +12,10 @@ from bot.jobs.events import Events
 from bot.jobs.files import FileStore
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
-from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
 from pipelines.catalog import Catalog
 from tests.integration.apps import light_catalog
+from tests.jobs.samples import a_queue
 from tests.ui.channel import connected
 
 OF_A_SERVER = ("config", "moderate", "usage", "Report")
@@ -23,7 +23,7 @@ OF_A_SERVER = ("config", "moderate", "usage", "Report")
 
 def make_client(store: Store, folder: Path, catalog: Catalog) -> AtelierClient:
     limits = Limits(waiting_per_member=1, waiting_in_all=1)
-    queue = JobQueue(store, Policy(patience=0.0), catalog, Events(), limits)
+    queue = a_queue(store, Policy(patience=0.0), catalog, Events(), limits)
     return AtelierClient(queue, FileStore(folder), store, Config(models=catalog))
 
 
@@ -74,7 +74,7 @@ async def test_the_owner_decides_who_may_add_it(
     store = await Store.open(tmp_path / "jobs.sqlite3", tmp_path)
     limits = Limits(waiting_per_member=1, waiting_in_all=1)
     catalog = light_catalog()
-    queue = JobQueue(store, Policy(patience=0.0), catalog, Events(), limits)
+    queue = a_queue(store, Policy(patience=0.0), catalog, Events(), limits)
     config = Config(models=catalog, discord=DiscordConfig(install=install))
     client = AtelierClient(queue, FileStore(tmp_path), store, config)
     await store.close()

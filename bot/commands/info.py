@@ -9,7 +9,7 @@ from discord import app_commands
 
 from bot.commands.intake import Intake, download
 from bot.languages import Language
-from bot.ui.answers import shown, spoken
+from bot.ui.answers import content_or_view, language_of
 from bot.ui.text import plain
 from pipelines.contract.text import Text
 from pipelines.media import read_facts
@@ -54,9 +54,9 @@ def info(intake: Intake, *, told: bool = True) -> app_commands.Command[Any, ...,
         intake.check_size(file)
         await interaction.response.defer(thinking=True, ephemeral=True)
         facts = await asyncio.to_thread(read_facts, await download(file))
-        reader = spoken(interaction)
+        reader = language_of(interaction)
         text = in_words(facts, reader) if facts or told else reader.say(UNTOLD_HERE)
-        await interaction.followup.send(**shown(text), ephemeral=True)
+        await interaction.followup.send(**content_or_view(text), ephemeral=True)
 
     return command
 

@@ -70,8 +70,8 @@ class Intake:
         requests: Sequence[Request],
         origin: Origin,
     ) -> dict[str, Any]:
-        """The files of uploads, by the fields of `requests` that they are given for."""
-        if given:  # else nothing is kept that would stay if the queue refuses
+        """Store the uploads `given` by field. Returns their files, by field."""
+        if given:  # before they are stored, for the queue may refuse
             await self._queue.check(
                 requests,
                 owner=interaction.user.id,

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import discord
 from discord import app_commands
@@ -13,10 +12,10 @@ from bot.commands.info import in_words
 from bot.commands.intake import Intake, download
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
-from bot.ui.answers import shown, spoken
+from bot.ui.answers import content_or_view, language_of
 from bot.ui.buttons import CUSTOM_ID
 from bot.ui.desk import Desk
-from bot.ui.presses import shown_ids
+from bot.ui.views import shown_ids
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import (
     AnimateRequest,
@@ -34,7 +33,6 @@ NO_PICTURE = Text("There is no picture in this message that I could use.")
 
 def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
     """The entries: as many as Discord takes."""
-    finder = Finder(queue)
 
     async def begin(
         interaction: discord.Interaction,
@@ -43,7 +41,7 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
         make: Callable[..., Request],
     ) -> None:
         """Submit what `make` makes of the picture in a message, which is its `field`."""
-        parent, found = await finder.picture(message)
+        parent, found = await _picture_in(message, queue)
         uploaded = {} if isinstance(found, Path) else {field: found}
         path = found if isinstance(found, Path) else Path(found.filename)
         await intake.submit(interaction, make(**{field: path}), parent, **uploaded)
@@ -59,24 +57,14 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
 
     async def show_settings(interaction: discord.Interaction, message: discord.Message) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
-        job = await finder.job(message)
-        facts: dict[str, Any] = {}
-        if job is not None and job.artifacts:
-            facts = dict(job.facts)
-        elif attachments := list(_attached(message)):
-            intake.check_size(attachments[0])
-            data = await download(attachments[0])
-            facts = await asyncio.to_thread(read_facts, data)
-        else:
-            raise BadInput(NO_PICTURE)
-        told = {key: str(value) for key, value in facts.items()}
-        text = in_words(told, spoken(interaction))
-        await interaction.followup.send(**shown(text), ephemeral=True)
+        facts = await _facts_of(message, queue, intake)
+        text = in_words(facts, language_of(interaction))
+        await interaction.followup.send(**content_or_view(text), ephemeral=True)
 
     @app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)
     @app_commands.allowed_installs(guilds=True, users=False)  # elsewhere no moderator has /moderate
     async def report(interaction: discord.Interaction, message: discord.Message) -> None:
-        job = await finder.job(message)
+        job = await _job_of(message, queue)
         if job is None:
             raise BadInput(
                 "Only what I made can be reported, and there is nothing of mine in this message."
@@ -92,33 +80,40 @@ def menus(intake: Intake, queue: JobQueue, desk: Desk) -> list[Menu]:
     ]
 
 
-class Finder:
-    """What is in a message: a job of ours, or a picture that somebody sent."""
+async def _job_of(message: discord.Message, queue: JobQueue) -> Job | None:
+    """The job that a message of ours is about. Raises NoSuchJob where it is forgotten."""
+    ours = [match["job_id"] for i in shown_ids(message) if (match := CUSTOM_ID.match(i))]
+    return await queue.get(ours[0]) if ours else None
 
-    def __init__(self, queue: JobQueue) -> None:
-        self._queue = queue
 
-    async def job(self, message: discord.Message) -> Job | None:
-        """The job that a message of ours is about. Raises NoSuchJob where it is forgotten."""
-        ours = [match["job_id"] for i in shown_ids(message) if (match := CUSTOM_ID.match(i))]
-        return await self._queue.get(ours[0]) if ours else None
+async def _picture_in(
+    message: discord.Message, queue: JobQueue
+) -> tuple[str | None, Path | discord.Attachment]:
+    """The first picture: of a result, its job and file; else what was uploaded.
 
-    async def picture(
-        self, message: discord.Message
-    ) -> tuple[str | None, Path | discord.Attachment]:
-        """The first picture: of a result, its job and file; else what was uploaded.
+    Raises BadInput where there is none.
+    """
+    job = await _job_of(message, queue)
+    if job is not None:
+        for artifact in job.artifacts:
+            if not artifact.media_type.is_video:
+                return job.id, artifact.path
+    for attachment in _attached(message):
+        if (attachment.content_type or "").startswith("image/"):
+            return None, attachment
+    raise BadInput(NO_PICTURE)
 
-        Raises BadInput where there is none.
-        """
-        job = await self.job(message)
-        if job is not None:
-            for artifact in job.artifacts:
-                if not artifact.media_type.is_video:
-                    return job.id, artifact.path
-        for attachment in _attached(message):
-            if (attachment.content_type or "").startswith("image/"):
-                return None, attachment
+
+async def _facts_of(message: discord.Message, queue: JobQueue, intake: Intake) -> dict[str, str]:
+    """How what is in a message was made, by its job or as its file says. Raises BadInput."""
+    job = await _job_of(message, queue)
+    if job is not None and job.artifacts:
+        return {key: str(value) for key, value in job.facts.items()}
+    attachment = next(_attached(message), None)
+    if attachment is None:
         raise BadInput(NO_PICTURE)
+    intake.check_size(attachment)
+    return await asyncio.to_thread(read_facts, await download(attachment))
 
 
 def _attached(message: discord.Message) -> Iterator[discord.Attachment]:

@@ -9,7 +9,7 @@ from bot.access import require_moderator
 from bot.jobs.moderation import Moderation
 from bot.jobs.report import Ban
 from bot.languages import Language
-from bot.ui.answers import spoken
+from bot.ui.answers import language_of
 from bot.ui.desk import Desk, moderates
 from bot.ui.text import countdown, plain
 from pipelines.contract.errors import BadInput
@@ -53,80 +53,80 @@ def moderate(desk: Desk, moderation: Moderation) -> app_commands.Command[Any, ..
             raise BadInput("Please say whom: choose a member as well.")
         await interaction.response.defer(thinking=True, ephemeral=True)
         server, moderator = interaction.guild_id or 0, interaction.user.id
-        speaks = spoken(interaction)
+        reader = language_of(interaction)
         if action == REPORTS:
-            await _show_report(interaction, desk, moderation, speaks)
+            await _show_report(interaction, desk, moderation, reader)
             return
         if action == BAN and member is not None:
             count = await desk.ban(server, member.id, moderator, clean_text(reason, "reason"))
-            text = _banned(member.id, count, speaks)
+            text = _banned(member.id, count, reader)
         elif action == UNBAN and member is not None:
             done = await moderation.unban(server, member.id, moderator=moderator)
-            text = _unbanned(member.id, speaks, done=done)
+            text = _unbanned(member.id, reader, done=done)
         else:
-            text = _listed(moderation.bans(server), speaks)
+            text = _listed(moderation.bans(server), reader)
         await interaction.followup.send(text, ephemeral=True)
 
     return command
 
 
 async def _show_report(
-    interaction: discord.Interaction, desk: Desk, moderation: Moderation, speaks: Language
+    interaction: discord.Interaction, desk: Desk, moderation: Moderation, reader: Language
 ) -> None:
     server = interaction.guild_id or 0
     reports = await moderation.open_reports(server)
-    lacking = desk.lacking(interaction)
+    trouble = desk.log_trouble(interaction)
     if not reports:
-        text = speaks.say("No report is open.")
-        text += "" if lacking is None else "\n-# " + speaks.say(lacking)
+        text = reader.say("No report is open.")
+        text += "" if trouble is None else "\n-# " + reader.say(trouble)
         await interaction.followup.send(text, ephemeral=True)
         return
-    view, uploads = await desk.show(reports[0].job, reader=speaks)
+    view, uploads = await desk.show(reports[0].job, reader=reader)
     files = [upload.open() for upload in uploads]
     await interaction.followup.send(view=view, files=files, ephemeral=True)
     left = len({report.job for report in reports}) - 1
-    words = [speaks.say(Counted("One more is open.", "{n} more are open.", left))] if left else []
-    words += [] if lacking is None else [speaks.say(lacking)]
+    words = [reader.say(Counted("One more is open.", "{n} more are open.", left))] if left else []
+    words += [] if trouble is None else [reader.say(trouble)]
     if words:
         await interaction.followup.send("\n".join(f"-# {each}" for each in words), ephemeral=True)
 
 
-def _banned(member: int, cancelled: int | None, speaks: Language) -> str:
+def _banned(member: int, cancelled: int | None, reader: Language) -> str:
     who = f"<@{member}>"
     if cancelled is None:
-        return speaks.say("{member} is banned from this bot already.", member=who)
-    text = speaks.say("{member} can no longer use this bot here.", member=who)
+        return reader.say("{member} is banned from this bot already.", member=who)
+    text = reader.say("{member} can no longer use this bot here.", member=who)
     if cancelled:
         what = Counted(
             "One of their jobs, which waited or ran, was cancelled.",
             "{n} of their jobs, which waited or ran, were cancelled.",
             cancelled,
         )
-        text += " " + speaks.say(what)
+        text += " " + reader.say(what)
     return text
 
 
-def _unbanned(member: int, speaks: Language, *, done: bool) -> str:
+def _unbanned(member: int, reader: Language, *, done: bool) -> str:
     if not done:
-        return speaks.say("{member} was not banned from this bot here.", member=f"<@{member}>")
-    return speaks.say("{member} can use this bot again.", member=f"<@{member}>")
+        return reader.say("{member} was not banned from this bot here.", member=f"<@{member}>")
+    return reader.say("{member} can use this bot again.", member=f"<@{member}>")
 
 
-def _listed(bans: list[Ban], speaks: Language) -> str:
+def _listed(bans: list[Ban], reader: Language) -> str:
     """Who is banned, the latest first."""
     if not bans:
-        return speaks.say("Nobody is banned from this bot here.")
-    text = speaks.say("**Banned from this bot here**")
+        return reader.say("Nobody is banned from this bot here.")
+    text = reader.say("**Banned from this bot here**")
     for shown, ban in enumerate(reversed(bans)):
-        line = speaks.say(
+        line = reader.say(
             "<@{member}> by <@{moderator}> {when}: {reason}",
             member=ban.member,
             moderator=ban.moderator,
             when=countdown(ban.made_at),
-            reason=plain(ban.reason, MAX_REASON) or speaks.say("no reason given"),
+            reason=plain(ban.reason, MAX_REASON) or reader.say("no reason given"),
         )
         if len(text) + len(line) > IN_ALL:
             left = Counted("… and {n} more", "… and {n} more", len(bans) - shown)
-            return f"{text}\n{speaks.say(left)}"
+            return f"{text}\n{reader.say(left)}"
         text += f"\n{line}"
     return text

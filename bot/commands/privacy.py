@@ -12,10 +12,11 @@ from typing import Any
 import discord
 from discord import app_commands
 
-from bot.jobs.job import Job, Proposal
+from bot.jobs.job import Job
+from bot.jobs.proposals import Proposal
 from bot.jobs.queue import JobQueue
 from bot.jobs.report import Ban, Report
-from bot.ui.answers import spoken
+from bot.ui.answers import language_of
 from bot.ui.origin import settings_of
 from bot.ui.whiteboard import Whiteboard
 from pipelines.contract.requests import Request
@@ -40,7 +41,7 @@ def privacy(queue: JobQueue, whiteboard: Whiteboard) -> app_commands.Command[Any
         action=[app_commands.Choice(name=name, value=value) for value, name in ACTIONS.items()]
     )
     async def command(interaction: discord.Interaction, action: str = SHOW) -> None:
-        say = spoken(interaction).say
+        say = language_of(interaction).say
         await interaction.response.defer(thinking=True, ephemeral=True)
         owner = interaction.user.id
         if action == DELETE:
@@ -52,7 +53,7 @@ def privacy(queue: JobQueue, whiteboard: Whiteboard) -> app_commands.Command[Any
             return
         kept = _Kept(
             jobs=await queue.of(owner),
-            asked=await queue.proposals(owner),
+            asked=await queue.proposals.of(owner),
             links=await whiteboard.kept_of(owner),
             reported=await queue.moderation.reports_by(owner),
             bans=queue.moderation.bans_of(owner),

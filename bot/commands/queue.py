@@ -9,7 +9,7 @@ from discord import app_commands
 
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
-from bot.ui.answers import spoken
+from bot.ui.answers import language_of
 from bot.ui.text import countdown, seconds
 from pipelines.contract.text import Counted, Text
 
@@ -30,7 +30,7 @@ def queue_(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
             *_waiting(queue, await queue.first(SHOWN), queue.length(), named),
             _why(await queue.usage(interaction.user.id)),
         ]
-        say = spoken(interaction).say
+        say = language_of(interaction).say
         await interaction.followup.send("\n".join(map(say, lines)), ephemeral=True)
 
     return command

@@ -9,9 +9,10 @@ from discord import app_commands, ui
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.languages import Language
-from bot.ui.answers import spoken
+from bot.ui.answers import language_of
 from bot.ui.buttons import Action, JobButton
 from bot.ui.text import countdown, plain
+from bot.ui.views import view_of
 from pipelines.contract.text import Counted
 
 SHOWN = 8  # at a time; each is three of the forty components that a message may have
@@ -27,7 +28,7 @@ def results(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
     async def command(interaction: discord.Interaction) -> None:
         await interaction.response.defer(thinking=True, ephemeral=True)
         jobs = await queue.undelivered(interaction.user.id)
-        view = _waiting(jobs, spoken(interaction))
+        view = _waiting(jobs, language_of(interaction))
         await interaction.followup.send(view=view, ephemeral=True)
 
     return command
@@ -36,13 +37,10 @@ def results(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
 def _waiting(jobs: Sequence[Job], reader: Language) -> ui.LayoutView:
     """What waits, the newest first, each with a button that shows it here."""
     say = reader.say
-    view = ui.LayoutView(timeout=None)
     if not jobs:
-        nothing = say(
-            "Nothing waits for you: all that you asked for was shown where you asked for it."
+        return view_of(
+            say("Nothing waits for you: all that you asked for was shown where you asked for it.")
         )
-        view.add_item(ui.TextDisplay(nothing))
-        return view
     head = Counted(
         "**{n} result** could not be shown where you asked for it. Shown here, everyone here sees "
         "it.",
@@ -50,7 +48,7 @@ def _waiting(jobs: Sequence[Job], reader: Language) -> ui.LayoutView:
         "sees them.",
         len(jobs),
     )
-    view.add_item(ui.TextDisplay(say(head)))
+    view = view_of(say(head))
     for job in jobs[:SHOWN]:
         view.add_item(ui.TextDisplay(_line(job)))
         view.add_item(ui.ActionRow(JobButton(Action.SHOW, job.id, reader=reader)))

@@ -11,7 +11,7 @@ from bot.access import require_moderator
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import Settings
 from bot.jobs.store import Used
-from bot.ui.answers import spoken
+from bot.ui.answers import language_of
 from bot.ui.desk import moderates
 from bot.ui.origin import settings_of
 from bot.ui.text import seconds
@@ -42,7 +42,7 @@ def usage(queue: JobQueue) -> app_commands.Command[Any, ..., None]:
             share = await queue.share_used(member, server)
             used = await queue.used_in(server, member)
             lines = _mine(used, share, settings_of(interaction))
-        say = spoken(interaction).say
+        say = language_of(interaction).say
         await interaction.followup.send("\n".join(map(say, lines)), ephemeral=True)
 
     return command

@@ -13,7 +13,7 @@ from typing import Any, get_args, get_type_hints
 
 from pydantic import TypeAdapter
 
-from bot.jobs.job import Job, Proposal, Status, StoredArtifact
+from bot.jobs.job import Job, Status, StoredArtifact
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.requests import REQUEST_TYPES, Kind, Request
 from pipelines.contract.text import Text
@@ -95,26 +95,6 @@ def decode_job(row: Row, folder: Path) -> Job:
         told=bool(row["told"]),
         relaxed=bool(row["relaxed"]),
     )
-
-
-def encode_proposal(proposal: Proposal, folder: Path) -> dict[str, Any]:
-    """The row of a proposal, by column."""
-    return {
-        "id": proposal.id,
-        "owner": proposal.owner,
-        "kind": proposal.requests[0].kind.value,
-        "requests": json.dumps([encode_request(each, folder) for each in proposal.requests]),
-        "made_at": proposal.made_at,
-        "parent": proposal.parent,
-    }
-
-
-def decode_proposal(row: Row, folder: Path) -> Proposal:
-    """The proposal that `encode_proposal` wrote. Raises what `decode_request` raises."""
-    texts = json.loads(row["requests"])
-    requests = tuple(decode_request(row["kind"], text, folder) for text in texts)
-    plain = {name: row[name] for name in ("id", "owner", "made_at", "parent")}
-    return Proposal(**plain, requests=requests)
 
 
 def encode_text(text: Text | None) -> str | None:

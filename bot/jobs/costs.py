@@ -49,10 +49,10 @@ class Costs:
         return None if each is None else each * picture_count(request)
 
     def learn(self, request: Request, gpu_seconds: float, steps: object = None) -> None:
-        """Take into account that `request` took `gpu_seconds`, in so many steps where it has any.
+        """Learn that `request` took `gpu_seconds`, with the `steps` that the result's facts name.
 
-        What took other steps than are configured now says nothing any more. Of an upscaled picture
-        they are those that it was painted in.
+        Where they are not those configured now, it says nothing of later jobs. Those of an upscaled
+        picture do not matter: it was painted in them, not made larger.
         """
         configured = self._steps(request)
         if configured is not None and steps not in (None, configured):

@@ -1,35 +1,111 @@
-"""Opening the job store's SQLite file: the lock, the checks, the migrations."""
+"""The job store's SQLite file: the lock, the checks, the migrations, and transactions.
 
+There is one connection, and the file is locked for as long as it is open: a WAL under two
+connections can be corrupted by the SQLite that some Pythons bundle, and the lock is the
+single-instance lock too.
+"""
+
+import asyncio
 import contextlib
+import logging
 import os
 import sqlite3
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from importlib import resources
 from pathlib import Path
+from typing import Any, Self
 
 import aiosqlite
 
-from bot.errors import AlreadyRunning, StartupError
+from bot.errors import AlreadyRunning, StartupError, StorageFailed
+
+log = logging.getLogger(__name__)
 
 OLDEST = (3, 38)  # of SQLite: it has ->>
 APPLICATION_ID = 0x41544C52  # "ATLR" in the file's header: this database is ours
 
 
-async def open_database(path: Path) -> aiosqlite.Connection:
-    """A connection that holds the file's lock until it is closed, with today's tables.
+class Database:
+    """The file behind its connection. Methods may be called from any task.
 
-    Answers at once where another process holds the lock, and leaves the file as it was.
-    Raises AlreadyRunning or StartupError.
+    What is written is durable when a method returns (`synchronous=FULL`). Every statement may name
+    the time, as `:now`.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unusable(path, error) from None
-    return await _opened(path, _take)
+
+    def __init__(self, connection: aiosqlite.Connection, now: Callable[[], float]) -> None:
+        self._connection = connection
+        self._now = now
+        self._turn = asyncio.Lock()  # one transaction at a time: there is one connection
+
+    @classmethod
+    async def open(cls, path: Path, *, now: Callable[[], float] = time.time) -> Self:
+        """Open or make the file at `path`, with today's tables, and lock it until `close`.
+
+        Answers at once where another process holds the lock, and leaves the file as it was.
+        Raises AlreadyRunning or StartupError.
+        """
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise _unusable(path, error) from None
+        return cls(await _opened(path, _take), now)
+
+    async def close(self) -> None:
+        """Close it after the transaction under way. Idempotent."""
+        async with self._turn:
+            await self._connection.close()
+
+    async def run(self, sql: str, **values: object) -> list[sqlite3.Row]:
+        """Run one statement, which is a transaction of its own, and fetch all its rows.
+
+        Raises StorageFailed.
+        """
+        async with self._turn:
+            with _storage_errors():
+                return await self.execute(sql, **values)
+
+    async def run_all(self, statements: Iterable[str], **values: object) -> list[sqlite3.Row]:
+        """As `run`, all of them in one transaction. Returns the rows of all."""
+        async with self.transaction():
+            return [row for sql in statements for row in await self.execute(sql, **values)]
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[None]:
+        """What is executed inside is written all together, or not at all. Raises StorageFailed."""
+        async with self._turn:
+            with _storage_errors():
+                try:
+                    await self._connection.execute("BEGIN IMMEDIATE")
+                    yield
+                    await self._connection.execute("COMMIT")
+                except BaseException:
+                    # Whoever is cancelled does not know what of this was done: the connection's
+                    # thread takes the statements in turn, and refuses a rollback of nothing.
+                    with contextlib.suppress(sqlite3.Error, ValueError):
+                        await self._connection.execute("ROLLBACK")
+                    raise
+
+    async def execute(self, sql: str, **values: object) -> list[sqlite3.Row]:
+        """Run a statement inside of a transaction, and fetch all its rows."""
+        return list(await self._connection.execute_fetchall(sql, {"now": self._now(), **values}))
+
+    async def execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Run a statement inside of a transaction once for each of `rows`."""
+        cursor = await self._connection.executemany(sql, rows)
+        await cursor.close()  # left open it would keep the file's lock, even of a closed connection
 
 
 async def check_database(path: Path) -> None:
-    """Raise what `open_database` would of a file, which is left as it is."""
+    """Raise what opening a file would, and leave it as it is."""
     await (await _opened(path, _examine)).close()
 
 
@@ -123,6 +199,21 @@ def migrations() -> list[str]:
     folder = resources.files("bot.jobs") / "migrations"
     named = sorted((f.name, f) for f in folder.iterdir() if f.name.endswith(".sql"))
     return [file.read_text("utf-8") for _, file in named]
+
+
+@contextlib.contextmanager
+def _storage_errors() -> Iterator[None]:
+    """Have SQLite's errors leave as StorageFailed.
+
+    Not so IntegrityError: it is a mistake in the code, and trying again would not help.
+    """
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise
+    except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite, after it was closed
+        log.error("the job store failed: %s", error)
+        raise StorageFailed.because(error) from error
 
 
 async def _value(connection: aiosqlite.Connection, sql: str) -> int | str:

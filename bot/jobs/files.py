@@ -52,7 +52,7 @@ class FileStore:
         return path
 
     def _renew(self, path: Path, data: bytes) -> bool:
-        """Whether `path` holds `data` already; if so it is young again, and safe from sweeps."""
+        """Whether `path` holds `data` already; if so its age begins anew, for the sweep's sake."""
         with self._touching:
             try:
                 if path.read_bytes() != data:

@@ -126,28 +126,6 @@ class Job:
         return clean_text(str(self.facts.get("caption", ""))[:MAX_PROMPT])
 
 
-PROPOSAL_LIFE = 1800.0  # seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Proposal:
-    """Requests of one kind that become a job each when their member says so.
-
-    `parent` is the job that they came of.
-    """
-
-    id: str
-    owner: int
-    requests: tuple[Request, ...]
-    made_at: float
-    parent: str | None = None
-
-    @property
-    def ends_at(self) -> float:
-        """When it can no longer be taken up, as Unix time."""
-        return self.made_at + PROPOSAL_LIFE
-
-
 def new_job_id() -> str:
     """Sixteen hexadecimal digits: short enough for a custom_id and for a message's nonce."""
     return secrets.token_hex(8)

@@ -11,9 +11,9 @@ from pipelines.contract.text import Counted, Text
 class Limits:
     """How many jobs may be queued or running at once, of one member and in all.
 
-    `cards` is how many run at a time: waiting is so much shorter. What a member asks for who has
-    used `daily_seconds` of the GPU within a day waits behind the others'. One prompt may stand for
-    `permutations`.
+    `cards` is how many run at a time, which shortens the wait. Once a member has used
+    `daily_seconds` of the GPU within a day, what they ask for waits behind the others'. One prompt
+    with braces may stand for `permutations` prompts.
     """
 
     waiting_per_member: int

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from bot.errors import LinkExpired, LinkInvalid, cannot_use
-from bot.jobs.store import Store
+from bot.jobs.database import Database
 
-_FORM = struct.Struct(">8sQQI")  # job, member, channel, until when
+_PAYLOAD = struct.Struct(">8sQQI")  # job, member, channel, until when
 _SIGNATURE = 32  # bytes: together 60, of which base64 is 80 letters and needs no padding
 
 
@@ -38,31 +38,32 @@ class Link:
 class Links:
     """Makes links and reads them. `key` signs them."""
 
-    def __init__(self, store: Store, key: bytes, *, now: Callable[[], float] = time.time) -> None:
-        self._store = store
+    def __init__(
+        self, database: Database, key: bytes, *, now: Callable[[], float] = time.time
+    ) -> None:
+        self._database = database
         self._key = key
         self._now = now
 
-    async def make(self, link: Link, said: Mapping[str, Any]) -> str:
-        """Sign a link and keep what it stands for, until it ends. Those that have ended go."""
-        await self._store.forget_expired()
-        await self._store.run(
+    async def make(self, link: Link, kept: Mapping[str, Any]) -> str:
+        """Sign a link, and keep what it stands for until `Store.forget_expired` after its end."""
+        await self._database.run(
             "INSERT INTO links VALUES (:id, :owner, :said, :ends_at)",
             id=link.job_id,
             owner=link.member,
-            said=json.dumps(dict(said)),
+            said=json.dumps(dict(kept)),
             ends_at=float(link.ends_at),
         )
-        told = _FORM.pack(bytes.fromhex(link.job_id), link.member, link.channel, link.ends_at)
-        return base64.urlsafe_b64encode(told + self._sign(told)).decode()
+        payload = _PAYLOAD.pack(bytes.fromhex(link.job_id), link.member, link.channel, link.ends_at)
+        return base64.urlsafe_b64encode(payload + self._sign(payload)).decode()
 
     def read(self, text: str, late: float = 0.0) -> Link:
         """What a link says, until `late` seconds after its end. Raises LinkInvalid, LinkExpired."""
         data = _decoded(text)
-        told, signature = data[: _FORM.size], data[_FORM.size :]
-        if not hmac.compare_digest(signature, self._sign(told)):
+        payload, signature = data[: _PAYLOAD.size], data[_PAYLOAD.size :]
+        if not hmac.compare_digest(signature, self._sign(payload)):
             raise _invalid()
-        job, member, channel, ends_at = _FORM.unpack(told)
+        job, member, channel, ends_at = _PAYLOAD.unpack(payload)
         if ends_at + late <= self._now():
             raise LinkExpired(
                 "This link has expired: it is good for a quarter of an hour. Type /sketch again "
@@ -70,25 +71,25 @@ class Links:
             )
         return Link(job_id=job.hex(), member=member, channel=channel, ends_at=ends_at)
 
-    async def said(self, link: Link) -> dict[str, Any]:
+    async def kept(self, link: Link) -> dict[str, Any]:
         """What was kept for a link. Raises LinkInvalid where its member had it forgotten."""
-        rows = await self._store.run("SELECT said FROM links WHERE id = :id", id=link.job_id)
+        rows = await self._database.run("SELECT said FROM links WHERE id = :id", id=link.job_id)
         if not rows:
             raise _invalid()
-        said: dict[str, Any] = json.loads(rows[0][0])
-        return said
+        kept: dict[str, Any] = json.loads(rows[0][0])
+        return kept
 
     async def of(self, member: int) -> list[Mapping[str, Any]]:
         """What is kept for the links of a member, the next to end first, with `ends_at`."""
-        rows = await self._store.run(
+        rows = await self._database.run(
             "SELECT said, ends_at FROM links WHERE owner = :owner AND ends_at >= :now"
             " ORDER BY ends_at",
             owner=member,
         )
         return [{**json.loads(said), "ends_at": ends_at} for said, ends_at in rows]
 
-    def _sign(self, told: bytes) -> bytes:
-        return hmac.digest(self._key, told, hashlib.sha256)
+    def _sign(self, payload: bytes) -> bytes:
+        return hmac.digest(self._key, payload, hashlib.sha256)
 
 
 def read_key(file: Path) -> bytes:
@@ -119,7 +120,7 @@ def _decoded(text: str) -> bytes:
     except (binascii.Error, ValueError):
         raise _invalid() from None
     written = base64.urlsafe_b64encode(data).decode()
-    if len(data) != _FORM.size + _SIGNATURE or written != text:
+    if len(data) != _PAYLOAD.size + _SIGNATURE or written != text:
         raise _invalid()
     return data
 

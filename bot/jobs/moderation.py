@@ -11,25 +11,25 @@ from dataclasses import asdict
 from typing import Any
 
 from bot.errors import Banned
+from bot.jobs.database import Database
 from bot.jobs.events import Events, MemberBanned, MemberUnbanned, Reported, ReportWithdrawn
 from bot.jobs.report import Ban, Decision, Report
-from bot.jobs.store import Store
 
 
 class Moderation:
     """The register of reports and bans. `read` is awaited once, before it is asked."""
 
     def __init__(
-        self, store: Store, events: Events, *, now: Callable[[], float] = time.time
+        self, database: Database, events: Events, *, now: Callable[[], float] = time.time
     ) -> None:
-        self._store = store
+        self._database = database
         self._events = events
         self._now = now
         self._bans: dict[tuple[int, int], Ban] = {}
 
     async def read(self) -> None:
         """Take up the bans of earlier runs."""
-        rows = await self._store.run("SELECT * FROM bans ORDER BY made_at")
+        rows = await self._database.run("SELECT * FROM bans ORDER BY made_at")
         self._bans = {(ban.server, ban.member): ban for ban in (Ban(**row) for row in rows)}
 
     # -- reports ----------------------------------------------------------------------------
@@ -108,7 +108,7 @@ class Moderation:
 
     async def forget_reporter(self, member: int) -> int:
         """Delete what a member has reported. How many reports."""
-        rows = await self._store.run(
+        rows = await self._database.run(
             "DELETE FROM reports WHERE reporter = :member RETURNING *", member=member
         )
         for row in rows:
@@ -117,7 +117,7 @@ class Moderation:
 
     async def servers(self) -> list[int]:
         """Where there are reports."""
-        return [row[0] for row in await self._store.run("SELECT DISTINCT server FROM reports")]
+        return [row[0] for row in await self._database.run("SELECT DISTINCT server FROM reports")]
 
     async def forget_before(self, before: float, server: int) -> int:
         """Delete the reports of a server that were made before a time. How many."""
@@ -128,7 +128,7 @@ class Moderation:
         )
 
     async def _reports(self, where: str, **values: object) -> list[Report]:
-        rows = await self._store.run(
+        rows = await self._database.run(
             f"SELECT * FROM reports WHERE {where} ORDER BY made_at, reporter", **values
         )
         return [_report(dict(row)) for row in rows]
@@ -179,7 +179,7 @@ class Moderation:
 
     async def _change(self, sql: str, **values: object) -> int:
         """Run a statement that returns what it changed. How many rows."""
-        return len(await self._store.run(sql, **values))
+        return len(await self._database.run(sql, **values))
 
 
 def _report(row: Mapping[str, Any]) -> Report:

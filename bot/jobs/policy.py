@@ -16,8 +16,6 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from bot.jobs.turns import Models, Turns
 
-__all__ = ["Models", "Policy", "best_card"]
-
 
 def best_card(models: Models, free: Sequence[Models]) -> int:
     """On which of the free cards a job is to run: the index of what is resident there.

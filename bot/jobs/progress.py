@@ -34,19 +34,18 @@ class Look:
         return time.monotonic() >= self._at - LEAD
 
     def is_provided_for(self) -> None:
-        """A preview has been made for it."""
+        """A preview was made for it: make none until the next look is expected."""
         self._at = inf
 
 
 class Meter:
     """Listens to one run, and is its Viewer. Made on the event loop, called on the GPU thread.
 
-    `publish` is called on the loop. While the loop is busy reports pile up to one: the latest.
-    Without a `look` no preview is ever wanted.
+    `publish` is called on the loop, with the latest report where several came while it was busy.
     """
 
-    def __init__(self, publish: Callable[[Progress], None], look: Look | None = None) -> None:
-        self._look = look or Look()
+    def __init__(self, publish: Callable[[Progress], None], look: Look) -> None:
+        self._look = look
         self._preview: bytes | None = None
         self._loop = asyncio.get_running_loop()
         self._context = contextvars.copy_context()  # the run's; the GPU thread has none of its own

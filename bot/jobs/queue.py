@@ -24,14 +24,16 @@ from bot.jobs.events import (
     JobWanted,
     QueueMoved,
 )
-from bot.jobs.job import Job, Proposal, Standing, Status, new_job_id
+from bot.jobs.job import Job, Standing, Status, new_job_id
 from bot.jobs.limits import Limits, Terms
 from bot.jobs.moderation import Moderation
 from bot.jobs.pauses import once_stored
-from bot.jobs.policy import Models, Policy
+from bot.jobs.policy import Policy
 from bot.jobs.progress import Look
-from bot.jobs.settings import Settings, SettingsBook
+from bot.jobs.proposals import Proposal, Proposals
+from bot.jobs.settings import SettingsBook
 from bot.jobs.store import Store, Used
+from bot.jobs.turns import Models
 from bot.jobs.usage import DAY
 from bot.tasks import Tasks
 from bot.words import WordRules
@@ -76,8 +78,8 @@ class JobQueue:
         events: Events,
         limits: Limits,
         *,
-        settings: SettingsBook | None = None,
-        words: WordRules | None = None,
+        settings: SettingsBook,
+        words: WordRules,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -85,10 +87,10 @@ class JobQueue:
         self._catalog = catalog
         self._events = events
         self._limits = limits
-        defaults = Settings(waiting=limits.waiting_per_member)
-        self.settings = settings or SettingsBook(store, defaults)
-        self.moderation = Moderation(store, events)
-        self._words = words or WordRules()
+        self.settings = settings
+        self.moderation = Moderation(store.database, events)
+        self.proposals = Proposals(store.database, store.folder)
+        self._words = words
         self._now = now
         self._costs = Costs(catalog)
         self._runs: dict[str, Run] = {}
@@ -114,8 +116,8 @@ class JobQueue:
     ) -> Job:
         """Queue a request. The job is durable when this returns.
 
-        `terms` hold in the place of the settings where its owner stands. What may be asked for at
-        all there is for the caller to see to.
+        `terms` replace the limits and the weight that the settings give there. Whether the request
+        is allowed there is for the caller to check.
         Raises BadInput where no model for it is set up, Refused for its words, Repeated for a
         `job_id` that is known already, QueueFull, StorageFailed.
         """
@@ -163,32 +165,15 @@ class JobQueue:
             made_at=self._now(),
             parent=parent,
         )
-        await self._store.propose(proposal)
+        await self.proposals.keep(proposal)
         return proposal
-
-    async def proposals(self, owner: int) -> list[Proposal]:
-        """What a member was asked about and has yet to answer, oldest first."""
-        return await self._store.proposals(owner)
-
-    async def take_proposal(self, proposal_id: str, owner: int) -> Proposal:
-        """What a member was asked about, once. Raises TooLate."""
-        proposal = await self._store.take_proposal(proposal_id, owner)
-        if proposal is None:
-            raise TooLate(
-                "This has been answered already, or it was too long ago. Nothing more was queued."
-            )
-        return proposal
-
-    async def put_back(self, proposal: Proposal) -> None:
-        """Let a proposal wait again that was taken."""
-        await self._store.propose(proposal)
 
     async def accept(
         self,
         proposal: Proposal,
         origins: Sequence[Mapping[str, Any]],
         *,
-        standing: Standing = _NOWHERE,
+        standing: Standing,
     ) -> list[Job]:
         """Queue all requests of a proposal, or none; their answers go to `origins`.
 
@@ -200,21 +185,21 @@ class JobQueue:
         ]
         return await self._enqueue(jobs, self._limits_of(standing))
 
-    async def announce(self, origin: Mapping[str, Any]) -> None:
-        """A message was posted for a job that is yet to be queued, its answer to go to `origin`."""
-        await self._store.announce(origin)
+    async def add_placeholder(self, origin: Mapping[str, Any]) -> None:
+        """Note that a message was posted for a job that will be queued with this `origin`."""
+        await self._store.add_placeholder(origin)
 
-    async def unannounce(self, message: int) -> None:
-        """That message is gone, and no job comes."""
-        await self._store.unannounce(message)
+    async def remove_placeholder(self, message: int) -> None:
+        """Forget a placeholder for which no job comes."""
+        await self._store.remove_placeholder(message)
 
     def most_prompts(self, standing: Standing) -> int:
-        """How many prompts one may stand for, of a member who stands there."""
+        """How many prompts a member may ask for with one that has braces."""
         settings = self.settings.of(standing.server, standing.channel)
         return min(self._limits.permutations, settings.waiting)
 
     def expect(self, requests: Sequence[Request]) -> float | None:
-        """The seconds that requests should take together, as learnt; None where nothing was."""
+        """The seconds that requests should take together; None where one's like never ran."""
         each = [self._costs.expect(request) for request in requests]
         known = [seconds for seconds in each if seconds is not None]
         return sum(known) / self._limits.cards if len(known) == len(each) else None
@@ -224,8 +209,8 @@ class JobQueue:
 
         Returns the job as it is then: cancelled, or still running. Raises NoSuchJob, TooLate.
         """
-        # What was written is said, too, where whoever asked hangs up meanwhile.
-        return await self._tasks.whole(self._cancel(job_id), name=f"cancel job {job_id}")
+        # A caller that goes away must not come between the write and the event that tells of it.
+        return await self._tasks.shielded(self._cancel(job_id), name=f"cancel job {job_id}")
 
     async def _cancel(self, job_id: str) -> Job:
         job = await self.get(job_id)
@@ -364,9 +349,9 @@ class JobQueue:
         return self._policy.place(job_id)
 
     def begins(self, job_id: str) -> float | None:
-        """When a waiting job should begin, as Unix time, by what jobs like those before it took.
+        """When a waiting job should begin, as Unix time, judging by how long jobs took so far.
 
-        None where there were none like them yet.
+        None where the like of one before it never ran.
         """
         place = self._policy.place(job_id)
         if place is None:
@@ -380,7 +365,7 @@ class JobQueue:
         return now + sum(known) / self._limits.cards
 
     def ends(self, job: Job) -> float | None:
-        """When a running job should end, as Unix time, likewise."""
+        """When a running job should end, as Unix time; None where its like never ran."""
         now = self._now()
         left = self._left(job, now)
         return None if left is None else now + left
@@ -407,12 +392,13 @@ class JobQueue:
         """Take out the job whose turn it is; None when none waits, or none may begin now.
 
         `free` says for each card that could take it what is resident there, `busy` for each of the
-        others. `begun` says whether the card that takes it is at it at once. Raises StorageFailed.
+        others. `begun` is false where the card still has models to load first. Raises
+        StorageFailed.
 
-        Of the jobs that ran when a process died nobody knows which it died of. So each of these
-        suspects has the process to itself, from its lease until its end is written down; or with
-        one that is deadly, others would die three times. When it is its turn nothing more is
-        leased until the cards are idle: it waits for whatever runs, and for nothing that comes.
+        When a process dies, each job that ran may be what it died of. So these suspects have the
+        process to themselves, from the lease until the end is written down: else a deadly one
+        would take the others with it, three times. Once it is a suspect's turn nothing more is
+        leased until the cards are idle: it waits for what runs, and for nothing that comes later.
         """
         await self._bring_forward()
         while True:
@@ -426,10 +412,10 @@ class JobQueue:
                 return run
 
     async def lease_beside(self, run: Run, resident: Models, most: int) -> list[Run]:
-        """Also take out those whose turn is next and that can share a batch with `run`.
+        """Take out the jobs whose turn is next for as long as they can share a batch with `run`.
 
-        Nobody is overtaken: it ends with the first that cannot, or with `most` pictures. A suspect
-        shares with nobody. What the storage refuses to lease is left out.
+        Nobody is overtaken: it ends at the first that cannot share, at `most` pictures, or where
+        the store fails. A suspect shares with nobody.
         """
         beside: list[Run] = []
         while True:
@@ -457,14 +443,14 @@ class JobQueue:
         self._work.set()
 
     def leave(self, run: Run, gpu_seconds: float) -> None:
-        """The GPU is done with a run, which took `gpu_seconds`: correct what was charged for it."""
+        """The GPU is done with a run: charge the `gpu_seconds` that it took, not the estimate."""
         job = run.job
         self._runs.pop(job.id, None)
         self._policy.charge(job.owner, job.weight, gpu_seconds - job.cost, behind=job.relaxed)
         self._work.set()  # for whoever waits for it to end
 
     def end(self, run: Run, gpu_seconds: float) -> None:
-        """As `leave`; until `ended`, while what it made is written down, it can be cancelled."""
+        """As `leave`, but it can be cancelled until `ended`, while its result is written down."""
         self.leave(run, gpu_seconds)
         self._ending[run.job.id] = run
 
@@ -478,7 +464,7 @@ class JobQueue:
         self._words.check_seen(caption)
 
     def give_back(self, run: Run, job: Job) -> None:
-        """A run never began, and its job waits again: nothing is charged for it."""
+        """Let the job of a run that never began wait again. Nothing is charged for it."""
         self.leave(run, 0.0)
         self._admit(job)
 
@@ -495,7 +481,7 @@ class JobQueue:
         owner: int,
         origin: Mapping[str, Any],
         standing: Standing,
-        parent: str | None = None,
+        parent: str | None,
         job_id: str | None = None,
     ) -> Job:
         settings = self.settings.of(standing.server, standing.channel)
@@ -518,7 +504,7 @@ class JobQueue:
             with self._refusals(jobs[0].owner, jobs[0].origin):
                 self._vet(job.request for job in jobs)
                 self.moderation.check(jobs[0].server, jobs[0].owner)  # since a moment ago
-                written = await self._store.enqueue_all(jobs, limits)
+                written = await self._store.enqueue(jobs, limits)
         except asyncio.CancelledError:
             for job in jobs:
                 self._tasks.start(self._adopt(job.id), name=f"adopt job {job.id}")
@@ -596,7 +582,7 @@ class JobQueue:
         return not others or not (job_id in self._suspects or any(j.is_suspect for j in others))
 
     def _coming(self, job: Job) -> Sequence[Request]:
-        """What a run is told of: with no suspect anything is done on the way, nor for one."""
+        """What a run may read ahead for: never for a suspect, and a suspect's run for nobody."""
         if job.is_suspect:
             return ()
         ahead = self._policy.first(_AHEAD)

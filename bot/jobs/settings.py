@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from bot.jobs.store import Store
+from bot.jobs.database import Database
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import MAX_COUNT
 
@@ -74,37 +74,35 @@ class Settings(BaseModel):
 class SettingsBook:
     """What holds in every server and channel. `read` is awaited once, before it is asked."""
 
-    def __init__(self, store: Store, defaults: Settings | None = None) -> None:
-        self.defaults = defaults or Settings()
-        self._store = store
-        self._said: dict[tuple[int, int], dict[str, Any]] = {}
-        self._holds: dict[tuple[int, int], Settings] = {}
+    def __init__(self, database: Database, defaults: Settings) -> None:
+        self.defaults = defaults
+        self._database = database
+        # By server and channel: what was set just there, as JSON, and what holds there with it.
+        self._own: dict[tuple[int, int], dict[str, Any]] = {}
+        self._effective: dict[tuple[int, int], Settings] = {}
         self._changing = asyncio.Lock()
 
     async def read(self) -> None:
         """Take up what was set in earlier runs."""
-        self._said = {place: json.loads(said) for place, said in await self._store.settings()}
-        for server in {server for server, _ in self._said}:
-            self._reckon(server)
+        rows = await self._database.run("SELECT server, channel, said FROM settings")
+        self._own = {(server, channel): json.loads(said) for server, channel, said in rows}
+        for server in {server for server, _ in self._own}:
+            self._update(server)
 
     def of(self, server: int | None, channel: int = SERVER) -> Settings:
         """What holds in a channel, or in a server as a whole; outside of servers, the defaults."""
         if server is None:
             return self.defaults
-        holds = self._holds
+        holds = self._effective
         return holds.get((server, channel)) or holds.get((server, SERVER)) or self.defaults
 
     def own(self, server: int, channel: int = SERVER) -> frozenset[str]:
         """The names of what was set just there."""
-        return frozenset(self._said.get((server, channel), ())) & Settings.model_fields.keys()
+        return frozenset(self._own.get((server, channel), ())) & Settings.model_fields.keys()
 
     def channels(self, server: int) -> list[int]:
         """The channels of a server that have rules of their own."""
-        return sorted(c for s, c in self._said if s == server and c != SERVER)
-
-    def servers(self) -> list[int]:
-        """The servers that have rules of their own, or whose channels do."""
-        return sorted({server for server, _ in self._said})
+        return sorted(c for s, c in self._own if s == server and c != SERVER)
 
     async def change(self, server: int, channel: int = SERVER, /, **values: Any) -> Settings:
         """Set `values` there. What would hold there anyway is not kept as an own rule.
@@ -112,15 +110,7 @@ class SettingsBook:
         Returns what holds then, at once and for everybody. Raises BadInput, StorageFailed.
         """
         async with self._changing:
-            said = dict(self._said.get((server, channel), {}))
-            base = self.defaults if channel == SERVER else self.of(server)
-            for name, value in values.items():
-                checked = self._checked(name, value, channel)
-                if checked == getattr(base, name):
-                    said.pop(name, None)
-                else:
-                    said[name] = _plain(name, checked)
-            await self._write(server, channel, said)
+            await self._change(server, channel, values)
         return self.of(server, channel)
 
     async def clear(self, server: int, channel: int = SERVER) -> Settings:
@@ -129,15 +119,31 @@ class SettingsBook:
             await self._write(server, channel, {})
         return self.of(server, channel)
 
-    async def forget_roles(self, server: int, there: Collection[int]) -> None:
-        """Forget the weights of roles that are no longer `there`. Raises StorageFailed.
+    async def set_weights(
+        self, server: int, weights: Mapping[int, float], roles: Collection[int]
+    ) -> None:
+        """Set the weights of some roles, and forget those that are no longer among its `roles`.
 
-        The largest weight divides those of all others, whether anybody can have its role or not.
+        For the largest weight divides all others, whether anybody can have its role or not. Raises
+        BadInput, StorageFailed.
         """
-        weights = self.of(server).role_weights
-        left = {role: weight for role, weight in weights.items() if role in there}
-        if left != weights:
-            await self.change(server, role_weights=left)
+        async with self._changing:
+            before = self.of(server).role_weights
+            after = {r: w for r, w in {**before, **weights}.items() if r in roles and w != 1}
+            if after != before:
+                await self._change(server, SERVER, {"role_weights": after})
+
+    async def _change(self, server: int, channel: int, values: Mapping[str, Any]) -> None:
+        """Set `values`, for whoever holds the lock."""
+        said = dict(self._own.get((server, channel), {}))
+        base = self.defaults if channel == SERVER else self.of(server)
+        for name, value in values.items():
+            checked = self._checked(name, value, channel)
+            if checked == getattr(base, name):
+                said.pop(name, None)
+            else:
+                said[name] = _plain(name, checked)
+        await self._write(server, channel, said)
 
     def _checked(self, name: str, value: object, channel: int) -> object:
         """The value as Settings has it. Raises BadInput where it may not be set there."""
@@ -159,25 +165,34 @@ class SettingsBook:
         return checked
 
     async def _write(self, server: int, channel: int, said: dict[str, Any]) -> None:
-        await self._store.set_settings(server, channel, json.dumps(said) if said else None)
+        place = {"server": server, "channel": channel}
         if said:
-            self._said[server, channel] = said
+            await self._database.run(
+                "INSERT INTO settings VALUES (:server, :channel, :said)"
+                " ON CONFLICT (server, channel) DO UPDATE SET said = :said",
+                **place,
+                said=json.dumps(said),
+            )
+            self._own[server, channel] = said
         else:
-            self._said.pop((server, channel), None)
-        self._reckon(server)
+            await self._database.run(
+                "DELETE FROM settings WHERE server = :server AND channel = :channel", **place
+            )
+            self._own.pop((server, channel), None)
+        self._update(server)
 
-    def _reckon(self, server: int) -> None:
-        """Find out anew what holds in a server and its channels."""
-        whole = self._over(self.defaults, server, SERVER)
-        self._holds = {place: s for place, s in self._holds.items() if place[0] != server}
-        self._holds[server, SERVER] = whole
+    def _update(self, server: int) -> None:
+        """Work out again what holds in a server and its channels."""
+        whole = self._merged(self.defaults, server, SERVER)
+        self._effective = {place: s for place, s in self._effective.items() if place[0] != server}
+        self._effective[server, SERVER] = whole
         for channel in self.channels(server):
-            self._holds[server, channel] = self._over(whole, server, channel)
+            self._effective[server, channel] = self._merged(whole, server, channel)
 
-    def _over(self, base: Settings, server: int, channel: int) -> Settings:
+    def _merged(self, base: Settings, server: int, channel: int) -> Settings:
         """`base` with what was set there, as far as today's version understands it."""
         values = {name: getattr(base, name) for name in Settings.model_fields}
-        for name, value in self._said.get((server, channel), {}).items():
+        for name, value in self._own.get((server, channel), {}).items():
             if name not in values:  # another version's
                 continue
             try:

@@ -1,8 +1,4 @@
-"""The job store, the only truth about jobs: one SQLite file behind one connection.
-
-Why one connection, and locked for as long as it is open: a WAL under two connections can be
-corrupted by the SQLite that some Pythons bundle, and the lock is the single-instance lock too.
-Every write is durable when its method returns (`synchronous=FULL`).
+"""The job store, the only truth about jobs.
 
 Every change of a job's status is one UPDATE that names the status and the attempt it expects.
 Where they no longer hold, nothing changes and None is returned: somebody else was first.
@@ -14,20 +10,18 @@ import logging
 import sqlite3
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
-import aiosqlite
-
 from bot.errors import QueueFull, Refused, Repeated, StorageFailed
 from bot.jobs import codec
-from bot.jobs.database import open_database
-from bot.jobs.job import PROPOSAL_LIFE, Job, Proposal, Status, StoredArtifact
+from bot.jobs.database import Database
+from bot.jobs.job import Job, Status, StoredArtifact
 from bot.jobs.limits import Crowd, Limits
+from bot.jobs.proposals import PROPOSAL_LIFE
 from bot.jobs.usage import CHARGED, DAY, HALF_LIFE, decayed
 from bot.tasks import Tasks
 from pipelines.contract.errors import AtelierError
@@ -47,17 +41,6 @@ class _Arrival:
     limits: Limits
     written: asyncio.Future[None]
 
-    def settle(self, used: float) -> float:
-        """Let wait behind what goes beyond their owner's share, of which they have `used` some.
-
-        Returns what they have used then.
-        """
-        share = self.limits.daily_seconds
-        for row in self.rows:
-            row["relaxed"] = share is not None and used >= share
-            used += 0.0 if row["relaxed"] else row["cost"]
-        return used
-
 
 @dataclass(frozen=True, slots=True)
 class Used:
@@ -70,15 +53,16 @@ class Used:
 
 
 class Store:
-    """Jobs, settings and notes. Methods may be called from any task; each is one transaction."""
+    """Jobs and notes. Methods may be called from any task; each is one transaction.
 
-    def __init__(
-        self, connection: aiosqlite.Connection, files_folder: Path, now: Callable[[], float]
-    ) -> None:
-        self._connection = connection
-        self._folder = files_folder.resolve()
+    `folder` is the FileStore's. Others that keep tables of their own in the same file are given the
+    `database`.
+    """
+
+    def __init__(self, database: Database, files_folder: Path, now: Callable[[], float]) -> None:
+        self.database = database
+        self.folder = files_folder.resolve()
         self._now = now
-        self._turn = asyncio.Lock()  # one transaction at a time: there is one connection
         self._arrivals: list[_Arrival] = []
         self._unreadable: set[str] = set()  # jobs of other versions, which keep nobody from asking
         self._tasks = Tasks()
@@ -91,22 +75,16 @@ class Store:
 
         Raises AlreadyRunning where another process has it, StartupError where it cannot be used.
         """
-        return cls(await open_database(path), files_folder, now)
+        return cls(await Database.open(path, now=now), files_folder, now)
 
     async def close(self) -> None:
         """Finish what was begun and give the database back. Idempotent."""
         await self._tasks.join()
-        async with self._turn:
-            await self._connection.close()
+        await self.database.close()
 
     # -- into the store ---------------------------------------------------------------------
 
-    async def enqueue(self, job: Job, limits: Limits) -> Job:
-        """Write a queued job, as `enqueue_all` does."""
-        [written] = await self.enqueue_all([job], limits)
-        return written
-
-    async def enqueue_all(self, jobs: Sequence[Job], limits: Limits) -> list[Job]:
+    async def enqueue(self, jobs: Sequence[Job], limits: Limits) -> list[Job]:
         """Write queued jobs of one owner, all or none; they are durable when this returns.
 
         Calls that arrive together share one commit, and each is held against the limits in
@@ -115,7 +93,7 @@ class Store:
         written or not.
         """
         written = asyncio.get_running_loop().create_future()
-        rows = [codec.encode_job(job, self._folder) for job in jobs]
+        rows = [codec.encode_job(job, self.folder) for job in jobs]
         self._arrivals.append(_Arrival(rows, limits, written))
         if len(self._arrivals) == 1:
             self._tasks.start(self._write_arrivals(), name="store: write arrivals")
@@ -123,16 +101,16 @@ class Store:
         return [replace(job, relaxed=row["relaxed"]) for job, row in zip(jobs, rows, strict=True)]
 
     async def _write_arrivals(self) -> None:
-        """Write all who have arrived by the time the connection is free, in one transaction."""
-        async with self._turn:
-            group = [a for a in self._arrivals if not a.written.done()]
-            self._arrivals = []
-            answers: Sequence[Exception | None]
-            try:
-                with _storage_errors():
-                    answers = await self._insert(group)
-            except (StorageFailed, sqlite3.IntegrityError) as error:
-                answers = [error] * len(group)
+        """Write all who have arrived by the time the database is free, in one transaction."""
+        group: list[_Arrival] = []
+        answers: Sequence[Exception | None]
+        try:
+            async with self.database.transaction():
+                group = self._take_arrivals()
+                answers = await self._insert(group)
+        except (StorageFailed, sqlite3.IntegrityError) as error:
+            group = group or self._take_arrivals()  # where no transaction could begin
+            answers = [error] * len(group)
         for arrival, answer in zip(group, answers, strict=True):
             if arrival.written.done():
                 continue  # its caller was cancelled meanwhile
@@ -141,117 +119,77 @@ class Store:
             else:
                 arrival.written.set_exception(answer)
 
+    def _take_arrivals(self) -> list[_Arrival]:
+        """Those who have arrived and still wait."""
+        arrived, self._arrivals = self._arrivals, []
+        return [arrival for arrival in arrived if not arrival.written.done()]
+
     async def _insert(self, group: Sequence[_Arrival]) -> list[Refused | None]:
         """Insert those whom the limits allow. Returns the refusal, or None, for each."""
-        async with self._transaction():
-            crowd, known = await self._crowd(), await self._known(group)
-            shares: dict[tuple[int, int | None], float] = {}
-            refusals: list[Refused | None] = []
-            for arrival in group:
-                owner, jobs = arrival.rows[0]["owner"], len(arrival.rows)
-                ids = {row["id"] for row in arrival.rows}
-                full = crowd.refusal(owner, arrival.limits, jobs)
-                refusals.append(refusal := _repeated() if ids & known else full)
-                if refusal is None:
-                    crowd.add(owner, jobs, sum(row["cost"] for row in arrival.rows))
-                    known |= ids
-                    await self._settle(arrival, shares)
-            taken = [a.rows for a, refusal in zip(group, refusals, strict=True) if refusal is None]
-            rows = list(chain.from_iterable(taken))
-            inserted = await self._connection.executemany(_INSERT, rows)
-            # As long as somebody holds it open, a closed connection would keep the file's lock.
-            await inserted.close()
-            await self._execute(_HAS_COME, {"ids": json.dumps([row["id"] for row in rows])})
+        crowd, known = _crowd(await self._execute(_CROWD)), await self._known(group)
+        spent: dict[tuple[int, int | None], float] = {}
+        refusals: list[Refused | None] = []
+        for arrival in group:
+            owner, jobs = arrival.rows[0]["owner"], len(arrival.rows)
+            ids = {row["id"] for row in arrival.rows}
+            full = crowd.refusal(owner, arrival.limits, jobs)
+            refusals.append(refusal := _repeated() if ids & known else full)
+            if refusal is None:
+                crowd.add(owner, jobs, sum(row["cost"] for row in arrival.rows))
+                known |= ids
+                await self._charge(arrival, spent)
+        taken = [a.rows for a, refusal in zip(group, refusals, strict=True) if refusal is None]
+        rows = list(chain.from_iterable(taken))
+        await self.database.execute_many(_INSERT, rows)
+        await self._execute(_TAKE_OVER, ids=json.dumps([row["id"] for row in rows]))
         return refusals
 
-    async def _settle(self, arrival: _Arrival, shares: dict[tuple[int, int | None], float]) -> None:
-        """Charge a newcomer to its owner's share. `shares` are those of the same transaction."""
-        if arrival.limits.daily_seconds is None:
+    async def _charge(self, arrival: _Arrival, spent: dict[tuple[int, int | None], float]) -> None:
+        """Charge an arrival to its owner's daily share; jobs that go beyond it are relaxed.
+
+        `spent` is what owners had used in servers before, those that arrived just now included.
+        """
+        share = arrival.limits.daily_seconds
+        if share is None:
             return
         owner, server = whose = (arrival.rows[0]["owner"], arrival.rows[0]["server"])
-        if whose not in shares:
-            values = {"owner": owner, "server": server, "since": self._now() - DAY}
-            [(shares[whose],)] = await self._execute(_SHARE, values)
-        shares[whose] = arrival.settle(shares[whose])
+        if whose not in spent:
+            since = self._now() - DAY
+            rows = await self._execute(_SHARE, owner=owner, server=server, since=since)
+            [(spent[whose],)] = rows
+        for row in arrival.rows:
+            row["relaxed"] = spent[whose] >= share
+            spent[whose] += 0.0 if row["relaxed"] else row["cost"]
 
     async def _known(self, group: Sequence[_Arrival]) -> set[str]:
         """The ids of those that are in the store already."""
         ids = json.dumps([row["id"] for arrival in group for row in arrival.rows])
         rows = await self._execute(
-            "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:ids))", {"ids": ids}
+            "SELECT id FROM jobs WHERE id IN (SELECT value FROM json_each(:ids))", ids=ids
         )
         return {row[0] for row in rows}
 
     async def refusal(self, owner: int, jobs: int, limits: Limits) -> QueueFull | None:
         """Why so many jobs more of `owner` could not be written now, or None."""
-        async with self._turn:
-            with _storage_errors():
-                crowd = await self._crowd()
-        return crowd.refusal(owner, limits, jobs)
+        return _crowd(await self._run(_CROWD)).refusal(owner, limits, jobs)
 
-    async def _crowd(self) -> Crowd:
-        crowd = Crowd()
-        rows = await self._execute(
-            f"SELECT owner, count(*), sum(cost) FROM jobs WHERE {_LIVE} AND NOT {_UNREADABLE}"
-            " GROUP BY owner",
-            {},
-        )
-        for owner, jobs, seconds in rows:
-            crowd.add(owner, jobs, seconds)
-        return crowd
+    # -- placeholders -----------------------------------------------------------------------
 
-    # -- what waits for its member's word ---------------------------------------------------
-
-    async def propose(self, proposal: Proposal) -> None:
-        """Keep a proposal until it is taken. Those that have expired are forgotten."""
-        await self.forget_expired()
-        await self.run(
-            "INSERT INTO proposals VALUES (:id, :owner, :kind, :requests, :made_at, :parent)",
-            **codec.encode_proposal(proposal, self._folder),
-        )
-
-    async def forget_expired(self) -> None:
-        """Delete what is kept for a time only: proposals, links, and what weighs on shares."""
-        await self.run("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
-        await self.run("DELETE FROM links WHERE ends_at < :now - :late", late=_ON_THE_WAY)
-        await self.run(_FORGET_SPENT, since=self._now() - DAY)
-
-    async def take_proposal(self, proposal_id: str, owner: int) -> Proposal | None:
-        """Take a member's proposal out; None where it was taken before, or has expired."""
-        rows = await self.run(
-            "DELETE FROM proposals WHERE id = :id AND owner = :owner"
-            " AND made_at >= :now - :life RETURNING *",
-            id=proposal_id,
-            owner=owner,
-            life=PROPOSAL_LIFE,
-        )
-        return codec.decode_proposal(dict(rows[0]), self._folder) if rows else None
-
-    async def proposals(self, owner: int) -> list[Proposal]:
-        """What waits for a member's word, oldest first."""
-        rows = await self.run(
-            "SELECT * FROM proposals WHERE owner = :owner AND made_at >= :now - :life"
-            " ORDER BY made_at",
-            owner=owner,
-            life=PROPOSAL_LIFE,
-        )
-        return [codec.decode_proposal(dict(row), self._folder) for row in rows]
-
-    async def announce(self, origin: Mapping[str, Any]) -> None:
-        """A message was posted, by its origin, for a job that is yet to be written."""
-        await self.run(
+    async def add_placeholder(self, origin: Mapping[str, Any]) -> None:
+        """Note a message that was posted for a job; the note goes when that job is written."""
+        await self._run(
             "INSERT INTO coming VALUES (:message, :origin)",
             message=origin["message_id"],
             origin=json.dumps(dict(origin)),
         )
 
-    async def unannounce(self, message: int) -> None:
-        """The message is gone."""
-        await self.run("DELETE FROM coming WHERE message = :message", message=message)
+    async def remove_placeholder(self, message: int) -> None:
+        """Forget a placeholder for which no job comes."""
+        await self._run("DELETE FROM coming WHERE message = :message", message=message)
 
-    async def announced(self) -> list[dict[str, Any]]:
-        """The origins of messages for which no job was written."""
-        return [json.loads(origin) for (origin,) in await self.run("SELECT origin FROM coming")]
+    async def placeholders(self) -> list[dict[str, Any]]:
+        """The origins of the messages for which no job was written."""
+        return [json.loads(origin) for (origin,) in await self._run("SELECT origin FROM coming")]
 
     # -- a job's life -----------------------------------------------------------------------
 
@@ -281,7 +219,7 @@ class Store:
             job,
             Status.RENDERED,
             gpu_seconds,
-            artifacts=codec.encode_artifacts(artifacts, self._folder),
+            artifacts=codec.encode_artifacts(artifacts, self.folder),
         )
 
     async def failed(self, job: Job, error: AtelierError, gpu_seconds: float = 0.0) -> Job | None:
@@ -295,15 +233,16 @@ class Store:
         return await self._finish(job, Status.CANCELLED, gpu_seconds, since=job.status)
 
     async def withdrawn(self, job: Job) -> Job | None:
-        """Rendered or put back a moment ago, which nobody knows → cancelled.
+        """Rendered or put back, before anybody was told of it → cancelled.
 
         None: it is in another state.
         """
-        end, since = Status.CANCELLED, job.status
-        return await self._finish(job, end, job.gpu_seconds, since=since, artifacts="[]")
+        return await self._finish(
+            job, Status.CANCELLED, job.gpu_seconds, since=job.status, artifacts="[]"
+        )
 
     async def unwant(self, job: Job) -> None:
-        """Have a leased job end as cancelled at the next start, if this process does not do it."""
+        """Note that a leased job is to end as cancelled, should this process die before that."""
         await self._change(
             "unwanted = 1",
             "id = :id AND attempt = :attempt AND NOT told",
@@ -312,7 +251,7 @@ class Store:
         )
 
     async def bring_forward(self, job_id: str) -> Job | None:
-        """Let a queued job wait behind nobody; None where it does not wait behind."""
+        """Have a relaxed job wait like any other; None where it is not queued and relaxed."""
         return await self._change(
             "relaxed = 0", "id = :id AND status = 'queued' AND relaxed", id=job_id
         )
@@ -333,7 +272,7 @@ class Store:
         to nobody; others go back to the queue, with one crash more where they had begun, or into
         quarantine at the third.
         """
-        rows = await self._run_all(
+        rows = await self.database.run_all(
             (_CANCEL_UNWANTED, _COUNT_CRASH, _REQUEUE, _QUARANTINE),
             most=MAX_CRASHES,
             sentence=str(_QUARANTINED),
@@ -342,7 +281,9 @@ class Store:
         return self._decode_all(rows)
 
     async def told(self, job: Job, error: AtelierError | None = None) -> Job | None:
-        """The owner was shown the end of `job`, or never can be, for `error`. None: known already.
+        """Note that the owner was shown the end of `job`, or that `error` keeps it from ever being.
+
+        None: that was noted already.
 
         A rendered job becomes delivered, or has the error; others keep their own.
         """
@@ -371,9 +312,9 @@ class Store:
     async def untell(
         self, job_id: str, origin: Mapping[str, Any], server: int | None, channel: int
     ) -> Job | None:
-        """Have a result that could not be shown be shown at `origin`; None if none is kept.
+        """Have a result that could not be shown delivered to `origin`; None if none is kept.
 
-        From then on it is a result of that channel, and is kept and reported as such.
+        From then on the rules of that server and channel hold for it.
         """
         return await self._change(
             "told = 0, error_code = NULL, error_sentence = NULL, error_text = NULL,"
@@ -387,8 +328,8 @@ class Store:
 
     async def set_origin(self, job_id: str, origin: Mapping[str, Any]) -> None:
         """Change where the answer goes."""
-        await self._fetch(
-            "UPDATE jobs SET origin = :origin WHERE id = :id RETURNING *",
+        await self._run(
+            "UPDATE jobs SET origin = :origin WHERE id = :id",
             id=job_id,
             origin=json.dumps(dict(origin)),
         )
@@ -475,7 +416,7 @@ class Store:
         end on by what it really used. Relaxed ones do not: they took nobody's turn.
         """
         now, used = self._now(), defaultdict[int, float](float)
-        for owner, seconds, at in await self.run(
+        for owner, seconds, at in await self._run(
             "SELECT owner, iif(ended_at IS NULL, cost, gpu_seconds), coalesce(ended_at, :now)"
             " FROM jobs WHERE NOT relaxed AND (status = 'running' OR ended_at > :horizon)",
             horizon=now - 20 * HALF_LIFE,
@@ -486,18 +427,18 @@ class Store:
     async def share_used(self, owner: int, server: int | None) -> float:
         """The GPU-seconds charged to a member's share of the day in a server."""
         since = self._now() - DAY
-        rows = await self.run(_SHARE, owner=owner, server=server, since=since)
+        rows = await self._run(_SHARE, owner=owner, server=server, since=since)
         return float(rows[0][0])
 
     async def used_in(self, server: int | None, owner: int | None = None) -> list[Used]:
         """What the members of a server were charged within a day, or one of them; most first."""
-        rows = await self.run(_USED, server=server, owner=owner, since=self._now() - DAY)
+        rows = await self._run(_USED, server=server, owner=owner, since=self._now() - DAY)
         return [Used(*row) for row in rows]
 
     # -- housekeeping -----------------------------------------------------------------------
 
     async def named_files(self) -> set[Path]:
-        """Every file that is needed: what was rendered, and what was given to make something of."""
+        """Every file that a job or a proposal names: results, and what they are made of."""
         fields = sorted({f for t in REQUEST_TYPES.values() for f in codec.path_fields(t)})
         parts = ["SELECT value ->> 'path' FROM jobs, json_each(artifacts)"]
         parts += [
@@ -509,16 +450,22 @@ class Store:
             f" WHERE value ->> '{f}' IS NOT NULL"
             for f in fields
         ]
-        rows = await self.run(" UNION ".join(parts))
+        rows = await self._run(" UNION ".join(parts))
         # They can be tens of thousands: too many to make on the loop.
-        return await asyncio.to_thread(lambda: {self._folder / name for (name,) in rows})
+        return await asyncio.to_thread(lambda: {self.folder / name for (name,) in rows})
+
+    async def forget_expired(self) -> None:
+        """Delete the proposals, the links and the charges of deleted jobs that no longer count."""
+        await self._run("DELETE FROM proposals WHERE made_at < :now - :life", life=PROPOSAL_LIFE)
+        await self._run("DELETE FROM links WHERE ends_at < :now - :late", late=_ON_THE_WAY)
+        await self._run(_FORGET_SPENT, since=self._now() - DAY)
 
     async def forget_before(self, time: float, *places: tuple[int | None, int]) -> int:
         """Delete the jobs whose owners were told and that ended before `time`. How many.
 
         With `places`, servers and channels of theirs, only those that were asked for there.
         """
-        rows = await self.run(
+        rows = await self._run(
             "DELETE FROM jobs WHERE ended_at < :time AND told AND (:all OR EXISTS ("
             "SELECT 1 FROM json_each(:places) WHERE server IS value ->> 0 AND channel = value ->> 1"
             ")) RETURNING id",
@@ -530,7 +477,7 @@ class Store:
 
     async def places(self) -> list[tuple[int | None, int]]:
         """Every server and channel of which a job is known that has ended."""
-        rows = await self.run(
+        rows = await self._run(
             "SELECT DISTINCT server, channel FROM jobs WHERE ended_at IS NOT NULL"
         )
         return [(server, channel) for server, channel in rows]
@@ -538,71 +485,41 @@ class Store:
     async def forget_owner(self, owner: int) -> int:
         """Delete the jobs of a member that have ended, and of which they were told. How many.
 
-        Also those that nobody can read: they would never end. With their proposals and links, all
-        or nothing. What the jobs took today stays charged to their owner's share.
+        Also the jobs that nobody can read, which would never end, and the member's proposals and
+        links: all or nothing. What the jobs took today stays charged to their owner's share.
         """
         statements = (*_FORGET_ASKED, _KEEP_SPENT, _FORGET_OWNER)
-        rows = await self._run_all(statements, owner=owner, since=self._now() - DAY)
+        rows = await self.database.run_all(
+            statements, owner=owner, since=self._now() - DAY, unreadable=self._unreadable_ids()
+        )
         return len(rows)
 
     async def get_note(self, key: str) -> str | None:
         """What was last noted under `key`."""
-        rows = await self.run("SELECT value FROM notes WHERE key = :key", key=key)
+        rows = await self._run("SELECT value FROM notes WHERE key = :key", key=key)
         return rows[0][0] if rows else None
 
     async def set_note(self, key: str, value: str) -> None:
         """Note `value` under `key`."""
-        await self.run(
+        await self._run(
             "INSERT INTO notes VALUES (:key, :value)"
-            " ON CONFLICT (key) DO UPDATE SET value = :value RETURNING key",
+            " ON CONFLICT (key) DO UPDATE SET value = :value",
             key=key,
             value=value,
         )
 
-    async def settings(self) -> list[tuple[tuple[int, int], str]]:
-        """What was set, by server and channel, as JSON."""
-        rows = await self.run("SELECT server, channel, said FROM settings")
-        return [((server, channel), said) for server, channel, said in rows]
-
-    async def set_settings(self, server: int, channel: int, said: str | None) -> None:
-        """Set what holds in a channel; None: nothing of its own."""
-        if said is None:
-            change = "DELETE FROM settings WHERE server = :server AND channel = :channel"
-        else:
-            change = (
-                "INSERT INTO settings VALUES (:server, :channel, :said)"
-                " ON CONFLICT (server, channel) DO UPDATE SET said = :said"
-            )
-        await self.run(f"{change} RETURNING server", server=server, channel=channel, said=said)
-
     # -- SQL --------------------------------------------------------------------------------
 
-    async def run(self, sql: str, **values: object) -> list[sqlite3.Row]:
-        """Run one statement, which is a transaction of its own, and fetch all its rows.
+    async def _run(self, sql: str, **values: object) -> list[sqlite3.Row]:
+        """As `Database.run`, of a statement that may ask for what is `:unreadable`."""
+        return await self.database.run(sql, unreadable=self._unreadable_ids(), **values)
 
-        Also for neighbours that keep tables of their own here. `:now` is the time. Raises
-        StorageFailed.
-        """
-        async with self._turn:
-            with _storage_errors():
-                return await self._execute(sql, {"now": self._now(), **values})
+    async def _execute(self, sql: str, **values: object) -> list[sqlite3.Row]:
+        """As `Database.execute`, likewise."""
+        return await self.database.execute(sql, unreadable=self._unreadable_ids(), **values)
 
-    async def _run_all(self, statements: Iterable[str], **values: object) -> list[sqlite3.Row]:
-        """As `run`, all of them in one transaction. Returns the rows of all."""
-        rows: list[sqlite3.Row] = []
-        async with self._turn:
-            with _storage_errors():
-                async with self._transaction():
-                    for sql in statements:
-                        rows += await self._execute(sql, {"now": self._now(), **values})
-        return rows
-
-    async def _execute(self, sql: str, values: Mapping[str, object]) -> list[sqlite3.Row]:
-        """Fetch all rows of a statement, for whoever has the turn."""
-        unreadable = json.dumps([*self._unreadable])
-        return list(
-            await self._connection.execute_fetchall(sql, {"unreadable": unreadable, **values})
-        )
+    def _unreadable_ids(self) -> str:
+        return json.dumps([*self._unreadable])
 
     async def _finish(
         self,
@@ -632,46 +549,26 @@ class Store:
         )
 
     async def _fetch(self, sql: str, **values: object) -> list[Job]:
-        return self._decode_all(await self.run(sql, **values))
-
-    @asynccontextmanager
-    async def _transaction(self) -> AsyncIterator[None]:
-        try:
-            await self._connection.execute("BEGIN IMMEDIATE")
-            yield
-            await self._connection.execute("COMMIT")
-        except BaseException:
-            # Whoever is cancelled does not know what of this was done: the connection's thread
-            # takes the statements in turn, and refuses a rollback of nothing.
-            with suppress(sqlite3.Error, ValueError):
-                await self._connection.execute("ROLLBACK")
-            raise
+        return self._decode_all(await self._run(sql, **values))
 
     def _decode_all(self, rows: Iterable[sqlite3.Row]) -> list[Job]:
         """The rows' jobs. One that today's rules refuse must not hide the others: it is logged."""
         jobs = []
         for row in rows:
             try:
-                jobs.append(codec.decode_job(dict(row), self._folder))
+                jobs.append(codec.decode_job(dict(row), self.folder))
             except (ValueError, TypeError, KeyError, AtelierError) as error:
                 self._unreadable.add(row["id"])
                 log.error("job %s in the store cannot be read: %s", row["id"], error)
         return jobs
 
 
-@contextmanager
-def _storage_errors() -> Iterator[None]:
-    """Have SQLite's errors leave as StorageFailed.
-
-    Not so IntegrityError: it is a mistake in the code, and trying again would not help.
-    """
-    try:
-        yield
-    except sqlite3.IntegrityError:
-        raise
-    except (sqlite3.Error, ValueError) as error:  # ValueError: aiosqlite, after it was closed
-        log.error("the job store failed: %s", error)
-        raise StorageFailed.because(error) from error
+def _crowd(rows: Iterable[sqlite3.Row]) -> Crowd:
+    """The live jobs, as _CROWD selects them."""
+    crowd = Crowd()
+    for owner, jobs, seconds in rows:
+        crowd.add(owner, jobs, seconds)
+    return crowd
 
 
 def _repeated() -> Repeated:
@@ -697,9 +594,7 @@ _QUARANTINED = Text(
     "owner finds the reason in the log.",
     times=MAX_CRASHES,
 )
-_ON_THE_WAY = (
-    150.0  # seconds that a drawing may take to arrive which was sent before its link ended
-)
+_ON_THE_WAY = 150.0  # seconds that a drawing sent before its link ended may take to arrive
 _LIVE = "status IN ('queued', 'running')"
 _CANCEL_UNWANTED = (  # also what was put back, or rendered, in the last moment
     "UPDATE jobs SET status = 'cancelled', ended_at = coalesce(ended_at, :now), gpu_seconds = 0,"
@@ -722,6 +617,10 @@ _CHARGED = (
     f" WHEN error_code IS NULL OR error_code IN ({_CHARGED_CODES}) THEN gpu_seconds ELSE 0 END"
 )
 _UNREADABLE = "id IN (SELECT value FROM json_each(:unreadable))"
+_CROWD = (
+    f"SELECT owner, count(*), sum(cost) FROM jobs WHERE {_LIVE} AND NOT {_UNREADABLE}"
+    " GROUP BY owner"
+)
 _TODAY = f"(ended_at > :since OR ended_at IS NULL AND NOT {_UNREADABLE})"
 _SHARE = (
     f"SELECT total(seconds) FROM (SELECT {_CHARGED} AS seconds FROM jobs"
@@ -742,7 +641,7 @@ _USED = (
     f" WHERE server IS :server AND (:owner IS NULL OR owner = :owner) AND {_TODAY}"
     " GROUP BY owner, kind ORDER BY seconds DESC"
 )
-_HAS_COME = (
+_TAKE_OVER = (
     "DELETE FROM coming WHERE message IN (SELECT origin ->> 'message_id' FROM jobs"
     " WHERE id IN (SELECT value FROM json_each(:ids)))"
 )

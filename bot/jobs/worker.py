@@ -171,7 +171,7 @@ class Worker:
         return others and not executor.usable() and not run.unwanted and not self._stopping.is_set()
 
     async def _hand_on(self, run: Run) -> None:
-        """Let a job wait again whose card did not come up."""
+        """Put back the job of a run whose card did not come up, for another card."""
         job = await self._stored(lambda: self._store.put_back(run.job))
         if job is None:
             log.warning("job %s was finished by somebody else", run.job.id)
@@ -223,7 +223,7 @@ class Worker:
         return list(zip(outcomes, shares, strict=True))
 
     def _write_begun(self, runs: Sequence[Run], loop: asyncio.AbstractEventLoop) -> None:
-        """Have it in the store before the card is at it: what follows may kill the process."""
+        """Write down that runs begin before they do, for they may kill the process."""
         written = asyncio.run_coroutine_threadsafe(self._begun(runs), loop)
         try:
             written.result(_BEGIN)
@@ -252,7 +252,7 @@ class Worker:
     ) -> None:
         """Write down how a run ended, however often the storage refuses, and tell the listeners.
 
-        Only on the way off the card may it show that the card is lost.
+        Its pictures may still have to come off the card, and so show that the card is lost.
         """
         try:
             try:
@@ -328,7 +328,7 @@ class Worker:
             await self._pause(next(pauses))
 
     async def _pause(self, seconds: float) -> None:
-        """Wait, though no longer than the worker is wanted."""
+        """Wait for so long, or until the worker is to stop."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopping.wait(), seconds)
 
@@ -373,7 +373,7 @@ class Worker:
             await self._let_go(run)
 
     async def _let_go(self, run: Run) -> None:
-        """Have a run's job wait for the next start, or end where nobody wants it."""
+        """Put a run's job back for the next start, or end it as cancelled where it is unwanted."""
         try:
             job = run.job if run.unwanted else await self._store.put_back(run.job)
             if job is None or not run.unwanted:  # which it may be since a moment ago

@@ -11,6 +11,7 @@ from discord import app_commands, ui
 from bot.errors import Refused, Unforeseen
 from bot.languages import Language, language
 from bot.ui.roads import UNREACHABLE
+from bot.ui.views import view_of
 from pipelines.contract.errors import AtelierError, BadInput
 from pipelines.contract.text import Text
 
@@ -26,7 +27,7 @@ CHANGED = Text(
 )
 
 
-def spoken(interaction: discord.Interaction) -> Language:
+def language_of(interaction: discord.Interaction) -> Language:
     """The language of whoever does something."""
     return language(str(interaction.locale))
 
@@ -42,21 +43,21 @@ async def answering(interaction: discord.Interaction) -> AsyncIterator[None]:
 
 async def answer_error(interaction: discord.Interaction, error: Exception) -> None:
     """Tell the member in an ephemeral message; a public "thinking …" of theirs is removed first."""
-    sentence = spoken(interaction).say(_text(error))
+    sentence = language_of(interaction).say(_text(error))
     try:
         if not interaction.response.is_done():
             try:
-                await interaction.response.send_message(**shown(sentence), ephemeral=True)
+                await interaction.response.send_message(**content_or_view(sentence), ephemeral=True)
                 return
-            except discord.HTTPException as error:
-                if error.code != ACKNOWLEDGED:
+            except discord.HTTPException as refused:
+                if refused.code != ACKNOWLEDGED:
                     raise
         elif interaction.response.type is discord.InteractionResponseType.deferred_channel_message:
             with suppress(*UNREACHABLE):  # what went wrong is said all the same
                 await _take_back(interaction)
-        await interaction.followup.send(**shown(sentence), ephemeral=True)
-    except UNREACHABLE as error:
-        log.warning("a member could not be told %r: %s", sentence, error)
+        await interaction.followup.send(**content_or_view(sentence), ephemeral=True)
+    except UNREACHABLE as unreachable:
+        log.warning("a member could not be told %r: %s", sentence, unreachable)
 
 
 class _Content(TypedDict):
@@ -67,13 +68,11 @@ class _View(TypedDict):
     view: ui.LayoutView
 
 
-def shown(sentence: str) -> _Content | _View:
-    """How something is sent that may be long, as the words of a form that was refused are."""
+def content_or_view(sentence: str) -> _Content | _View:
+    """The arguments to send a sentence with: its text, or a view where that would be too long."""
     if len(sentence) <= LONGEST:
         return {"content": sentence}
-    view = ui.LayoutView()
-    view.add_item(ui.TextDisplay(sentence[:LONGEST_SHOWN]))
-    return {"view": view}
+    return {"view": view_of(sentence[:LONGEST_SHOWN])}
 
 
 async def _take_back(interaction: discord.Interaction) -> None:

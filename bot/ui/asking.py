@@ -1,4 +1,4 @@
-"""Where every request goes through on its way from a member to the queue."""
+"""What every request passes on its way from a member to the queue: the rules of the place."""
 
 import time
 
@@ -12,7 +12,7 @@ from pipelines.contract.requests import Request
 
 
 def check(interaction: discord.Interaction, queue: JobQueue, request: Request) -> None:
-    """Hold a request against the rules that hold there for that member now, at once.
+    """Hold a request against the rules that now hold for that member in that place.
 
     Raises Banned, TooNew, NotAllowed, BadInput.
     """
@@ -21,7 +21,7 @@ def check(interaction: discord.Interaction, queue: JobQueue, request: Request) -
 
 
 def check_made(interaction: discord.Interaction, queue: JobQueue, request: Request) -> None:
-    """The same for one whose result is there, whether or not it could still be made.
+    """As `check`, for a request that was made already: its model may be gone since.
 
     Raises Banned, TooNew, NotAllowed.
     """

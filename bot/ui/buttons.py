@@ -10,15 +10,16 @@ from discord import ui
 
 from bot.access import require_owner
 from bot.errors import NoSuchJob, NotAllowed, Refused
-from bot.jobs.job import Status, StoredArtifact, only_child_id
+from bot.jobs.job import Job, Status, StoredArtifact, only_child_id
 from bot.jobs.queue import JobQueue
 from bot.languages import ENGLISH, Language
-from bot.ui.answers import answering, spoken
+from bot.ui.answers import answering, language_of
 from bot.ui.asking import check_made
 from bot.ui.editing import open_form
 from bot.ui.following import next_request, submit_child
 from bot.ui.origin import HasQueue, acknowledge, standing_of
-from bot.ui.presses import Presses, shown_texts
+from bot.ui.presses import Presses
+from bot.ui.views import shown_texts, view_of
 from pipelines.contract.requests import (
     SCALES,
     AnimateRequest,
@@ -189,13 +190,11 @@ async def _use(
 ) -> None:
     """Set a picture in motion, or paint it as a drawing, for whoever pressed."""
     job = await queue.get(job_id)
-    if not job.artifacts:
-        raise Refused("The picture is no longer kept, so nothing can be made of it.")
-    if picture is None and len(job.artifacts) > 1:
-        await _ask_which(interaction, action, job_id, len(job.artifacts))
+    number = await _picked(interaction, action, job, picture)
+    if number is None:
         return
     origin = await acknowledge(interaction)
-    path = job.artifacts[min(picture or 1, len(job.artifacts)) - 1].path
+    path = job.artifacts[number - 1].path
     request: Request = AnimateRequest(image=path, seed=new_seed())
     if action is Action.SKETCH:
         request = SketchRequest(drawing=path, seed=new_seed())
@@ -216,12 +215,9 @@ async def _go(interaction: discord.Interaction, queue: JobQueue, job_id: str) ->
 async def _upscale(interaction: discord.Interaction, queue: JobQueue, button: JobButton) -> None:
     """Make a result larger, for whoever pressed: which of several, and how much, is asked first."""
     job = await queue.get(button.job_id)
-    if not job.artifacts:
-        raise Refused("The picture is no longer kept, so nothing can be made of it.")
-    if button.picture is None and len(job.artifacts) > 1:
-        await _ask_which(interaction, Action.UPSCALE, job.id, len(job.artifacts))
+    number = await _picked(interaction, Action.UPSCALE, job, button.picture)
+    if number is None:
         return
-    number = min(button.picture or 1, len(job.artifacts))
     chosen = job.artifacts[number - 1]
     if chosen.media_type.is_video:
         raise Refused("A video cannot be made larger, only a picture can.")
@@ -233,6 +229,18 @@ async def _upscale(interaction: discord.Interaction, queue: JobQueue, button: Jo
     await submit_child(interaction, queue, origin, job, request)
 
 
+async def _picked(
+    interaction: discord.Interaction, action: Action, job: Job, number: int | None
+) -> int | None:
+    """The number of the picture of a job that is meant; None where whoever pressed is asked."""
+    if not job.artifacts:
+        raise Refused("The picture is no longer kept, so nothing can be made of it.")
+    if number is None and len(job.artifacts) > 1:
+        await _ask_which(interaction, action, job.id, len(job.artifacts))
+        return None
+    return min(number or 1, len(job.artifacts))
+
+
 async def _ask_scale(
     interaction: discord.Interaction,
     job_id: str,
@@ -242,13 +250,11 @@ async def _ask_scale(
     asked: bool,
 ) -> None:
     """Offer the scales to whoever pressed alone; if `asked`, in the place of that question."""
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     sizes = [f"×{scale}: {picture.width * scale} × {picture.height * scale}" for scale in SCALES]
     question = say("How much larger? In pixels, {sizes}.", sizes=", ".join(sizes))
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay(question))
     offered = (JobButton(Action.UPSCALE, job_id, number, scale) for scale in SCALES)
-    view.add_item(ui.ActionRow(*offered))
+    view = view_of(question, ui.ActionRow(*offered))
     if asked:
         await interaction.response.edit_message(view=view)
     else:
@@ -259,11 +265,9 @@ async def _ask_which(
     interaction: discord.Interaction, action: Action, job_id: str, count: int
 ) -> None:
     """Offer the pictures of a job by their numbers, to whoever pressed alone."""
-    view = ui.LayoutView(timeout=None)
-    say = spoken(interaction).say
-    view.add_item(ui.TextDisplay(say("Which of them? They are counted from the top left.")))
-    numbers = range(1, count + 1)
-    view.add_item(ui.ActionRow(*(JobButton(action, job_id, number) for number in numbers)))
+    question = language_of(interaction).say("Which of them? They are counted from the top left.")
+    offered = (JobButton(action, job_id, number) for number in range(1, count + 1))
+    view = view_of(question, ui.ActionRow(*offered))
     await interaction.response.send_message(view=view, ephemeral=True)
 
 
@@ -274,7 +278,7 @@ async def _cancel(interaction: discord.Interaction, queue: JobQueue, job_id: str
     _require_owner(interaction, job.owner, Action.CANCEL)
     job = await queue.cancel(job_id)
     if job.status is Status.RUNNING:
-        say = spoken(interaction).say
+        say = language_of(interaction).say
         await interaction.followup.send(
             say("It will stop after the step it is on."), ephemeral=True
         )

@@ -15,10 +15,10 @@ from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.jobs.report import Decision, Report
 from bot.languages import Language, language
-from bot.ui.answers import spoken
+from bot.ui.answers import language_of
 from bot.ui.forms import Label, show_form, written
 from bot.ui.origin import Origin
-from bot.ui.reports import UNKNOWN, reported
+from bot.ui.reports import UNKNOWN, reports_view
 from bot.ui.roads import UNREACHABLE, Roads, Upload
 from pipelines import media
 from pipelines.contract.errors import AtelierError
@@ -47,7 +47,7 @@ class Desk:
     async def open_form(self, interaction: discord.Interaction, job: Job) -> None:
         """Ask a member why they report a job. Raises NoSuchJob, Banned."""
         self._check(interaction, job)
-        say = spoken(interaction).say
+        say = language_of(interaction).say
         reason: Label = ui.Label(
             text=say("What is wrong with it?"),
             description=say("The moderators of this server read it. It may be left empty."),
@@ -87,35 +87,34 @@ class Desk:
         return server
 
     def _thanks(self, interaction: discord.Interaction, *, new: bool) -> str:
-        speaks = spoken(interaction)
-        say = speaks.say
+        say = language_of(interaction).say
         text = (
             say("Thank you: this was passed on to the moderators.")
             if new
             else say("You have reported this already: the moderators have it.")
         )
-        if moderates(interaction) and (lacking := self.lacking(interaction)) is not None:
-            text += "\n-# " + say(lacking)
+        if moderates(interaction) and (trouble := self.log_trouble(interaction)) is not None:
+            text += "\n-# " + say(trouble)
         return text
 
     # -- for moderators ---------------------------------------------------------------------
 
-    def lacking(self, interaction: discord.Interaction) -> Text | None:
-        """Why moderators do not hear of things by themselves, where they do not."""
+    def log_trouble(self, interaction: discord.Interaction) -> Text | None:
+        """Why nothing is written into a log channel here; None where something is."""
         channel = self.log_channel(interaction.guild_id or 0)
         if channel is None:
             return Text(
                 "No log channel is set here, so open reports are found with `/moderate` alone. An "
                 "administrator sets one with `/config`."
             )
-        return closed(interaction.guild, channel)
+        return log_channel_trouble(interaction.guild, channel)
 
     def log_channel(self, server: int) -> int | None:
         """Where the moderators of a server read what happened."""
         return self._queue.settings.of(server).log_channel
 
     def language_of(self, server: int) -> Language:
-        """In what language that is written."""
+        """The language of what is written there."""
         return language(self._queue.settings.of(server).language or "en")
 
     async def decide(
@@ -144,10 +143,10 @@ class Desk:
         job, shared = await self._queue.find(job_id), self.language_of(server)
         here = interaction.message
         alone = here is not None and here.flags.ephemeral
-        speaks = spoken(interaction) if alone else shared
-        own = reported(reports, job, speaks)
+        reader = language_of(interaction) if alone else shared
+        own = reports_view(reports, job, reader)
         await interaction.edit_original_response(view=own, attachments=[])
-        view = reported(reports, job, shared)
+        view = reports_view(reports, job, shared)
         pressed = here.id if here else None
         for channel, note in {(r.note_channel, r.note) for r in before if r.is_open}:
             if channel is not None and note is not None and note != pressed:
@@ -159,7 +158,7 @@ class Desk:
     async def _carry_out(
         self, report: Report, decision: Decision, moderator: int
     ) -> Refused | None:
-        """Act, then write it down. What Discord refused, for the moderator to do."""
+        """Act, then write it down. Returns what Discord refused, for the moderator to do."""
         refused = None
         if decision is Decision.BANNED:  # first, for Discord may refuse the rest
             # What a reporter said is for moderators alone: of a ban its member can read the reason.
@@ -211,7 +210,7 @@ class Desk:
     ) -> tuple[ui.LayoutView, list[Upload]]:
         """The reports of a job as moderators see them, and the files of that message.
 
-        In the language of its `reader` where that is one alone, else in the server's.
+        In the language of its `reader` where only one person sees it, else in the server's.
         """
         reports = await self._moderation.reports_of(job_id)
         if not reports:
@@ -221,8 +220,8 @@ class Desk:
         if pictures and job is not None and reports[-1].is_open:
             uploads = await self._evidence(job)
         names = [upload.name for upload in uploads]
-        speaks = reader or self.language_of(reports[0].server)
-        return reported(reports, job, speaks, names), uploads
+        reader = reader or self.language_of(reports[0].server)
+        return reports_view(reports, job, reader, names), uploads
 
     async def _evidence(self, job: Job) -> list[Upload]:
         """What a job made, in a size that every server takes.
@@ -255,8 +254,8 @@ def moderates(interaction: discord.Interaction) -> bool:
     return may.moderate_members or may.administrator
 
 
-def closed(guild: discord.Guild | None, channel: int) -> Text | None:
-    """Why nothing can be written into a log channel, where that is so."""
+def log_channel_trouble(guild: discord.Guild | None, channel: int) -> Text | None:
+    """Why nothing can be written into a log channel; None where it can, as far as is known."""
     if guild is None or guild.unavailable:
         return None  # nothing is known of it
     found = guild.get_channel_or_thread(channel)

@@ -12,7 +12,7 @@ from bot.errors import Refused
 from bot.jobs.job import Job
 from bot.jobs.queue import JobQueue
 from bot.permutations import literal
-from bot.ui.answers import spoken
+from bot.ui.answers import language_of
 from bot.ui.asking import check
 from bot.ui.following import next_request, require_made_here
 from bot.ui.forms import Label, Say, show_form, written
@@ -52,7 +52,7 @@ async def open_form(interaction: discord.Interaction, queue: JobQueue, job: Job)
     request = next_request(job)
     queue.check_catalog(request)
     check(interaction, queue, request)
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     await show_form(interaction, say(_title(job)), f"atelier:edit:{job.id}", _labels(job, say))
 
 

@@ -33,7 +33,7 @@ def next_request(job: Job) -> Request:
 
 
 def require_made_here(interaction: discord.Interaction, parent: Job) -> None:
-    """Let a job pass that is of the server where somebody goes on with it. Raises NoSuchJob."""
+    """Raise NoSuchJob for a job of another server than that where somebody goes on with it."""
     if parent.server != interaction.guild_id:
         raise NoSuchJob(Text("This was not made in this server."))
 

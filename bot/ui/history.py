@@ -16,10 +16,11 @@ from bot.errors import NotAllowed
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
 from bot.languages import Language
-from bot.ui.answers import answering, spoken
+from bot.ui.answers import answering, language_of
 from bot.ui.messages import asked_for
 from bot.ui.origin import HasQueue, Origin, has_message
 from bot.ui.text import countdown, plain
+from bot.ui.views import view_of
 from pipelines.contract.requests import Kind, anew
 from pipelines.contract.text import Text
 
@@ -44,7 +45,7 @@ class Reader:
     @classmethod
     def of(cls, interaction: discord.Interaction) -> Self:
         """Whoever did it."""
-        return cls(interaction.user.id, interaction.channel_id or 0, spoken(interaction))
+        return cls(interaction.user.id, interaction.channel_id or 0, language_of(interaction))
 
     def may_read(self, job: Job) -> bool:
         """Whether its words are theirs to read."""
@@ -153,8 +154,7 @@ def _link(job: Job) -> str:
 
 
 def _message(lines: Sequence[str], buttons: Sequence["HistoryButton"]) -> ui.LayoutView:
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay("\n".join(lines)))
+    view = view_of("\n".join(lines))
     for first in range(0, len(buttons), 5):
         view.add_item(ui.ActionRow(*buttons[first : first + 5]))
     return view

@@ -8,8 +8,9 @@ import asyncio
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
@@ -49,6 +50,23 @@ PICTURELESS = (400, 403, 413)  # what may be about the files alone
 AGAIN = 3600.0  # seconds after which a channel that was closed is tried once more
 
 
+@dataclass(slots=True, eq=False)
+class _Outbox:
+    """What waits to be written for a server, beside its reports, and how that goes.
+
+    `more` came while it was being written. A channel that was `closed` is not tried before
+    `closed_until`. After trouble another try is made `later`, after the next of `pauses`.
+    """
+
+    lines: deque[str] = field(default_factory=lambda: deque(maxlen=MOST))
+    writing: bool = False
+    more: bool = False
+    closed: int | None = None
+    closed_until: float = 0.0
+    later: bool = False
+    pauses: Iterator[float] | None = None
+
+
 class LogChannel:
     """Writes into the log channels of servers that have one. `stop` ends it."""
 
@@ -59,20 +77,12 @@ class LogChannel:
         roads: Roads,
         events: Events,
         config: ModerationConfig,
-        *,
-        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._desk = desk
         self._moderation = queue.moderation
         self._roads = roads
         self._config = config
-        self._now = now
-        self._lines: dict[int, deque[str]] = defaultdict(lambda: deque(maxlen=MOST))
-        self._closed: dict[int, tuple[int, float]] = {}
-        self._writing: set[int] = set()
-        self._again: set[int] = set()
-        self._later: set[int] = set()  # those with a pause under way
-        self._pauses: dict[int, Iterator[float]] = {}
+        self._outboxes: dict[int, _Outbox] = defaultdict(_Outbox)  # by server
         self._tasks = Tasks()
         events.subscribe(self._on_event)
 
@@ -160,58 +170,59 @@ class LogChannel:
 
     def _tell(self, server: int | None, text: Text) -> None:
         if server is not None and self._channel(server) is not None:
-            self._lines[server].append(self._desk.language_of(server).say(text))
+            self._outboxes[server].lines.append(self._desk.language_of(server).say(text))
             self._write_soon(server)
 
     def _channel(self, server: int) -> int | None:
         """The channel to write to, if there is one that takes what is written."""
-        channel = self._desk.log_channel(server)
-        closed, until = self._closed.get(server, (None, 0.0))
-        return None if channel == closed and self._now() < until else channel
+        channel, outbox = self._desk.log_channel(server), self._outboxes[server]
+        is_closed = channel == outbox.closed and time.monotonic() < outbox.closed_until
+        return None if is_closed else channel
 
     def _write_soon(self, server: int) -> None:
         """Have what waits for a server written, one message at a time."""
-        if server in self._writing:
-            self._again.add(server)
-        else:
-            self._writing.add(server)
+        outbox = self._outboxes[server]
+        outbox.more = True
+        if not outbox.writing:
+            outbox.writing = True
             self._tasks.start(self._write(server), name=f"log channel of {server}")
 
     async def _write(self, server: int) -> None:
+        outbox = self._outboxes[server]
         try:
-            again = True
-            while again:
-                self._again.discard(server)
+            while outbox.more:
+                outbox.more = False
                 await self._write_what_waits(server)
-                again = server in self._again
         finally:
-            self._writing.discard(server)
+            outbox.writing = False
 
     async def _write_what_waits(self, server: int) -> None:
         channel = self._channel(server)
         if channel is None:
             return
+        outbox = self._outboxes[server]
         try:
-            await self._post_lines(server, channel)
+            await self._post_lines(outbox.lines, channel)
             await self._post_reports(server, channel)
         except (*UNREACHABLE, StorageFailed) as error:
             log.warning("the log channel of server %d cannot be written to: %s", server, error)
             if isinstance(error, discord.HTTPException) and error.status in CLOSED:
-                self._closed[server] = channel, self._now() + AGAIN
-                self._lines.pop(server, None)
-            elif server not in self._later:
-                self._later.add(server)
+                outbox.closed, outbox.closed_until = channel, time.monotonic() + AGAIN
+                outbox.lines.clear()
+            elif not outbox.later:
+                outbox.later = True
                 self._tasks.start(self._write_later(server), name=f"log channel of {server}: later")
         else:
-            self._pauses.pop(server, None)
+            outbox.pauses = None
 
     async def _write_later(self, server: int) -> None:
-        await asyncio.sleep(next(self._pauses.setdefault(server, growing())))
-        self._later.discard(server)
+        outbox = self._outboxes[server]
+        outbox.pauses = outbox.pauses or growing()
+        await asyncio.sleep(next(outbox.pauses))
+        outbox.later = False
         self._write_soon(server)
 
-    async def _post_lines(self, server: int, channel: int) -> None:
-        lines = self._lines[server]
+    async def _post_lines(self, lines: deque[str], channel: int) -> None:
         while lines:
             written = [lines[0]]
             for line in islice(lines, 1, None):

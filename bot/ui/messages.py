@@ -12,6 +12,7 @@ from bot.jobs.job import Job, Status
 from bot.languages import Language, language
 from bot.ui.buttons import Action, JobButton
 from bot.ui.text import bar, countdown, plain, seconds
+from bot.ui.views import view_of
 from pipelines.catalog import ModelKey
 from pipelines.contract.context import Phase, Progress
 from pipelines.contract.requests import (
@@ -121,11 +122,11 @@ def finished(
     spoiler: bool = False,
     models: Collection[ModelKey] = tuple(ModelKey),
 ) -> ui.LayoutView:
-    """The result: the files `names` of the same message in a gallery, and what was asked.
+    """The result: the message's files `names` in a gallery, and what was asked.
 
-    Where that was only a look at a picture: the picture and what it shows. The files `beside` are
-    there to be saved. With `spoiler` all is veiled until somebody clicks on it. `models` are those
-    that are set up: without them there are no buttons for what they do.
+    A description or a review shows the picture and what is in it. The files `beside` are offered
+    for saving. With `spoiler` all is veiled until somebody clicks on it. There are no buttons for
+    what needs other `models` than are set up.
     """
     alt = (asked_for(job) or job.caption or _reader(job).say(_alt(job.request)))[:ALT_TEXT]
     gallery = ui.MediaGallery[ui.LayoutView](
@@ -199,7 +200,7 @@ def ended(job: Job) -> ui.LayoutView:
 
 
 def _endings(job: Job) -> Sequence[Action]:
-    """A description without words has nothing that could be edited, and an upscale never has."""
+    """The last buttons: no Edit… where there is nothing to edit, as in /describe and /upscale."""
     bare = isinstance(job.request, DescribeRequest | UpscaleRequest)
     return [Action.DELETE] if bare else ENDED
 
@@ -242,9 +243,7 @@ def _message(
     for row in _rows(actions):
         buttons = (JobButton(action, job.id, reader=_reader(job)) for action in row)
         container.add_item(ui.ActionRow(*buttons))
-    view = ui.LayoutView(timeout=None)
-    view.add_item(container)
-    return view
+    return view_of(container)
 
 
 def _rows(actions: Sequence[Action]) -> list[Sequence[Action]]:

@@ -54,7 +54,7 @@ class Origin:
         return asdict(self)
 
     def moved(self, message_id: int) -> Self:
-        """The same place after the bot posted the message anew."""
+        """The origin once the bot itself has posted the message anew, in the same place."""
         return replace(self, message_id=message_id, token="")
 
 
@@ -84,7 +84,7 @@ async def acknowledge(interaction: discord.Interaction) -> Origin:
 
 
 def origin_of(interaction: discord.Interaction, message_id: int, made_at: float) -> Origin:
-    """Where an answer goes that is a message of this interaction, which came at `made_at`."""
+    """The origin of a job whose message is one of this interaction's, which came at `made_at`."""
     return Origin(
         application_id=interaction.application_id,
         token=interaction.token,
@@ -102,7 +102,7 @@ def origin_of(interaction: discord.Interaction, message_id: int, made_at: float)
 
 
 def _is_brought_along(interaction: discord.Interaction) -> bool:
-    """Whether a member's own installation is all by which the bot is here, but for its own DMs."""
+    """Whether a member's own installation alone brought the bot here. Never so in its own DMs."""
     by_member = interaction.is_user_integration() and not interaction.is_guild_integration()
     return by_member and not interaction.context.dm_channel
 
@@ -119,7 +119,7 @@ def standing_of(interaction: discord.Interaction) -> Standing:
 
 
 def _roles(user: discord.User | discord.Member) -> Iterator[int]:
-    """Ids of the roles that came with the interaction.
+    """Ids of the roles that came with the interaction, which discord.py has in no public place.
 
     `Member.roles` leaves out those of which the server has not told yet: after READY, all of them.
     """

@@ -1,12 +1,7 @@
-"""Which buttons a message shows, and double clicks: the second of two is no wish of its own.
-
-A form that is sent off twice at once is no other.
-"""
+"""Double clicks on buttons, and forms that were sent off twice."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
 
 import discord
 
@@ -28,21 +23,3 @@ class Presses:
         if len(self._latest) > REMEMBERED:
             self._latest.popitem(last=False)
         return before is not None and now - before < DOUBLE
-
-
-def shown_ids(message: discord.Message) -> Iterator[str]:
-    """The custom_ids of a message's buttons, wherever they are in it."""
-    return _all(message.components, "custom_id")
-
-
-def shown_texts(message: discord.Message) -> Iterator[str]:
-    """The texts of a message, in their order."""
-    return _all(message.components, "content")
-
-
-def _all(components: list[Any], name: str) -> Iterator[str]:
-    """An attribute of all components that have it."""
-    for component in components:
-        if value := getattr(component, name, None):
-            yield str(value)
-        yield from _all(getattr(component, "children", []), name)

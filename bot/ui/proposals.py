@@ -10,22 +10,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from enum import StrEnum
-from typing import Any, Self, cast
+from typing import Any, Protocol, Self, cast
 
 import discord
 from discord import ui
 
-from bot.errors import StorageFailed
-from bot.jobs.job import Proposal
+from bot.jobs.proposals import Proposal
 from bot.jobs.queue import JobQueue
 from bot.languages import language
 from bot.permutations import permutations
-from bot.ui.answers import answering, spoken
+from bot.ui.answers import answering, language_of
 from bot.ui.asking import check, submit
-from bot.ui.coming import ROOM, coming
 from bot.ui.origin import HasQueue, Origin, acknowledge, origin_of, standing_of
-from bot.ui.roads import UNREACHABLE
+from bot.ui.placeholders import ROOM, placeholders
+from bot.ui.roads import UNREACHABLE, Roads
 from bot.ui.text import countdown, plain, seconds
+from bot.ui.views import view_of
 from pipelines.contract.requests import DescribeRequest, Request, UpscaleRequest
 from pipelines.contract.text import Counted, Text
 
@@ -35,11 +35,17 @@ PROPOSAL_ID = re.compile(r"atelier:(?P<answer>go|drop):(?P<proposal_id>[0-9a-f]{
 
 
 TakeIn = Callable[[Sequence[Request], Origin], Awaitable[dict[str, Any]]]
-"""Takes uploads in for requests that are answered there; gives the files by the fields of those."""
+"""Stores what was uploaded for requests whose answer goes to that origin: file by field."""
+
+
+class HasRoads(Protocol):
+    """What Go needs of the client that hears it, beside its queue."""
+
+    roads: Roads
 
 
 class Answer(StrEnum):
-    """What a member may say."""
+    """What a member may answer."""
 
     GO = "go"
     DROP = "drop"
@@ -48,8 +54,8 @@ class Answer(StrEnum):
 LABELS = {Answer.GO: Text("Go"), Answer.DROP: Text("Cancel")}
 
 
-def meant(interaction: discord.Interaction, queue: JobQueue, request: Request) -> list[Request]:
-    """What a request stands for by its prompt: itself, or several. Raises BadInput."""
+def expanded(interaction: discord.Interaction, queue: JobQueue, request: Request) -> list[Request]:
+    """The requests that one stands for by the braces in its prompt. Raises BadInput."""
     if isinstance(request, DescribeRequest | UpscaleRequest):
         return [request]
     most = queue.most_prompts(standing_of(interaction))
@@ -69,10 +75,10 @@ async def submit_or_ask(
     """Queue what a member asks for, which came of the job `parent`; if that is several, ask first.
 
     What can be refused at once is refused before the acknowledgement, and thus in private. Raises
-    what `check`, `meant`, `take_in`, `ask` and JobQueue.submit raise.
+    what `check`, `expanded`, `take_in`, JobQueue.propose and JobQueue.submit raise.
     """
     check(interaction, queue, request)
-    requests = meant(interaction, queue, request)
+    requests = expanded(interaction, queue, request)
     if len(requests) > 1:
         await interaction.response.defer(thinking=True, ephemeral=True)
         origin = origin_of(interaction, 0, time.time())
@@ -82,41 +88,39 @@ async def submit_or_ask(
         files = await take_in(requests, origin)
         requests = [replace(each, **files) for each in requests]
     if len(requests) > 1:
-        await ask(interaction, queue, requests, parent=parent)
+        await _ask(interaction, queue, requests, origin, parent)
     else:
         await submit(interaction, queue, origin, requests[0], parent=parent)
 
 
-async def ask(
+async def _ask(
     interaction: discord.Interaction,
     queue: JobQueue,
     requests: Sequence[Request],
-    *,
-    parent: str | None = None,
+    here: Origin,
+    parent: str | None,
 ) -> None:
-    """Ask a member whether all of `requests`, which came of the job `parent`, are meant.
-
-    Raises what `check` and JobQueue.propose raise.
-    """
+    """Ask a member, `here`, whether all of `requests` are meant, which came of the job `parent`."""
     for request in requests:
         check(interaction, queue, request)
-    standing = standing_of(interaction)
-    origin = origin_of(interaction, 0, time.time()).to_json()
     proposal = await queue.propose(
-        requests, owner=interaction.user.id, origin=origin, standing=standing, parent=parent
+        requests,
+        owner=interaction.user.id,
+        origin=here.to_json(),
+        standing=standing_of(interaction),
+        parent=parent,
     )
-    view = asking(proposal, queue.expect(requests), str(interaction.locale))
+    view = question(proposal, queue.expect(requests), str(interaction.locale))
     await interaction.followup.send(view=view, ephemeral=True)
 
 
-def asking(proposal: Proposal, expected: float | None, locale: str) -> ui.LayoutView:
+def question(proposal: Proposal, expected: float | None, locale: str) -> ui.LayoutView:
     """The question. `expected` are the seconds that all of it should take."""
     say = language(locale).say
     requests = proposal.requests
-    question = say(
-        "Your prompt stands for **{n} prompts**. Shall I make all of them?", n=len(requests)
-    )
-    lines = [question]
+    lines = [
+        say("Your prompt stands for **{n} prompts**. Shall I make all of them?", n=len(requests))
+    ]
     lines += [f"{i}. {plain(r.prompt, ROOM)}" for i, r in enumerate(requests[:SHOWN], start=1)]
     if len(requests) > SHOWN:
         more = len(requests) - SHOWN
@@ -127,7 +131,7 @@ def asking(proposal: Proposal, expected: float | None, locale: str) -> ui.Layout
     notes.append(say("this question ends {when}", when=countdown(proposal.ends_at)))
     lines.append("-# " + " · ".join(notes))
     buttons = [ProposalButton(answer, proposal.id, locale) for answer in Answer]
-    return _message("\n".join(lines), *buttons)
+    return view_of("\n".join(lines), ui.ActionRow(*buttons))
 
 
 class ProposalButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PROPOSAL_ID):
@@ -158,51 +162,32 @@ class ProposalButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=PROPOSAL
         async with answering(interaction):
             made_at = time.time()
             await interaction.response.defer()
-            proposal = await queue.take_proposal(self.proposal_id, interaction.user.id)
-            say = spoken(interaction).say
+            proposal = await queue.proposals.take(self.proposal_id, interaction.user.id)
+            say = language_of(interaction).say
             text = say("Nothing was queued.")
             if self.answer is Answer.GO:
                 await _queue_all(interaction, queue, proposal, made_at)
                 text = say("**Queued**, each in a message of its own.")
             with suppress(*UNREACHABLE):  # it is done, whether it can be said here or not
-                await interaction.edit_original_response(view=_message(text))
+                await interaction.edit_original_response(view=view_of(text))
 
 
 async def _queue_all(
     interaction: discord.Interaction, queue: JobQueue, proposal: Proposal, made_at: float
 ) -> None:
-    """A job and a message for each request; where that cannot be, neither, and the question stays.
-
-    The messages are the interaction's, which need no permission of the bot's.
-    """
-    posted: list[discord.WebhookMessage] = []
-    origins: list[dict[str, Any]] = []
+    """Queue a job and post a message for each request, or neither: then the question stays."""
+    roads = cast(HasRoads, interaction.client).roads
     try:
         for request in proposal.requests:
             check(interaction, queue, request)
         standing = standing_of(interaction)
-        here = origin_of(interaction, 0, made_at).to_json()
-        await queue.check(proposal.requests, owner=proposal.owner, origin=here, standing=standing)
-        for request in proposal.requests:
-            message = await interaction.followup.send(view=coming(request), wait=True)
-            posted.append(message)
-            origins.append(origin_of(interaction, message.id, made_at).to_json())
-            await queue.announce(origins[-1])
-        await queue.accept(proposal, origins, standing=standing)
+        here = origin_of(interaction, 0, made_at)
+        await queue.check(
+            proposal.requests, owner=proposal.owner, origin=here.to_json(), standing=standing
+        )
+        async with placeholders(queue, roads, here, proposal.requests) as posted:
+            origins = [origin.to_json() for origin in posted]
+            await queue.accept(proposal, origins, standing=standing)
     except Exception:
-        try:
-            for message in posted:
-                with suppress(*UNREACHABLE, StorageFailed):  # then the next start does it
-                    await message.delete()
-                    await queue.unannounce(message.id)
-        finally:
-            await queue.put_back(proposal)
+        await queue.proposals.keep(proposal)
         raise
-
-
-def _message(text: str, *buttons: ProposalButton) -> ui.LayoutView:
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay(text))
-    if buttons:
-        view.add_item(ui.ActionRow(*buttons))
-    return view

@@ -13,6 +13,7 @@ from bot.languages import Language
 from bot.ui.answers import answering
 from bot.ui.messages import GREY, RED
 from bot.ui.text import countdown, plain
+from bot.ui.views import view_of
 from pipelines.contract.text import Counted, Text
 
 UNKNOWN = Text("This report is no longer kept.")
@@ -72,7 +73,7 @@ class ReportButton(ui.DynamicItem[ui.Button[ui.LayoutView]], template=REPORT_ID)
             await desk.decide(interaction, self.job_id, self.decision)
 
 
-def reported(
+def reports_view(
     reports: Sequence[Report], job: Job | None, language: Language, names: Sequence[str] = ()
 ) -> ui.LayoutView:
     """The reports of a job: with its veiled files `names` and the buttons while they are open."""
@@ -89,16 +90,12 @@ def reported(
             for decision, label in LABELS.items()
         )
         container.add_item(ui.ActionRow(*buttons))
-    view = ui.LayoutView(timeout=None)
-    view.add_item(container)
-    return view
+    return view_of(container)
 
 
 def no_longer_kept(language: Language) -> ui.LayoutView:
     """In the place of reports whose members have had them forgotten."""
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay(language.say(UNKNOWN)))
-    return view
+    return view_of(language.say(UNKNOWN))
 
 
 def _lines(reports: Sequence[Report], job: Job | None, language: Language) -> list[str]:

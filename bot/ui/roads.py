@@ -3,7 +3,7 @@
 import asyncio
 import io
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -32,13 +32,11 @@ class Upload:
 class Roads:
     """Edits and sends messages for jobs, by interaction token or by the bot's own token.
 
-    Everyone waits here until the client has logged in, so jobs left over from an earlier run
-    need no care about the order in which things start.
+    Every method waits until the client has logged in, so callers need not care whether it has.
     """
 
-    def __init__(self, client: discord.Client, *, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, client: discord.Client) -> None:
         self._client = client
-        self._now = now
         self._logged_in = asyncio.Event()
 
     def open(self) -> None:
@@ -47,7 +45,7 @@ class Roads:
 
     def token_lives(self, origin: Origin) -> bool:
         """Whether Discord still takes the interaction's token."""
-        return bool(origin.token) and self._now() - origin.token_made_at < TOKEN_LIFE
+        return bool(origin.token) and time.time() - origin.token_made_at < TOKEN_LIFE
 
     def filesize_limit(self, origin: Origin) -> int:
         """Bytes a file may have: the lower of what the interaction and the server say now."""
@@ -67,7 +65,7 @@ class Roads:
             await self.edit_as_bot(origin, view, uploads)
 
     async def edit_by_token(
-        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload] = ()
+        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
     ) -> None:
         """Change the message by the interaction's token, which needs no permission."""
         webhook = await self._webhook(origin)
@@ -75,11 +73,10 @@ class Roads:
         await webhook.edit_message(origin.message_id, view=view, attachments=files)
 
     async def edit_as_bot(
-        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload] = ()
+        self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload]
     ) -> None:
         """Change the message by the bot's own token, which needs to see the channel."""
-        message = (await self._channel(origin)).get_partial_message(origin.message_id)
-        await message.edit(view=view, attachments=[upload.open() for upload in uploads])
+        await self.change(origin.channel_id, origin.message_id, view, uploads)
 
     async def send(
         self, origin: Origin, view: ui.LayoutView, uploads: Sequence[Upload], nonce: str
@@ -88,7 +85,8 @@ class Roads:
 
         Discord drops a second one with the same nonce, should the first have seemed to fail.
         """
-        message = await (await self._channel(origin)).send(
+        channel = await self._channel(origin.channel_id)
+        message = await channel.send(
             view=view,
             files=[upload.open() for upload in uploads],
             nonce=nonce,
@@ -99,8 +97,8 @@ class Roads:
     async def post(
         self, channel_id: int, said: str | ui.LayoutView, uploads: Sequence[Upload] = ()
     ) -> int:
-        """Post a message that is about no job of its own, pinging nobody. Returns its id."""
-        channel = await self._place(channel_id)
+        """Post a message that belongs to no job, pinging nobody. Returns its id."""
+        channel = await self._channel(channel_id)
         files = [upload.open() for upload in uploads]
         if isinstance(said, str):
             return (await channel.send(said, suppress_embeds=True)).id
@@ -113,20 +111,20 @@ class Roads:
         view: ui.LayoutView,
         uploads: Sequence[Upload] = (),
     ) -> None:
-        """Change a message that `post` has posted; of its files only `uploads` stay."""
-        message = (await self._place(channel_id)).get_partial_message(message_id)
+        """Change a message of the bot's; of its files only `uploads` stay."""
+        message = (await self._channel(channel_id)).get_partial_message(message_id)
         await message.edit(view=view, attachments=[upload.open() for upload in uploads])
 
     async def delete(self, channel_id: int, message_id: int) -> None:
         """Delete a message of the bot's."""
-        await (await self._place(channel_id)).get_partial_message(message_id).delete()
+        await (await self._channel(channel_id)).get_partial_message(message_id).delete()
 
     async def follow(self, origin: Origin, view: ui.LayoutView) -> int:
         """Post another message of the interaction's, for everyone. Returns its id."""
         webhook = await self._webhook(origin)
         return (await webhook.send(view=view, wait=True)).id
 
-    async def take_back(self, origin: Origin, message_id: int) -> None:
+    async def delete_by_token(self, origin: Origin, message_id: int) -> None:
         """Delete a message of the interaction's."""
         webhook = await self._webhook(origin)
         await webhook.delete_message(message_id)
@@ -148,11 +146,6 @@ class Roads:
         webhook.type = discord.WebhookType.application  # which may send ephemeral messages
         return webhook
 
-    async def _channel(self, origin: Origin) -> discord.PartialMessageable:
-        return await self._place(origin.channel_id, origin.guild_id)
-
-    async def _place(
-        self, channel_id: int, guild_id: int | None = None
-    ) -> discord.PartialMessageable:
+    async def _channel(self, channel_id: int) -> discord.PartialMessageable:
         await self._logged_in.wait()
-        return self._client.get_partial_messageable(channel_id, guild_id=guild_id)
+        return self._client.get_partial_messageable(channel_id)

@@ -15,12 +15,13 @@ from discord import ui
 from bot.access import require_administrator
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import SERVER
-from bot.ui.answers import answering, spoken
-from bot.ui.desk import closed
+from bot.ui.answers import answering, language_of
+from bot.ui.desk import log_channel_trouble
 from bot.ui.messages import RED
 from bot.ui.origin import HasQueue
 from bot.ui.rule_forms import GROUPS, SERVER_GROUPS, Group, open_rules_form, take_rules_form
 from bot.ui.rules import in_words, listed
+from bot.ui.views import view_of
 from pipelines.contract.errors import BadInput
 from pipelines.contract.text import Text
 
@@ -133,7 +134,7 @@ def _group(interaction: discord.Interaction) -> Group:
 
 def rule_board(interaction: discord.Interaction, queue: JobQueue, channel: int) -> ui.LayoutView:
     """What holds in a channel, or in the server where that is 0, and the controls."""
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     container = ui.Container[ui.LayoutView](accent_colour=BLUE)
     container.add_item(ui.TextDisplay("\n".join(map(say, _lines(interaction, queue, channel)))))
     container.add_item(ui.Separator())
@@ -156,9 +157,7 @@ def rule_board(interaction: discord.Interaction, queue: JobQueue, channel: int) 
     container.add_item(ui.ActionRow(RuleControl(Act.WHERE, channel, where)))
     if buttons := _buttons(interaction, queue, channel):
         container.add_item(ui.ActionRow(*buttons))
-    view = ui.LayoutView(timeout=None)
-    view.add_item(container)
-    return view
+    return view_of(container)
 
 
 def _buttons(interaction: discord.Interaction, queue: JobQueue, channel: int) -> list[RuleControl]:
@@ -173,7 +172,7 @@ def _buttons(interaction: discord.Interaction, queue: JobQueue, channel: int) ->
 
 def _question(interaction: discord.Interaction, channel: int) -> ui.LayoutView:
     """Whether all that was set there is to be forgotten: that cannot be taken back."""
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     text = (
         Text(
             "**Forget all that was set for this server?** Its rules are then those that this bot "
@@ -190,16 +189,14 @@ def _question(interaction: discord.Interaction, channel: int) -> ui.LayoutView:
     container = ui.Container[ui.LayoutView](accent_colour=RED)
     container.add_item(ui.TextDisplay(say(text)))
     container.add_item(ui.ActionRow(*_controls(interaction, channel, labels)))
-    view = ui.LayoutView(timeout=None)
-    view.add_item(container)
-    return view
+    return view_of(container)
 
 
 def _controls(
     interaction: discord.Interaction, channel: int, labels: Mapping[Act, Text]
 ) -> list[RuleControl]:
     """Buttons for the rules of a channel."""
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     styles = dict.fromkeys((Act.CLEAR, Act.SURE), discord.ButtonStyle.danger)
     return [
         RuleControl(
@@ -223,7 +220,7 @@ def _lines(interaction: discord.Interaction, queue: JobQueue, channel: int) -> l
         lines = [Text("### Rules of this server")]
         lines += [line for _, line in in_words(settings)]
         if settings.log_channel is not None:
-            lines += filter(None, [closed(interaction.guild, settings.log_channel)])
+            lines += filter(None, [log_channel_trouble(interaction.guild, settings.log_channel)])
         others = [f"<#{c}>" for c in queue.settings.channels(server) if _is_there(interaction, c)]
         if others:
             lines.append(Text("-# Other rules hold in {channels}.", channels=listed(others)))

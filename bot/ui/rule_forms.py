@@ -11,9 +11,9 @@ from discord import ui
 from bot.jobs.queue import JobQueue
 from bot.jobs.settings import OLDEST_DAYS, Settings
 from bot.languages import languages
-from bot.ui.answers import spoken
+from bot.ui.answers import language_of
 from bot.ui.forms import TITLE, Label, Say, chosen, show_form
-from bot.ui.rules import called
+from bot.ui.rules import language_name
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import MAX_COUNT, Aspect, Kind
 from pipelines.contract.text import Text
@@ -55,7 +55,7 @@ async def open_rules_form(
     interaction: discord.Interaction, queue: JobQueue, channel: int, group: Group
 ) -> None:
     """Show the form of a group, filled in with what holds now."""
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     settings = queue.settings.of(interaction.guild_id, channel)
     labels = _labels(group, settings, queue.styles(), say)
     await show_form(
@@ -97,7 +97,7 @@ def _labels(group: Group, settings: Settings, styles: Iterable[str], say: Say) -
             yield _line(say("Have turns this many times as large"), "weight", "2", what)
         case Group.REST:
             tongues = {MEMBERS_OWN: say("Of whoever asks")}
-            tongues |= {tag: called(tag) for tag in languages()}
+            tongues |= {tag: language_name(tag) for tag in languages()}
             chosen = settings.language or MEMBERS_OWN
             yield _one(say("Language"), "language", tongues, chosen)
             shown = {SHOWN: say("Shown"), HIDDEN: say("Not shown")}
@@ -124,11 +124,14 @@ async def take_rules_form(interaction: discord.Interaction, queue: JobQueue, cha
     filled = chosen(interaction)
     server = interaction.guild_id or 0
     await interaction.response.defer()
-    changes = _changes(filled, queue.settings.of(server, channel))
-    if weights := changes.get("role_weights"):
-        there = {role.id for role in (interaction.guild.roles if interaction.guild else ())}
-        changes["role_weights"] = {r: w for r, w in weights.items() if r in there and w != 1}
-    await queue.settings.change(server, channel, **changes)
+    if "weighted" in filled:
+        weight = _number(filled["weight"][0], least=0.1, most=100)
+        roles = {role.id for role in (interaction.guild.roles if interaction.guild else ())}
+        weights = dict.fromkeys(map(int, filled["weighted"]), weight)
+        await queue.settings.set_weights(server, weights, roles)
+    else:
+        changes = _changes(filled, queue.settings.of(server, channel))
+        await queue.settings.change(server, channel, **changes)
 
 
 def _changes(filled: Filled, settings: Settings) -> dict[str, Any]:
@@ -151,10 +154,6 @@ def _changes(filled: Filled, settings: Settings) -> dict[str, Any]:
                 changes[field] = _whole(values[0])
             case "minimum_age_days":
                 changes[field] = int(_number(values[0].strip() or "0", least=0, most=OLDEST_DAYS))
-            case "weighted":
-                weight = _number(filled["weight"][0], least=0.1, most=100)
-                changed = {int(role): weight for role in values}
-                changes["role_weights"] = {**settings.role_weights, **changed}
             case "language":
                 changes[field] = None if values[0] == MEMBERS_OWN else values[0]
             case "previews":

@@ -50,7 +50,7 @@ def listed(mentions: Collection[str]) -> str:
     return f"{first}, …" if len(mentions) > MOST_NAMED else first
 
 
-def called(tag: str) -> str:
+def language_name(tag: str) -> str:
     """A language as those who speak it call it."""
     return (Locale.parse(tag).display_name or tag).capitalize()
 
@@ -117,7 +117,7 @@ def _weights(settings: Settings) -> Text:
 def _language(tag: str | None) -> Text:
     if tag is None:
         return Text("**Language** of whoever asks")
-    return Text("**Language** {language}", language=called(tag))
+    return Text("**Language** {language}", language=language_name(tag))
 
 
 def _previews(on: bool) -> Text:

@@ -13,9 +13,10 @@ import discord
 from discord import ui
 
 from bot.access import offered
-from bot.ui.answers import answering, spoken
+from bot.ui.answers import answering, language_of
 from bot.ui.origin import settings_of
 from bot.ui.text import plain
+from bot.ui.views import view_of
 from pipelines.catalog import Style
 from pipelines.contract.errors import BadInput
 from pipelines.media import thumbnail
@@ -39,20 +40,17 @@ async def page(interaction: discord.Interaction, styles: Styles, number: int) ->
 
     Only what is offered there is shown.
     """
-    say = spoken(interaction).say
+    say = language_of(interaction).say
     allowed = settings_of(interaction).styles
     styles = {name: styles[name] for name in offered(styles, allowed)}
-    view = ui.LayoutView(timeout=None)
     if not styles:
-        view.add_item(ui.TextDisplay(say("No styles have been set up here.")))
-        return view, ()
+        return view_of(say("No styles have been set up here.")), ()
     pages = math.ceil(len(styles) / A_PAGE)
     number = min(number, pages)
     shown = dict(islice(styles.items(), (number - 1) * A_PAGE, number * A_PAGE))
     pictures = await asyncio.to_thread(_pictures, shown)
-    view.add_item(ui.TextDisplay(say("**Styles**, for the option `style` of `/sketch`")))
-    for name, style in shown.items():
-        view.add_item(_entry(name, style, pictures.get(name)))
+    headline = say("**Styles**, for the option `style` of `/sketch`")
+    view = view_of(headline, *(_entry(n, style, pictures.get(n)) for n, style in shown.items()))
     if pages > 1:
         turns = [(number - 1, say("Back")), (number + 1, say("More"))]
         buttons = [PageButton(to, label) for to, label in turns if 1 <= to <= pages]

@@ -7,7 +7,6 @@ lives for as long as the link.
 import logging
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import discord
 from discord import ui
 
-from bot.errors import DiscordFailed, LinkInvalid, LinkUsed, StorageFailed
+from bot.errors import DiscordFailed, LinkInvalid, LinkUsed
 from bot.jobs import codec
 from bot.jobs.job import Job, Standing, new_job_id
 from bot.jobs.links import Link, Links
@@ -26,10 +25,11 @@ from bot.permutations import permutations
 from bot.tasks import Tasks
 from bot.ui.answers import TROUBLE
 from bot.ui.asking import check, check_as, since
-from bot.ui.coming import coming
 from bot.ui.origin import Origin, origin_of, standing_of
+from bot.ui.placeholders import placeholders
 from bot.ui.roads import TOKEN_LIFE, UNREACHABLE, Roads
 from bot.ui.text import countdown
+from bot.ui.views import view_of
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Kind, SketchRequest
 from pipelines.contract.text import Text
@@ -81,7 +81,7 @@ class Whiteboard:
             channel=interaction.channel_id or 0,
             ends_at=int(made_at + TOKEN_LIFE),
         )
-        text = await self._links.make(link, _said(interaction, request, made_at))
+        text = await self._links.make(link, _to_keep(interaction, request, made_at))
         view = _invitation(f"{self._url}/draw/{text}", link, str(interaction.locale))
         await interaction.followup.send(view=view, ephemeral=True)
 
@@ -93,11 +93,11 @@ class Whiteboard:
 
     async def shown(self, link: Link) -> Mapping[str, Any]:
         """What the page says of a link: for which channel it is, as whom, and what was asked."""
-        said, job = await self._said(link), await self._queue.find(link.job_id)
-        asked = await self.asked(link)
+        kept, job = await self._kept(link), await self._queue.find(link.job_id)
+        asked = _request(kept)
         return {
-            "channel": said["channel_name"],
-            "member": said["member_name"],
+            "channel": kept["channel_name"],
+            "member": kept["member_name"],
             "expires": link.ends_at,
             "job": job.id if job else None,
             "request": {
@@ -114,24 +114,21 @@ class Whiteboard:
         links = await self._links.of(member) if self._links is not None else []
         return [
             {
-                "channel": said["channel_name"],
-                "ends_at": said["ends_at"],
-                "request": codec.decode_request(Kind.SKETCH, said["request"], Path()),
+                "channel": kept["channel_name"],
+                "ends_at": kept["ends_at"],
+                "request": _request(kept),
             }
-            for said in links
+            for kept in links
         ]
 
     async def settings(self, link: Link) -> Settings:
         """What holds in the channel of a link."""
-        standing = (await self._said(link))["standing"]
+        standing = (await self._kept(link))["standing"]
         return self._queue.settings.of(standing["server"], standing["channel"])
 
     async def asked(self, link: Link) -> SketchRequest:
         """What the command asked for, of a drawing that is yet to come."""
-        said = await self._said(link)
-        request = codec.decode_request(Kind.SKETCH, said["request"], Path())
-        assert isinstance(request, SketchRequest)
-        return request
+        return _request(await self._kept(link))
 
     async def take(self, link: Link, request: SketchRequest) -> Job:
         """Queue a drawing as the member's own, its answer in the channel of the link.
@@ -143,7 +140,7 @@ class Whiteboard:
             raise _used()
         self._arriving.add(link.job_id)
         name = f"take the drawing of job {link.job_id}"
-        return await self._tasks.whole(self._take_once(link, request), name=name)
+        return await self._tasks.shielded(self._take_once(link, request), name=name)
 
     async def _take_once(self, link: Link, request: SketchRequest) -> Job:
         try:
@@ -154,41 +151,33 @@ class Whiteboard:
             self._arriving.discard(link.job_id)
 
     async def _take(self, link: Link, request: SketchRequest) -> Job:
-        said = await self._said(link)
-        standing = Standing(**{**said["standing"], "roles": frozenset(said["standing"]["roles"])})
+        kept = await self._kept(link)
+        standing = Standing(**{**kept["standing"], "roles": frozenset(kept["standing"]["roles"])})
         [prompt] = permutations(request.prompt, 1)
         request = replace(request, prompt=prompt)
-        check_as(self._queue, request, member=link.member, since=said["since"], standing=standing)
-        origin = Origin.from_json(said["origin"])
+        check_as(self._queue, request, member=link.member, since=kept["since"], standing=standing)
+        here = Origin.from_json(kept["origin"])
         try:
-            message_id = await self._roads.follow(origin, coming(request))
+            async with placeholders(self._queue, self._roads, here, [request]) as [origin]:
+                return await self._queue.submit(
+                    request,
+                    owner=link.member,
+                    origin=origin.to_json(),
+                    standing=standing,
+                    job_id=link.job_id,
+                )
         except UNREACHABLE as error:
             log.warning("Discord refused the message of a drawing: %s", error)
             gone = isinstance(error, discord.NotFound)
             why = Text("Discord says that the channel is gone.") if gone else TROUBLE
             raise DiscordFailed(why) from error
-        origin = replace(origin, message_id=message_id)
-        try:
-            await self._queue.announce(origin.to_json())
-            return await self._queue.submit(
-                request,
-                owner=link.member,
-                origin=origin.to_json(),
-                standing=standing,
-                job_id=link.job_id,
-            )
-        except Exception:
-            with suppress(*UNREACHABLE, StorageFailed):  # then the next start does it
-                await self._roads.take_back(origin, message_id)
-                await self._queue.unannounce(message_id)
-            raise
 
-    async def _said(self, link: Link) -> dict[str, Any]:
+    async def _kept(self, link: Link) -> dict[str, Any]:
         assert self._links is not None
-        return await self._links.said(link)
+        return await self._links.kept(link)
 
 
-def _said(
+def _to_keep(
     interaction: discord.Interaction, request: SketchRequest, made_at: float
 ) -> dict[str, Any]:
     """All that is needed to queue the drawing later, JSON-shaped."""
@@ -207,6 +196,13 @@ def _said(
     }
 
 
+def _request(kept: Mapping[str, Any]) -> SketchRequest:
+    """What was asked for, of what is kept for a link."""
+    request = codec.decode_request(Kind.SKETCH, kept["request"], Path())
+    assert isinstance(request, SketchRequest)
+    return request
+
+
 def _invitation(url: str, link: Link, locale: str) -> ui.LayoutView:
     say = language(locale).say
     text = say(
@@ -215,10 +211,7 @@ def _invitation(url: str, link: Link, locale: str) -> ui.LayoutView:
         when=countdown(link.ends_at),
     )
     button = ui.Button[ui.LayoutView](label=say("Draw"), url=url)
-    view = ui.LayoutView(timeout=None)
-    view.add_item(ui.TextDisplay(text))
-    view.add_item(ui.ActionRow(button))
-    return view
+    return view_of(text, ui.ActionRow(button))
 
 
 def _used() -> LinkUsed:

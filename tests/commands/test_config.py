@@ -14,12 +14,12 @@ from simcord.results import InteractionResult
 
 from bot.app import App
 from bot.config import Config
-from bot.jobs.settings import SettingsBook
+from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store
 from bot.jobs.usage import DAY
 from bot.ui.rule_board import CHANNELS
 from pipelines.contract.requests import Kind
-from tests.jobs.samples import ROOMY, a_job
+from tests.jobs.samples import ROOMY, a_job, enqueue
 from tests.jobs.studio import heard
 from tests.ui.channel import Channel, Shown, whispered
 from tests.ui.fixtures import Ends, Moods, open_app, restarted
@@ -301,11 +301,11 @@ async def test_what_a_server_keeps_for_less_long_is_forgotten_sooner(
     store = await Store.open(folder / "jobs.sqlite3", folder / "files", now=lambda: long_ago)
     for server, channel in ((7, 1), (7, 2), (8, 1)):
         job = a_job(server=server, channel=channel)
-        await store.enqueue(job, ROOMY)
+        await enqueue(store, job, ROOMY)
         ended = await store.cancelled(job)
         assert ended is not None
         await store.told(ended)
-    book = SettingsBook(store)
+    book = SettingsBook(store.database, Settings())
     await book.change(7, keep_days=1)
     await book.change(7, 2, keep_days=3)
     await store.close()
@@ -333,7 +333,7 @@ async def test_numbers_that_cannot_be(
 ) -> None:
     result = await change(root, await board(channel, root), "shares", **values)
     assert says in _said(result)
-    assert app.queue.settings.servers() == []
+    assert not app.queue.settings.own(channel.guild.id)
 
 
 @pytest.mark.parametrize("days", ["4000", "-1", "ten"])
@@ -383,7 +383,7 @@ async def test_only_administrators_see_and_change_the_rules(
     assert whispered(await opened(root, shown, "shares")) == sentence
     result = await root.submit_modal(form, {"daily_seconds": "5", "waiting": "1"})
     assert whispered(result) == sentence
-    assert app.queue.settings.servers() == []
+    assert not app.queue.settings.own(channel.guild.id)
 
 
 def test_every_channel_that_takes_commands_can_be_looked_at(app: App) -> None:

@@ -96,7 +96,7 @@ async def test_a_message_that_was_deleted_is_replaced_by_one_that_calls_its_owne
     assert (post.json["nonce"], post.json["enforce_nonce"]) == (job.id, True)
     assert post.json["allowed_mentions"]["users"] == [ada.id]
     assert f"<@{ada.id}>" in message.text
-    await app.store.run("DELETE FROM jobs")  # it is deleted by its member all the same
+    await app.store.database.run("DELETE FROM jobs")  # it is deleted by its member all the same
     await channel.member("bob").click(message.message, label="Delete")
     assert len(channel.shown()) == 1
     await ada.click(message.message, label="Delete")
@@ -181,7 +181,7 @@ async def test_the_channel_and_the_owner_decide_what_becomes_of_it(
     job = await finish(studio, ends)
     origin = {**job.origin, "age_restricted": age_restricted}
     again = replace(job, status=Status.RENDERED, origin=origin)
-    await app.store.run("UPDATE jobs SET told = 0")
+    await app.store.database.run("UPDATE jobs SET told = 0")
     await Delivery(app.client.roads, app.board, app.queue, app.files, moderation).deliver(again)
     [message] = channel.shown()
     assert len(await message.files()) == (shown != "withheld")

@@ -257,7 +257,11 @@ async def test_what_a_role_had_that_was_deleted_meanwhile_goes_too(
     everyone, gone = server.guild_id, 5
     async with open_store(config.storage.database) as store:
         said = {"role_weights": {everyone: 2.0, gone: 4.0}}
-        await store.set_settings(server.guild_id, 0, json.dumps(said))
+        await store.database.run(
+            "INSERT INTO settings VALUES (:server, 0, :said)",
+            server=server.guild_id,
+            said=json.dumps(said),
+        )
     async with serving(server, config, studio) as app:
         settings = app.queue.settings
         await until(lambda: settings.of(server.guild_id).role_weights == {everyone: 2.0})

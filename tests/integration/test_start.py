@@ -42,13 +42,13 @@ async def test_a_disk_that_refuses_to_note_what_discord_was_told_does_not_end_th
     server: LoopbackDiscord, ada: Member, config: Config, studio: Studio
 ) -> None:
     app = await App.open(config, executors=[light_executor(studio)])
-    await app.store._connection.execute("PRAGMA query_only = ON")
+    await app.store.database._connection.execute("PRAGMA query_only = ON")
     task = asyncio.create_task(app.serve(server.token))
     try:
         await server.connected()
         refused = await ada.slash("imagine", prompt="a lighthouse")
         await server.wait_for(lambda: "storage failed" in refused.said)
-        await app.store._connection.execute("PRAGMA query_only = OFF")
+        await app.store.database._connection.execute("PRAGMA query_only = OFF")
         await end_of(server, await ada.slash("imagine", prompt="a lighthouse"))
     finally:
         await app.close()

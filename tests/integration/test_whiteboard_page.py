@@ -146,11 +146,11 @@ async def test_a_link_that_runs_out_is_warned_of_and_gives_the_drawing_back(
 
 async def ending_soon(app: App, config: Config, text: str) -> str:
     """A link as another, good for two seconds more."""
-    links = Links(app.store, read_key(config.storage.folder / "link.key"))
+    links = Links(app.store.database, read_key(config.storage.folder / "link.key"))
     link = links.read(text)
     ends_at = int(time.time()) + 3
     return await links.make(
-        replace(link, job_id=new_job_id(), ends_at=ends_at), await links.said(link)
+        replace(link, job_id=new_job_id(), ends_at=ends_at), await links.kept(link)
     )
 
 

@@ -5,9 +5,14 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from bot.jobs.events import Events
 from bot.jobs.job import Job, StoredArtifact, new_job_id
 from bot.jobs.limits import Limits
+from bot.jobs.policy import Policy
+from bot.jobs.queue import JobQueue
+from bot.jobs.settings import Settings, SettingsBook
 from bot.jobs.store import Store
+from bot.words import WordRules
 from pipelines.catalog import (
     AnimateModel,
     CaptionModel,
@@ -38,6 +43,22 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def a_queue(
+    store: Store, policy: Policy, catalog: Catalog, events: Events, limits: Limits, **more: Any
+) -> JobQueue:
+    """One in whose servers nothing was set and no word is forbidden."""
+    settings = SettingsBook(store.database, Settings(waiting=limits.waiting_per_member))
+    return JobQueue(
+        store, policy, catalog, events, limits, settings=settings, words=WordRules(), **more
+    )
+
+
+async def enqueue(store: Store, job: Job, limits: Limits) -> Job:
+    """Write one queued job."""
+    [written] = await store.enqueue([job], limits)
+    return written
 
 
 def a_job(owner: int = 1, **changes: Any) -> Job:

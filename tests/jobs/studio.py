@@ -28,7 +28,6 @@ from bot.jobs.files import FileStore
 from bot.jobs.job import Job
 from bot.jobs.limits import Limits
 from bot.jobs.policy import Policy
-from bot.jobs.queue import JobQueue
 from bot.jobs.store import Store
 from bot.jobs.worker import Worker
 from pipelines.catalog import Catalog
@@ -36,7 +35,7 @@ from pipelines.contract.artifact import Artifact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import ImagineRequest, Kind, Request, picture_count
 from pipelines.contract.runner import Artifacts
-from tests.jobs.samples import CATALOG, ROOMY, Clock
+from tests.jobs.samples import CATALOG, ROOMY, Clock, a_queue
 
 E = TypeVar("E", JobQueued, JobStarted, JobProgressed, JobEnded, JobTold)
 SOON = 30.0  # seconds: longer than anything here takes, however busy the machine is
@@ -182,7 +181,7 @@ class Studio:
         self._changed = asyncio.Event()
         self.events.subscribe(self._take)
         policy = Policy(patience=60.0)
-        self.queue = JobQueue(store, policy, catalog, self.events, limits, now=clock or Clock())
+        self.queue = a_queue(store, policy, catalog, self.events, limits, now=clock or Clock())
         self.worker = Worker(
             self.queue, store, self.files, self.executors, self.events, grace=grace
         )

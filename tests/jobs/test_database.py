@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from bot.errors import AlreadyRunning, StartupError
-from bot.jobs.database import APPLICATION_ID, migrations, open_database
-from tests.jobs.samples import ROOMY, a_job, open_store
+from bot.jobs.database import APPLICATION_ID, Database, migrations
+from tests.jobs.samples import ROOMY, a_job, enqueue, open_store
 
 HOLDER = """
 import asyncio, sys
@@ -21,10 +21,10 @@ from tests.jobs.samples import ROOMY, a_job, open_store
 
 async def main():
     async with open_store(Path(sys.argv[1])) as store:
-        await store.enqueue(a_job(owner=1), ROOMY)
+        await store.enqueue([a_job(owner=1)], ROOMY)
         print("held", flush=True)
         sys.stdin.readline()
-        await store.enqueue(a_job(owner=2), ROOMY)
+        await store.enqueue([a_job(owner=2)], ROOMY)
 
 asyncio.run(main())
 """
@@ -44,12 +44,12 @@ def _overwrite(path: Path, *, at: int, data: bytes) -> None:
 
 async def _refusal(path: Path) -> StartupError:
     with pytest.raises(StartupError) as caught:
-        await open_database(path)
+        await Database.open(path)
     return caught.value
 
 
 async def test_a_new_file_gets_every_migration(path: Path) -> None:
-    await (await open_database(path)).close()
+    await (await Database.open(path)).close()
     with closing(sqlite3.connect(path)) as plain:
         assert plain.execute("PRAGMA user_version").fetchone() == (len(migrations()),)
         assert plain.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
@@ -59,7 +59,7 @@ async def test_only_the_bots_user_may_read_it(path: Path) -> None:
     before = os.umask(0o022)
     try:
         async with open_store(path) as store:
-            await store.enqueue(a_job(), ROOMY)
+            await enqueue(store, a_job(), ROOMY)
             modes = {file.name: file.stat().st_mode & 0o777 for file in path.parent.iterdir()}
     finally:
         os.umask(before)
@@ -68,7 +68,7 @@ async def test_only_the_bots_user_may_read_it(path: Path) -> None:
 
 async def test_the_jobs_of_an_earlier_version_are_kept(path: Path) -> None:
     async with open_store(path) as store:
-        await store.enqueue(job := a_job(channel=5), ROOMY)
+        await enqueue(store, job := a_job(channel=5), ROOMY)
     earlier = path.with_name("earlier.sqlite3")
     with closing(sqlite3.connect(earlier)) as plain:
         plain.executescript(
@@ -91,7 +91,7 @@ async def test_every_commit_reaches_the_disk(path: Path) -> None:
     }
     async with open_store(path) as store:
         for pragma, value in wanted.items():
-            ((found,),) = await store._connection.execute_fetchall(f"PRAGMA {pragma}")
+            ((found,),) = await store.database._connection.execute_fetchall(f"PRAGMA {pragma}")
             assert found == value
 
 
@@ -116,7 +116,7 @@ async def test_the_second_process_is_told_at_once_and_harms_nothing(path: Path) 
 async def test_a_second_store_in_this_process_is_refused_too(path: Path) -> None:
     async with open_store(path) as store:
         assert isinstance(await _refusal(path), AlreadyRunning)
-        await store.enqueue(a_job(), ROOMY)
+        await enqueue(store, a_job(), ROOMY)
 
 
 async def test_the_lock_ends_with_the_store(path: Path) -> None:
@@ -126,7 +126,7 @@ async def test_the_lock_ends_with_the_store(path: Path) -> None:
 
 
 async def test_a_newer_database_is_left_alone(path: Path) -> None:
-    await (await open_database(path)).close()
+    await (await Database.open(path)).close()
     with closing(sqlite3.connect(path)) as plain:
         plain.execute("PRAGMA user_version = 99")
     error = await _refusal(path)
@@ -151,7 +151,7 @@ async def test_what_is_no_database_is_called_damaged(path: Path) -> None:
 
 async def test_a_torn_database_is_called_damaged(path: Path) -> None:
     async with open_store(path) as store:
-        await asyncio.gather(*(store.enqueue(a_job(owner=i), ROOMY) for i in range(200)))
+        await asyncio.gather(*(enqueue(store, a_job(owner=i), ROOMY) for i in range(200)))
     _overwrite(path, at=20_000, data=b"\xff" * 20_000)
     error = await _refusal(path)
     assert "is damaged" in error.sentence

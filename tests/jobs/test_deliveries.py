@@ -9,7 +9,7 @@ from bot.jobs.deliveries import Deliveries
 from bot.jobs.events import JobEnded, JobTold
 from bot.jobs.job import Job, Status
 from bot.jobs.store import Store
-from tests.jobs.samples import ROOMY, a_job
+from tests.jobs.samples import ROOMY, a_job, enqueue
 from tests.jobs.studio import SOON, Studio, heard
 
 MakeStudio = Callable[..., Studio]
@@ -63,7 +63,7 @@ Office = tuple[Studio, Deliveries]
 async def _ended(s: Studio) -> Job:
     """A job that is rendered, of which nobody has been told yet."""
     job = a_job()
-    await s.store.enqueue(job, ROOMY)
+    await enqueue(s.store, job, ROOMY)
     leased = await s.store.lease(job.id)
     assert leased is not None
     rendered = await s.store.rendered(leased, (), 1.0)
@@ -213,13 +213,13 @@ async def test_a_disk_that_refuses_tells_nobody_twice(office: Office, post: Post
     job = await _ended(s)
 
     async def then_the_disk_is_full(_: Job) -> None:
-        await s.store._connection.execute("PRAGMA query_only = ON")
+        await s.store.database._connection.execute("PRAGMA query_only = ON")
 
     post.plan = then_the_disk_is_full
     with heard("the job store failed") as refused:
         deliveries.start()
         await asyncio.wait_for(refused.wait(), SOON)
-    await s.store._connection.execute("PRAGMA query_only = OFF")
+    await s.store.database._connection.execute("PRAGMA query_only = OFF")
     assert (await s.said(JobTold, job)).job.status is Status.DELIVERED
     assert post.tries == [job.id]
 
@@ -313,7 +313,7 @@ async def test_what_its_member_had_forgotten_is_not_delivered_after_all(
     job = await _ended(s)
 
     async def away(_: Job) -> None:
-        await s.store.run("DELETE FROM jobs")
+        await s.store.database.run("DELETE FROM jobs")
         raise OSError("Discord is away")
 
     post.plan = away

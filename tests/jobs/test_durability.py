@@ -16,7 +16,7 @@ from tests.jobs.samples import ROOMY, a_job
 async def member(store, owner):
     while True:
         job = a_job(owner)
-        await store.enqueue(job, ROOMY)
+        await store.enqueue([job], ROOMY)
         sys.stdout.write(job.id + "\\n")
         sys.stdout.flush()
 

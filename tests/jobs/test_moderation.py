@@ -25,7 +25,7 @@ class Register:
 
     def __post_init__(self) -> None:
         self.events.subscribe(self.seen.append)
-        self.all = Moderation(self.store, self.events, now=self.clock)
+        self.all = Moderation(self.store.database, self.events, now=self.clock)
 
     async def report(self, reporter: int, job: str = JOB) -> bool:
         return await self.all.report(
@@ -84,7 +84,7 @@ async def test_a_ban_holds_at_once_in_its_server_and_after_a_restart(register: R
     bans = register.all
     assert await bans.ban(SERVER, ADA, moderator=CAROL, reason="rude")
     assert not await bans.ban(SERVER, ADA, moderator=BOB, reason="again")
-    later = Moderation(register.store, register.events)
+    later = Moderation(register.store.database, register.events)
     await later.read()
     for each in (bans, later):
         with pytest.raises(Banned):

@@ -17,7 +17,7 @@ def _on_a_thread(work: Callable[[], None]) -> None:
 
 async def test_what_piles_up_arrives_as_the_latest() -> None:
     heard: list[Progress] = []
-    meter = Meter(heard.append)
+    meter = Meter(heard.append, Look())
     steps = [Progress(Phase.PAINTING, step, 50) for step in range(1, 51)]
 
     def run() -> None:
@@ -35,7 +35,7 @@ async def test_what_piles_up_arrives_as_the_latest() -> None:
 
 async def test_it_is_published_on_the_loop() -> None:
     threads: list[str] = []
-    meter = Meter(lambda _: threads.append(threading.current_thread().name))
+    meter = Meter(lambda _: threads.append(threading.current_thread().name), Look())
     _on_a_thread(lambda: meter.report(Progress(Phase.PAINTING)))
     await asyncio.sleep(0)
     assert threads == [threading.main_thread().name]
@@ -43,7 +43,7 @@ async def test_it_is_published_on_the_loop() -> None:
 
 def test_a_closed_loop_disturbs_no_run() -> None:
     async def make() -> Meter:
-        return Meter(lambda _: None)
+        return Meter(lambda _: None, Look())
 
     asyncio.run(make()).report(Progress(Phase.PAINTING))
 
@@ -75,7 +75,7 @@ async def test_a_preview_is_wanted_shortly_before_somebody_looks(seconds: list[f
 
 async def test_a_preview_goes_with_every_report_until_it_is_taken_back() -> None:
     heard: list[Progress] = []
-    meter = Meter(heard.append)
+    meter = Meter(heard.append, Look())
     for step, preview in enumerate([None, b"one", b"two", None]):
         meter.show(preview)
         meter.report(Progress(Phase.PAINTING, step, 4))
@@ -84,7 +84,7 @@ async def test_a_preview_goes_with_every_report_until_it_is_taken_back() -> None
 
 
 async def test_waiting_and_loading_are_not_counted(seconds: list[float]) -> None:
-    meter = Meter(lambda _: None)
+    meter = Meter(lambda _: None, Look())
     seconds[0] = 95.0
     meter.begin()
     for now, phase in [
@@ -103,7 +103,7 @@ async def test_waiting_and_loading_are_not_counted(seconds: list[float]) -> None
 
 async def test_a_run_that_reports_nothing_counts_from_its_beginning(seconds: list[float]) -> None:
     seconds[0] = 100.0
-    meter = Meter(lambda _: None)
+    meter = Meter(lambda _: None, Look())
     seconds[0] = 160.0
     assert meter.gpu_seconds() == 0.0
     meter.begin()

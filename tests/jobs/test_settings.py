@@ -1,3 +1,4 @@
+import asyncio
 import json
 from typing import Any
 
@@ -18,9 +19,14 @@ async def book(store: Store) -> SettingsBook:
 
 
 async def _book(store: Store) -> SettingsBook:
-    book = SettingsBook(store, DEFAULTS)
+    book = SettingsBook(store.database, DEFAULTS)
     await book.read()
     return book
+
+
+async def _said(store: Store) -> list[dict[str, Any]]:
+    """What is on the disk."""
+    return [json.loads(said) for (said,) in await store.database.run("SELECT said FROM settings")]
 
 
 def test_where_nothing_was_set_everything_is_allowed(book: SettingsBook) -> None:
@@ -62,7 +68,7 @@ async def test_what_was_set_outlives_a_restart(book: SettingsBook, store: Store)
     assert holds == (await _book(store)).of(HERE, ROOM) == Settings(**CHANGES)
 
 
-async def test_back_to_what_holds_anyway_is_no_own_rule(book: SettingsBook) -> None:
+async def test_back_to_what_holds_anyway_is_no_own_rule(book: SettingsBook, store: Store) -> None:
     await book.change(HERE, daily_seconds=600.0)
     await book.change(HERE, ROOM, daily_seconds=None)
     assert book.of(HERE, ROOM).daily_seconds is None
@@ -70,7 +76,7 @@ async def test_back_to_what_holds_anyway_is_no_own_rule(book: SettingsBook) -> N
     assert book.own(HERE, ROOM) == frozenset()
     await book.clear(HERE)
     assert book.of(HERE) == DEFAULTS
-    assert book.servers() == []
+    assert await _said(store) == []
 
 
 @pytest.mark.parametrize(
@@ -94,12 +100,13 @@ async def test_what_may_not_be_set(
 
 async def test_what_a_later_version_has_set_is_kept_and_does_no_harm(store: Store) -> None:
     later = {"waiting": 2, "mood": "blue", "previews": {"every": 3}, "keep_days": 4000}
-    await store.set_settings(HERE, 0, json.dumps(later))
+    await store.database.run(
+        "INSERT INTO settings VALUES (:server, 0, :said)", server=HERE, said=json.dumps(later)
+    )
     book = await _book(store)
     assert book.of(HERE) == Settings(waiting=2, keep_days=30)
     await book.change(HERE, waiting=3)
-    [(_, said)] = await store.settings()
-    assert json.loads(said) == {**later, "waiting": 3}
+    assert await _said(store) == [{**later, "waiting": 3}]
 
 
 async def test_what_the_disk_refuses_does_not_hold(store: Store) -> None:
@@ -112,11 +119,20 @@ async def test_what_the_disk_refuses_does_not_hold(store: Store) -> None:
 
 async def test_what_was_set_for_a_role_goes_with_it(book: SettingsBook, store: Store) -> None:
     await book.change(HERE, role_weights={1: 4.0, 2: 2.0})
-    await book.forget_roles(HERE, {2, 3})
+    await book.set_weights(HERE, {}, {2, 3})
     assert book.of(HERE).role_weights == {2: 2.0}
-    await book.forget_roles(HERE, {3})
-    await book.forget_roles(OTHER, {3})
-    assert await store.settings() == []
+    await book.set_weights(HERE, {}, {3})
+    await book.set_weights(OTHER, {}, {3})
+    assert await _said(store) == []
+
+
+async def test_weights_that_are_set_at_once_all_hold(book: SettingsBook) -> None:
+    await asyncio.gather(*(book.set_weights(HERE, {role: 2.0}, {1, 2, 3}) for role in (1, 2, 3)))
+    assert book.of(HERE).role_weights == {1: 2.0, 2: 2.0, 3: 2.0}
+    await asyncio.gather(
+        book.set_weights(HERE, {4: 3.0}, {1, 2, 3, 4}), book.set_weights(HERE, {}, {2, 4})
+    )
+    assert book.of(HERE).role_weights == {2: 2.0, 4: 3.0}
 
 
 def test_the_largest_weight_of_a_members_roles_counts() -> None:

@@ -9,18 +9,18 @@ from typing import Any
 import pytest
 
 from bot.errors import Lost, QueueFull, Repeated, StorageFailed, Undeliverable, Unforeseen
-from bot.jobs.job import PROPOSAL_LIFE, Job, Proposal, Status, new_job_id
+from bot.jobs.job import Job, Status, new_job_id
 from bot.jobs.limits import Limits
 from bot.jobs.store import Store, Used
 from bot.jobs.usage import DAY, HALF_LIFE
 from pipelines.contract.errors import AtelierError, BadInput, OutOfMemory, RenderFailed, Withheld
-from pipelines.contract.requests import AnimateRequest, ImagineRequest, SketchRequest
-from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact
+from pipelines.contract.requests import AnimateRequest, SketchRequest
+from tests.jobs.samples import ROOMY, START, Clock, a_job, an_artifact, enqueue
 
 
 async def _leased(store: Store, owner: int = 1, **changes: object) -> Job:
     job = a_job(owner, **changes)
-    await store.enqueue(job, ROOMY)
+    await enqueue(store, job, ROOMY)
     leased = await store.lease(job.id)
     assert leased is not None
     return leased
@@ -35,21 +35,21 @@ async def _ended(store: Store, owner: int = 1, gpu_seconds: float = 1.0) -> Job:
 class TestEnqueue:
     async def test_what_was_enqueued_is_there_as_it_was(self, store: Store) -> None:
         job = a_job(weight=2.0, cost=3.5, parent="abc")
-        await store.enqueue(job, ROOMY)
+        await enqueue(store, job, ROOMY)
         assert await store.get(job.id) == job
         assert await store.waiting() == [job]
 
     async def test_the_oldest_comes_first(self, store: Store) -> None:
         jobs = [a_job(queued_at=START + t) for t in (3, 1, 2)]
         for job in jobs:
-            await store.enqueue(job, ROOMY)
+            await enqueue(store, job, ROOMY)
         assert [j.queued_at - START for j in await store.waiting()] == [1, 2, 3]
 
     async def test_one_refused_does_not_fail_the_others(self, store: Store) -> None:
         limits = Limits(waiting_per_member=2, waiting_in_all=5)
         jobs = [a_job(owner) for owner in (1, 1, 1, 2, 3, 4, 5)]
         answers = await asyncio.gather(
-            *(store.enqueue(job, limits) for job in jobs), return_exceptions=True
+            *(enqueue(store, job, limits) for job in jobs), return_exceptions=True
         )
         assert [type(a) for a in answers] == [
             *[Job] * 2,
@@ -65,14 +65,14 @@ class TestEnqueue:
         one = Limits(waiting_per_member=1, waiting_in_all=9)
         running = await _leased(store)
         with pytest.raises(QueueFull):
-            await store.enqueue(a_job(), one)
+            await enqueue(store, a_job(), one)
         await store.failed(running, RenderFailed("It broke."))
-        await store.enqueue(a_job(), one)
+        await enqueue(store, a_job(), one)
 
     async def test_a_known_id_is_refused_and_changes_nothing(self, store: Store) -> None:
         job = await _leased(store)
         with pytest.raises(Repeated):
-            await store.enqueue(a_job(owner=9, id=job.id), ROOMY)
+            await enqueue(store, a_job(owner=9, id=job.id), ROOMY)
         assert await store.get(job.id) == job
 
     async def test_of_those_with_one_id_that_arrive_together_one_is_taken(
@@ -81,7 +81,7 @@ class TestEnqueue:
         one = new_job_id()
         jobs = [a_job(owner, id=one) for owner in range(3)]
         answers = await asyncio.gather(
-            *(store.enqueue(job, ROOMY) for job in jobs), return_exceptions=True
+            *(enqueue(store, job, ROOMY) for job in jobs), return_exceptions=True
         )
         assert [type(answer) for answer in answers] == [Job, Repeated, Repeated]
         assert [job.owner for job in await store.waiting()] == [0]
@@ -89,14 +89,14 @@ class TestEnqueue:
     async def test_a_job_that_cannot_be_written_fails_alone(self, store: Store) -> None:
         good, bad = a_job(), a_job(origin={"when": object()})
         answers = await asyncio.gather(
-            store.enqueue(good, ROOMY), store.enqueue(bad, ROOMY), return_exceptions=True
+            enqueue(store, good, ROOMY), enqueue(store, bad, ROOMY), return_exceptions=True
         )
         assert answers[0] == good
         assert isinstance(answers[1], TypeError)
 
     async def test_a_cancelled_caller_leaves_the_others_alone(self, store: Store) -> None:
         jobs = [a_job(i) for i in range(5)]
-        tasks = [asyncio.create_task(store.enqueue(job, ROOMY)) for job in jobs]
+        tasks = [asyncio.create_task(enqueue(store, job, ROOMY)) for job in jobs]
         await asyncio.sleep(0)
         tasks[0].cancel()
         answers = await asyncio.gather(*tasks, return_exceptions=True)
@@ -108,7 +108,7 @@ class TestEnqueue:
         three = Limits(waiting_per_member=3, waiting_in_all=9)
         pairs = [[a_job(), a_job()] for _ in range(2)]
         answers = await asyncio.gather(
-            *(store.enqueue_all(pair, three) for pair in pairs), return_exceptions=True
+            *(store.enqueue(pair, three) for pair in pairs), return_exceptions=True
         )
         assert answers[0] == pairs[0]
         assert isinstance(answers[1], QueueFull)
@@ -119,61 +119,23 @@ class TestEnqueue:
         self, store: Store
     ) -> None:
         narrow = Limits(waiting_per_member=9, waiting_in_all=9, daily_seconds=15.0)
-        written = await store.enqueue_all([a_job(cost=10.0) for _ in range(3)], narrow)
+        written = await store.enqueue([a_job(cost=10.0) for _ in range(3)], narrow)
         assert [job.relaxed for job in written] == [False, False, True]
 
 
-async def test_what_was_announced_is_known_until_its_job_or_nothing_comes(store: Store) -> None:
+async def test_a_placeholder_is_known_until_its_job_or_nothing_comes(store: Store) -> None:
     origins = [{"message_id": n, "token": "t"} for n in (1, 2, 3)]
     for origin in origins:
-        await store.announce(origin)
-    await store.enqueue_all([a_job(origin=origins[0]), a_job(origin={})], ROOMY)
-    await store.unannounce(3)
-    assert await store.announced() == [origins[1]]
-
-
-class TestProposals:
-    async def test_it_is_taken_once_by_its_owner_with_its_files_where_they_are_now(
-        self, store: Store, files_folder: Path
-    ) -> None:
-        request = SketchRequest(drawing=files_folder / "house.png", prompt="a house", seed=1)
-        wanted = Proposal(id="1", owner=1, requests=(request, request), made_at=START, parent="0")
-        await store.propose(wanted)
-        assert await store.named_files() == {request.drawing}
-        assert await store.proposals(1) == [wanted] and not await store.proposals(2)
-        assert await store.take_proposal("1", owner=2) is None
-        answers = await asyncio.gather(*(store.take_proposal("1", owner=1) for _ in range(3)))
-        assert [a for a in answers if a is not None] == [wanted]
-
-    async def test_it_does_not_stay(self, store: Store, clock: Clock) -> None:
-        request = ImagineRequest(prompt="a fox", seed=1)
-        for name in ("old", "mine"):
-            clock.now += PROPOSAL_LIFE / 2
-            await store.propose(Proposal(id=name, owner=1, requests=(request,), made_at=clock.now))
-        clock.now += PROPOSAL_LIFE / 2 + 1
-        assert [proposal.id for proposal in await store.proposals(1)] == ["mine"]
-        assert await store.take_proposal("old", owner=1) is None
-        await store.forget_owner(1)
-        assert await store.take_proposal("mine", owner=1) is None
-
-    async def test_what_a_member_has_forgotten_goes_at_once_or_stays_whole(
-        self, store: Store, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        request = ImagineRequest(prompt="a fox", seed=1)
-        await store.propose(Proposal(id="1", owner=1, requests=(request,), made_at=START))
-        with monkeypatch.context() as broken:
-            broken.setattr("bot.jobs.store._FORGET_OWNER", "DELETE FROM nothing_of_ours")
-            with pytest.raises(StorageFailed):
-                await store.forget_owner(1)
-        assert len(await store.proposals(1)) == 1
-        await store.forget_owner(1)
-        assert await store.proposals(1) == []
+        await store.add_placeholder(origin)
+    await store.enqueue([a_job(origin=origins[0]), a_job(origin={})], ROOMY)
+    await store.remove_placeholder(3)
+    assert await store.placeholders() == [origins[1]]
 
 
 class TestLife:
     async def test_a_lease_is_given_once(self, store: Store, clock: Clock) -> None:
         job = a_job()
-        await store.enqueue(job, ROOMY)
+        await enqueue(store, job, ROOMY)
         clock.now += 5
         leases = await asyncio.gather(*(store.lease(job.id) for _ in range(10)))
         (leased,) = [lease for lease in leases if lease is not None]
@@ -256,7 +218,7 @@ class TestLife:
 
     async def test_cancelling_while_it_waits_and_while_it_runs(self, store: Store) -> None:
         waiting = a_job()
-        await store.enqueue(waiting, ROOMY)
+        await enqueue(store, waiting, ROOMY)
         running = await _leased(store)
         for job in (waiting, running):
             cancelled = await store.cancelled(job, 1.0)
@@ -266,7 +228,7 @@ class TestLife:
 
     async def test_a_stale_view_cancels_nothing(self, store: Store) -> None:
         job = a_job()
-        await store.enqueue(job, ROOMY)
+        await enqueue(store, job, ROOMY)
         await store.lease(job.id)
         assert await store.cancelled(job) is None
 
@@ -354,7 +316,7 @@ class TestUsage:
     async def test_a_lease_charges_the_estimate_and_the_end_what_was_used(
         self, store: Store
     ) -> None:
-        await store.enqueue(a_job(cost=30.0), ROOMY)
+        await enqueue(store, a_job(cost=30.0), ROOMY)
         assert await store.usage() == {}
         running = await _leased(store, cost=20.0)
         assert await store.usage() == {1: 20.0}
@@ -372,7 +334,7 @@ class TestShare:
         """Which of `n` jobs that are asked for at once wait behind."""
         fields: dict[str, Any] = {"cost": 10.0, "server": 7, **changes}
         jobs = [a_job(**fields) for _ in range(n)]
-        written = await asyncio.gather(*(store.enqueue(job, SHARE) for job in jobs))
+        written = await asyncio.gather(*(enqueue(store, job, SHARE) for job in jobs))
         assert [await store.get(job.id) for job in jobs] == written
         return [job.relaxed for job in written]
 
@@ -392,7 +354,7 @@ class TestShare:
         clock.now += DAY
         assert await self._ask(store) == [False]
         await store.forget_expired()
-        assert await store.run("SELECT * FROM spent") == []
+        assert await store.database.run("SELECT * FROM spent") == []
 
     @pytest.mark.parametrize(
         ("error", "charged"),
@@ -436,7 +398,7 @@ class TestShare:
         clock.now += DAY
         assert await self._ask(store) == [False]
         await store.forget_expired()
-        assert await store.run("SELECT * FROM spent") == []
+        assert await store.database.run("SELECT * FROM spent") == []
 
     async def test_what_is_still_to_be_told_is_charged_once_however_often_they_delete(
         self, store: Store
@@ -452,7 +414,7 @@ class TestShare:
         assert await store.share_used(1, 7) == 26.0
 
     async def test_a_job_is_brought_forward_once(self, store: Store) -> None:
-        *_, job = [await store.enqueue(a_job(cost=25.0), SHARE) for _ in range(2)]
+        *_, job = [await enqueue(store, a_job(cost=25.0), SHARE) for _ in range(2)]
         assert job.relaxed
         assert await store.bring_forward(job.id) == replace(job, relaxed=False)
         assert await store.bring_forward(job.id) is None
@@ -463,8 +425,10 @@ class TestUnreadable:
 
     async def _spoilt(self, store: Store, **changes: Any) -> str:
         job = a_job(**changes)
-        await store.enqueue(job, ROOMY)
-        await store.run("UPDATE jobs SET kind = 'knit' WHERE id = :id RETURNING id", id=job.id)
+        await enqueue(store, job, ROOMY)
+        await store.database.run(
+            "UPDATE jobs SET kind = 'knit' WHERE id = :id RETURNING id", id=job.id
+        )
         return job.id
 
     async def test_it_waits_for_a_version_that_reads_it_and_takes_nobodys_place(
@@ -474,22 +438,24 @@ class TestUnreadable:
         assert await store.waiting() == []
         alone = replace(SHARE, waiting_per_member=1, waiting_in_all=1)
         assert await store.refusal(1, 1, alone) is None
-        job = await store.enqueue(a_job(server=7, cost=10.0), alone)
+        job = await enqueue(store, a_job(server=7, cost=10.0), alone)
         assert not job.relaxed
         assert await store.share_used(1, 7) == 10.0
         assert await store.used_in(7) == [Used(1, "imagine", 1, 10.0)]
         assert await store.refusal(2, 1, alone) is not None
-        await store.run("UPDATE jobs SET kind = 'imagine' WHERE id = :id RETURNING id", id=spoilt)
+        await store.database.run(
+            "UPDATE jobs SET kind = 'imagine' WHERE id = :id RETURNING id", id=spoilt
+        )
         assert [each.id for each in await store.waiting()] == [spoilt, job.id]
 
     async def test_its_member_can_have_it_forgotten(self, store: Store) -> None:
         spoilt = await self._spoilt(store)
         waiting = a_job()
-        await store.enqueue(waiting, ROOMY)
+        await enqueue(store, waiting, ROOMY)
         assert await store.waiting() == [waiting]
         assert await store.forget_owner(2) == 0
         assert await store.forget_owner(1) == 1
-        assert await store.run("SELECT id FROM jobs WHERE id = :id", id=spoilt) == []
+        assert await store.database.run("SELECT id FROM jobs WHERE id = :id", id=spoilt) == []
 
 
 class TestHousekeeping:
@@ -508,9 +474,9 @@ class TestHousekeeping:
         self, store: Store, files_folder: Path
     ) -> None:
         drawing, image = files_folder / "drawing.png", files_folder / "image.png"
-        await store.enqueue(a_job(request=SketchRequest(drawing=drawing, seed=1)), ROOMY)
-        await store.enqueue(a_job(request=AnimateRequest(image=image, seed=1)), ROOMY)
-        await store.enqueue(a_job(), ROOMY)
+        await enqueue(store, a_job(request=SketchRequest(drawing=drawing, seed=1)), ROOMY)
+        await enqueue(store, a_job(request=AnimateRequest(image=image, seed=1)), ROOMY)
+        await enqueue(store, a_job(), ROOMY)
         artifacts = [an_artifact(files_folder, name) for name in ("1.png", "2.png")]
         await store.rendered(await _leased(store), artifacts, 1.0)
         assert await store.named_files() == {drawing, image, *(a.path for a in artifacts)}
@@ -533,7 +499,7 @@ class TestHousekeeping:
         told, untold = await _ended(store), await _ended(store)
         await store.told(told)
         waiting = a_job()
-        await store.enqueue(waiting, ROOMY)
+        await enqueue(store, waiting, ROOMY)
         assert await store.forget_before(START) == 0
         clock.now += 10
         late = await _ended(store)
@@ -551,7 +517,7 @@ class TestHousekeeping:
 
     async def test_an_origin_can_move(self, store: Store) -> None:
         job = a_job()
-        await store.enqueue(job, ROOMY)
+        await enqueue(store, job, ROOMY)
         await store.set_origin(job.id, {"message_id": 8})
         moved = await store.get(job.id)
         assert moved is not None
@@ -569,7 +535,7 @@ class TestHousekeeping:
 @pytest.fixture
 async def narrow(tmp_path: Path, store: Store) -> AsyncIterator[Store]:
     """A store on a disk that is about full, as far as SQLite is concerned."""
-    await store._connection.execute("PRAGMA max_page_count = 12")
+    await store.database._connection.execute("PRAGMA max_page_count = 12")
     yield store
 
 
@@ -579,25 +545,25 @@ class TestTrouble:
         with pytest.raises(StorageFailed, match="full"):
             for _ in range(200):
                 job = a_job(origin={"filler": "x" * 500})
-                await narrow.enqueue(job, ROOMY)
+                await enqueue(narrow, job, ROOMY)
                 accepted.append(job.id)
         assert accepted
         assert [job.id for job in await narrow.waiting()] == accepted
-        await narrow._connection.execute("PRAGMA max_page_count = 10000")
-        await narrow.enqueue(a_job(), ROOMY)
+        await narrow.database._connection.execute("PRAGMA max_page_count = 10000")
+        await enqueue(narrow, a_job(), ROOMY)
 
     async def test_a_closed_store_says_so(self, store: Store) -> None:
         await store.close()
         await store.close()
         with pytest.raises(StorageFailed):
-            await store.enqueue(a_job(), ROOMY)
+            await enqueue(store, a_job(), ROOMY)
         with pytest.raises(StorageFailed):
             await store.waiting()
 
     async def test_closing_waits_for_those_on_their_way_in(
         self, store: Store, tmp_path: Path, files_folder: Path
     ) -> None:
-        arriving = [asyncio.create_task(store.enqueue(a_job(i), ROOMY)) for i in range(20)]
+        arriving = [asyncio.create_task(enqueue(store, a_job(i), ROOMY)) for i in range(20)]
         await asyncio.sleep(0)
         await store.close()
         await asyncio.gather(*arriving)
@@ -606,9 +572,9 @@ class TestTrouble:
 
     async def test_a_row_that_nobody_can_read_hides_no_other(self, store: Store) -> None:
         good, strange = a_job(), a_job()
-        await store.enqueue(good, ROOMY)
-        await store.enqueue(strange, ROOMY)
-        await store._connection.execute(
+        await enqueue(store, good, ROOMY)
+        await enqueue(store, strange, ROOMY)
+        await store.database._connection.execute(
             "UPDATE jobs SET request = '{}' WHERE id = ?", (strange.id,)
         )
         assert await store.waiting() == [good]
@@ -616,8 +582,8 @@ class TestTrouble:
 
     async def test_a_mistake_in_the_code_is_not_blamed_on_the_disk(self, store: Store) -> None:
         with pytest.raises(sqlite3.IntegrityError):
-            await store.enqueue(a_job(weight=0.0), ROOMY)
-        await store.enqueue(a_job(), ROOMY)
+            await enqueue(store, a_job(weight=0.0), ROOMY)
+        await enqueue(store, a_job(), ROOMY)
 
 
 async def test_wherever_a_transaction_is_cancelled_the_next_one_begins(store: Store) -> None:
@@ -627,5 +593,5 @@ async def test_wherever_a_transaction_is_cancelled_the_next_one_begins(store: St
             await asyncio.sleep(0)
         forgetting.cancel()
         await asyncio.gather(forgetting, return_exceptions=True)
-        await store.enqueue(a_job(owner=2), ROOMY)
+        await enqueue(store, a_job(owner=2), ROOMY)
     assert len(await store.of(2)) == 40

@@ -21,7 +21,7 @@ from bot.jobs.job import Job, Status
 from bot.jobs.limits import Limits
 from bot.jobs.store import MAX_CRASHES, Store
 from pipelines.contract.errors import AtelierError
-from tests.jobs.samples import Clock, a_job, an_artifact
+from tests.jobs.samples import Clock, a_job, an_artifact, enqueue
 
 LIMITS = Limits(waiting_per_member=3, waiting_in_all=6)
 owners = st.integers(1, 3)
@@ -89,7 +89,7 @@ class StoreMachine(RuleBasedStateMachine):
 
         async def all_at_once() -> list[BaseException | Job]:
             return await asyncio.gather(
-                *(self.store.enqueue(job, LIMITS) for job in jobs), return_exceptions=True
+                *(enqueue(self.store, job, LIMITS) for job in jobs), return_exceptions=True
             )
 
         for job, answer in zip(jobs, self.runner.run(all_at_once()), strict=True):

@@ -27,7 +27,7 @@ from pipelines.contract.errors import (
     Withheld,
 )
 from pipelines.contract.runner import Artifacts
-from tests.jobs.samples import ROOMY, START, a_job
+from tests.jobs.samples import ROOMY, START, a_job, enqueue
 from tests.jobs.studio import SOON, Gate, Painter, Studio, a_request, heard, held
 
 MakeStudio = Callable[..., Studio]
@@ -353,10 +353,10 @@ async def test_a_disk_that_is_full_for_a_while_costs_no_picture(
     job = await s.submit("gate")
     await gate.wait()
     with heard("a result cannot be stored yet") as refused:
-        await store._connection.execute("PRAGMA query_only = ON")
+        await store.database._connection.execute("PRAGMA query_only = ON")
         gate.open.set()
         await asyncio.wait_for(refused.wait(), SOON)
-    await store._connection.execute("PRAGMA query_only = OFF")
+    await store.database._connection.execute("PRAGMA query_only = OFF")
     ended = (await s.said(JobEnded, job)).job
     assert (ended.status, ended.attempt) == (Status.RENDERED, 1)
     assert s.painter.painted == ["gate"], "the GPU ran once"
@@ -522,9 +522,9 @@ class TestStop:
         await s.open()
         await s.submit("gate")
         await gate.wait()
-        await s.store._connection.execute("PRAGMA query_only = ON")
+        await s.store.database._connection.execute("PRAGMA query_only = ON")
         await asyncio.wait_for(s.worker.stop(), SOON)
-        await s.store._connection.execute("PRAGMA query_only = OFF")
+        await s.store.database._connection.execute("PRAGMA query_only = OFF")
         gate.open.set()
 
     async def test_a_result_that_finds_no_room_on_the_disk_is_made_again(
@@ -680,7 +680,7 @@ class TestTwoCards:
             for n, prompt in enumerate([*gates, "after"])
         ]
         for job in jobs:
-            await store.enqueue(job, ROOMY)
+            await enqueue(store, job, ROOMY)
         s = studio(*(Painter(**gates) for _ in range(2)))
         await s.open()
         for gate in gates.values():

@@ -133,7 +133,8 @@ async def test_a_store_that_refuses_at_the_start_is_asked_again_and_nothing_is_p
     for name in ("open_reports", "reports_of", "noted"):
         refuse_twice(name)
     app.log_channel.start()
-    await channel.until(lambda: len(refused) == 6 and not app.log_channel._writing)
+    outbox = app.log_channel._outboxes[channel.guild.id]
+    await channel.until(lambda: len(refused) == 6 and not outbox.writing)
     assert len(log.history()) == 1
     [report] = await moderation.open_reports()
     assert report.note == log.history()[0].id

@@ -26,6 +26,7 @@ from bot.ui import progress
 from bot.ui.progress import BURST, NEAR, PAUSES, SWEEP, ProgressBoard
 from pipelines.contract.context import Phase, Progress
 from tests.integration.apps import light_catalog
+from tests.jobs.samples import a_queue
 from tests.ui.channel import Channel, Shown, connected
 
 
@@ -112,7 +113,7 @@ async def shop(tmp_path: Path) -> AsyncIterator[Shop]:
     store = await Store.open(tmp_path / "jobs.sqlite3", tmp_path / "files")
     events, clock, catalog = Events(), Clock(), light_catalog()
     limits = Limits(waiting_per_member=100, waiting_in_all=100)
-    queue = JobQueue(store, Policy(patience=60.0), catalog, events, limits)
+    queue = a_queue(store, Policy(patience=60.0), catalog, events, limits)
     files = FileStore(tmp_path / "files")
     client = AtelierClient(queue, files, store, Config(models=catalog))
     board = ProgressBoard(client.roads, queue, events, now=clock.now, sleep=clock.sleep, first=0.0)

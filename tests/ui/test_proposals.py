@@ -8,9 +8,9 @@ import pytest
 from discord import ui
 from simcord.actors import MemberActor
 
-from bot.jobs.job import Proposal
+from bot.jobs.proposals import Proposal
 from bot.ui import proposals
-from bot.ui.proposals import SHOWN, asking
+from bot.ui.proposals import SHOWN, question
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import MAX_PROMPT, ImagineRequest, SketchRequest
 from tests.ui.channel import Channel, Shown, drawing
@@ -50,7 +50,7 @@ def test_the_question_fits_whatever_is_asked() -> None:
     worst = ImagineRequest(prompt="*" * MAX_PROMPT, seed=7)
     proposal = Proposal(id="0" * 16, owner=1, requests=(worst,) * 50, made_at=0.0)
     texts = [
-        i for i in asking(proposal, 9e4, "de").walk_children() if isinstance(i, ui.TextDisplay)
+        i for i in question(proposal, 9e4, "de").walk_children() if isinstance(i, ui.TextDisplay)
     ]
     [text] = texts
     assert len(text.content) <= 2000
@@ -67,7 +67,7 @@ def test_where_only_a_member_has_installed_it_there_are_no_more_than_discord_let
 
     def prompts(count: int) -> list[str]:
         request = ImagineRequest(prompt=f"{{{', '.join('abcdefghij'[:count])}}}", seed=7)
-        return [each.prompt for each in proposals.meant(used, queue, request)]
+        return [each.prompt for each in proposals.expanded(used, queue, request)]
 
     assert prompts(most) == list("abcdefghi"[:most])
     with pytest.raises(BadInput, match=f"more than {most} prompts"):

@@ -379,7 +379,7 @@ async def test_what_the_classifier_finds_is_withheld(
     ada: aiohttp.ClientSession, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = (await states(ada, (await imagine(ada))["id"]))[-1]
-    await app.store.run(
+    await app.store.database.run(
         "UPDATE jobs SET artifacts = json_set(artifacts, '$[0].sensitive', json('true'))"
     )
     now = await (await ada.get(f"/v1/jobs/{job['id']}")).json()
