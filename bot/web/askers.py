@@ -100,9 +100,9 @@ class Askers:
         if not web_.open:
             raise Unidentified(NEEDED)
         if not _is_local(request):
-            raise Foreign("Without a token this answers to the names of this machine alone.")
+            raise Unidentified("Without a token this answers to the names of this machine alone.")
         if any(name in request.headers for name in _OF_PROXIES):
-            raise Foreign("What comes through a proxy needs a token.")
+            raise Unidentified("What comes through a proxy needs a token.")
         return Asker(owner=LOCAL, per_minute=web_.per_minute)
 
     def _require_own_page(self, request: web.Request) -> None:
