@@ -19,7 +19,7 @@ from bot.web.problems import Foreign, TooOften, Unidentified
 from pipelines.contract.text import Text
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-WATCHING = 6 * 3600.0  # seconds after a link's end in which its job may be watched
+WATCHING = 6 * 3600.0  # seconds after a link's end in which its job may be watched or cancelled
 UNKNOWN = Text(
     "This token is not known here, or it was revoked. The bot's owner makes a new one with "
     "`python -m bot token add`."
@@ -82,8 +82,8 @@ class Askers:
             return self._local(request)
         web_, limits = self._config.web, self._config.limits
         if not secret.startswith(PREFIX):
-            watches = request.method in SAFE and "id" in request.match_info  # its own job
-            link = self._whiteboard.read(secret, WATCHING if watches else 0.0)
+            is_for_its_job = "id" in request.match_info
+            link = self._whiteboard.read(secret, WATCHING if is_for_its_job else 0.0)
             return Asker(owner=link.member, per_minute=web_.per_minute, link=link)
         token = self._tokens.find(secret)
         if token is None:

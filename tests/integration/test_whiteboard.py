@@ -159,6 +159,25 @@ async def test_a_drawing_is_taken_although_its_sender_hangs_up(
     assert len(studio.runs) == 1
 
 
+async def test_a_job_may_be_cancelled_after_its_link_has_ended(
+    server: LoopbackDiscord,
+    ada: Member,
+    app: App,
+    studio: Studio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    studio.gate.clear()
+    link, _ = await invited(server, ada, prompt="a fox")
+    async with client(app, link) as page:
+        path = f"/v1/jobs/{(await (await draw(page)).json())['id']}"
+        later = time.time() + 3600
+        monkeypatch.setattr(app.client.whiteboard._links, "_now", lambda: later)
+        assert (await page.delete("/v1/jobs/0123456789abcdef")).status == 404
+        assert (await page.delete(path)).status == 204
+        told = await page.get(path, headers={"Accept": "text/event-stream"})
+        assert '"state":"cancelled"' in await told.text()
+
+
 async def test_a_job_may_be_watched_after_its_link_has_ended(
     server: LoopbackDiscord, ada: Member, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
