@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from bot.app import App
 from bot.config import Config, WebConfig
+from bot.errors import StorageFailed
 from bot.jobs.events import JobEnded, JobStarted, JobTold
 from bot.jobs.job import Job
 from bot.jobs.settings import Settings
@@ -101,6 +102,27 @@ async def test_an_event_source_comes_back_until_it_has_heard_the_end(
     again = await ada.get(path, headers={**headers, "Last-Event-ID": mark})
     assert (again.status, await again.read()) == (204, b"")
     assert (await ada.get(path, headers={**headers, "Last-Event-ID": ""})).status == 200
+
+
+async def test_a_stream_outlives_a_disk_that_refuses_for_a_while(
+    ada: aiohttp.ClientSession, app: App, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "HEARTBEAT", 0.05)
+    studio.gate.clear()  # or the job would be heard of without asking
+    _, job = [await imagine(ada) for _ in range(2)]
+    told = stream(ada, job["id"])
+    await anext(told)
+    get, refused = app.store.get, asyncio.Event()
+
+    async def refuse(job_id: str) -> Job | None:
+        refused.set()
+        raise StorageFailed.because(OSError("disk I/O error"))
+
+    monkeypatch.setattr(app.store, "get", refuse)
+    await refused.wait()
+    monkeypatch.setattr(app.store, "get", get)
+    studio.gate.set()
+    assert [now["state"] async for now in told][-1] == "delivered"
 
 
 async def test_who_has_no_good_token_any_more_hears_no_more(
