@@ -133,11 +133,27 @@ class Whiteboard:
         assert isinstance(request, SketchRequest)
         return request
 
+    async def checked(self, link: Link, request: SketchRequest) -> SketchRequest:
+        """The request as `take` wants it: the rules that hold in the channel are asked again.
+
+        Raises LinkUsed, and what `check` and JobQueue.check raise.
+        """
+        await self._require_unused(link)
+        said = await self._said(link)
+        [prompt] = permutations(request.prompt, 1)
+        request = replace(request, prompt=prompt)
+        standing = _standing(said)
+        check_as(self._queue, request, member=link.member, since=said["since"], standing=standing)
+        await self._queue.check(
+            [request], owner=link.member, origin=said["origin"], standing=standing
+        )
+        return request
+
     async def take(self, link: Link, request: SketchRequest) -> Job:
         """Queue a drawing as the member's own, its answer in the channel of the link.
 
-        The rules that hold there are asked again. Who stops waiting for it does not stop it.
-        Raises LinkUsed, DiscordFailed, and what `check` and JobQueue.submit raise.
+        Who stops waiting for it does not stop it. Raises LinkUsed, DiscordFailed, and what
+        JobQueue.submit raises.
         """
         if link.job_id in self._arriving:
             raise _used()
@@ -147,18 +163,13 @@ class Whiteboard:
 
     async def _take_once(self, link: Link, request: SketchRequest) -> Job:
         try:
-            if await self._queue.find(link.job_id) is not None:
-                raise _used()
+            await self._require_unused(link)
             return await self._take(link, request)
         finally:
             self._arriving.discard(link.job_id)
 
     async def _take(self, link: Link, request: SketchRequest) -> Job:
         said = await self._said(link)
-        standing = Standing(**{**said["standing"], "roles": frozenset(said["standing"]["roles"])})
-        [prompt] = permutations(request.prompt, 1)
-        request = replace(request, prompt=prompt)
-        check_as(self._queue, request, member=link.member, since=said["since"], standing=standing)
         origin = Origin.from_json(said["origin"])
         try:
             message_id = await self._roads.follow(origin, coming(request))
@@ -174,7 +185,7 @@ class Whiteboard:
                 request,
                 owner=link.member,
                 origin=origin.to_json(),
-                standing=standing,
+                standing=_standing(said),
                 job_id=link.job_id,
             )
         except Exception:
@@ -182,6 +193,10 @@ class Whiteboard:
                 await self._roads.take_back(origin, message_id)
                 await self._queue.unannounce(message_id)
             raise
+
+    async def _require_unused(self, link: Link) -> None:
+        if await self._queue.find(link.job_id) is not None:
+            raise _used()
 
     async def _said(self, link: Link) -> dict[str, Any]:
         assert self._links is not None
@@ -205,6 +220,11 @@ def _said(
         "channel_name": getattr(interaction.channel, "name", None) or "",
         "member_name": interaction.user.display_name,
     }
+
+
+def _standing(said: Mapping[str, Any]) -> Standing:
+    """Where the member stood who was given a link."""
+    return Standing(**{**said["standing"], "roles": frozenset(said["standing"]["roles"])})
 
 
 def _invitation(url: str, link: Link, locale: str) -> ui.LayoutView:
