@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from bot.config import Config, is_loopback_name
-from bot.errors import NoSuchJob
+from bot.errors import LinkExpired, NoSuchJob
 from bot.jobs.job import Job
 from bot.jobs.limits import Terms
 from bot.jobs.links import Link
@@ -74,6 +75,11 @@ class Askers:
         if request.method not in SAFE:
             self._count(asker)
         return asker
+
+    def require_still(self, request: web.Request) -> None:
+        """Raise Unidentified where a token was revoked since; a link may have ended."""
+        with suppress(LinkExpired):
+            self._identified(request)
 
     def _identified(self, request: web.Request) -> Asker:
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")

@@ -50,6 +50,7 @@ class Generate:
         asker = self._askers.of(request)
         asker.require_no_link()
         async with self._bodies.reading(request, asker.owner) as body:
+            self._askers.require_still(request)
             is_form = body.is_form
             job = await self._intake.take(asker, SketchForm, _as_sketch(body), spoken(request))
         try:
@@ -57,6 +58,7 @@ class Generate:
         except asyncio.CancelledError:
             self._tasks.start(self._give_up(job), name=f"nobody waits for {job.id}")
             raise
+        self._askers.require_still(request)
         if job.status not in (Status.RENDERED, Status.DELIVERED):
             return problem(request, _why(job))
         result = self._intake.result(job, 0)

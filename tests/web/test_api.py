@@ -398,6 +398,21 @@ async def test_who_waits_for_a_picture_is_told_that_it_was_cancelled(
     assert (answer.status, (await answer.json())["code"]) == (409, "cancelled")
 
 
+async def test_what_is_sent_or_waited_for_when_a_token_is_revoked_is_refused(
+    ada: aiohttp.ClientSession, config: Config, studio: Studio, waiting: Waiting
+) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"prompt": '
+        tokens(config).revoke("ada")
+        yield b'"a fox"}'
+
+    kind = {"Content-Type": "application/json"}
+    assert (await ada.post("/v1/imagine", data=slowly(), headers=kind)).status == 401
+    studio.gate.set()
+    assert (await waiting[0]).status == 401
+    assert len(studio.runs) == 1  # that was asked for before
+
+
 async def test_what_the_classifier_finds_is_withheld(
     ada: aiohttp.ClientSession, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
