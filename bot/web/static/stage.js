@@ -2,7 +2,7 @@
 
 import { ask, follow, glimpse, isOver } from "./api.js";
 import { announce, find, findAll, make } from "./dom.js";
-import { actions, described, media, seedOf, view } from "./results.js";
+import { actions, attempt, described, media, seedOf, view } from "./results.js";
 import { percent, say, seconds } from "./words.js";
 
 const TITLE = document.title;
@@ -202,13 +202,8 @@ export class Stage {
     announce(sentence);
   }
 
-  async _cancel() {
-    if (!this.job) return;
-    try {
-      await ask(`/v1/jobs/${this.job.id}`, { method: "DELETE" });
-    } catch (problem) {
-      this._say(problem.message);
-    }
+  _cancel() {
+    return attempt(() => ask(`/v1/jobs/${this.job.id}`, { method: "DELETE" }));
   }
 
   // --- how they are shown --------------------------------------------------------------------
