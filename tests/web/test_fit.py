@@ -85,6 +85,23 @@ async def test_a_phone_on_its_side_shows_the_whole_paper_and_how_a_job_goes(
     assert told is not None and told["width"] > 400
 
 
+async def test_nothing_is_where_a_phone_on_its_side_has_its_camera(
+    window: BrowserContext,
+) -> None:
+    page = await entered(window, "/#imagine")
+    await page.locator("#form-imagine textarea").fill("a fox")
+    await page.locator("#form-imagine .go").click()
+    await expect_state(page, "imagine", "done")
+    await page.set_viewport_size({"width": 844, "height": 390})
+    session = await window.new_cdp_session(page)
+    insets = {"insets": {"left": 47, "right": 47}}
+    await session.send("Emulation.setSafeAreaInsetsOverride", insets)
+    await page.get_by_role("tab", name="Gallery").click()
+    for selector in (".card", ".brand", "#theme"):
+        box = await page.locator(selector).bounding_box()
+        assert box is not None and box["x"] >= 47 and box["x"] + box["width"] <= 844 - 47
+
+
 async def test_an_address_that_leads_to_a_tab_leaves_the_tabs_in_view(
     window: BrowserContext,
 ) -> None:
