@@ -25,7 +25,7 @@ export class Desk {
       event.preventDefault(); // a prompt has one line
       this.submit();
     });
-    this.stage.sheet.addEventListener("state", () => this._busy());
+    this.stage.sheet.addEventListener("state", () => (find(".go", this.form).disabled = this.stage.isBusy));
     findAll(".seed", this.form).forEach(rollable);
   }
 
@@ -120,10 +120,6 @@ export class Desk {
 
   complain(sentence) {
     complain(this.form, sentence);
-  }
-
-  _busy() {
-    find(".go", this.form).disabled = this.stage.isBusy;
   }
 
   _remember() {

@@ -104,7 +104,7 @@ export class Pen {
 
   _measure() {
     const box = this.paper.getBoundingClientRect();
-    if (!box.width) return; // it was hidden, as where a link ends: a line goes on where it was
+    if (!box.width) return; // hidden, as where a link ends
     this._box = box;
     this._scale = this.board.width / box.width;
   }

@@ -61,7 +61,8 @@ export class Stage {
 
   /** Follow a job to its end. `again` asks for it once more, where that can be done. */
   async watch(job, again) {
-    this._leave();
+    this._following?.abort();
+    clearInterval(this._ticking);
     this._empty();
     this._told = null;
     this._again = again;
@@ -76,11 +77,6 @@ export class Stage {
       if (signal.aborted) return;
       this._fail(problem.message);
     }
-  }
-
-  _leave() {
-    this._following?.abort();
-    clearInterval(this._ticking);
   }
 
   _empty() {
