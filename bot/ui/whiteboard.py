@@ -130,11 +130,27 @@ class Whiteboard:
         """What the command asked for, of a drawing that is yet to come."""
         return _request(await self._kept(link))
 
+    async def checked(self, link: Link, request: SketchRequest) -> SketchRequest:
+        """The request as `take` wants it: the rules that hold in the channel are asked again.
+
+        Raises LinkUsed, and what `check` and JobQueue.check raise.
+        """
+        await self._require_unused(link)
+        kept = await self._kept(link)
+        [prompt] = permutations(request.prompt, 1)
+        request = replace(request, prompt=prompt)
+        standing = _standing(kept)
+        check_as(self._queue, request, member=link.member, since=kept["since"], standing=standing)
+        await self._queue.check(
+            [request], owner=link.member, origin=kept["origin"], standing=standing
+        )
+        return request
+
     async def take(self, link: Link, request: SketchRequest) -> Job:
         """Queue a drawing as the member's own, its answer in the channel of the link.
 
-        The rules that hold there are asked again. Who stops waiting for it does not stop it.
-        Raises LinkUsed, DiscordFailed, and what `check` and JobQueue.submit raise.
+        Who stops waiting for it does not stop it. Raises LinkUsed, DiscordFailed, and what
+        JobQueue.submit raises.
         """
         if link.job_id in self._arriving:
             raise _used()
@@ -144,18 +160,13 @@ class Whiteboard:
 
     async def _take_once(self, link: Link, request: SketchRequest) -> Job:
         try:
-            if await self._queue.find(link.job_id) is not None:
-                raise _used()
+            await self._require_unused(link)
             return await self._take(link, request)
         finally:
             self._arriving.discard(link.job_id)
 
     async def _take(self, link: Link, request: SketchRequest) -> Job:
         kept = await self._kept(link)
-        standing = Standing(**{**kept["standing"], "roles": frozenset(kept["standing"]["roles"])})
-        [prompt] = permutations(request.prompt, 1)
-        request = replace(request, prompt=prompt)
-        check_as(self._queue, request, member=link.member, since=kept["since"], standing=standing)
         here = Origin.from_json(kept["origin"])
         try:
             async with placeholders(self._queue, self._roads, here, [request]) as [origin]:
@@ -163,7 +174,7 @@ class Whiteboard:
                     request,
                     owner=link.member,
                     origin=origin.to_json(),
-                    standing=standing,
+                    standing=_standing(kept),
                     job_id=link.job_id,
                 )
         except UNREACHABLE as error:
@@ -171,6 +182,10 @@ class Whiteboard:
             gone = isinstance(error, discord.NotFound)
             why = Text("Discord says that the channel is gone.") if gone else TROUBLE
             raise DiscordFailed(why) from error
+
+    async def _require_unused(self, link: Link) -> None:
+        if await self._queue.find(link.job_id) is not None:
+            raise _used()
 
     async def _kept(self, link: Link) -> dict[str, Any]:
         assert self._links is not None
@@ -201,6 +216,11 @@ def _request(kept: Mapping[str, Any]) -> SketchRequest:
     request = codec.decode_request(Kind.SKETCH, kept["request"], Path())
     assert isinstance(request, SketchRequest)
     return request
+
+
+def _standing(kept: Mapping[str, Any]) -> Standing:
+    """Where the member stood who was given a link."""
+    return Standing(**{**kept["standing"], "roles": frozenset(kept["standing"]["roles"])})
 
 
 def _invitation(url: str, link: Link, locale: str) -> ui.LayoutView:

@@ -86,6 +86,7 @@ class Api:
             asker.require_no_link()
         has_picture = not form.model_fields.keys().isdisjoint(PICTURES)
         async with self._bodies.reading(request, asker.owner, has_picture=has_picture) as body:
+            self._askers.require_still(request)  # for it may have come slowly
             job = await self._intake.take(asker, form, body, spoken(request))
         answer = self._answer(request, job, status=202)
         answer.headers["Location"] = f"/v1/jobs/{job.id}"

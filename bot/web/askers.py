@@ -3,13 +3,14 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from bot.config import Config, is_loopback_name
-from bot.errors import NoSuchJob
+from bot.errors import LinkExpired, NoSuchJob
 from bot.jobs.job import Job
 from bot.jobs.limits import Terms
 from bot.jobs.links import Link
@@ -19,7 +20,7 @@ from bot.web.problems import Foreign, TooOften, Unidentified
 from pipelines.contract.text import Text
 
 SAFE = ("GET", "HEAD", "OPTIONS")
-WATCHING = 6 * 3600.0  # seconds after a link's end in which its job may be watched
+WATCHING = 6 * 3600.0  # seconds after a link's end in which its job may be watched or cancelled
 UNKNOWN = Text(
     "This token is not known here, or it was revoked. The bot's owner makes a new one with "
     "`python -m bot token add`."
@@ -75,6 +76,11 @@ class Askers:
             self._count(asker)
         return asker
 
+    def require_still(self, request: web.Request) -> None:
+        """Raise Unidentified where a token was revoked since; a link may have ended."""
+        with suppress(LinkExpired):
+            self._identified(request)
+
     def _identified(self, request: web.Request) -> Asker:
         scheme, _, secret = request.headers.get("Authorization", "").partition(" ")
         secret = secret.strip()
@@ -82,8 +88,8 @@ class Askers:
             return self._local(request)
         web_, limits = self._config.web, self._config.limits
         if not secret.startswith(PREFIX):
-            watches = request.method in SAFE and "id" in request.match_info  # its own job
-            link = self._whiteboard.read(secret, WATCHING if watches else 0.0)
+            is_for_its_job = "id" in request.match_info
+            link = self._whiteboard.read(secret, WATCHING if is_for_its_job else 0.0)
             return Asker(owner=link.member, per_minute=web_.per_minute, link=link)
         token = self._tokens.find(secret)
         if token is None:
@@ -100,9 +106,9 @@ class Askers:
         if not web_.open:
             raise Unidentified(NEEDED)
         if not _is_local(request):
-            raise Foreign("Without a token this answers to the names of this machine alone.")
+            raise Unidentified("Without a token this answers to the names of this machine alone.")
         if any(name in request.headers for name in _OF_PROXIES):
-            raise Foreign("What comes through a proxy needs a token.")
+            raise Unidentified("What comes through a proxy needs a token.")
         return Asker(owner=LOCAL, per_minute=web_.per_minute)
 
     def _require_own_page(self, request: web.Request) -> None:

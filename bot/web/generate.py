@@ -45,11 +45,12 @@ class Generate:
         self._watching = watching
         self._tasks = tasks
 
-    async def handle(self, request: web.Request) -> web.StreamResponse:
+    async def handle(self, request: web.Request) -> web.Response:
         """The picture, once it is there. Whoever hangs up meanwhile wants it no more."""
         asker = self._askers.of(request)
         asker.require_no_link()
         async with self._bodies.reading(request, asker.owner) as body:
+            self._askers.require_still(request)
             is_form = body.is_form
             job = await self._intake.take(asker, SketchForm, _as_sketch(body), spoken(request))
         try:
@@ -57,16 +58,17 @@ class Generate:
         except asyncio.CancelledError:
             self._tasks.start(self._give_up(job), name=f"nobody waits for {job.id}")
             raise
+        self._askers.require_still(request)
         if job.status not in (Status.RENDERED, Status.DELIVERED):
             return problem(request, _why(job))
         result = self._intake.result(job, 0)
+        data = await asyncio.to_thread(result.path.read_bytes)
         headers = {"X-Job": job.id, "X-Seed": str(job.request.seed)}
         if _wants_file(request, is_form=is_form):
             headers[hdrs.CONTENT_TYPE] = str(result.media_type)
-            return web.FileResponse(result.path, headers=headers)
-        data = base64.b64encode(await asyncio.to_thread(result.path.read_bytes)).decode()
+            return web.Response(body=data, headers=headers)
         told = {
-            "image": f"data:{result.media_type};base64,{data}",
+            "image": f"data:{result.media_type};base64,{base64.b64encode(data).decode()}",
             "job": job.id,
             "seed": job.request.seed,
             "caption": job.caption or None,

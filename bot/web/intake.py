@@ -66,16 +66,16 @@ class Intake:
         """What was drawn through a link; what the page leaves out is as the command said."""
         assert asker.link is not None
         form = await _read(SketchForm, body)
-        asked = await self._whiteboard.asked(asker.link)
+        request = form.request(PLACEHOLDER)
+        sent = {name: getattr(request, name) for name in form.model_fields_set}
+        request = replace(await self._whiteboard.asked(asker.link), **sent)
+        await self._check(request)
+        request = await self._whiteboard.checked(asker.link, request)
         if isinstance(form.drawing, PictureOf):
             _, drawing = await self._result(asker, form.drawing)
         else:
-            drawing = await self._keep(form.drawing, asked)
-        request = form.request(drawing)
-        sent = {name: getattr(request, name) for name in form.model_fields_set}
-        request = replace(asked, **sent)
-        await self._check(request)
-        return await self._whiteboard.take(asker.link, request)
+            drawing = await self._keep(form.drawing, request)
+        return await self._whiteboard.take(asker.link, replace(request, drawing=drawing))
 
     async def _result(self, asker: Asker, meant: PictureOf) -> tuple[str, Path]:
         """The job that a result is of, and its file. Raises NoSuchJob, Missing, BadInput."""

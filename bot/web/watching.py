@@ -8,8 +8,9 @@ import asyncio
 import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
+from bot.errors import StorageFailed
 from bot.jobs.events import Event, Events, JobEnded, JobProgressed, JobQueued, QueueMoved
 from bot.jobs.job import Job, Status
 from bot.jobs.queue import JobQueue
@@ -71,7 +72,8 @@ class Watching:
                 if is_over(job):
                     return
                 while not await _within(woken, HEARTBEAT):
-                    job = self._latest[job_id] = await self._queue.get(job_id)
+                    with suppress(StorageFailed):  # the next beat asks again
+                        job = self._latest[job_id] = await self._queue.get(job_id)
                     if is_over(job):  # it ended and nobody said so, as where it was erased
                         break
                     yield None

@@ -25,9 +25,11 @@ def config(tmp_path: Path) -> Config:
     return web_config(tmp_path)
 
 
-async def draw(session: aiohttp.ClientSession, **fields: str) -> aiohttp.ClientResponse:
+async def draw(
+    session: aiohttp.ClientSession, *, width: int = 64, **fields: str
+) -> aiohttp.ClientResponse:
     form = aiohttp.FormData(fields)
-    form.add_field("drawing", drawing(), filename="drawing.png")
+    form.add_field("drawing", drawing(width), filename="drawing.png")
     return await session.post("/v1/sketch", data=form)
 
 
@@ -54,8 +56,10 @@ async def test_a_drawing_lands_in_the_channel_once(
         assert len(message.files) == 1
         [run] = studio.runs
         assert (run.prompt, run.seed, getattr(run, "strength", 0)) == ("a fox", 7, 55)
-        again = await draw(page)
+        kept = len(list(app.files.folder.glob("*")))
+        again = await draw(page, width=65)
         assert (again.status, (await again.json())["code"]) == (409, "link_used")
+        assert len(list(app.files.folder.glob("*"))) == kept
         told = await (await page.get(f"/v1/jobs/{job['id']}")).json()
         assert told["id"] == job["id"]
         assert (await page.get("/v1/jobs")).status == 401
@@ -76,20 +80,28 @@ async def test_the_rules_are_asked_again_when_the_drawing_arrives(
         assert (answer.status, (await answer.json())["code"]) == (403, "not_allowed")
     assert studio.runs == []
     assert [m for m in used.followups if not m.ephemeral] == []
+    assert list(app.files.folder.glob("*")) == []
 
 
-async def test_a_full_queue_takes_the_message_back(
+async def test_a_queue_that_is_full_by_then_takes_the_message_back(
     server: LoopbackDiscord, ada: Member, app: App, studio: Studio
 ) -> None:
     studio.gate.clear()
     link, used = await invited(server, ada)
-    for _ in range(5):
-        await ada.slash("imagine", prompt="a fox")
-    await server.wait_for(lambda: app.queue.length() + len(app.queue.running()) == 5)
+    gate = server.faults.hold("POST", "/webhooks/*")
     async with client(app, link) as page:
-        answer = await draw(page)
+        sending = asyncio.create_task(draw(page))
+        await gate.arrived.wait()
+        for _ in range(5):
+            await ada.slash("imagine", prompt="a fox")
+        await server.wait_for(lambda: app.queue.length() + len(app.queue.running()) == 5)
+        gate.open()
+        answer = await sending
         assert (answer.status, (await answer.json())["code"]) == (429, "queue_full")
-    assert all(m.deleted for m in used.followups if not m.ephemeral)
+        [message] = [m for m in used.followups if not m.ephemeral]
+        assert message.deleted
+        assert (await draw(page)).status == 429  # of which nothing is posted any more
+    assert [m for m in used.followups if not m.ephemeral] == [message]
 
 
 async def test_a_discord_that_does_not_take_the_message_is_said_and_the_link_stays_good(
@@ -157,6 +169,25 @@ async def test_a_drawing_is_taken_although_its_sender_hangs_up(
     gate.open()
     await server.wait_for(lambda: any(is_final(m) for m in used.followups if not m.ephemeral))
     assert len(studio.runs) == 1
+
+
+async def test_a_job_may_be_cancelled_after_its_link_has_ended(
+    server: LoopbackDiscord,
+    ada: Member,
+    app: App,
+    studio: Studio,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    studio.gate.clear()
+    link, _ = await invited(server, ada, prompt="a fox")
+    async with client(app, link) as page:
+        path = f"/v1/jobs/{(await (await draw(page)).json())['id']}"
+        later = time.time() + 3600
+        monkeypatch.setattr(app.client.whiteboard._links, "_now", lambda: later)
+        assert (await page.delete("/v1/jobs/0123456789abcdef")).status == 404
+        assert (await page.delete(path)).status == 204
+        told = await page.get(path, headers={"Accept": "text/event-stream"})
+        assert '"state":"cancelled"' in await told.text()
 
 
 async def test_a_job_may_be_watched_after_its_link_has_ended(

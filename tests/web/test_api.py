@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from bot.app import App
 from bot.config import Config, WebConfig
+from bot.errors import StorageFailed
 from bot.jobs.events import JobEnded, JobStarted, JobTold
 from bot.jobs.job import Job
 from bot.jobs.settings import Settings
@@ -101,6 +102,27 @@ async def test_an_event_source_comes_back_until_it_has_heard_the_end(
     again = await ada.get(path, headers={**headers, "Last-Event-ID": mark})
     assert (again.status, await again.read()) == (204, b"")
     assert (await ada.get(path, headers={**headers, "Last-Event-ID": ""})).status == 200
+
+
+async def test_a_stream_outlives_a_disk_that_refuses_for_a_while(
+    ada: aiohttp.ClientSession, app: App, studio: Studio, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watching, "HEARTBEAT", 0.05)
+    studio.gate.clear()  # or the job would be heard of without asking
+    _, job = [await imagine(ada) for _ in range(2)]
+    told = stream(ada, job["id"])
+    await anext(told)
+    get, refused = app.store.get, asyncio.Event()
+
+    async def refuse(job_id: str) -> Job | None:
+        refused.set()
+        raise StorageFailed.because(OSError("disk I/O error"))
+
+    monkeypatch.setattr(app.store, "get", refuse)
+    await refused.wait()
+    monkeypatch.setattr(app.store, "get", get)
+    studio.gate.set()
+    assert [now["state"] async for now in told][-1] == "delivered"
 
 
 async def test_who_has_no_good_token_any_more_hears_no_more(
@@ -290,7 +312,8 @@ async def test_generate_answers_as_the_first_system_did(
     if is_form:
         form = aiohttp.FormData({"prompt": "a fox", "steps": "20"})
         form.add_field("file", drawing(), filename="../../sketch.png")
-        answer = await ada.post("/generate", data=form)
+        of_reading = {"Range": "bytes=0-9", "If-None-Match": "*"}  # which this is not
+        answer = await ada.post("/generate", data=form, headers=of_reading)
         data = await answer.read()
         assert answer.content_type == "image/png"
     else:
@@ -375,6 +398,21 @@ async def test_who_waits_for_a_picture_is_told_that_it_was_cancelled(
     assert (answer.status, (await answer.json())["code"]) == (409, "cancelled")
 
 
+async def test_what_is_sent_or_waited_for_when_a_token_is_revoked_is_refused(
+    ada: aiohttp.ClientSession, config: Config, studio: Studio, waiting: Waiting
+) -> None:
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"prompt": '
+        tokens(config).revoke("ada")
+        yield b'"a fox"}'
+
+    kind = {"Content-Type": "application/json"}
+    assert (await ada.post("/v1/imagine", data=slowly(), headers=kind)).status == 401
+    studio.gate.set()
+    assert (await waiting[0]).status == 401
+    assert len(studio.runs) == 1  # that was asked for before
+
+
 async def test_what_the_classifier_finds_is_withheld(
     ada: aiohttp.ClientSession, app: App, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,7 +466,7 @@ async def test_what_is_open_here_is_not_open_through_a_proxy(
     async with opened(web_config(tmp_path, is_open=True), studio) as app, client(app) as session:
         for name in ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via"):
             answer = await session.get("/v1/jobs", headers={name: "for=203.0.113.9"})
-            assert answer.status == 403
+            assert answer.status == 401
         assert (await session.get("/v1/jobs")).status == 200
 
 

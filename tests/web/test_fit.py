@@ -27,6 +27,12 @@ OUTSIDE = """() => {
   }).map((button) => button.textContent);
 }"""
 
+HIDDEN = """(selectors) => selectors.filter((selector) => {
+  const box = document.querySelector(selector).getBoundingClientRect();
+  return box.top < 0 || box.bottom > document.querySelector(".tabs").getBoundingClientRect().top;
+})"""
+"""Which of some elements are not, or not wholly, above the tabs at the foot of a small window."""
+
 
 async def test_nine_styles_and_german_words_leave_every_button_in_the_window(
     tmp_path: Path,
@@ -59,6 +65,52 @@ async def test_the_paper_is_as_high_as_a_large_window_lets_it(
     form = await page.locator("#form-sketch").bounding_box()
     assert paper is not None and form is not None
     assert form["y"] - (paper["y"] + paper["height"]) < 100  # for what is told below a result
+
+
+@pytest.mark.parametrize(("width", "height"), [(667, 375), (844, 390)])
+async def test_a_phone_on_its_side_shows_the_whole_paper_and_how_a_job_goes(
+    window: BrowserContext, studio: Studio, width: int, height: int
+) -> None:
+    studio.gate.clear()
+    page = await entered(window)
+    await page.set_viewport_size({"width": width, "height": height})
+    assert await page.evaluate(HIDDEN, ["#paper"]) == []
+    await page.get_by_role("tab", name="Imagine").click()
+    await page.locator("#form-imagine textarea").fill("a fox")
+    await page.locator("#form-imagine .go").click()
+    cancel = "#imagine .cancel"
+    await expect(page.locator(cancel)).to_be_visible()
+    await page.wait_for_function(f"selectors => !({HIDDEN})(selectors).length", arg=[cancel])
+    told = await page.locator("#imagine .status").bounding_box()
+    assert told is not None and told["width"] > 400
+
+
+async def test_nothing_is_where_a_phone_on_its_side_has_its_camera(
+    window: BrowserContext,
+) -> None:
+    page = await entered(window, "/#imagine")
+    await page.locator("#form-imagine textarea").fill("a fox")
+    await page.locator("#form-imagine .go").click()
+    await expect_state(page, "imagine", "done")
+    await page.set_viewport_size({"width": 844, "height": 390})
+    session = await window.new_cdp_session(page)
+    insets = {"insets": {"left": 47, "right": 47}}
+    await session.send("Emulation.setSafeAreaInsetsOverride", insets)
+    await page.get_by_role("tab", name="Gallery").click()
+    for selector in (".card", ".brand", "#theme"):
+        box = await page.locator(selector).bounding_box()
+        assert box is not None and box["x"] >= 47 and box["x"] + box["width"] <= 844 - 47
+
+
+async def test_an_address_that_leads_to_a_tab_leaves_the_tabs_in_view(
+    window: BrowserContext,
+) -> None:
+    page = await window.new_page()
+    await page.set_viewport_size({"width": 1000, "height": 500})
+    await page.goto("/#draw")
+    await page.wait_for_selector(READY, state="attached")
+    await page.evaluate("new Promise(requestAnimationFrame)")
+    assert await page.evaluate("scrollY") == 0
 
 
 @pytest.mark.parametrize(("width", "height"), [(320, 568), (344, 882), (390, 844)])

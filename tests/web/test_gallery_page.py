@@ -76,6 +76,14 @@ async def test_each_press_shows_more_once(window: BrowserContext, own_app: App) 
     assert await said(page) == [f"fox {n}" for n in range(8, 0, -1)]
 
 
+async def test_a_screen_reader_says_once_what_a_card_shows(
+    window: BrowserContext, own_app: App
+) -> None:
+    await made(own_app, 1)
+    page = await entered(window, "/#gallery")
+    await expect(page.get_by_role("button", name="fox 1", exact=True)).to_be_visible()
+
+
 async def test_what_is_deleted_leaves_all_else_where_it_is(
     window: BrowserContext, own_app: App
 ) -> None:

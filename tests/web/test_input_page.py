@@ -1,6 +1,6 @@
 """What is typed, pasted and dropped in a real browser is not lost, nor taken for something else."""
 
-from playwright.async_api import BrowserContext, expect
+from playwright.async_api import BrowserContext, Route, expect
 
 from tests.browser import MARKS
 from tests.loopback.runner import Studio
@@ -113,3 +113,14 @@ async def test_the_enter_that_ends_a_composed_word_sends_nothing(
     assert await page.evaluate(ENTER, 13)
     await expect(page.locator("#imagine .result")).to_have_count(1)
     assert len(studio.runs) == 1
+
+
+async def test_where_there_is_no_paper_no_drawing_is_asked_for(window: BrowserContext) -> None:
+    async def answer(route: Route) -> None:
+        told = await (await window.request.get("/v1/options")).json()
+        await route.fulfill(json={name: value for name, value in told.items() if name != "sketch"})
+
+    await window.route("**/v1/options", answer)  # as where /sketch is not set up
+    page = await entered(window, "/#animate")
+    await expect(page.locator("#slot-choose")).to_be_visible()
+    await expect(page.get_by_role("button", name="Take my drawing")).to_be_hidden()

@@ -196,7 +196,7 @@ def test_words_become_pictures_and_one_of_them_a_playing_video(
         before = cards.count()
         assert before >= 3
         mine = cards.filter(has_text="a green heart").first
-        assert wide_as_painted(mine.get_by_role("img")) == 256
+        assert wide_as_painted(mine.locator("img")) == 256
         moving = cards.filter(has=page.locator("video")).first
         expect(moving.locator("video")).to_have_attribute("poster", re.compile("thumbnail$"))
         moving.hover()

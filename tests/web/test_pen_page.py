@@ -1,5 +1,7 @@
 """What draws on the paper of a real browser, beside a mouse on a page that stays as it is."""
 
+import asyncio
+
 from playwright.async_api import BrowserContext, Page, expect
 
 from tests.browser import MARKS
@@ -57,6 +59,31 @@ async def test_a_line_is_where_the_pen_is_though_the_paper_moves(window: Browser
     after = await page.locator("#paper").bounding_box()
     assert before is not None and after is not None and after["y"] > before["y"] + 20
     assert abs(await page.evaluate(DARK_ROWS) + after["y"] - 150) < 12
+
+
+async def test_a_line_goes_on_though_the_paper_is_hidden_meanwhile(window: BrowserContext) -> None:
+    page = await entered(window)
+    await page.mouse.move(400, 300)
+    await page.mouse.down()
+    await page.mouse.move(450, 300)
+    await page.evaluate("location.hash = 'imagine'")
+    await expect(page.locator("#paper")).to_be_hidden()
+    async with asyncio.timeout(20):  # or it is lost in a line without end
+        await page.mouse.move(500, 300)
+        await page.mouse.up()
+        await page.get_by_role("tab", name="Draw").click()
+    await expect(page.locator("#undo")).to_be_enabled()
+    await page.keyboard.press("Control+z")
+    await expect(page.locator("#undo")).to_be_disabled()
+
+
+async def test_a_space_that_is_held_puts_the_pen_down_once(window: BrowserContext) -> None:
+    page = await entered(window)
+    await page.locator("#paper").focus()
+    for _ in range(4):  # of which all but the first repeat it
+        await page.keyboard.down(" ")
+    await expect(page.locator("#announcer")).to_have_text("The pen is down")
+    await expect(page.locator("#undo")).to_be_disabled()
 
 
 async def pressed(page: Page, **said: str | bool) -> None:

@@ -3,6 +3,7 @@
 import pytest
 from playwright.async_api import BrowserContext, Page, expect
 
+from benchmarks.page import READY
 from pipelines.contract.errors import RenderFailed
 from pipelines.contract.requests import Request
 from pipelines.contract.runner import Artifacts
@@ -87,3 +88,31 @@ async def test_what_was_deleted_leaves_its_stage(window: BrowserContext) -> None
         await page.reload()
     await page.evaluate("fetch('/health').then((answer) => answer.text())")  # which comes after it
     await expect_state(page, "imagine", "idle")
+
+
+async def test_a_cancel_that_does_not_arrive_is_told_of(
+    window: BrowserContext, studio: Studio
+) -> None:
+    studio.gate.clear()
+    page = await entered(window)
+    await imagine(page, "a fox")
+    await expect_state(page, "imagine", "running")
+    await window.route("**/v1/jobs/*", lambda route: route.abort())
+    await page.get_by_role("button", name="Cancel").click()
+    await expect(page.locator("#toast")).to_contain_text("The studio does not answer.")
+
+
+async def test_a_job_is_not_forgotten_where_a_page_cannot_ask_for_it(
+    window: BrowserContext, studio: Studio
+) -> None:
+    studio.gate.clear()
+    page = await entered(window)
+    await imagine(page, "a fox")
+    await expect_state(page, "imagine", "running")
+    await window.route("**/v1/jobs/*", lambda route: route.abort())
+    async with page.expect_event("requestfailed", lambda request: "/v1/jobs/" in request.url):
+        await page.reload()
+    await page.wait_for_selector(READY, state="attached")
+    await window.unroute_all()
+    await page.reload()
+    await expect_state(page, "imagine", "running")

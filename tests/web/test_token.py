@@ -2,13 +2,23 @@
 
 from pathlib import Path
 
-from playwright.async_api import expect
+from playwright.async_api import BrowserContext, expect
 
 from tests.browser import MARKS, async_chromium
 from tests.loopback.runner import Studio
 from tests.web.serving import opened, tokens, web_config
+from tests.web.windows import entered
 
 pytestmark = MARKS
+
+
+async def test_a_studio_that_is_open_asks_for_a_token_through_a_proxy(
+    window: BrowserContext,
+) -> None:
+    await window.set_extra_http_headers({"X-Forwarded-For": "203.0.113.9"})
+    page = await entered(window)
+    dialog = page.get_by_role("dialog", name="This studio asks for a token")
+    await expect(dialog.get_by_role("textbox")).to_be_focused()
 
 
 async def test_a_studio_asks_for_a_token_and_shows_its_holder_their_pictures(

@@ -25,7 +25,7 @@ export class Desk {
       event.preventDefault(); // a prompt has one line
       this.submit();
     });
-    this.stage.sheet.addEventListener("state", () => this._busy());
+    this.stage.sheet.addEventListener("state", () => (find(".go", this.form).disabled = this.stage.isBusy));
     findAll(".seed", this.form).forEach(rollable);
   }
 
@@ -47,9 +47,9 @@ export class Desk {
   /** Show again what was under way, or made, when the page was left. */
   async resume(id = kept(`job.${this.kind}`)) {
     if (!id) return;
-    const job = await askJson(`/v1/jobs/${encodeURIComponent(id)}`).catch(() => null);
+    const forget = ({ status }) => status === 404 && !this.studio.page && keep(`job.${this.kind}`, null);
+    const job = await askJson(`/v1/jobs/${encodeURIComponent(id)}`).catch(forget);
     if (job) await this.stage.watch(job, job.kind === this.kind ? () => this.submit() : null);
-    else if (!this.studio.page) keep(`job.${this.kind}`, null);
   }
 
   /** Send what the form says. */
@@ -120,10 +120,6 @@ export class Desk {
 
   complain(sentence) {
     complain(this.form, sentence);
-  }
-
-  _busy() {
-    find(".go", this.form).disabled = this.stage.isBusy;
   }
 
   _remember() {

@@ -103,8 +103,10 @@ export class Pen {
   }
 
   _measure() {
-    this._box = this.paper.getBoundingClientRect();
-    this._scale = this.board.width / this._box.width;
+    const box = this.paper.getBoundingClientRect();
+    if (!box.width) return; // hidden, as where a link ends
+    this._box = box;
+    this._scale = this.board.width / box.width;
   }
 
   _place({ clientX, clientY }) {
@@ -149,7 +151,7 @@ export class Pen {
   _key(event) {
     if (event.ctrlKey || event.metaKey) return;
     if (event.key in ARROWS) this._step(ARROWS[event.key], event);
-    else if (event.key === " ") this._toggle();
+    else if (event.key === " ") event.repeat || this._toggle();
     else if (event.key === "Escape" && this._keyed) this._lift();
     else return;
     event.preventDefault();

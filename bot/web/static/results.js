@@ -27,7 +27,8 @@ export function seedOf({ request }, index) {
 export function media(job, index, { small = false, controls = false } = {}) {
   const result = job.results[index];
   const element = isVideo(result) ? video(controls) : make("img", { alt: described(job) });
-  if (isVideo(result)) element.setAttribute("aria-label", described(job));
+  if (isVideo(result)) element.ariaLabel = described(job);
+  element.ariaHidden = small; // its card says the same
   if (result.width) Object.assign(element, { width: result.width, height: result.height });
   const load = async () => {
     try {

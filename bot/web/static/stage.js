@@ -2,7 +2,7 @@
 
 import { ask, follow, glimpse, isOver } from "./api.js";
 import { announce, find, findAll, make } from "./dom.js";
-import { actions, described, media, seedOf, view } from "./results.js";
+import { actions, attempt, described, media, seedOf, view } from "./results.js";
 import { percent, say, seconds } from "./words.js";
 
 const TITLE = document.title;
@@ -61,7 +61,8 @@ export class Stage {
 
   /** Follow a job to its end. `again` asks for it once more, where that can be done. */
   async watch(job, again) {
-    this._leave();
+    this._following?.abort();
+    clearInterval(this._ticking);
     this._empty();
     this._told = null;
     this._again = again;
@@ -76,11 +77,6 @@ export class Stage {
       if (signal.aborted) return;
       this._fail(problem.message);
     }
-  }
-
-  _leave() {
-    this._following?.abort();
-    clearInterval(this._ticking);
   }
 
   _empty() {
@@ -202,13 +198,8 @@ export class Stage {
     announce(sentence);
   }
 
-  async _cancel() {
-    if (!this.job) return;
-    try {
-      await ask(`/v1/jobs/${this.job.id}`, { method: "DELETE" });
-    } catch (problem) {
-      this._say(problem.message);
-    }
+  _cancel() {
+    return attempt(() => ask(`/v1/jobs/${this.job.id}`, { method: "DELETE" }));
   }
 
   // --- how they are shown --------------------------------------------------------------------
