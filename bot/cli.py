@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 from bot import __version__
 from bot.config import Config, LogConfig, load_config, read_token
 from bot.errors import ConfigError, StartupError
-from bot.log import set_up_logging, spell_out
+from bot.log import Redactor, set_up_logging, spell_out
 from pipelines.contract.errors import AtelierError, Cancelled, CardLost
 from pipelines.contract.requests import (
     MAX_SEED,
@@ -149,7 +149,8 @@ def doctor(config: ConfigFile = DEFAULT_CONFIG) -> None:
     for finding in examine(config):
         problems += finding.level is Level.PROBLEM
         colour = {Level.FINE: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}[finding.level]
-        line = Text.assemble((finding.level, colour), f" {finding.subject:<19} {finding.text}")
+        told = Redactor()(finding.text)  # which an owner may show to others
+        line = Text.assemble((finding.level, colour), f" {finding.subject:<19} {told}")
         out.print(line, soft_wrap=True)
     if problems:
         raise typer.Exit(1)
@@ -471,4 +472,5 @@ def _quiet() -> None:
 
 
 def _complain(error: AtelierError) -> None:
-    err.print(f"atelier: {error.sentence}", markup=False, soft_wrap=True)
+    # An owner may have put a token where its file is to be named.
+    err.print(Redactor()(f"atelier: {error.sentence}"), markup=False, soft_wrap=True)

@@ -45,6 +45,17 @@ def test_without_a_token(tmp_path: Path) -> None:
     assert "There is no bot token. Set ATELIER_TOKEN" in ended.complaint
 
 
+def test_a_token_in_the_place_of_its_file_is_not_shown(tmp_path: Path) -> None:
+    token = f"{'a' * 24}.{'b' * 6}.{'c' * 27}"
+    ended = run(tmp_path, f'discord.token_file = "{token}"', token="")
+    assert ended.code == 2
+    assert ended.complaint == (
+        f"The token file {tmp_path}/[redacted] cannot be read: No such file or directory."
+    )
+    checked = command("doctor", cwd=tmp_path)
+    assert f"The token file {tmp_path}/[redacted] cannot be read" in checked.out
+
+
 async def test_a_token_that_discord_refuses(tmp_path: Path) -> None:
     async with LoopbackDiscord() as server:
         ended = await asyncio.to_thread(run, tmp_path, token="wrong", discord=server.base)
