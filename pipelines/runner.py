@@ -30,6 +30,7 @@ from pipelines.contract.errors import (
     Cancelled,
     CardLost,
     ModelMissing,
+    ModelUnavailable,
     OutOfMemory,
     RenderFailed,
     causes,
@@ -224,6 +225,8 @@ class Runner:
         try:
             return work()
         except AtelierError as error:
+            if isinstance(error, ModelUnavailable):  # which is for the owner to mend
+                log.warning("%s", error.sentence)
             self._recover(error)
             raise
         except Exception as error:  # the boundary: nothing else leaves the runner

@@ -581,11 +581,14 @@ def test_a_model_that_is_not_configured(catalog: Catalog, requests: dict[str, Re
     assert run(runner, requests["animate"])
 
 
-def test_a_model_that_is_not_there(catalog: Catalog, requests: dict[str, Request]) -> None:
+def test_a_model_that_is_not_there(
+    catalog: Catalog, requests: dict[str, Request], caplog: pytest.LogCaptureFixture
+) -> None:
     absent = Checkpoint(source="/nowhere/vae")
     runner = Runner(changed(catalog, sketch={"vae": absent}), device="cpu")
-    with pytest.raises(ModelMissing, match=r"models\.sketch\.vae: the folder /nowhere/vae"):
+    with pytest.raises(ModelMissing, match=r"models\.sketch\.vae: the folder /nowhere/vae") as said:
         run(runner, requests["sketch"])
+    assert caplog.messages == [said.value.sentence]  # an owner looks there
 
 
 def test_a_damaged_file_is_named_by_its_model(models: Path, tmp_path: Path) -> None:
