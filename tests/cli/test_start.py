@@ -152,6 +152,16 @@ def test_each_command_is_told_in_a_whole_line(tmp_path: Path) -> None:
         assert "..." not in ended.out.partition("Commands:")[2], ended.out
 
 
+def test_what_holds_without_an_option_is_told(tmp_path: Path) -> None:
+    for words, held in (
+        (("token", "add"), ("limits.waiting_per_member", "web.per_minute")),
+        (("render", "imagine"), ("1:1", "a new file here")),
+    ):
+        told = " ".join(command(*words, "--help", cwd=tmp_path).out.split())
+        for default in held:
+            assert f"[default: ({default})" in told or f"[default: {default}]" in told, told
+
+
 def test_signs_that_stdout_cannot_take_are_named(tmp_path: Path) -> None:
     (tmp_path / "config.toml").write_text("")
     name = "ada ✓ " + "x" * 54
