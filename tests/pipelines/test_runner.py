@@ -656,6 +656,18 @@ def test_preload_brings_in_what_fits(catalog: Catalog) -> None:
     ]  # imagine needs more to compute
 
 
+def test_a_model_that_is_not_here_is_said_so_and_not_that_it_is_too_large(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "pipelines")
+    absent = Catalog(imagine=ImagineModel(source="/nowhere/sd3"))
+    runner = Runner(absent, device="cpu", ram_gib=4)
+    assert "models.imagine cannot be weighed; the usual one takes" in caplog.text
+    preload_all(runner)
+    [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "the folder /nowhere/sd3 does not hold the model" in warning.getMessage()
+
+
 def test_a_caption_that_is_given_is_not_asked_for(runner: Runner, drawing: Path) -> None:
     phases: set[Phase] = set()
 
