@@ -60,7 +60,7 @@ async def logged_in(client: discord.Client, token: str) -> AsyncIterator[None]:
         raise TokenRefused.by_discord() from error
     except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
         raise DiscordUnreachable(
-            f"Discord gave no useful answer ({error or type(error).__name__}). "
+            f"Discord gave no useful answer ({str(error) or type(error).__name__}). "
             "Check the network and https://discordstatus.com, and try again."
         ) from error
     finally:

@@ -23,7 +23,7 @@ from typer.core import TyperGroup
 from bot import __version__
 from bot.config import Config, LogConfig, load_config, read_token
 from bot.errors import ConfigError, StartupError
-from bot.log import set_up_logging, spell_out
+from bot.log import Redactor, set_up_logging, spell_out
 from pipelines.contract.errors import AtelierError, Cancelled, CardLost
 from pipelines.contract.requests import (
     MAX_SEED,
@@ -88,10 +88,20 @@ cli.add_typer(token_commands, name="token")
 
 ConfigFile = Annotated[Path, typer.Option("--config", help="The configuration.", metavar="FILE")]
 Output = Annotated[
-    Path | None, typer.Option("-o", "--output", help="Where to save the result.", metavar="FILE")
+    Path | None,
+    typer.Option(
+        "-o",
+        "--output",
+        help="Where to save the result.",
+        metavar="FILE",
+        show_default="a new file here",
+    ),
 ]
 Seed = Annotated[
-    int | None, typer.Option(min=0, max=MAX_SEED, help="The same seed gives the same result.")
+    int | None,
+    typer.Option(
+        min=0, max=MAX_SEED, help="The same seed gives the same result.", show_default="any"
+    ),
 ]
 Lora = Annotated[str | None, typer.Option(help="A LoRA in the folder models.loras, by its name.")]
 DEFAULT_CONFIG = Path("config.toml")
@@ -149,7 +159,8 @@ def doctor(config: ConfigFile = DEFAULT_CONFIG) -> None:
     for finding in examine(config):
         problems += finding.level is Level.PROBLEM
         colour = {Level.FINE: "green", Level.WARNING: "yellow", Level.PROBLEM: "red"}[finding.level]
-        line = Text.assemble((finding.level, colour), f" {finding.subject:<19} {finding.text}")
+        told = Redactor()(finding.text)  # which an owner may show to others
+        line = Text.assemble((finding.level, colour), f" {finding.subject:<19} {told}")
         out.print(line, soft_wrap=True)
     if problems:
         raise typer.Exit(1)
@@ -216,13 +227,28 @@ def add_token(
     name: Annotated[str, typer.Argument(help="Whose it is, or what for.", show_default=False)],
     daily_seconds: Annotated[
         float | None,
-        typer.Option(min=1, max=1e6, help="GPU-seconds a day before it waits behind others."),
+        typer.Option(
+            min=1,
+            max=1e6,
+            help="GPU-seconds a day before it waits behind others.",
+            show_default="no end",
+        ),
     ] = None,
     waiting: Annotated[
-        int | None, typer.Option(min=1, help="Jobs that may wait or run at a time.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Jobs that may wait or run at a time.",
+            show_default="limits.waiting_per_member",
+        ),
     ] = None,
     per_minute: Annotated[
-        int | None, typer.Option(min=1, help="Requests a minute that make something.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="Requests a minute that make something.",
+            show_default="web.per_minute",
+        ),
     ] = None,
     weight: Annotated[float, typer.Option(min=0.1, max=100, help="Its share of the GPU.")] = 1.0,
     config: ConfigFile = DEFAULT_CONFIG,
@@ -471,4 +497,5 @@ def _quiet() -> None:
 
 
 def _complain(error: AtelierError) -> None:
-    err.print(f"atelier: {error.sentence}", markup=False, soft_wrap=True)
+    # An owner may have put a token where its file is to be named.
+    err.print(Redactor()(f"atelier: {error.sentence}"), markup=False, soft_wrap=True)

@@ -190,7 +190,8 @@ class AtelierClient(discord.Client):
             except discord.LoginFailure as error:
                 raise TokenRefused.by_discord() from error
             except (discord.HTTPException, aiohttp.ClientError, OSError) as error:
-                log.warning("Discord cannot be reached (%s); trying again in %.0f s", error, pause)
+                why = str(error) or type(error).__name__  # which a timeout does not say
+                log.warning("Discord cannot be reached (%s); trying again in %.0f s", why, pause)
                 # login() opens another session, on the connector that close() closes.
                 await self.http.close()
                 self.http.connector = MISSING

@@ -263,7 +263,7 @@ def load_config(path: Path) -> Config:
 
 def _is_of_escapes(error: tomllib.TOMLDecodeError) -> bool:
     """Whether it may be the path of somebody on Windows, as "C:\\Users"."""
-    return any(word in str(error) for word in ("\\", "hex value", "Escaped character"))
+    return any(word in str(error) for word in ("Unescaped", "hex value", "Escaped character"))
 
 
 def _as_table(moment: object) -> dict[str, str]:
@@ -292,11 +292,11 @@ def read_token(config: Config) -> str:
 
 
 def _as_token(token: str, place: str) -> str:
-    """`token`, if it could be one: what else a header cannot hold is never sent."""
-    if not (token.isascii() and token.isprintable()):
+    """`token`, if it could be one: anything else is never sent."""
+    if not re.fullmatch(r"[\w.-]+", token, re.ASCII):
         raise TokenRefused(
-            f"{place} holds more than a line, or signs that no token has. Paste the bot's token "
-            "into it and nothing else."
+            f"{place} holds more than a line, or signs that no token has, such as quotes. Paste "
+            "the bot's token into it and nothing else."
         )
     return token
 

@@ -27,6 +27,8 @@ AtelierError
 """
 
 import errno
+import os
+import socket
 from pathlib import Path
 from typing import Any, Self
 
@@ -65,9 +67,12 @@ def cannot_listen(table: str, host: str, port: int | None, error: OSError) -> St
             f"{table}.port: another program uses {host}:{port}. Choose another port, or stop that "
             "program."
         )
+    if isinstance(error, socket.gaierror):
+        why = error.strerror
+    else:  # asyncio has words of its own, and no number where no address is this machine's
+        why = os.strerror(error.errno or errno.EADDRNOTAVAIL)
     return ConfigError(
-        f"{table}: cannot listen on {host}:{port} ({error.strerror}). Correct {table}.host and "
-        f"{table}.port."
+        f"{table}: cannot listen on {host}:{port} ({why}). Correct {table}.host and {table}.port."
     )
 
 

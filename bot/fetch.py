@@ -4,7 +4,6 @@ Only the files that the loader reads. Whole files that are there are never asked
 that is damaged is, and a connection that drops is taken up where it broke.
 """
 
-import json
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -45,6 +44,7 @@ from pipelines.checkpoints import (
     first_file,
     gated,
     needed_files,
+    read_first,
     require_whole,
     unusable,
 )
@@ -166,7 +166,7 @@ class Hub:
                 checkpoint.source, revision=checkpoint.revision, files_metadata=True
             )
             sizes = {file.rfilename: file.size or 0 for file in info.siblings or []}
-            first = self._read_first(checkpoint)
+            first = self._read_first(place, checkpoint)
             names = needed_files(place, checkpoint, sizes, first)
         missing = [name for name in names if not self._has(checkpoint, name, info.sha)]
         if isinstance(checkpoint, LoraFile):  # its only file notes the commit when it comes
@@ -186,13 +186,12 @@ class Hub:
             for name in download.files:
                 self._get(download.checkpoint, name, download.commit, Bar)
 
-    def _read_first(self, checkpoint: Checkpoint) -> dict[str, Any]:
+    def _read_first(self, place: str, checkpoint: Checkpoint) -> dict[str, Any]:
         """What a repository's first file says. Getting it also notes the revision's commit."""
         if isinstance(checkpoint, LoraFile):
             return {}
         file = self._get(checkpoint, first_file(checkpoint), checkpoint.revision, _Bar)
-        first: dict[str, Any] = json.loads(Path(file).read_text(encoding="utf-8"))
-        return first
+        return read_first(place, checkpoint, Path(file).parent)
 
     def _get(
         self, checkpoint: Checkpoint, name: str, revision: str | None, bar: type["_Bar"]

@@ -117,8 +117,8 @@ def needed_files(
 ) -> list[str]:
     """Which files of a repository the loader reads, and `fetch` therefore downloads.
 
-    `names` are the repository's files; `first` is what its `first_file` says, nothing for a
-    LoRA's. Raises as `locate` does when the repository cannot serve.
+    `names` are the repository's files; `first` is what `read_first` read. Raises as `locate` does
+    when the repository cannot serve.
     """
     source = _Source(place, checkpoint, on_hub=True)
     parts = _parts(source, first)
@@ -132,6 +132,14 @@ def needed_files(
         needed.update(n for n in names if part.holds(n) and _is_text(n))
     _check_variant(source, parts, names)
     return sorted(needed & set(names))
+
+
+def read_first(place: str, checkpoint: Checkpoint, folder: Path) -> Settings:
+    """What the `first_file` of a repository says, fetched into `folder`: nothing for a LoRA's.
+
+    Raises ModelUnavailable for what is no file of settings.
+    """
+    return _read_first(_Source(place, checkpoint, on_hub=True), folder)
 
 
 def first_file(checkpoint: Checkpoint) -> str:
@@ -211,6 +219,8 @@ class _Source:
         )
 
     def damaged(self, file: str) -> ModelUnavailable:
+        if self.on_hub:  # nor would it here
+            return self.unusable(Text("is not whole: {file} is cut short or damaged.", file=file))
         if self.checkpoint.is_folder:
             why = Text(
                 "is not whole: {file} is cut short or damaged. Copy it there again.", file=file
@@ -525,10 +535,19 @@ def _parts(source: _Source, first: Settings) -> list[_Part]:
     replaced = {"vae"} if getattr(source.checkpoint, "vae", None) is not None else set()
     _check_family(source, family, first, replaced)
     return [
-        _part(source, name, *value)
-        for name, value in first.items()
-        if isinstance(value, list) and len(value) == 2 and value[0] and name not in replaced
+        _part(source, name, *words)
+        for name, words in _named_parts(source, first)
+        if name not in replaced
     ]
+
+
+def _named_parts(source: _Source, first: Settings) -> Iterator[tuple[str, list[str]]]:
+    """The parts that a pipeline's list names, each with its library and its class."""
+    for name, value in first.items():
+        if isinstance(value, list) and len(value) == 2 and any(value):
+            if not all(isinstance(word, str) for word in value):
+                raise source.damaged(_INDEX)
+            yield name, value
 
 
 def _single(checkpoint: Checkpoint) -> _Part:
@@ -614,6 +633,8 @@ def _read_of(part: _Part, names: Collection[str], variant: str | None) -> Iterat
         yield from map(part.path, group)
     if part.settings is _TOKENIZER:
         yield part.path("tokenizer_config.json")
+    if part.stem == "model":
+        yield part.path("generation_config.json")
     yield from _weights(part, names, variant)
 
 
@@ -657,10 +678,13 @@ def _check_task(source: _Source, folder: Path) -> None:
     kind = type(source.checkpoint)
     if kind not in _DENOISERS:
         return
-    settings = _read_settings(folder / _DENOISERS[kind] / "config.json") or {}
+    name = f"{_DENOISERS[kind]}/config.json"
+    settings = _read_settings(folder / name) or {}
     takes, gives = (settings.get(f"{end}_channels") for end in ("in", "out"))
     if takes is None or gives is None:
         return  # as the class has them
+    if not (isinstance(takes, int) and isinstance(gives, int)):
+        raise source.damaged(name)
     if takes != (wanted := 2 * gives if kind is AnimateModel else gives):
         found = _read_first(source, folder).get("_class_name")
         raise source.other(

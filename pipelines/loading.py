@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from pipelines.catalog import Checkpoint, Dtype
 from pipelines.checkpoints import locate, of_transformers, require_whole, unusable
+from pipelines.contract.errors import AtelierError
 from pipelines.contract.text import Text
 from pipelines.device import DTYPES, dtype_on, ran_out
 from pipelines.placement import Precision
@@ -141,10 +141,13 @@ class Loader:
                 setting=setting,
             )
             raise unusable(place, checkpoint, why) from error
-        except (OSError, ValueError, SafetensorError) as error:
+        except AtelierError:
+            raise
+        except Exception as error:  # each library has its own for settings that it cannot follow
             if (full := ran_out(error)) is not None:  # which diffusers calls a damaged file
                 raise full from None
             require_whole(place, checkpoint, self.models_folder)  # which names the file
+            log.debug("models.%s cannot be loaded", place, exc_info=error)
             why = Text(
                 "cannot be loaded: {why} Correct {setting}.",
                 why=_in_a_sentence(error, folder),
@@ -182,8 +185,11 @@ def _on_meta(model: torch.nn.Module) -> list[str]:
 
 def _in_a_sentence(error: Exception, folder: Path) -> str:
     """The first sentence of what a library says, files of `folder` by their names there."""
-    line = next(iter(str(error).strip().splitlines()), type(error).__name__)
-    line = line.replace(f"{folder}{os.sep}", "").partition(". ")[0]
+    said, kind = str(error).strip(), type(error).__name__
+    if isinstance(error, LookupError | TypeError | AttributeError):
+        said = f"{kind}: {said}"  # which says little alone
+    line = next(iter(said.replace(":\n", ": ").splitlines()), kind)
+    line = " ".join(line.split()).replace(f"{folder}{os.sep}", "").partition(". ")[0]
     return line if line.endswith((".", "!", "?")) else f"{line}."
 
 

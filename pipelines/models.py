@@ -17,8 +17,8 @@ import torch
 
 from pipelines.acceleration import attention
 from pipelines.adapting import Adapters
-from pipelines.catalog import Catalog, ModelKey, SafetyModel
-from pipelines.checkpoints import weigh
+from pipelines.catalog import PREVIEW, Catalog, ModelKey, SafetyModel
+from pipelines.checkpoints import locate, weigh
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import ModelUnavailable
 from pipelines.device import is_out_of_memory, is_out_of_ram, send
@@ -58,6 +58,7 @@ class Models:
         models = {key: model for key in ModelKey if (model := getattr(catalog, key)) is not None}
         weights = {key: _weights(key, model, loader) for key, model in models.items()}
         self._catalog = catalog
+        self.unweighed = {key for key, sizes in weights.items() if sizes is None}
         self.card, plans = plan_all(card, models, weights)
         self._loader = loader
         self._groups: dict[str, Group] = {}
@@ -275,6 +276,13 @@ class Models:
             stays[key] = self.plans[key].takes_of_ram(self.card)
         has_ram = sum(stays.values()) <= self.card.ram
         return has_ram and self._residency.fits(name_of(key, PAINTER))
+
+    def require_here(self, key: ModelKey) -> None:
+        """Raise ModelUnavailable where a model cannot be read, without reading it."""
+        for place, checkpoint in self._catalog.checkpoints():
+            whose, _, part = place.partition(".")
+            if whose == key and part != PREVIEW:
+                locate(place, checkpoint, self._loader.models_folder)
 
     def evict_idle(self) -> None:
         """Let every model that nobody uses leave the card, and RAM where that is the same."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from pipelines.catalog import ModelKey
 from pipelines.contract.context import RunContext, Viewer
+from pipelines.contract.errors import AtelierError
 from pipelines.media import encode_preview
 from pipelines.models import Models
 from pipelines.pixels import pictures
@@ -56,8 +57,11 @@ class Previews:
             try:
                 clean = latents if before is None else self._without_noise(index, before, latents)
                 self._show(row, viewer, clean[row : row + 1])
-            except Exception:
-                log.warning("previews do not work; this one goes on without", exc_info=True)
+            except Exception as error:
+                told = isinstance(error, AtelierError)  # in full, by its sentence
+                log.warning(
+                    "previews do not work; this one goes on without: %s", error, exc_info=not told
+                )
                 self._viewers = []
                 return
 

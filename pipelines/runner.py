@@ -30,6 +30,7 @@ from pipelines.contract.errors import (
     Cancelled,
     CardLost,
     ModelMissing,
+    ModelUnavailable,
     OutOfMemory,
     RenderFailed,
     causes,
@@ -114,8 +115,10 @@ class Runner:
     def _log_plans(self, whole: Card) -> None:
         card = self._models.card  # with the RAM that the classifier leaves
         for key, plan in self._models.plans.items():
-            level = logging.INFO if plan.fits else logging.WARNING
-            log.log(level, "%s: models.%s %s", self.card, key, plan.in_words(card))
+            level, takes = logging.INFO if plan.fits else logging.WARNING, plan.in_words(card)
+            if key in self._models.unweighed:
+                level, takes = logging.INFO, f"cannot be weighed; the usual one {takes}"
+            log.log(level, "%s: models.%s %s", self.card, key, takes)
             model = getattr(self._catalog, key)
             for told in filter(None, (unmet(model, card), slow(key, model, card))):
                 log.warning("%s: %s", self.card, told)
@@ -170,7 +173,8 @@ class Runner:
     def preload(self) -> bool:
         """Load the next model that fits without another leaving, and warm it up.
 
-        Logs what cannot be loaded. Returns False when each model of the catalogue has had its turn.
+        Logs what cannot be loaded, and what is not here of a model that does not fit. Returns False
+        when each model of the catalogue has had its turn.
         """
         if not self._unloaded:
             return False
@@ -181,6 +185,8 @@ class Runner:
                     pass
                 if self._warms_up:
                     self._warm_up(key)
+            else:
+                self._models.require_here(key)
         except AtelierError as error:
             log.warning("%s", error.sentence)
         except Exception as error:  # noqa: BLE001 - best effort: its first job will say more
@@ -224,6 +230,8 @@ class Runner:
         try:
             return work()
         except AtelierError as error:
+            if isinstance(error, ModelUnavailable):  # which is for the owner to mend
+                log.warning("%s", error.sentence)
             self._recover(error)
             raise
         except Exception as error:  # the boundary: nothing else leaves the runner

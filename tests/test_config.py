@@ -95,6 +95,11 @@ def test_a_path_as_on_windows_is_said_how_to_write(tmp_path: Path, path: str) ->
     assert said.endswith(". In a path write each \\ as /.")
 
 
+def test_a_text_that_is_not_closed_is_no_path_of_windows(tmp_path: Path) -> None:
+    said = problem(tmp_path, '[storage]\nfolder = "data\n')
+    assert said.endswith("(at line 2, column 15).")
+
+
 def test_a_mark_before_the_text_as_from_windows(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text('log.level = "error"', "utf-8-sig")
@@ -292,11 +297,11 @@ class TestToken:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         file = tmp_path / "token"
-        file.write_text("from the file\n")
+        file.write_text("from-the-file\n")
         config = Config(discord=DiscordConfig(token_file=file))
-        assert read_token(config) == "from the file"
-        monkeypatch.setenv(TOKEN_VARIABLE, "  from outside ")
-        assert read_token(config) == "from outside"
+        assert read_token(config) == "from-the-file"
+        monkeypatch.setenv(TOKEN_VARIABLE, "  from_outside. ")
+        assert read_token(config) == "from_outside."
 
     def test_none_at_all(self) -> None:
         with pytest.raises(TokenRefused, match=r"no bot token\. Set ATELIER_TOKEN"):
@@ -309,7 +314,9 @@ class TestToken:
         with pytest.raises(TokenRefused, match=said):
             read_token(Config(discord=DiscordConfig(token_file=file)))
 
-    @pytest.mark.parametrize("content", ["abc\ndef", "abc\x00", "“abc”"])
+    @pytest.mark.parametrize(
+        "content", ["abc\ndef", "abc\x00", "“abc”", '"abc"', "ATELIER_TOKEN=abc", "Bot abc"]
+    )
     def test_what_is_no_token_is_never_sent(
         self, tmp_path: Path, content: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -118,8 +118,7 @@ async def _opened(
         # Not left to aiosqlite: where it cannot connect, its thread answers once too often. And
         # SQLite would let everyone on the machine read what members wrote, and their tokens.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-        # Autocommit: transactions are begun in SQL. No busy timeout: the lock is never waited for.
-        connection = await aiosqlite.connect(path, isolation_level=None, timeout=0)
+        connection = await _connected(path)
     except (OSError, sqlite3.Error) as error:
         raise _unusable(path, error) from None
     try:
@@ -132,6 +131,17 @@ async def _opened(
         raise
     connection.row_factory = sqlite3.Row
     return connection
+
+
+async def _connected(path: Path) -> aiosqlite.Connection:
+    """A connection as it comes. Who cancels waits: its thread would answer a loop that is gone."""
+    # Autocommit: transactions are begun in SQL. No busy timeout: the lock is never waited for.
+    connecting = asyncio.ensure_future(aiosqlite.connect(path, isolation_level=None, timeout=0))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        await (await connecting).close()
+        raise
 
 
 def require_sqlite() -> None:

@@ -1,3 +1,4 @@
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -85,6 +86,17 @@ async def test_a_discord_that_is_away() -> None:
     ):
         await ask_discord("a-token")
     assert "\n" not in caught.value.sentence
+
+
+async def test_a_discord_that_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.account._PATIENCE", 0.1)
+    silent = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+    async with silent:
+        with (
+            point_discord_at(f"http://127.0.0.1:{silent.sockets[0].getsockname()[1]}"),
+            pytest.raises(DiscordUnreachable, match=r"no useful answer \(TimeoutError\)\."),
+        ):
+            await ask_discord("a-token")
 
 
 def test_the_invitation_asks_for_what_is_needed_and_no_more() -> None:

@@ -252,6 +252,27 @@ def test_a_repository_of_another_format(tmp_path: Path) -> None:
     assert "lacks model_index.json" in only_error(errors).sentence
 
 
+INDEX = painter()["model_index.json"]
+
+
+@pytest.mark.parametrize(
+    "index", [b"[]", b"no JSON", INDEX.replace(b'"UNet2DConditionModel"', b"3")]
+)
+def test_a_repository_whose_settings_are_of_another_kind(index: bytes, tmp_path: Path) -> None:
+    files = painter() | {"model_index.json": index}
+    with hub_of(sdxl=Repository(files)) as hub:
+        errors = fetch(
+            Catalog(sketch=SketchModel(source="acme/sdxl")),
+            tmp_path,
+            Console(file=io.StringIO()),
+            hub.url,
+        )
+    assert only_error(errors).sentence == (
+        "models.sketch: acme/sdxl is not whole: model_index.json is cut short or damaged. Correct "
+        "models.sketch.source."
+    )
+
+
 def test_pickles_are_not_downloaded(tmp_path: Path) -> None:
     files = captioner()
     del files["model.safetensors"]

@@ -45,6 +45,17 @@ def test_without_a_token(tmp_path: Path) -> None:
     assert "There is no bot token. Set ATELIER_TOKEN" in ended.complaint
 
 
+def test_a_token_in_the_place_of_its_file_is_not_shown(tmp_path: Path) -> None:
+    token = f"{'a' * 24}.{'b' * 6}.{'c' * 27}"
+    ended = run(tmp_path, f'discord.token_file = "{token}"', token="")
+    assert ended.code == 2
+    assert ended.complaint == (
+        f"The token file {tmp_path}/[redacted] cannot be read: No such file or directory."
+    )
+    checked = command("doctor", cwd=tmp_path)
+    assert f"The token file {tmp_path}/[redacted] cannot be read" in checked.out
+
+
 async def test_a_token_that_discord_refuses(tmp_path: Path) -> None:
     async with LoopbackDiscord() as server:
         ended = await asyncio.to_thread(run, tmp_path, token="wrong", discord=server.base)
@@ -139,6 +150,16 @@ def test_each_command_is_told_in_a_whole_line(tmp_path: Path) -> None:
     for words in ((), ("render",), ("token",)):
         ended = command(*words, "--help", cwd=tmp_path, COLUMNS="80")
         assert "..." not in ended.out.partition("Commands:")[2], ended.out
+
+
+def test_what_holds_without_an_option_is_told(tmp_path: Path) -> None:
+    for words, held in (
+        (("token", "add"), ("limits.waiting_per_member", "web.per_minute")),
+        (("render", "imagine"), ("1:1", "a new file here")),
+    ):
+        told = " ".join(command(*words, "--help", cwd=tmp_path).out.split())
+        for default in held:
+            assert f"[default: ({default})" in told or f"[default: {default}]" in told, told
 
 
 def test_signs_that_stdout_cannot_take_are_named(tmp_path: Path) -> None:

@@ -5,8 +5,11 @@ import sys
 import threading
 import time
 from asyncio.subprocess import PIPE
+from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -168,6 +171,31 @@ def test_a_file_that_cannot_be_opened_is_said_and_nothing_after_it(path: Path) -
     threads = threading.active_count()
     assert "cannot be opened (Is a directory). Check" in asyncio.run(_refusal(path)).sentence
     assert threading.active_count() == threads  # SQLite's would still have something to say
+
+
+def test_whoever_cancels_the_opening_hears_nothing_after_it(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def cancelled() -> None:
+        opening = asyncio.create_task(open_database(path))
+        await asyncio.sleep(0)
+        opening.cancel()
+        await opening
+
+    died = list[object]()
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    monkeypatch.setattr(sqlite3, "connect", partial(_slowly, sqlite3.connect))
+    before = set(threading.enumerate())
+    with pytest.raises(asyncio.CancelledError):
+        asyncio.run(cancelled())
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+    assert died == []
+
+
+def _slowly(connect: Callable[..., sqlite3.Connection], *args: Any, **kwargs: Any) -> object:
+    time.sleep(0.2)
+    return connect(*args, **kwargs)
 
 
 async def test_a_sqlite_that_is_too_old_is_named(

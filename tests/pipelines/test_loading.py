@@ -70,6 +70,44 @@ def test_weights_that_lack_or_do_not_fit_are_named(
     assert raised.value.sentence.endswith(f" Correct models.{place}.source.")
 
 
+@pytest.mark.parametrize(
+    ("place", "file", "settings", "said"),
+    [
+        ("caption", "config.json", {"projection_dim": []}, "Field 'projection_dim'"),
+        ("caption", "generation_config.json", [], "generation_config.json is cut short or damaged"),
+        ("caption", "tokenizer_config.json", {"bos_token": {}}, "Special token bos_token"),
+        ("caption", "tokenizer.json", {"version": 1}, "expected a string"),
+        ("safety", "config.json", {"id2label": ["nsfw"]}, "AttributeError"),
+        ("safety", "config.json", {"hidden_size": -1}, "cannot be loaded"),
+        ("imagine", "scheduler/scheduler_config.json", {"shift": "x"}, "TypeError"),
+        ("animate", "unet/config.json", {"out_channels": {}}, "unet/config.json is cut short"),
+        ("sketch", "model_index.json", {"unet": ["diffusers", 3]}, "model_index.json is cut short"),
+        ("sketch", "model_index.json", {"vae": [["diffusers"], "AutoencoderKL"]}, "model_index"),
+    ],
+)
+def test_settings_of_another_kind_are_of_the_checkpoint_and_it_is_named(
+    place: str,
+    file: str,
+    settings: list[object] | dict[str, object],
+    said: str,
+    catalog: Catalog,
+    models: Path,
+    tmp_path: Path,
+) -> None:
+    classifier = SafetyModel(source=str(models / "classifier"))
+    catalog = catalog.model_copy(update={"safety": classifier})
+    folder = tmp_path / "model"
+    shutil.copytree(dict(catalog.checkpoints())[place].source, folder)
+    if isinstance(settings, dict):
+        settings = json.loads((folder / file).read_text()) | settings
+    (folder / file).write_text(json.dumps(settings))
+    model = getattr(catalog, place).model_copy(update={"source": str(folder)})
+    with pytest.raises(ModelUnavailable) as raised:
+        LOADERS[ModelKey(place)](model, CPU)
+    assert raised.value.sentence.startswith(f"models.{place}: {folder} ")
+    assert said in raised.value.sentence
+
+
 @pytest.mark.skipif(find_spec("torchsde") is not None, reason="what is to lack is installed")
 def test_what_a_sampler_needs_and_is_not_here_is_named(models: Path, tmp_path: Path) -> None:
     folder, sampler = tmp_path / "finetune", "DPMSolverSDEScheduler"

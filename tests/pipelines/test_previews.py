@@ -135,6 +135,21 @@ def test_a_preview_that_fails_fails_alone(
     monkeypatch.setattr(watcher, "show", fail)
     assert runner.run([STAR], RunContext(viewers=[watcher]))
     assert caplog.text.count("previews do not work") == 1
+    assert "Traceback" in caplog.text
+
+
+def test_previews_without_their_classifier_are_told_of_in_a_line(
+    runner: Runner, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(preview: bytes | None) -> None:
+        raise ModelMissing("models.safety is gone.")
+
+    watcher = Watcher()
+    monkeypatch.setattr(watcher, "show", fail)
+    assert runner.run([STAR], RunContext(viewers=[watcher]))
+    [told] = [record for record in caplog.records if record.levelname == "WARNING"]
+    assert told.getMessage().endswith("this one goes on without: models.safety is gone.")
+    assert not told.exc_info
 
 
 def test_what_is_no_picture_is_not_shown(runner: Runner) -> None:

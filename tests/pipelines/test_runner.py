@@ -581,11 +581,14 @@ def test_a_model_that_is_not_configured(catalog: Catalog, requests: dict[str, Re
     assert run(runner, requests["animate"])
 
 
-def test_a_model_that_is_not_there(catalog: Catalog, requests: dict[str, Request]) -> None:
+def test_a_model_that_is_not_there(
+    catalog: Catalog, requests: dict[str, Request], caplog: pytest.LogCaptureFixture
+) -> None:
     absent = Checkpoint(source="/nowhere/vae")
     runner = Runner(changed(catalog, sketch={"vae": absent}), device="cpu")
-    with pytest.raises(ModelMissing, match=r"models\.sketch\.vae: the folder /nowhere/vae"):
+    with pytest.raises(ModelMissing, match=r"models\.sketch\.vae: the folder /nowhere/vae") as said:
         run(runner, requests["sketch"])
+    assert caplog.messages == [said.value.sentence]  # an owner looks there
 
 
 def test_a_damaged_file_is_named_by_its_model(models: Path, tmp_path: Path) -> None:
@@ -651,6 +654,18 @@ def test_preload_brings_in_what_fits(catalog: Catalog) -> None:
         "animate",
         "upscale",
     ]  # imagine needs more to compute
+
+
+def test_a_model_that_is_not_here_is_said_so_and_not_that_it_is_too_large(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO, "pipelines")
+    absent = Catalog(imagine=ImagineModel(source="/nowhere/sd3"))
+    runner = Runner(absent, device="cpu", ram_gib=4)
+    assert "models.imagine cannot be weighed; the usual one takes" in caplog.text
+    preload_all(runner)
+    [warning] = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert "the folder /nowhere/sd3 does not hold the model" in warning.getMessage()
 
 
 def test_a_caption_that_is_given_is_not_asked_for(runner: Runner, drawing: Path) -> None:

@@ -1,5 +1,6 @@
 """Whether it is opened at all, and where."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,19 @@ async def test_a_port_that_is_taken(tmp_path: Path, caplog: pytest.LogCaptureFix
         with pytest.raises(PortTaken, match=r"web\.port: another program uses"):
             async with opened(other, Studio()):
                 pass
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [("192.0.2.1", "Cannot assign requested address"), ("no.such.host.invalid", "not known")],
+)
+async def test_an_address_that_is_not_this_machines(tmp_path: Path, host: str, why: str) -> None:
+    config = web_config(tmp_path)
+    web = config.web.model_copy(update={"host": host, "open": False})
+    with pytest.raises(ConfigError) as refused:
+        async with opened(config.model_copy(update={"web": web}), Studio()):
+            pass
+    assert re.fullmatch(
+        rf"web: cannot listen on {host}:0 \([^()]*{why}\)\. Correct web.host and web.port\.",
+        refused.value.sentence,
+    )
