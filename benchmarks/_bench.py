@@ -37,7 +37,7 @@ from pipelines.contract.requests import (
 from pipelines.device import finish, free_caches, name_of
 from pipelines.imagine import keep_in_less
 from pipelines.loading import Loader
-from pipelines.placement import GIB, Precision
+from pipelines.plan import GIB, Precision
 from pipelines.runner import LOADERS, Runner
 from pipelines.weights import Weights
 

@@ -67,7 +67,7 @@ from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import AtelierError, OutOfMemory
 from pipelines.device import free_caches
 from pipelines.loading import Loader, quiet_libraries
-from pipelines.placement import GIB, PAINTER, Precision
+from pipelines.plan import GIB, PAINTER, Precision
 from pipelines.runner import Runner
 from pipelines.weights import Weights
 

@@ -49,7 +49,7 @@ from pipelines.checkpoints import (
     unusable,
 )
 from pipelines.contract.errors import AtelierError, ModelMissing
-from pipelines.placement import GIB
+from pipelines.plan import GIB
 from pipelines.visible import nearest
 
 SPARE = GIB  # left free on the disk, for the results

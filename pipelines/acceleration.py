@@ -13,7 +13,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from pipelines.catalog import Acceleration
 from pipelines.fitting import denoiser_of
-from pipelines.placement import Plan
+from pipelines.plan import Plan
 from pipelines.recording import Recorded
 
 _OF_VIDEOS = "UNetSpatioTemporalConditionModel"

@@ -286,6 +286,9 @@ class AnimateModel(Checkpoint):
     """Frames decoded at a time. One by which `frames` can be divided is compiled only once."""
 
 
+Model = SafetyModel | CaptionModel | SketchModel | ImagineModel | AnimateModel | UpscaleModel
+
+
 class Style(_Table):
     """A look that /sketch offers. `frame` holds `{prompt}` once; `lora` is of `loras/sketch`.
 

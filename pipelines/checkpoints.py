@@ -31,8 +31,8 @@ from pipelines.catalog import (
 )
 from pipelines.contract.errors import ModelGated, ModelMissing, ModelUnavailable, UnsafeModel
 from pipelines.contract.text import Text
+from pipelines.estimates import VAE_CAST
 from pipelines.headers import NotWhole, read_shapes
-from pipelines.placement import CAST
 from pipelines.visible import require_visible
 
 _INDEX = "model_index.json"
@@ -253,8 +253,8 @@ def weigh(
 ) -> dict[str, int] | None:
     """The bytes that each part of a model takes in its type, or None where it is not there.
 
-    With CAST, where its autoencoder is cast to decode. Raises ModelUnavailable for what is there
-    and cannot serve.
+    With VAE_CAST, where its autoencoder is cast to decode. Raises ModelUnavailable for what is
+    there and cannot serve.
     """
     counts: dict[str, int] = {}
     for part, checkpoint in [("", model), *model.parts()]:
@@ -275,7 +275,7 @@ def weigh(
     if isinstance(model, SketchModel) and model.dtype == "float16":
         of = (f"{key}.vae", model.vae) if model.vae else (str(key), model)
         if _is_cast(*of, models_folder):
-            sizes[CAST] = 4 * counts["vae"]
+            sizes[VAE_CAST] = 4 * counts["vae"]
     return sizes
 
 

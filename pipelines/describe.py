@@ -21,7 +21,7 @@ from pipelines.drawing import Drawing, read_drawing
 from pipelines.loading import Loader
 from pipelines.media import on_white, open_picture
 from pipelines.models import Models, Question
-from pipelines.placement import PAINTER
+from pipelines.plan import PAINTER
 from pipelines.safety import vet_upload
 
 

@@ -20,7 +20,7 @@ from pipelines.driver import (
     why_unseen,
 )
 from pipelines.memory import total_ram
-from pipelines.placement import GIB, Card, is_ram
+from pipelines.plan import GIB, Card, has_unified_memory
 from pipelines.quantised import can_multiply
 
 log = logging.getLogger(__name__)
@@ -113,7 +113,7 @@ def card_of(
         budget = float(torch.cuda.get_device_properties(device).total_memory - _RESERVE)
     else:
         budget = float(torch.mps.recommended_max_memory() - _RESERVE)
-    if is_ram(device.type):
+    if has_unified_memory(device.type):
         given = [gib * GIB for gib in (vram_gib, ram_gib) if gib is not None]
         budget = ram = min(given or (budget, ram))
     return Card(

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pipelines.placement import PAINTER, TEXT, TILE, Plan, group_of
+from pipelines.plan import PAINTER, TEXT, TILE, Plan, group_of
 
 EMBEDS = (
     "prompt_embeds",

@@ -18,7 +18,7 @@ from pipelines.fitting import EMBEDS
 from pipelines.loading import Loader
 from pipelines.models import Embeddings, Models, Question
 from pipelines.pixels import Leaving, leave
-from pipelines.placement import PAINTER, TEXT, Plan, Precision
+from pipelines.plan import PAINTER, TEXT, Plan, Precision
 from pipelines.previews import Previews
 from pipelines.quantised import compute_in, keep_in_fp8, keep_in_nf4
 from pipelines.safety import are_sensitive

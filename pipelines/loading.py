@@ -17,7 +17,7 @@ from pipelines.catalog import Checkpoint, Dtype
 from pipelines.checkpoints import locate, of_transformers, require_whole, unusable
 from pipelines.contract.text import Text
 from pipelines.device import DTYPES, dtype_on, ran_out
-from pipelines.placement import Precision
+from pipelines.plan import Precision
 
 log = logging.getLogger(__name__)
 

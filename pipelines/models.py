@@ -24,7 +24,8 @@ from pipelines.contract.errors import ModelUnavailable
 from pipelines.device import is_out_of_memory, is_out_of_ram, send
 from pipelines.loading import Loader
 from pipelines.loras import Lora, find
-from pipelines.placement import GIB, PAINTER, Card, Group, Plan, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import GIB, PAINTER, Card, Group, Plan
 from pipelines.ram import plan_all, to_evict
 from pipelines.residency import Residency
 from pipelines.shelf import Load, Shelf, Shelved, name_of
@@ -118,7 +119,7 @@ class Models:
         """
         self._shelf.touch(key)
         held = self._in_ram()
-        if key is ModelKey.SAFETY or (key in held and not self.card.is_ram):
+        if key is ModelKey.SAFETY or (key in held and not self.card.unified):
             return
         used = {key, *(other for other in held if self._in_use(other))}
         wanted = self.plans[key].takes_of_ram(self.card, batch) - held.get(key, 0)
@@ -176,7 +177,7 @@ class Models:
     def most(self, key: ModelKey) -> int:
         """How many pictures the painter of a model has room for at once."""
         most = self._residency.most(name_of(key, PAINTER))
-        if self.card.is_ram:
+        if self.card.unified:
             plan = self.plans[key]
             free = self.card.ram - plan.in_ram
             most = min(most, max(1, int(free // plan.groups[PAINTER].working)))
@@ -279,7 +280,7 @@ class Models:
     def evict_idle(self) -> None:
         """Let every model that nobody uses leave the card, and RAM where that is the same."""
         self._residency.evict_idle()
-        if self.card.is_ram:
+        if self.card.unified:
             for key in self._shelf.models():
                 if not self._in_use(key):
                     self._drop(key)

@@ -9,8 +9,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from pipelines.catalog import ModelKey
-from pipelines.placement import GIB, Card, Model, Plan, Precision, plan_model, possible
+from pipelines.catalog import Model, ModelKey
+from pipelines.placement import plan_model, possible
+from pipelines.plan import GIB, Card, Plan, Precision
 from pipelines.residency import enough
 
 Sizes = Mapping[str, int]
@@ -54,8 +55,8 @@ def together(plans: Mapping[ModelKey, Plan], card: Card) -> str | None:
     """What the copies of all models take, in words; None where nobody has to mind."""
     plans = {key: plan for key, plan in plans.items() if plan.fits}  # the others cannot run
     takes = sum(plan.in_ram for plan in plans.values())
-    if card.is_ram:
-        takes += max((plan.computes() for plan in plans.values()), default=0)
+    if card.unified:
+        takes += max((plan.working() for plan in plans.values()), default=0)
     if takes <= card.ram:
         return None
     longest = max(plans, key=lambda key: _on_disk(plans[key]))

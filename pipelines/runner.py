@@ -60,7 +60,8 @@ from pipelines.device import (
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
 from pipelines.models import Models
-from pipelines.placement import Card, Plan, slow, unmet
+from pipelines.placement import slow, unmet
+from pipelines.plan import Card, Plan
 from pipelines.ram import together
 from pipelines.shelf import Load
 

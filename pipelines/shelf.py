@@ -14,7 +14,7 @@ from pipelines.contract.errors import ModelUnavailable
 from pipelines.device import free_ram
 from pipelines.fitting import divide, fit_to, modules_of, stream, streamable
 from pipelines.loading import BUILDING, Loader
-from pipelines.placement import PAINTER, TEXT, Card, Held, Plan, Precision
+from pipelines.plan import PAINTER, TEXT, Card, Held, Plan, Precision
 from pipelines.weights import Weights
 
 log = logging.getLogger(__name__)

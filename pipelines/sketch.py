@@ -36,7 +36,7 @@ from pipelines.loras import Lora
 from pipelines.media import open_picture
 from pipelines.models import Embeddings, Models, Question
 from pipelines.pixels import Leaving, leave
-from pipelines.placement import TEXT
+from pipelines.plan import TEXT
 from pipelines.presets import PRESETS, Preset
 from pipelines.previews import Previews
 from pipelines.safety import are_sensitive, vet_upload

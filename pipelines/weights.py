@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.device import is_out_of_memory
-from pipelines.placement import is_ram
+from pipelines.plan import has_unified_memory
 
 log = logging.getLogger(__name__)
 
@@ -91,11 +91,11 @@ class Weights:
     def _home(self, length: int) -> Tensor:
         if self._device.type == "cuda":
             return _pinned(length)
-        return _plain(length, self._device if is_ram(self._device.type) else None)
+        return _plain(length, self._device if has_unified_memory(self._device.type) else None)
 
     def move_in(self) -> None:
         """Copy to the device, asynchronously on its current stream. All, or none if it raises."""
-        copy = not is_ram(self._device.type)
+        copy = not has_unified_memory(self._device.type)
         try:
             for block in self._visiting:
                 there = block.home[: block.used].to(self._device, non_blocking=True, copy=copy)

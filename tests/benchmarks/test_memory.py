@@ -7,7 +7,8 @@ from benchmarks import memory
 from benchmarks._bench import FULL, KEYS
 from benchmarks._full_size import build
 from pipelines.catalog import ImagineModel, ModelKey, SketchModel
-from pipelines.placement import GIB, PAINTER, TEXT, Card, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import GIB, PAINTER, TEXT, Card
 from pipelines.quantised import keep_in_fp8
 
 MIB = 2**20

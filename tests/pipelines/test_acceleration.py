@@ -23,7 +23,8 @@ from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.loading import Loader
-from pipelines.placement import Card, Precision, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import Card, Precision
 from pipelines.recording import Recorded
 from pipelines.runner import Runner
 from pipelines.weights import Weights

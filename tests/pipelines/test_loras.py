@@ -25,7 +25,7 @@ from pipelines.fitting import modules_of, stream, streamable
 from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.models import Models
-from pipelines.placement import PAINTER, Card
+from pipelines.plan import PAINTER, Card
 from pipelines.runner import LOADERS, Runner
 from pipelines.weights import Weights
 from tests.pipelines.adapters import imagine_lora, sketch_lora

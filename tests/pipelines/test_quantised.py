@@ -19,7 +19,7 @@ from torch import nn
 from pipelines import imagine, quantised
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.loading import Loader
-from pipelines.placement import Precision
+from pipelines.plan import Precision
 from pipelines.quantised import (
     FP8,
     Fp8Linear,

@@ -49,7 +49,8 @@ from pipelines.fitting import denoiser_of
 from pipelines.loading import Loader
 from pipelines.media import read_facts
 from pipelines.models import Models
-from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import GIB, PAINTER, Card, Plan
 from pipelines.runner import LOADERS, Runner
 from pipelines.shelf import Load
 from tests.pipelines.catalogs import changed, conditioner_of
@@ -795,8 +796,8 @@ def test_on_a_mac_models_leave_ram_for_what_another_computes(catalog: Catalog) -
     reads, cpu = Reads(), Loader(torch.device("cpu"))
     plans = Models(catalog, Card("mps"), cpu, reads.loads).plans
     sketch, imagine = plans[ModelKey.SKETCH], plans[ModelKey.IMAGINE]
-    room = imagine.in_ram + 2 * imagine.computes()
-    assert sketch.in_ram + imagine.in_ram + sketch.computes() < room < sketch.in_ram + room
+    room = imagine.in_ram + 2 * imagine.working()
+    assert sketch.in_ram + imagine.in_ram + sketch.working() < room < sketch.in_ram + room
     models = Models(catalog, Card("mps", room, room), cpu, reads.loads)
     assert models.most(ModelKey.IMAGINE) == 2
     for key in (ModelKey.IMAGINE, ModelKey.SKETCH, ModelKey.IMAGINE):
