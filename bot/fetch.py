@@ -40,15 +40,9 @@ from rich.progress import (
 
 from bot.errors import TooLittleDisk
 from pipelines.catalog import Catalog, Checkpoint, LoraFile
-from pipelines.checkpoints import (
-    damaged_files,
-    first_file,
-    gated,
-    needed_files,
-    require_whole,
-    unusable,
-)
+from pipelines.checkpoints import damaged_files, needed_files, require_whole
 from pipelines.contract.errors import AtelierError, ModelMissing
+from pipelines.layout import first_file, gated, unusable
 from pipelines.plan import GIB
 from pipelines.visible import nearest
 

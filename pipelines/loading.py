@@ -14,9 +14,10 @@ import torch
 from safetensors import SafetensorError
 
 from pipelines.catalog import Checkpoint, Dtype
-from pipelines.checkpoints import locate, of_transformers, require_whole, unusable
+from pipelines.checkpoints import locate, of_transformers, require_whole
 from pipelines.contract.text import Text
 from pipelines.device import DTYPES, dtype_on, ran_out
+from pipelines.layout import unusable
 from pipelines.plan import Precision
 
 log = logging.getLogger(__name__)

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from pipelines.catalog import ModelKey, SafetyModel
-from pipelines.checkpoints import require_labels
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import Withheld
+from pipelines.layout import require_labels
 from pipelines.loading import Loader
 from pipelines.media import on_white
 from pipelines.models import Models

@@ -23,7 +23,7 @@ from pipelines.catalog import (
     fit,
     no_style,
 )
-from pipelines.checkpoints import require_whole, unusable
+from pipelines.checkpoints import require_whole
 from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import SketchRequest
@@ -31,6 +31,7 @@ from pipelines.contract.text import Text
 from pipelines.describe import Captioning, described
 from pipelines.drawing import fitted, read_drawing
 from pipelines.fitting import EMBEDS
+from pipelines.layout import unusable
 from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import open_picture

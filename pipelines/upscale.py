@@ -12,10 +12,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.catalog import ModelKey, UpscaleModel
-from pipelines.checkpoints import unusable
 from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import SCALES, UpscaleRequest
+from pipelines.layout import unusable
 from pipelines.loading import Loader
 from pipelines.media import encode_png, open_picture, read_facts
 from pipelines.models import Models
