@@ -15,9 +15,10 @@ from pipelines.catalog import ModelKey, UpscaleModel
 from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import SCALES, UpscaleRequest
+from pipelines.facts import read_facts
 from pipelines.layout import unusable
 from pipelines.loading import Loader
-from pipelines.media import encode_png, open_picture, read_facts
+from pipelines.media import encode_png, open_picture
 from pipelines.models import Models
 from pipelines.pixels import pictures
 from pipelines.safety import are_sensitive, vet_upload

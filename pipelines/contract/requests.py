@@ -139,7 +139,7 @@ class SketchRequest:
 
     Without `caption` BLIP writes one.
 
-    `drawing` is an image file that `pipelines.media.vet` accepted; `strength` is how firmly its
+    `drawing` is an image file that `pipelines.uploads.vet` accepted; `strength` is how firmly its
     lines steer the picture, 0 (free) to 100 (held). `lora` is named as in `pipelines.loras`; it
     takes the place of the style's own. `variations` are seeds towards which the picture of `seed`
     is changed a little, one after the other. With `review` nothing is painted yet: a person is

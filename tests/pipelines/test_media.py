@@ -15,21 +15,18 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.errors import BadInput, TooLarge
+from pipelines.facts import MAX_EXIF, MAX_FACTS, MAX_SCANS, read_facts
 from pipelines.media import (
-    MAX_EXIF,
-    MAX_FACTS,
-    MAX_SCANS,
     MAX_SIDE,
     convert,
     encode_mp4,
     encode_png,
     join,
     open_picture,
-    read_facts,
     shrink,
     thumbnail,
-    vet,
 )
+from pipelines.uploads import vet
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning"

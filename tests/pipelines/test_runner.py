@@ -45,9 +45,9 @@ from pipelines.contract.requests import (
     Request,
     SketchRequest,
 )
+from pipelines.facts import read_facts
 from pipelines.fitting import denoiser_of
 from pipelines.loading import Loader
-from pipelines.media import read_facts
 from pipelines.models import Models
 from pipelines.placement import plan_model
 from pipelines.plan import GIB, PAINTER, Card, Plan
