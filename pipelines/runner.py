@@ -172,6 +172,7 @@ class Runner:
         """Load the next model that fits without another leaving, and warm it up.
 
         Logs what cannot be loaded. Returns False when each model of the catalogue has had its turn.
+        Raises CardLost.
         """
         if not self._unloaded:
             return False
@@ -182,6 +183,8 @@ class Runner:
                     pass
                 if self._warms_up:
                     self._warm_up(key)
+        except CardLost:
+            raise
         except AtelierError as error:
             log.warning("%s", error.sentence)
         except Exception as error:  # noqa: BLE001 - best effort: its first job will say more
@@ -229,8 +232,6 @@ class Runner:
             raise
         except Exception as error:  # the boundary: nothing else leaves the runner
             log.exception("%s failed", request.kind)
-            if is_lost(self._device):
-                raise CardLost.named(self.card) from error
             ran_out = is_out_of_memory(error)
             self._recover(error, evict=ran_out)
             if ran_out:
@@ -304,6 +305,8 @@ class Runner:
 
         Raises CardLost.
         """
+        if not isinstance(error, AtelierError) and is_lost(self._device):
+            raise CardLost.named(self.card) from error
         for cause in causes(error):  # a traceback's frames hold tensors
             traceback.clear_frames(cause.__traceback__)
         try:

@@ -710,6 +710,19 @@ def test_preload_says_in_a_line_what_cannot_be_loaded(
     assert record.exc_info is None
 
 
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error"), CardLost.named("a card")])
+def test_a_card_that_is_lost_while_models_are_preloaded_is_named(
+    error: Exception, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(model: object, loader: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pipelines.runner.is_lost", lambda device: True)
+    runner = Runner(catalog, device="cpu", loads=dict.fromkeys(ModelKey, fail))
+    with pytest.raises(CardLost, match="stopped working for this process"):
+        runner.preload()
+
+
 def test_models_take_turns_where_they_do_not_fit_together(
     catalog: Catalog, runner: Runner, requests: dict[str, Request]
 ) -> None:
