@@ -17,10 +17,10 @@ from pipelines.device import dtype_on, finish
 from pipelines.fitting import EMBEDS
 from pipelines.loading import Loader
 from pipelines.models import Embeddings, Models, Question
-from pipelines.pixels import Leaving, leave
+from pipelines.pixels import PendingPicture, read_back
 from pipelines.plan import PAINTER, TEXT, Plan, Precision
 from pipelines.previews import Previews
-from pipelines.quantised import compute_in, keep_in_fp8, keep_in_nf4
+from pipelines.quantised import compute_in, quantise_to_fp8, quantise_to_nf4
 from pipelines.safety import are_sensitive
 from pipelines.steps import Steps
 
@@ -31,26 +31,26 @@ def load(model: ImagineModel, loader: Loader) -> Any:
 
     pipeline = loader.load_pipeline(StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype)
     pipeline.vae.enable_slicing()  # decoding several at once would take memory and save no time
-    keep_in_less(pipeline, loader)
+    quantise(pipeline, loader)
     if loader.device.type == "cpu":  # else four times as much RAM would be taken for a moment
-        for name in loader.in_less:
+        for name in loader.quantised_parts:
             if (network := getattr(pipeline, name)) is not None:
                 compute_in(network, dtype_on(loader.device, model.dtype))
     return pipeline
 
 
-def keep_in_less(pipeline: Any, loader: Loader) -> None:
+def quantise(pipeline: Any, loader: Loader) -> None:
     """Keep the weights of a pipeline in RAM in fp8 or nf4, as far as `loader` says so.
 
     T5 first: its files are in another type, so that it takes 9 GiB of RAM, and the transformer as
     yet none that the system could not have back.
     """
     if loader.text_precision is Precision.FP8 and pipeline.text_encoder_3 is not None:
-        keep_in_fp8(pipeline.text_encoder_3)
+        quantise_to_fp8(pipeline.text_encoder_3)
     if loader.precision in (Precision.FP8, Precision.FP8_FAST):
-        keep_in_fp8(pipeline.transformer, multiplying=loader.precision is Precision.FP8_FAST)
+        quantise_to_fp8(pipeline.transformer, multiplying=loader.precision is Precision.FP8_FAST)
     if loader.precision is Precision.NF4:
-        keep_in_nf4(pipeline.transformer, loader.device)
+        quantise_to_nf4(pipeline.transformer, loader.device)
 
 
 def render(
@@ -71,7 +71,7 @@ def render_together(
 
     A picture may differ in its last bits from what it would be alone.
     """
-    return _render(requests, model, models, context, most=models.most(ModelKey.IMAGINE))
+    return _render(requests, model, models, context, most=models.max_batch(ModelKey.IMAGINE))
 
 
 def _render(
@@ -101,7 +101,7 @@ def paint(
     context: RunContext,
     *,
     most: int = 1,
-) -> list[Leaving]:
+) -> list[PendingPicture]:
     """All pictures of requests that may share, of `size` (width, height in pixels), in their order.
 
     `most` are painted at a time.
@@ -110,7 +110,7 @@ def paint(
     embeddings = _embeddings(requests, model, models, context)
     wanted = _wanted(requests)
     most = min(most, len(wanted))
-    images: list[Leaving] = []
+    images: list[PendingPicture] = []
     with (
         models.use(ModelKey.IMAGINE, context, batch=most, lora=lora) as pipeline,
         torch.inference_mode(),
@@ -229,11 +229,13 @@ def _paint_some(
     seeds: Sequence[int],
     steps: Steps,
     variations: Sequence[int],
-) -> list[Leaving]:
+) -> list[PendingPicture]:
     """A picture for each seed, denoised together and decoded one after the other."""
     width, height = size
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    latents = [noise.begin(pipeline, size, each, variations, embeddings) for each in generators]
+    latents = [
+        noise.initial_latents(pipeline, size, each, variations, embeddings) for each in generators
+    ]
     scheduler = pipeline.scheduler
     with cached(pipeline.transformer, scheduler, model.steps, model.cache_interval):
         decoded = pipeline(
@@ -248,11 +250,11 @@ def _paint_some(
             callback_on_step_end=steps.on_step_end,
             output_type="pt",
         ).images
-    return leave(decoded, ModelKey.IMAGINE)
+    return read_back(decoded, ModelKey.IMAGINE)
 
 
 def _artifact(
-    image: Leaving,
+    image: PendingPicture,
     request: ImagineRequest,
     seed: int,
     model: ImagineModel,

@@ -73,13 +73,17 @@ T = TypeVar("T")
 class Runner:
     """Owns the device and every model on it. Satisfies `pipelines.contract.runner.RunnerLike`.
 
-    `device` is `auto`, `cpu`, `mps`, `cuda` or `cuda:N`; `vram_gib` is the budget for models, by
-    default what the card has less 1 GiB; `models_folder` is the Hugging Face cache that `fetch`
-    fills, by default the user's own; `batches` is the file with what `measure` found to pay. It is
-    the card `number` of `cards` in this machine: they share its RAM, of which all may take
-    `ram_gib`, by default four fifths, and each preloads other models first. `warm_up` says
-    whether `preload` also runs each model once, by default where that makes the first job quicker.
-    `loads` says how each is read, by default from its checkpoint. Raises DeviceMissing.
+    - `device`: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`.
+    - `vram_gib`: the budget for models; by default what the card has, less 1 GiB.
+    - `models_folder`: the Hugging Face cache that `fetch` fills; by default the user's own.
+    - `batches`: the file with what `measure` found to pay.
+    - `number` and `cards`: which card this is, of how many in this machine. Each preloads other
+      models first, and all together may take `ram_gib` of RAM; by default four fifths.
+    - `warm_up`: whether `preload` also runs each model once; by default where that makes the first
+      job quicker.
+    - `loads`: how each model is read; by default from its checkpoint.
+
+    Raises DeviceMissing.
     """
 
     def __init__(
@@ -126,7 +130,7 @@ class Runner:
             log.info("%s: %s", self.card, words)
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
-        """Render requests, those of /imagine of one aspect together; artifacts for each.
+        """Render requests, together if they may share a batch; one tuple of artifacts for each.
 
         Raises an AtelierError: Cancelled, BadInput, ModelUnavailable, OutOfMemory, RenderFailed.
         After any of them the runner is as usable as before; after CardLost it is not.
@@ -137,12 +141,12 @@ class Runner:
             made = tuple(self._run_one(each, context.of(n)) for n, each in enumerate(requests))
         if self._catalog.metadata:
             return made
-        return tuple(tuple(replace(each, telling=False) for each in one) for one in made)
+        return tuple(tuple(replace(each, facts_in_file=False) for each in one) for one in made)
 
     def _run_together(
         self, requests: Sequence[Request], context: RunContext, model: ImagineModel
     ) -> tuple[Artifacts, ...]:
-        """A batch. Where it fails, whoever asked may try one by one."""
+        """Render a batch. If that fails, the caller may try its requests one by one."""
         wanted = [request for request in requests if isinstance(request, ImagineRequest)]
         return self._guarded(
             requests[0],
@@ -150,18 +154,18 @@ class Runner:
         )
 
     def batches(self) -> Mapping[Kind, int]:
-        """How many pictures of a kind it pays to make together here, as was measured; else one."""
+        """How many pictures of a kind it pays to make together on this card; one, unless named."""
         model = self._catalog.imagine
         if model is None or self._table is None:
             return {}
         return {Kind.IMAGINE: self._table.best(self.card, model)}
 
     def measure(self) -> dict[int, float]:
-        """The seconds a picture of /imagine, by how many are painted together."""
+        """The seconds that a picture of /imagine takes, by how many are painted together."""
         model = self._catalog.imagine
         if model is None:
             return {}
-        most = min(self._models.most(ModelKey.IMAGINE), SIZES[-1])
+        most = self._models.max_batch(ModelKey.IMAGINE)
         return {
             size: imagine.seconds_a_picture(size, model, self._models)
             for size in SIZES
@@ -211,10 +215,7 @@ class Runner:
         free_caches(self._device)
 
     def _run_one(self, request: Request, context: RunContext) -> Artifacts:
-        """Render, and turn whatever goes wrong into an AtelierError.
-
-        Where memory ran out, once more, on a card that was cleared, and in less of it if it can be.
-        """
+        """Render; if memory runs out, once more on the cleared card, in less of it if possible."""
         try:
             return self._tried(request, context)
         except OutOfMemory:
@@ -225,6 +226,7 @@ class Runner:
         return self._guarded(request, lambda: self._render(request, context))
 
     def _guarded(self, request: Request, work: Callable[[], T]) -> T:
+        """Do `work`; if it fails, clean up, and raise an AtelierError whatever it was."""
         try:
             return work()
         except AtelierError as error:
@@ -242,10 +244,10 @@ class Runner:
             ) from error
 
     def _warm_up(self, key: ModelKey) -> None:
-        """Make something in as few steps as there are, before a person waits for it.
+        """Make something in few steps, before a person waits for it.
 
-        The first run chooses kernels, takes memory and compiles what is to be compiled: for one
-        shape. In another it is compiled for all others.
+        The first run chooses kernels, takes memory and compiles: for its own shape. Torch compiles
+        for every shape when it meets a second one, so that is tried as well.
         """
         begun = time.perf_counter()
         compiles = self._catalog.acceleration.compile and key is not ModelKey.UPSCALE
@@ -320,7 +322,7 @@ class Runner:
 
 
 def _trial(key: ModelKey, picture: Path, aspect: Aspect) -> Request | None:
-    """What a model is tried with; None for those that the others run."""
+    """What a model is warmed up with; None for those that run on the way to others."""
     match key:
         case ModelKey.SKETCH:
             return SketchRequest(drawing=picture, prompt="a ring", seed=0)
@@ -335,7 +337,7 @@ def _trial(key: ModelKey, picture: Path, aspect: Aspect) -> Request | None:
 
 
 def _ring(aspect: Aspect) -> Image.Image:
-    """Something drawn."""
+    """A drawing of a ring."""
     picture = Image.new("RGB", dimensions(aspect, 256), "white")
     ImageDraw.Draw(picture).ellipse((64, 64, 192, 192), outline="black", width=6)
     return picture

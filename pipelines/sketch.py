@@ -36,7 +36,7 @@ from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import open_picture
 from pipelines.models import Embeddings, Models, Question
-from pipelines.pixels import Leaving, leave
+from pipelines.pixels import PendingPicture, read_back
 from pipelines.plan import TEXT
 from pipelines.presets import PRESETS, Preset
 from pipelines.previews import Previews
@@ -137,7 +137,7 @@ def _style(name: str | None, styles: Mapping[str, Style]) -> Style:
 
 
 def _artifact(
-    image: Leaving,
+    image: PendingPicture,
     request: SketchRequest,
     caption: str,
     model: SketchModel,
@@ -284,7 +284,7 @@ def paint(
     seed: int,
     variations: Sequence[int] = (),
     previews: Previews | None = None,
-) -> Leaving:
+) -> PendingPicture:
     """A picture in the shape of `lines` (L, white on black), which steer it by `strength`."""
     width, height = fit(lines.width, lines.height, size=model.size)
     steps = Steps(context, Phase.PAINTING, model.steps, previews=previews)
@@ -301,12 +301,14 @@ def paint(
             num_inference_steps=model.steps,
             guidance_scale=model.guidance,
             generator=generator,
-            latents=noise.begin(pipeline, (width, height), generator, variations, embeddings),
+            latents=noise.initial_latents(
+                pipeline, (width, height), generator, variations, embeddings
+            ),
             **steering,
             **_listening(model.conditioner, steps),
             output_type="pt",
         ).images
-    return leave(decoded, ModelKey.SKETCH)[0]
+    return read_back(decoded, ModelKey.SKETCH)[0]
 
 
 def _steering(

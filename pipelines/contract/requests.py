@@ -242,7 +242,8 @@ class UpscaleRequest:
 
 
 def may_share(requests: Sequence["Request"]) -> bool:
-    """Whether requests can be denoised as one batch: /imagine, alike but for words and seeds."""
+    """Whether requests can be denoised as one batch: of /imagine, and alike but for their words,
+    seeds and counts."""
     shapes = {
         replace(request, prompt="any", negative="", seed=0, count=1)
         if isinstance(request, ImagineRequest)
@@ -253,7 +254,7 @@ def may_share(requests: Sequence["Request"]) -> bool:
 
 
 def anew(request: "Request", seed: int) -> "Request":
-    """The same request from another seed, of which there are no variations yet."""
+    """The same request with another seed, and without the variations of the old one."""
     match request:
         case SketchRequest() | ImagineRequest():
             return replace(request, seed=seed, variations=())

@@ -812,7 +812,7 @@ def test_on_a_mac_models_leave_ram_for_what_another_computes(catalog: Catalog) -
     room = imagine.in_ram + 2 * imagine.working()
     assert sketch.in_ram + imagine.in_ram + sketch.working() < room < sketch.in_ram + room
     models = Models(catalog, Card("mps", room, room), cpu, reads.loads)
-    assert models.most(ModelKey.IMAGINE) == 2
+    assert models.max_batch(ModelKey.IMAGINE) == 2
     for key in (ModelKey.IMAGINE, ModelKey.SKETCH, ModelKey.IMAGINE):
         assert models.fits(key)
         with models.use(key):
