@@ -10,15 +10,7 @@ import torch
 
 from pipelines.catalog import Dtype
 from pipelines.contract.errors import DeviceMissing, causes
-from pipelines.driver import (
-    RIGHT_TORCH,
-    Build,
-    Version,
-    ask_driver,
-    is_amd,
-    why_unfit,
-    why_unseen,
-)
+from pipelines.driver import RIGHT_TORCH, Build, Version, ask_driver, is_amd, why_unfit, why_unseen
 from pipelines.memory import total_ram
 from pipelines.plan import GIB, Card, has_unified_memory
 from pipelines.quantised import can_multiply

@@ -79,8 +79,6 @@ class Runner:
     - `batches`: the file with what `measure` found to pay.
     - `number` and `cards`: which card this is, of how many in this machine. Each preloads other
       models first, and all together may take `ram_gib` of RAM; by default four fifths.
-    - `warm_up`: whether `preload` also runs each model once; by default where that makes the first
-      job quicker.
     - `loads`: how each model is read; by default from its checkpoint.
 
     Raises DeviceMissing.
@@ -97,7 +95,6 @@ class Runner:
         number: int = 0,
         cards: int = 1,
         ram_gib: float | None = None,
-        warm_up: bool | None = None,
         loads: Mapping[ModelKey, Load] | None = None,
     ) -> None:
         quiet_libraries()
@@ -112,8 +109,7 @@ class Runner:
         keys = list(self._models.plans)
         first = number * len(keys) // cards
         self._unloaded = keys[first:] + keys[:first]
-        pays = self._device.type == "cuda" or catalog.acceleration.compile
-        self._warms_up = pays if warm_up is None else warm_up
+        self._warms_up = self._device.type == "cuda" or catalog.acceleration.compile
         self._log_plans(card)
 
     def _log_plans(self, whole: Card) -> None:
@@ -173,7 +169,7 @@ class Runner:
         }
 
     def preload(self) -> bool:
-        """Load the next model that fits without another leaving, and warm it up.
+        """Load the next model that fits without another leaving, and warm it up if that pays.
 
         Logs what cannot be loaded. Returns False when each model of the catalogue has had its turn.
         Raises CardLost.

@@ -688,7 +688,8 @@ def test_what_is_not_allowed_to_be_seen_in_a_drawing_is_not_painted(
 def test_a_model_that_is_warmed_up_has_run_once(
     catalog: Catalog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runner = Runner(hasty(catalog), device="cpu", warm_up=True)
+    runner = Runner(hasty(catalog), device="cpu")
+    runner._warms_up = True  # as on a card
     with caplog.at_level(logging.INFO, "pipelines.runner"):
         preload_all(runner)
     for key in (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE):
