@@ -108,7 +108,7 @@ def thumbnail(data: bytes, side: int = 256) -> bytes:
     It says nothing of itself. Raises BadInput where it cannot be read.
     """
     try:
-        image = _beginning(data) if data[4:8] == b"ftyp" else _opened(data)[0]
+        image = _beginning(data) if _is_video(data) else _opened(data)[0]
     except Exception as error:  # a damaged file makes decoders raise anything
         raise BadInput("This picture cannot be read.") from error
     image.thumbnail((side, side), Image.Resampling.LANCZOS)
@@ -227,6 +227,11 @@ def _as_yuv(picture: Image.Image) -> av.VideoFrame:
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
     )
+
+
+def _is_video(data: bytes) -> bool:
+    """Whether a file is an mp4, and not an AVIF picture, which begins in the same way."""
+    return data[4:8] == b"ftyp" and data[8:12] not in (b"avif", b"avis")
 
 
 def _beginning(data: bytes) -> Image.Image:

@@ -519,6 +519,13 @@ def test_a_thumbnail_is_of_a_picture_or_of_how_a_video_begins() -> None:
             thumbnail(damaged)
 
 
+def test_a_picture_in_avif_is_not_taken_for_a_video() -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (64, 32), (255, 0, 0, 0)).save(file, "AVIF")
+    with Image.open(io.BytesIO(thumbnail(file.getvalue()))) as image:
+        assert image.convert("RGBA").getchannel("A").getextrema() == (0, 0)
+
+
 def test_nothing_is_decoded_to_read_what_a_picture_says() -> None:
     data = encode_png(Image.effect_noise((96, 64), 80).convert("RGB"), SAYS)
     at = data.index(b"IDAT") + 10
