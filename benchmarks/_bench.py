@@ -117,7 +117,7 @@ class Bench:
     rounds: int
     until: float = math.inf
     """When no more is begun, by `time.perf_counter`."""
-    settle: Callable[[], object] = bool
+    settle: Callable[[], None] = lambda: None
     """Waits until nothing of the benchmark's own computes beside what is measured."""
 
     @property
