@@ -1,4 +1,4 @@
-"""The models of a catalogue, as all that runs them gets at them: held as planned, moved as needed.
+"""The models of a catalogue: held as planned, and moved to the card when they are used.
 
     with models.use(ModelKey.SKETCH, context, TEXT) as pipeline:
         ...
@@ -118,9 +118,9 @@ class Models:
         return is_out_of_memory(error) and not (has_card and is_out_of_ram(error))
 
     def _make_room_in_ram(self, key: ModelKey, batch: int) -> None:
-        """Drop the models used longest ago until this one, if it is not in RAM yet, fits there.
+        """If this model is not in RAM yet, drop those used longest ago until it has room there.
 
-        In unified memory also what it computes has to fit.
+        In unified memory what it computes needs room as well, whenever it is used.
         """
         self._shelf.touch(key)
         held = self._in_ram()
@@ -189,9 +189,9 @@ class Models:
         return most
 
     def step_down(self) -> None:
-        """Plan the model for which memory ran out last for less of it, if it can do with less.
+        """Plan the model for which memory ran out last anew, if it can do with less memory.
 
-        Nobody may be using the model. It is read from disk anew.
+        Nobody may be using the model. It is read from disk again.
         """
         key, self._ran_out = self._ran_out, None
         if key is None:
@@ -220,7 +220,7 @@ class Models:
         question: Question[A],
         coming: Callable[[], Iterable[Question[A]]] = tuple,
     ) -> A:
-        """What a model answers, from memory if it was asked lately. Tensors are on the device.
+        """What a model answers; not asked again if it was asked lately. Tensors are on the device.
 
         If the group had to be moved in for this, the questions that are `coming` are asked as well,
         up to the first that fails: that is left to the run that it belongs to.
