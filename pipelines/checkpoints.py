@@ -29,7 +29,7 @@ from pipelines.contract.text import Text
 from pipelines.estimates import VAE_CAST, width_of
 from pipelines.headers import NotWhole, read_shapes
 from pipelines.layout import (
-    DENOISERS,
+    FAMILIES,
     Part,
     Settings,
     Source,
@@ -210,7 +210,7 @@ def check_preview(
         return
     place = f"{key}.{PREVIEW}"
     decodes = _setting(locate(place, preview, models_folder) / "config.json", "latent_channels")
-    folder = locate(key, model, models_folder) / DENOISERS[type(model)]
+    folder = locate(key, model, models_folder) / FAMILIES[type(model)].denoiser
     paints = _setting(folder / "config.json", "in_channels")
     if decodes != paints:
         raise Source(place, preview).wrong(
@@ -251,8 +251,8 @@ def _find(place: str, checkpoint: Checkpoint, models_folder: Path | None) -> _Lo
         names, first = set(_files(folder)), _read_first(source, folder)
         parts = parts_of(source, first)
         require_files(source, parts, names)
-        if (denoiser := DENOISERS.get(type(checkpoint))) is not None:
-            settings = _read_settings(folder / denoiser / "config.json") or {}
+        if (family := FAMILIES.get(type(checkpoint))) is not None:
+            settings = _read_settings(folder / family.denoiser / "config.json") or {}
             require_task(source, str(first.get("_class_name")), settings)
         labels = first.get("id2label")  # the loader knows them where the settings do not name them
         if isinstance(checkpoint, SafetyModel) and isinstance(labels, dict):

@@ -30,22 +30,23 @@ from pipelines.contract.text import Text
 Settings = dict[str, Any]
 """What a JSON file of a checkpoint holds."""
 
-DENOISERS: dict[type[Checkpoint], str] = {
-    SketchModel: "unet",
-    ImagineModel: "transformer",
-    AnimateModel: "unet",
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Pipelines of a kind: how their classes' names begin, and parts that they cannot lack."""
+
+    name: str
+    denoiser: str
+    encoders: frozenset[str]
+
+
+_CLIPS = frozenset({"text_encoder", "text_encoder_2"})
+FAMILIES: dict[type[Checkpoint], Family] = {
+    SketchModel: Family("StableDiffusionXL", "unet", _CLIPS),
+    ImagineModel: Family("StableDiffusion3", "transformer", _CLIPS),  # T5 may be left out
+    AnimateModel: Family("StableVideoDiffusion", "unet", frozenset({"image_encoder"})),
 }
-"""The pipelines, and the part that is their denoiser."""
-_FAMILIES: dict[type[Checkpoint], str] = {
-    SketchModel: "StableDiffusionXL",
-    ImagineModel: "StableDiffusion3",
-    AnimateModel: "StableVideoDiffusion",
-}
-_ENCODERS: dict[type[Checkpoint], set[str]] = {
-    SketchModel: {"text_encoder", "text_encoder_2"},
-    ImagineModel: {"text_encoder", "text_encoder_2"},  # T5 may be left out
-    AnimateModel: {"image_encoder"},
-}
+"""The models that are pipelines."""
 _CONDITIONERS = {"t2i-adapter": "T2IAdapter", "controlnet": "ControlNetModel"}
 _REPLACEMENTS = {"vae": "AutoencoderKL", PREVIEW: "AutoencoderTiny"}
 _LIBRARIES = {"diffusers", "transformers"}
@@ -58,7 +59,7 @@ def first_file(checkpoint: Checkpoint) -> str:
     """The name of a checkpoint's first file."""
     if isinstance(checkpoint, LoraFile):
         return checkpoint.file
-    return "model_index.json" if type(checkpoint) in _FAMILIES else "config.json"
+    return "model_index.json" if type(checkpoint) in FAMILIES else "config.json"
 
 
 # --- what can be wrong --------------------------------------------------------------------------
@@ -264,7 +265,7 @@ def parts_of(source: Source, first: Settings) -> list[Part]:
     checkpoint = source.checkpoint
     if isinstance(checkpoint, LoraFile):
         return []
-    if (family := _FAMILIES.get(type(checkpoint))) is None:
+    if (family := FAMILIES.get(type(checkpoint))) is None:
         _check_class(source, first)
         return [_single(checkpoint)]
     replaced = {"vae"} if getattr(checkpoint, "vae", None) is not None else set()
@@ -332,25 +333,25 @@ def require_task(source: Source, class_name: str, denoiser: Settings) -> None:
     instructions.
     """
     kind = type(source.checkpoint)
+    family = FAMILIES[kind]
     takes, gives = (denoiser.get(f"{end}_channels") for end in ("in", "out"))
     if takes is None or gives is None:
         return  # as the class has them
     if takes != (wanted := 2 * gives if kind is AnimateModel else gives):
         raise source.other(
-            f"{class_name} ({DENOISERS[kind]}.in_channels = {takes})",
-            f"{_FAMILIES[kind]}Pipeline ({wanted})",
+            f"{class_name} ({family.denoiser}.in_channels = {takes})",
+            f"{family.name}Pipeline ({wanted})",
         )
 
 
-def _check_family(source: Source, family: str, first: Settings, replaced: set[str]) -> None:
+def _check_family(source: Source, family: Family, first: Settings, replaced: set[str]) -> None:
     """A pipeline of the family may be for another task: SDXL's refiner has one text encoder."""
     found = str(first.get("_class_name"))
-    if not found.startswith(family):
-        raise source.other(found, f"{family}Pipeline")
-    kind = type(source.checkpoint)
-    for part in sorted((_ENCODERS[kind] | {DENOISERS[kind], "vae"}) - replaced):
+    if not found.startswith(family.name):
+        raise source.other(found, f"{family.name}Pipeline")
+    for part in sorted((family.encoders | {family.denoiser, "vae"}) - replaced):
         if not (isinstance(named := first.get(part), list) and any(named)):
-            raise source.other(f"{found} ({part} = null)", f"{family}Pipeline")
+            raise source.other(f"{found} ({part} = null)", f"{family.name}Pipeline")
 
 
 def _check_class(source: Source, settings: Settings) -> None:
