@@ -175,7 +175,7 @@ def test_a_video_is_what_diffusers_makes_with_all_its_queries(
     catalog: Catalog, requests: dict[str, Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = made(catalog, NOTHING, requests["animate"])
-    monkeypatch.setattr(acceleration, "_spare_queries", lambda unet: None)
+    monkeypatch.setattr(acceleration, "_skip_queries", lambda unet: None)
     assert np.abs(quick - made(catalog, NOTHING, requests["animate"])).mean() < LEVELS
 
 
