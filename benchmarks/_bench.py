@@ -35,9 +35,9 @@ from pipelines.contract.requests import (
     SketchRequest,
 )
 from pipelines.device import finish, free_caches, name_of
-from pipelines.imagine import keep_in_less
+from pipelines.imagine import quantise
 from pipelines.loading import Loader
-from pipelines.placement import GIB, Precision
+from pipelines.plan import GIB, Precision
 from pipelines.runner import LOADERS, Runner
 from pipelines.weights import Weights
 
@@ -117,7 +117,7 @@ class Bench:
     rounds: int
     until: float = math.inf
     """When no more is begun, by `time.perf_counter`."""
-    settle: Callable[[], object] = bool
+    settle: Callable[[], None] = lambda: None
     """Waits until nothing of the benchmark's own computes beside what is measured."""
 
     @property
@@ -301,7 +301,7 @@ def of_full_size(device: torch.device, folder: Path) -> Bench:
     def load(key: ModelKey, loader: Loader) -> Any:
         pipeline = twin(made(key))
         if key is ModelKey.IMAGINE:
-            keep_in_less(pipeline, loader)
+            quantise(pipeline, loader)
         return pipeline
 
     return Bench(FULL, device, load, folder, rounds=2)

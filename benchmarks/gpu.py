@@ -67,7 +67,7 @@ from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import AtelierError, OutOfMemory
 from pipelines.device import free_caches
 from pipelines.loading import Loader, quiet_libraries
-from pipelines.placement import GIB, PAINTER, Precision
+from pipelines.plan import GIB, PAINTER, Precision
 from pipelines.runner import Runner
 from pipelines.weights import Weights
 
@@ -465,7 +465,7 @@ def main(
         bench = of_the_demo(folder) if tiny else of_full_size(card, folder)
         bench = replace(bench, until=time.perf_counter() + 60 * minutes)
         wanted = parts or list(Part)
-        with compiling(bench) if Part.SPEED in wanted else nullcontext(bool) as settle:
+        with compiling(bench) if Part.SPEED in wanted else nullcontext(lambda: None) as settle:
             bench = replace(bench, settle=settle)
             met = [each for part in wanted for each in _measured(part, bench)]
     sys.exit(0 if all(met) else 1)

@@ -29,7 +29,8 @@ from benchmarks._report import report
 from pipelines.acceleration import accelerate
 from pipelines.catalog import Acceleration, AnimateModel, ImagineModel, ModelKey, SketchModel
 from pipelines.fitting import fit_to
-from pipelines.placement import GIB, PAINTER, TEXT, Card, Plan, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import GIB, PAINTER, TEXT, Card, Plan
 
 CARDS = (6, 8, 12, 16, 24, 80)  # GiB, beside RAM that is large enough
 GOAL = 3.0  # times the operations

@@ -46,11 +46,13 @@ from pipelines.catalog import (
     Checkpoint,
     Conditioner,
     ImagineModel,
+    Model,
     ModelKey,
     SketchModel,
     painters,
 )
-from pipelines.placement import GIB, PAINTER, TEXT, Card, Group, Model, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import GIB, PAINTER, TEXT, Card, Group
 from pipelines.residency import Residency
 
 GOAL = 1 / 3  # of what FIFO moves

@@ -54,7 +54,7 @@ def _start(folder: Path, *, ahead: bool) -> None:
     from diffusers import StableVideoDiffusionPipeline
 
     from pipelines.fitting import modules_of
-    from pipelines.placement import PAINTER
+    from pipelines.plan import PAINTER
     from pipelines.weights import Weights
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")

@@ -44,7 +44,7 @@ from bot.tokens import TokenBook
 from bot.words import read_words
 from pipelines import loras
 from pipelines.caching import computed
-from pipelines.catalog import PREVIEW, Catalog, ModelKey, Network
+from pipelines.catalog import PREVIEW, Catalog, Model, ModelKey, Network
 from pipelines.checkpoints import check_preview, require_whole, weigh
 from pipelines.compilers import lacking
 from pipelines.contract.errors import (
@@ -54,7 +54,8 @@ from pipelines.contract.errors import (
 )
 from pipelines.driver import RIGHT_TORCH
 from pipelines.media import encode_mp4
-from pipelines.placement import GIB, Card, Model, Plan, slow, unmet, would_fit
+from pipelines.placement import slow, unmet, would_fit
+from pipelines.plan import GIB, Card, Plan
 from pipelines.presets import PRESETS
 from pipelines.ram import Sizes, plan_all, together
 from pipelines.visible import nearest, require_visible

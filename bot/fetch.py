@@ -39,17 +39,10 @@ from rich.progress import (
 
 from bot.errors import TooLittleDisk
 from pipelines.catalog import Catalog, Checkpoint, LoraFile
-from pipelines.checkpoints import (
-    damaged_files,
-    first_file,
-    gated,
-    needed_files,
-    read_first,
-    require_whole,
-    unusable,
-)
+from pipelines.checkpoints import damaged_files, needed_files, read_first, require_whole
 from pipelines.contract.errors import AtelierError, ModelMissing
-from pipelines.placement import GIB
+from pipelines.layout import first_file, gated, unusable
+from pipelines.plan import GIB
 from pipelines.visible import nearest
 
 SPARE = GIB  # left free on the disk, for the results

@@ -22,7 +22,8 @@ from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.context import Progress as Step
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Kind, Request
-from pipelines.media import convert, vet
+from pipelines.media import convert
+from pipelines.uploads import vet
 
 ENDINGS = {
     ".png": MediaType.PNG,

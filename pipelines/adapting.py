@@ -1,11 +1,11 @@
-"""LoRAs beside a denoiser: what one adds is added to what each layer gives, while a run lasts.
+"""LoRAs beside a denoiser: while a run lasts, what one adds is added to the output of each layer.
 
-    with adapters.beside(pipeline, lora):
+    with adapters.beside(pipeline, lora, ...):
         ...
 
 The network is not touched. Its weights stay where residency, streaming and quantisation keep them,
 and without the LoRA it computes what it did before, to the last bit. Only the denoiser is adapted:
-what a file holds for text encoders is left aside.
+what a file holds for text encoders is ignored.
 """
 
 from collections import OrderedDict
@@ -32,18 +32,17 @@ from pipelines.loras import Lora, is_dora
 from pipelines.weights import Weights
 
 REMEMBERED = 4  # adapters in RAM, if there is room: mostly 20 to 400 MB each
-_NAME = "lora"  # by which peft is to call it
-_STRANGE = (ValueError, RuntimeError, LookupError, TypeError, AttributeError)
+_NAME = "lora"  # of the adapter in peft
+_UNFIT = (ValueError, RuntimeError, LookupError, TypeError, AttributeError)
 """What diffusers and peft raise when a file is for another model, or is no LoRA."""
 
-
 Complain = Callable[[Text], ModelUnavailable]
-"""The error of a file, given what is wrong with it as the end of a sentence."""
+"""Makes the error of a file from the end of a sentence about it: what is wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What a LoRA adds to what one layer, linear or a convolution, makes of its input."""
+    """What a LoRA adds to the output of one layer: up(down(input)) × scale."""
 
     down: nn.Linear | nn.Conv2d
     up: nn.Linear | nn.Conv2d
@@ -55,7 +54,7 @@ class Change:
         return (output + added * self.scale).to(output.dtype)
 
     def of_weights(self) -> Tensor:
-        """The same as a change of the layer's weights, in float32."""
+        """What it would add to the layer's weights, of their shape, in float32."""
         up, down = (module.weight.detach().float() for module in (self.up, self.down))
         return (up.flatten(1) @ down.flatten(1) * self.scale).view(len(up), *down.shape[1:])
 
@@ -87,9 +86,9 @@ class Adapters:
     ) -> Iterator[None]:
         """Have a LoRA on the device and at work in the pipeline's denoiser until the block ends.
 
-        Calls `on_read` before a file is read, and `make_room` with the bytes that will be moved
-        in. Beside others it stays in RAM as far as they take `room` together, by itself in any
-        case. Raises ModelUnavailable.
+        Calls `on_read` before a file is read, and `make_room` with the bytes that will be moved in.
+        Of the LoRAs in RAM this one stays, and others as far as all take `room` bytes together.
+        Raises ModelUnavailable.
         """
         if lora not in self._known:
             on_read()
@@ -107,7 +106,7 @@ class Adapters:
             adapter.weights.move_out()
 
     def keep_within(self, room: float) -> None:
-        """Forget those used longest ago, but for the last few that take `room` at most."""
+        """Forget LoRAs used longest ago, down to REMEMBERED of them and `room` bytes at most."""
         while len(self._known) > REMEMBERED or self._size() > room:
             self._known.popitem(last=False)
 
@@ -136,7 +135,7 @@ class Adapters:
 
 @contextmanager
 def _hooked(denoiser: nn.Module, changes: Mapping[str, Change]) -> Iterator[None]:
-    """Blocks that were compiled would not see the hooks: they run as they are meanwhile."""
+    """Have the changes at work as hooks. Compiled blocks, which ignore hooks, run uncompiled."""
     with ExitStack() as stack:
         for module in denoiser.modules():
             if (compiled := module._compiled_call_impl) is not None:
@@ -166,18 +165,18 @@ def read_changes(pipeline: Any, file: Path, complain: Complain) -> dict[str, Cha
     """
     try:
         return _changes(pipeline, file)
-    except (OSError, NotWhole, SafetensorError, *_STRANGE) as error:
-        if (full := ran_out(error)) is not None:  # which says nothing about the file
+    except (OSError, NotWhole, SafetensorError, *_UNFIT) as error:
+        if (full := ran_out(error)) is not None:  # memory, which says nothing about the file
             raise full from None
-        if isinstance(error, _STRANGE):
+        if isinstance(error, _UNFIT):
             raise complain(Text("does not fit this model")) from error
         raise complain(Text("cannot be read")) from error
 
 
 def _changes(pipeline: Any, file: Path) -> dict[str, Change]:
-    """Read by diffusers into a hollow copy, so that what fails has touched nothing."""
+    """Read by diffusers into a copy of the network without weights, which may fail half-way."""
     if is_dora(read_shapes(file)):
-        raise ValueError(f"{file.name} is a DoRA, of which diffusers would read the half")
+        raise ValueError(f"{file.name} is a DoRA, of which diffusers would read half")
     denoiser = denoiser_of(pipeline)
     part = "unet" if denoiser is getattr(pipeline, "unet", None) else "transformer"
     tensors, kohyas, metadata = _read_state(pipeline, file, part)
@@ -202,7 +201,7 @@ def _changes(pipeline: Any, file: Path) -> dict[str, Change]:
 
 
 def _read_state(pipeline: Any, file: Path, part: str) -> tuple[dict[str, Tensor], list[Any], Any]:
-    """A file's tensors by diffusers' names, what it read of kohya's alphas, and its metadata."""
+    """A file's tensors by diffusers' names, the alphas that it found in kohya's, and metadata."""
     settings = {"unet_config": pipeline.unet.config} if part == "unet" else {}
     tensors, *kohyas, metadata = pipeline.lora_state_dict(
         _with_kohyas_names(file) or str(file.parent),
@@ -219,12 +218,12 @@ _KOHYAS = {
     "lora_unet_add_embedding_linear_1": "lora_unet_label_emb_0_0",
     "lora_unet_add_embedding_linear_2": "lora_unet_label_emb_0_2",
 }
-"""Two layers that kohya's own trainer calls as Stability does, and others as diffusers does.
-diffusers makes one layer of the others' two."""
+"""Two layers for which other trainers than kohya's own use diffusers' names, which diffusers would
+read as one layer; the names that kohya's uses are Stability's."""
 
 
 def _with_kohyas_names(file: Path) -> dict[str, Tensor] | None:
-    """A file's tensors, where it has names that diffusers would misread."""
+    """A file's tensors by kohya's names, if it has some that diffusers would misread; else None."""
     if not _KOHYAS.keys() & {name.partition(".")[0] for name in read_shapes(file)}:
         return None
     tensors = {}
@@ -237,25 +236,25 @@ def _with_kohyas_names(file: Path) -> dict[str, Tensor] | None:
 def _lora_layers(
     denoiser: Any, part: str, tensors: dict[str, Tensor], metadata: Any
 ) -> dict[str, Any]:
-    """peft's layers of a hollow denoiser that was given the tensors, by their names."""
+    """peft's layers of a copy of the denoiser that was given the tensors, by their names."""
     from peft.tuners.lora import LoraLayer
 
-    hollow = _hollow(denoiser)
-    hollow.load_lora_adapter(
+    copy = _without_weights(denoiser)
+    copy.load_lora_adapter(
         tensors,
         prefix=part,
         metadata=metadata,
         adapter_name=_NAME,
         low_cpu_mem_usage=True,  # else every layer is filled with random numbers first
     )
-    return {n: layer for n, layer in hollow.named_modules() if isinstance(layer, LoraLayer)}
+    return {n: layer for n, layer in copy.named_modules() if isinstance(layer, LoraLayer)}
 
 
 def _alphas(read: Iterable[Mapping[str, Any]], part: str) -> dict[str, float]:
-    """The alphas that a file gives to layers of `part`. A change counts by alpha / rank.
+    """The alphas that a file gives to layers of `part`: a change is scaled by alpha / rank.
 
-    diffusers would lose them: in files of its own format all, and in those of kohya's trainers,
-    where they differ, those of attention.
+    diffusers loses all alphas in files of its own format, and in those of kohya's trainers the ones
+    of attention if they differ.
     """
     from diffusers.utils import convert_unet_state_dict_to_peft
 
@@ -273,19 +272,19 @@ def _alphas(read: Iterable[Mapping[str, Any]], part: str) -> dict[str, float]:
 
 
 def _numbers(tensors: Any) -> int:
-    """How many there are, in matrices; what has one dimension are scales and biases."""
+    """How many numbers matrices hold; tensors of one dimension are scales and biases."""
     return sum(tensor.numel() for tensor in tensors if tensor.ndim > 1)
 
 
-def _hollow(denoiser: Any) -> Any:
-    """A network of the same layers whose weights take no memory."""
+def _without_weights(denoiser: Any) -> Any:
+    """A network of the same layers whose weights take no memory: one zero, expanded."""
     with torch.device("meta"):
-        hollow = type(denoiser).from_config(denoiser.config)
+        copy = type(denoiser).from_config(denoiser.config)
     nothing = torch.zeros((), dtype=denoiser.dtype)
-    for module in hollow.modules():
+    for module in copy.modules():
         for name, weights in module._parameters.items():
             if weights is not None:
                 module._parameters[name] = nn.Parameter(
                     nothing.expand(weights.shape), requires_grad=False
                 )
-    return hollow
+    return copy

@@ -43,7 +43,7 @@ def render(
     first = fill(on_white(picture), size)
     chunk = models.plans[ModelKey.ANIMATE].decode_chunk or model.decode_chunk
     with models.use(ModelKey.ANIMATE, context) as pipeline:
-        frames = move(pipeline, model, context, first, request.motion, request.seed, chunk)
+        frames = make_frames(pipeline, model, context, first, request.motion, request.seed, chunk)
     context.step(Phase.ENCODING)
     facts: dict[str, Fact] = {"prompt": request.prompt} if request.prompt else {}
     facts |= {
@@ -64,7 +64,7 @@ def render(
     return (video,)
 
 
-def move(
+def make_frames(
     pipeline: Any,
     model: AnimateModel,
     context: RunContext,
@@ -73,13 +73,14 @@ def move(
     seed: int,
     chunk: int,
 ) -> list[Image.Image]:
-    """The frames of a video of the size of `first`, decoded `chunk` at a time.
+    """The frames of a video that begins with `first` and has its size, decoded `chunk` at a time.
 
-    Before the first step, diffusers makes timesteps and guidance in torch's default type.
+    Up to the first step no model may be built, on any card's thread: diffusers makes timesteps and
+    guidance in torch's default type, which building changes.
     """
     with torch.inference_mode(), ExitStack() as preparing:
         if not BUILDING.acquire(blocking=False):
-            context.step(Phase.LOADING)  # of another card's: waiting for that is not its GPU time
+            context.step(Phase.LOADING)  # another card's model: to wait for it is not GPU time
             BUILDING.acquire()
         preparing.callback(BUILDING.release)
         steps = Steps(context, Phase.ANIMATING, model.steps, begun=preparing.close)
@@ -103,10 +104,10 @@ def move(
 
 
 def shape_for(size: tuple[int, int], model: AnimateModel) -> tuple[int, int]:
-    """Width and height of the video of a picture of `size`.
+    """Width and height of the video of a picture of `size`: the shape that crops least of it.
 
-    The model's own shape, upright for a portrait; for a picture that is neither, the nearest of
-    a few shapes with as many pixels, so that little of it is cropped.
+    Shapes are the model's own, that upright, and the aspects of /imagine with as many pixels. Of
+    equals the first is taken.
     """
     area = math.sqrt(model.width * model.height)
     shapes = [
@@ -114,12 +115,12 @@ def shape_for(size: tuple[int, int], model: AnimateModel) -> tuple[int, int]:
         (model.height, model.width),
         *(dimensions(aspect, round(area)) for aspect in Aspect),
     ]
-    return min(shapes, key=lambda shape: _crop(size, shape))  # the first of equals
+    return min(shapes, key=lambda shape: _crop(size, shape))
 
 
 def fill(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """`picture` (RGB) over all of `size`: cropped at two edges where little is lost by it, else
-    whole before a blurred copy of itself."""
+    """`picture` (RGB) in `size`: cropped if at most MOST_CROPPED is lost, else whole, in front of a
+    blurred copy that fills the rest."""
     covering = ImageOps.fit(picture, size, Image.Resampling.LANCZOS)
     if _crop(picture.size, size) <= MOST_CROPPED:
         return covering

@@ -18,7 +18,7 @@ FIRST = 3  # steps that are always computed: what a picture becomes is decided i
 
 
 def is_computed(step: int, steps: int, interval: int) -> bool:
-    """Whether a step is computed where one of `interval` is; the last always is."""
+    """Whether a step, of which the first is 0, is computed; the last always is."""
     return step < FIRST or step >= steps - 1 or (step - FIRST) % interval == interval - 1
 
 
@@ -35,7 +35,7 @@ def cache_facts(model: SketchModel | ImagineModel) -> dict[str, int]:
 
 @contextmanager
 def cached(denoiser: Any, scheduler: Any, steps: int, interval: int) -> Iterator[None]:
-    """Compute one of `interval` steps of a run of the pipeline; with 1, all, as without this."""
+    """Compute one step of `interval` of a run of the pipeline; with 1, all of them as usual."""
     if interval == 1:
         yield
         return
@@ -49,10 +49,10 @@ def cached(denoiser: Any, scheduler: Any, steps: int, interval: int) -> Iterator
 
 
 class _Cached:
-    """What is called in the place of a denoiser, once for each timestep.
+    """Called in the place of a denoiser, once for each timestep.
 
-    A sampler may have several of them in a step: Heun's has two. What is asked second in a step
-    lies on the line through the second answers of those before.
+    A sampler may have several timesteps in a step: Heun's has two. The second answer in a step is
+    extrapolated from the second answers in the steps before.
     """
 
     def __init__(self, call: Callable[..., Any], scheduler: Any, steps: int, interval: int) -> None:

@@ -1,4 +1,4 @@
-"""Which checkpoints serve which request, with which settings, and the styles. No torch.
+"""The catalogue of models and styles, as configured, and what requests need of it. No torch.
 
 Sizes are in pixels.
 """
@@ -10,13 +10,7 @@ from functools import partial
 from pathlib import Path, PureWindowsPath
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from pipelines import presets
@@ -69,7 +63,7 @@ Pixels = Annotated[int, Field(ge=64, le=2048, multiple_of=8)]
 Steps = Annotated[int, Field(ge=1, le=200)]
 Guidance = Annotated[float, Field(ge=0.0, le=30.0)]
 CacheInterval = Annotated[int, Field(ge=1, le=4)]
-"""Of so many steps one is computed, and the others are extrapolated (`pipelines.caching`)."""
+"""One step of so many is computed, and the others are extrapolated (`pipelines.caching`)."""
 
 
 class ModelKey(StrEnum):
@@ -84,7 +78,7 @@ class ModelKey(StrEnum):
 
 
 PREVIEW = "preview"
-"""The part of a model without which it paints as well, and only shows nothing meanwhile."""
+"""The key of the part that only makes previews. A model without it paints just as well."""
 
 
 class _Table(BaseModel):
@@ -120,7 +114,7 @@ class Checkpoint(_Table):
 
 
 class Network(Checkpoint):
-    """A network that is no pipeline: it is on the card as a whole or not at all."""
+    """A single network rather than a pipeline: it is on the card as a whole or not at all."""
 
 
 class SafetyModel(Network):
@@ -128,9 +122,9 @@ class SafetyModel(Network):
 
     dtype: Dtype = "float16"
     labels: Annotated[tuple[str, ...], Field(min_length=1)] = ("nsfw",)
-    """The classes that stand for what is unwanted."""
+    """The classes of what is unwanted."""
     threshold: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """How sure of them together it has to be."""
+    """The probability of all of them together from which on a picture is unwanted."""
 
 
 class CaptionModel(Network):
@@ -145,9 +139,9 @@ class UpscaleModel(Network):
 
     dtype: Dtype = "float16"
     tile: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = 256
-    """The side of the parts, in pixels, in which a picture is taken."""
+    """The side of the parts in which a picture is enlarged."""
     overlap: Annotated[int, Field(ge=8, le=32, multiple_of=8)] = 32
-    """How many pixels neighbouring parts share, over which one becomes the other."""
+    """How many pixels neighbouring parts share, over which one fades into the other."""
     max_megapixels: Annotated[float, Field(gt=0, le=80)] = 20.0
     """The largest result."""
 
@@ -235,10 +229,10 @@ class ImagineModel(Checkpoint):
     preset: ImaginePreset | None = None
     """For fewer steps. It decides what of the rest is not given, the source among it."""
     precision: Literal["auto", "full", "fp8", "fp8-fast", "nf4"] = "auto"
-    """In what the transformer's weights are kept. `auto` is full wherever that fits; `fp8-fast`
-    multiplies in fp8, too."""
+    """The type in which the transformer's weights are kept. `auto` is full wherever that fits;
+    `fp8-fast` multiplies in fp8, too."""
     text_precision: Literal["auto", "full", "fp8"] = "auto"
-    """In what T5's weights are kept, which are half as many bytes as the transformer's."""
+    """The type in which T5's weights are kept, which take half as much as the transformer's."""
     steps: Steps = 28
     cache_interval: CacheInterval = 1
     guidance: Guidance = 4.5
@@ -284,6 +278,9 @@ class AnimateModel(Checkpoint):
     noise: Annotated[float, Field(ge=0, le=1)] = 0.02
     decode_chunk: Annotated[int, Field(ge=1, le=64)] = 5
     """Frames decoded at a time. One by which `frames` can be divided is compiled only once."""
+
+
+Model = SafetyModel | CaptionModel | SketchModel | ImagineModel | AnimateModel | UpscaleModel
 
 
 class Style(_Table):
@@ -349,7 +346,7 @@ class Catalog(_Table):
     """A folder with the LoRAs that members choose by name (`pipelines.loras`)."""
     acceleration: Acceleration = Acceleration()
     metadata: bool = True
-    """Whether a file says inside how it was made. For whom, it never says."""
+    """Whether files say how they were made. They never say for whom."""
 
     def needs(self, request: Request) -> tuple[ModelKey, ...]:
         """The models that a request uses, in the order it uses them."""
@@ -375,7 +372,8 @@ class Catalog(_Table):
         return tuple(key for key in self.needs(request) if getattr(self, key) is None)
 
     def larger(self, scale: int | None) -> Callable[[int, int], None] | None:
-        """What refuses the size of a picture that is to become `scale` times as large, if any."""
+        """The check for `uploads.vet` of a picture that is to become `scale` times as large; None
+        where there is nothing to check."""
         if scale is None or self.upscale is None:
             return None
         return partial(self.upscale.require_fits, scale=scale)
@@ -412,8 +410,8 @@ class Catalog(_Table):
 def painters(models: Iterable[ModelKey]) -> frozenset[ModelKey]:
     """Of the models of a request, those that have to be on the card for it to begin at once.
 
-    The captioner of a sketch is none: it reads for several requests on the way, and on a small
-    card it leaves before SDXL has room.
+    A sketch's captioner need not: when it is moved in, it reads for several requests, and on a
+    small card it leaves before SDXL has room.
     """
     models = frozenset(models)
     return models - {ModelKey.CAPTION} or models
@@ -442,7 +440,7 @@ def dimensions(aspect: Aspect, size: int) -> tuple[int, int]:
     return fit(*_RATIOS[aspect], size=size)
 
 
-_MULTIPLE = 64  # pixels: models halve the sides time and again
+_MULTIPLE = 64  # pixels: models halve the sides several times
 
 
 def fit(width: int, height: int, *, size: int) -> tuple[int, int]:

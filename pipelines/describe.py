@@ -21,7 +21,7 @@ from pipelines.drawing import Drawing, read_drawing
 from pipelines.loading import Loader
 from pipelines.media import on_white, open_picture
 from pipelines.models import Models, Question
-from pipelines.placement import PAINTER
+from pipelines.plan import PAINTER
 from pipelines.safety import vet_upload
 
 
@@ -55,7 +55,7 @@ def described(file: Path, caption: str, captions: CaptionModel) -> Artifact:
 
 @dataclass(frozen=True, slots=True)
 class Captioning:
-    """Has the captioner look at pictures, on the way also at those of the runs that come."""
+    """Asks the captioner about pictures, and on the way about those of the runs that wait."""
 
     captions: CaptionModel
     models: Models
@@ -71,8 +71,7 @@ class Captioning:
 
     def known(self, file: Path) -> str | None:
         """What the drawing in `file` shows, if that was asked lately."""
-        about = self._about_drawing(file, partial(_read, file)).about
-        known: str | None = self.models.known(ModelKey.CAPTION, PAINTER, about)
+        known: str | None = self.models.known(ModelKey.CAPTION, PAINTER, _about("drawing", file))
         return known
 
     def _answer(self, question: Question[str]) -> str:
@@ -85,10 +84,10 @@ class Captioning:
             PAINTER,
             self.context,
             Question(question.about, ask),
-            self._to_come,
+            self._coming_questions,
         )
 
-    def _to_come(self) -> Iterator[Question[str]]:
+    def _coming_questions(self) -> Iterator[Question[str]]:
         for request in self.context.coming:
             match request:
                 case SketchRequest(caption="", drawing=file):
@@ -98,13 +97,13 @@ class Captioning:
 
     def _about_picture(self, file: Path, see: Callable[[], Image.Image]) -> Question[str]:
         return Question(
-            ("picture", *_identity(file)),
+            _about("picture", file),
             lambda captioner: describe(captioner, on_white(see()), self.captions.max_words),
         )
 
     def _about_drawing(self, file: Path, see: Callable[[], Drawing]) -> Question[str]:
         return Question(
-            ("drawing", *_identity(file)),
+            _about("drawing", file),
             lambda captioner: subject_of(
                 describe(captioner, see().picture, self.captions.max_words)
             ),
@@ -115,12 +114,12 @@ def _read(file: Path) -> Drawing:
     return read_drawing(open_picture(file))
 
 
-def _identity(file: Path) -> tuple[Path, int]:
-    """What a file's caption depends on. One that is gone is nothing in particular."""
+def _about(what: str, file: Path) -> tuple[str, Path, int]:
+    """What a file's caption depends on; of one that is gone, only its name."""
     try:
-        return file, file.stat().st_mtime_ns
+        return what, file, file.stat().st_mtime_ns
     except OSError:
-        return file, 0
+        return what, file, 0
 
 
 # --- load ---------------------------------------------------------------------------------------
@@ -175,7 +174,7 @@ def subject_of(caption: str) -> str:
 
 
 _INVENTED = re.compile(r"\barr?aff?(?:e[ds]?|y)\b", re.IGNORECASE)
-"""“arafed”, “araffe”: what BLIP large begins many of its captions with, and means nothing."""
+"""“arafed”, “araffe”: meaningless words with which BLIP large begins many of its captions."""
 _LOOKS = (
     r"(?:(?:black|white|and|simple|rough|line|line[- ]?art|pencil|pen|ink|crayon|chalk|"
     r"hand[- ]drawn|child'?s|cartoon|stylized|colou?red|cute|quick) )*"

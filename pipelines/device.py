@@ -10,17 +10,9 @@ import torch
 
 from pipelines.catalog import Dtype
 from pipelines.contract.errors import DeviceMissing, causes
-from pipelines.driver import (
-    RIGHT_TORCH,
-    Build,
-    Version,
-    ask_driver,
-    is_amd,
-    why_unfit,
-    why_unseen,
-)
+from pipelines.driver import RIGHT_TORCH, Build, Version, ask_driver, is_amd, why_unfit, why_unseen
 from pipelines.memory import total_ram
-from pipelines.placement import GIB, Card, is_ram
+from pipelines.plan import GIB, Card, has_unified_memory
 from pipelines.quantised import can_multiply
 
 log = logging.getLogger(__name__)
@@ -32,7 +24,7 @@ _FOR_MODELS = 0.8  # of RAM
 def choose_device(name: str) -> torch.device:
     """The device that `gpu.device` names; `auto` takes the best there is. Raises DeviceMissing.
 
-    Logs why a card that is there is not taken.
+    Logs why a card that is there cannot be used.
     """
     kind, _, index = name.partition(":")
     why = hindrance(int(index or 0)) if kind in ("auto", "cuda") else None
@@ -58,7 +50,8 @@ def choose_device(name: str) -> torch.device:
 
 
 def hindrance(index: int = 0) -> str | None:
-    """Why models cannot run on a card that is there, and what to do; None where none hinders."""
+    """Why models cannot run on a card that is there, and what to do; None if they can, or there is
+    none."""
     cuda = torch.version.cuda
     build = Build(
         torch.__version__,
@@ -79,7 +72,7 @@ def hindrance(index: int = 0) -> str | None:
 
 
 def use_from_here(device: torch.device) -> None:
-    """Let this thread mean `device` where it names none, as diffusers does for its streams."""
+    """Make `device` this thread's current one, on which diffusers makes its streams."""
     if device.type == "cuda" and device.index is not None:
         torch.cuda.set_device(device)
 
@@ -98,11 +91,10 @@ def leave_a_core(device: torch.device) -> None:
 def card_of(
     device: torch.device, vram_gib: float | None, cards: int = 1, ram_gib: float | None = None
 ) -> Card:
-    """What models may take: of the card as configured, else all but a reserve; of RAM, most.
+    """What models may take of a card and of RAM: as configured, else all but a reserve.
 
-    `cards` share the RAM: each has its own copy of the weights there.
-    On a CPU weights are in RAM once, and never move. So they are on a Mac, whose GPU has no other
-    memory: there is one budget, the smaller of both.
+    `cards` share the RAM equally: each has its own copy of the weights there. On a CPU weights
+    never move, and only RAM counts. On a Mac both are one memory, and the smaller budget counts.
     """
     ram = (_FOR_MODELS * total_ram() if ram_gib is None else ram_gib * GIB) / cards
     if vram_gib is not None:
@@ -113,7 +105,7 @@ def card_of(
         budget = float(torch.cuda.get_device_properties(device).total_memory - _RESERVE)
     else:
         budget = float(torch.mps.recommended_max_memory() - _RESERVE)
-    if is_ram(device.type):
+    if has_unified_memory(device.type):
         given = [gib * GIB for gib in (vram_gib, ram_gib) if gib is not None]
         budget = ram = min(given or (budget, ram))
     return Card(
@@ -131,7 +123,7 @@ def name_of(device: torch.device) -> str:
 
 
 def dtype_on(device: torch.device, dtype: Dtype) -> torch.dtype:
-    """The type to compute in. A CPU computes in float32: it is slower and less exact in halves."""
+    """The type to compute in: on a CPU float32, since it is slower and less exact in half types."""
     return torch.float32 if device.type == "cpu" else DTYPES[dtype]
 
 
@@ -139,9 +131,9 @@ DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.
 
 
 def send(tensor: torch.Tensor, device: torch.device) -> torch.Tensor:
-    """A copy on `device` of what is in RAM, for which the processor does not wait.
+    """A copy on `device` of a tensor in RAM, for which the processor does not wait.
 
-    torch does, for what is not pinned: until a card has done all that it was given before.
+    For a tensor that is not pinned it would, until the card has done all that it was given before.
     """
     if device.type != "cuda":
         return tensor.to(device)
@@ -157,8 +149,8 @@ def finish(device: torch.device) -> None:
 def free_caches(device: torch.device, *, cycles: bool = True) -> None:
     """Give memory that nobody holds any more back to the device.
 
-    To find `cycles` that hold some, all that torch and diffusers brought has to be looked through,
-    while every other thread stands still.
+    With `cycles`, also what is held in reference cycles: to find them, Python goes through all
+    objects of torch and diffusers, while every other thread stands still.
     """
     if cycles:
         gc.collect()
@@ -169,9 +161,9 @@ def free_caches(device: torch.device, *, cycles: bool = True) -> None:
 
 
 def free_ram(device: torch.device) -> None:
-    """Give RAM that nobody holds any more back to the system, also what is pinned.
+    """Give RAM that nobody holds any more back to the system, pinned memory included.
 
-    torch would keep that for what is pinned next, which has to be read into other memory before.
+    torch keeps that for the next weights to be pinned, but those are read into plain memory first.
     """
     free_caches(device)
     if device.type == "cuda" and hasattr(torch.accelerator, "empty_host_cache"):  # from 2.13
@@ -186,9 +178,9 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 def ran_out(error: BaseException) -> BaseException | None:
-    """What says that memory ran out, an error or what it came from, else None.
+    """The error that says that memory ran out: this one or one that it came from; else None.
 
-    Libraries say in their own words that a file is damaged, or does not fit.
+    Libraries turn it into errors of their own, which say that a file is damaged or does not fit.
     """
     return next(filter(is_out_of_memory, causes(error)), None)
 

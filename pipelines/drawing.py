@@ -1,8 +1,8 @@
-"""Drawings as people make them, turned once into what the models were trained on.
+"""Drawings as people make them, turned into what the models were trained on.
 
 A drawing may be transparent, white on black, coloured, or a photo of paper in poor light. What
-comes out is always the same: a dark-on-white picture for the captioner, and white lines on
-black for the model that follows lines. Everything is deterministic and needs no GPU.
+comes out is always a dark-on-white picture for the captioner, and white lines on black for the
+model that follows lines. Everything is deterministic and needs no GPU.
 """
 
 import math
@@ -22,12 +22,12 @@ REFERENCE_SIDE = 1024  # lengths below are pixels of a drawing whose long side h
 WIDEST_STROKE = 40  # what is wider is a filled shape, and its outline is the line
 TILE = 8  # in which the paper's tone is looked for
 BLANK = 5e-5  # of all pixels: less than this on a line, and nothing is drawn
-BLANK_PHOTO = 5e-4  # where a few grains of noise may have passed for ink
+BLANK_PHOTO = 5e-4  # likewise of a photo, in which a few grains of noise may pass for ink
 
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """One drawing, read. Both pictures have the size of what was read: the image, or a sheet in it.
+    """One drawing, read. Both pictures have the size of the image, or of the sheet found in it.
 
     `picture` (RGB) is dark or coloured on white paper; `lines` (L) are soft white strokes on
     black, like those of an edge detector: strokes as they are, filled shapes as outlines.
@@ -51,7 +51,8 @@ def read_drawing(image: Image.Image) -> Drawing:
 
 
 def fitted(lines: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """`lines` in the middle of `size`. Where they become smaller, thin ones do not fade."""
+    """`lines` scaled to fit `size` (width, height), on black. Before they are reduced they are
+    thickened, so that thin ones do not fade."""
     times = max(lines.width / size[0], lines.height / size[1])
     firm = Image.fromarray(dilated(np.asarray(lines), round(times / 3)))
     return ImageOps.pad(firm, size, color=0)
@@ -76,7 +77,7 @@ def _on_paper(image: Image.Image) -> Bytes:
         return np.asarray(image.convert("RGB"))
     rgba = np.asarray(image)
     solid = np.where(rgba[..., 3] > 32, 255, 0).astype(np.uint8)
-    rim = rgba[solid > eroded(solid, 2)][:, :3]  # of white in an outline nothing would be lost
+    rim = rgba[solid > eroded(solid, 2)][:, :3]  # white inside a dark outline is seen on white, too
     if (rim.min(axis=1, initial=255) > 215).sum() > 0.5 * len(rim):
         on_black = Image.new("RGBA", image.size, "black")
         on_black.alpha_composite(image)
@@ -85,7 +86,7 @@ def _on_paper(image: Image.Image) -> Bytes:
 
 
 def _upright_tones(picture: Bytes) -> Bytes:
-    """`picture` dark on light: chalk on a board has its lightness turned over, its hues kept."""
+    """`picture` dark on light: of chalk on a board, lightness is inverted and hues are kept."""
     if not _is_light_on_dark(luma(picture)):
         return picture
     values = picture.astype(np.int16)
@@ -121,7 +122,7 @@ def _unevenness(tones: Bytes) -> int:
 
 
 def _is_photographed(picture: Bytes) -> bool:
-    """Whether a camera or scanner made it: no two neighbours of its paper are quite equal."""
+    """Whether a camera or scanner made it: then few neighbouring pixels are quite equal."""
     down = (picture[1:, :-1] == picture[:-1, :-1]).all(axis=2)
     right = (picture[:-1, 1:] == picture[:-1, :-1]).all(axis=2)
     return bool((down & right).mean() < 0.4)
@@ -201,7 +202,7 @@ def _without_strokes(tiles: Floats, reach: int) -> Floats:
 
 
 def _cut(length: int, side: int) -> NDArray[np.intp]:
-    """Which pixels of `length` are in which of as many parts as there are: parts × pixels."""
+    """The indices of `length` pixels cut into parts of about `side`: parts × pixels."""
     parts = max(1, length // side)
     begins = np.arange(parts) * length // parts
     return begins[:, None] + np.arange(length // parts)

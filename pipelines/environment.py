@@ -10,8 +10,8 @@ from pipelines.visible import nearest
 def prepare_torch(compiled: Path | None = None) -> None:
     """Set what the models are run with; call it before torch is imported.
 
-    `compiled` is the folder that keeps what is compiled: torch's own is cleared by a restart of
-    the machine, and does where nothing can be written there. What the owner has set stays as it is.
+    `compiled` is the folder for what is compiled; if it cannot be written, torch's own is used,
+    which is cleared when the machine restarts. What the owner has set stays as it is.
     """
     if compiled is not None and os.access(nearest(compiled), os.W_OK | os.X_OK):
         os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", str(compiled))

@@ -1,12 +1,12 @@
-"""A pipeline as its plan wants it: divided into groups, and told to save what the plan saves."""
+"""A pipeline as its plan wants it: divided into groups, saving memory, its layers streamed."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pipelines.placement import PAINTER, TEXT, TILE, Plan, group_of
+from pipelines.plan import PAINTER, TEXT, TILE, Plan, group_of
 
 EMBEDS = (
     "prompt_embeds",
@@ -14,34 +14,37 @@ EMBEDS = (
     "pooled_prompt_embeds",
     "negative_pooled_prompt_embeds",
 )
-"""What SDXL and SD3.5 make of prompts, in the order in which their text encoders give it."""
+"""What SDXL's and SD3.5's `encode_prompt` returns, in its order."""
 
 
 def divide(pipeline: Any) -> dict[str, Any]:
-    """A pipeline for each group: one that only reads prompts, and one that never has to.
+    """A pipeline for each group, made of the same parts: one reads prompts, and one paints.
 
-    They share what they are made of. The painter has no text encoders.
+    The painter has no text encoders and takes embeddings. Video pipelines have only a painter.
     """
     parts = pipeline.components
     text = [name for name in parts if group_of(name) == TEXT]
     if not text:
         return {PAINTER: pipeline}
     cls = type(pipeline)
-    painter = type(cls.__name__, (Told, cls), {})(**_arguments(pipeline, dict.fromkeys(text)))
-    if hasattr(pipeline, "watermark"):  # which no part or setting says
+    painter = type(cls.__name__, (PromptsGiven, cls), {})(
+        **_arguments(pipeline, dict.fromkeys(text))
+    )
+    if hasattr(pipeline, "watermark"):  # which is neither a part nor a setting
         painter.watermark = pipeline.watermark
     return {TEXT: pipeline, PAINTER: painter}
 
 
-class Told:
-    """A pipeline that takes what others made of the prompts as it is.
+class PromptsGiven:
+    """A pipeline that is given embeddings, and takes them as they are.
 
-    To see to its type, diffusers would look through all layers of SDXL's denoiser, twice.
+    diffusers would look through all layers of SDXL's denoiser, twice, to learn which type to cast
+    them to.
     """
 
-    def encode_prompt(self, *_: Any, **told: Any) -> tuple[Tensor | None, ...]:
-        """What it was told."""
-        return tuple(told[name] for name in EMBEDS)
+    def encode_prompt(self, *_: Any, **given: Any) -> tuple[Tensor | None, ...]:
+        """The embeddings that were given."""
+        return tuple(given[name] for name in EMBEDS)
 
 
 def _arguments(pipeline: Any, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,11 +72,11 @@ def denoiser_of(pipeline: Any) -> Any:
 
 
 def fit_to(pipeline: Any, plan: Plan) -> None:
-    """Make a pipeline save the working memory that its plan saves."""
+    """Let a pipeline's networks save working memory as its plan says."""
     if plan.tiled:
         _tile(pipeline.vae)
     if plan.split_guidance:
-        _one_by_one(pipeline.unet)
+        _split_batches(pipeline.unet)
     if plan.forward_chunk is not None:
         pipeline.unet.enable_forward_chunking(plan.forward_chunk)  # dim=1 would be pixels
 
@@ -90,8 +93,8 @@ def _tile(vae: Any) -> None:
     vae.tile_latent_min_size = vae.tile_sample_min_size >> stages
 
 
-def _one_by_one(unet: nn.Module) -> None:
-    """Compute a batch in as many calls: guidance needs half the memory, and no more arithmetic."""
+def _split_batches(unet: nn.Module) -> None:
+    """Call a network for each row of a batch: guidance takes half the memory, and no more work."""
     whole = unet.forward
 
     def forward(sample: Tensor, timestep: Tensor, *args: Any, **kwargs: Any) -> Any:
@@ -99,8 +102,8 @@ def _one_by_one(unet: nn.Module) -> None:
             whole(
                 sample[i : i + 1],
                 timestep[i : i + 1] if timestep.ndim else timestep,
-                *_picked(args, i, len(sample)),
-                **dict(zip(kwargs, _picked(kwargs.values(), i, len(sample)), strict=True)),
+                *_row_of(args, i, len(sample)),
+                **dict(zip(kwargs, _row_of(kwargs.values(), i, len(sample)), strict=True)),
             )
             for i in range(len(sample))
         ]
@@ -111,15 +114,15 @@ def _one_by_one(unet: nn.Module) -> None:
     unet.forward = forward
 
 
-def _picked(values: Any, row: int, rows: int) -> Iterator[Any]:
-    """Of what has a row for each of a batch, that of one."""
+def _row_of(values: Iterable[Any], row: int, rows: int) -> Iterator[Any]:
+    """The row of each tensor that has as many as the batch; other values as they are."""
     for value in values:
         batched = isinstance(value, Tensor) and value.ndim and len(value) == rows
         yield value[row : row + 1] if batched else value
 
 
 def streamable(modules: list[nn.Module]) -> list[nn.Module]:
-    """Those that can be streamed: an autoencoder is small, and not called as a whole."""
+    """All but autoencoders, which are small, and not called as a whole."""
     from diffusers import AutoencoderKL, AutoencoderKLTemporalDecoder
 
     return [m for m in modules if not isinstance(m, AutoencoderKL | AutoencoderKLTemporalDecoder)]
@@ -128,10 +131,10 @@ def streamable(modules: list[nn.Module]) -> list[nn.Module]:
 def stream(modules: list[nn.Module], device: torch.device) -> None:
     """Let layers of these networks visit `device` one after the other, the next while one computes.
 
-    Layers rather than blocks: diffusers takes as a block what is in a list of the network itself,
-    and so a whole T5, or a quarter of a UNet, at once. Not by `record_stream`: weights would pile
-    up on the card as far as the processor is ahead of it. diffusers pins each tensor by itself,
-    when its turn comes, but leaves those as they are that `Weights` packed and pinned before.
+    Their weights are packed and pinned before (`pipelines.weights`): what is not, diffusers pins
+    tensor by tensor when its turn comes. Why by layer: diffusers' blocks are the members of a list
+    of the network itself, so that a whole T5, or a quarter of a UNet, would come at once. Why not
+    with `record_stream`: weights would pile up on the card as far as the processor is ahead of it.
     """
     from diffusers.hooks import apply_group_offloading
 
@@ -142,5 +145,5 @@ def stream(modules: list[nn.Module], device: torch.device) -> None:
             offload_device=torch.device("cpu"),
             offload_type="leaf_level",
             use_stream=device.type == "cuda",
-            low_cpu_mem_usage=device.type == "cuda",  # else what could not be pinned is now
+            low_cpu_mem_usage=device.type == "cuda",  # else it pins at once what is not
         )

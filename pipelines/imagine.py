@@ -17,10 +17,10 @@ from pipelines.device import dtype_on, finish
 from pipelines.fitting import EMBEDS
 from pipelines.loading import Loader
 from pipelines.models import Embeddings, Models, Question
-from pipelines.pixels import Leaving, leave
-from pipelines.placement import PAINTER, TEXT, Plan, Precision
+from pipelines.pixels import PendingPicture, read_back
+from pipelines.plan import PAINTER, TEXT, Plan, Precision
 from pipelines.previews import Previews
-from pipelines.quantised import compute_in, keep_in_fp8, keep_in_nf4
+from pipelines.quantised import compute_in, quantise_to_fp8, quantise_to_nf4
 from pipelines.safety import are_sensitive
 from pipelines.steps import Steps
 
@@ -31,26 +31,26 @@ def load(model: ImagineModel, loader: Loader) -> Any:
 
     pipeline = loader.load_pipeline(StableDiffusion3Pipeline, ModelKey.IMAGINE, model, model.dtype)
     pipeline.vae.enable_slicing()  # decoding several at once would take memory and save no time
-    keep_in_less(pipeline, loader)
-    if loader.device.type == "cpu":  # else four times as much RAM would be taken for a moment
-        for name in loader.in_less:
+    quantise(pipeline, loader)
+    if loader.device.type == "cpu":  # only now: read in float32, they would take four times the RAM
+        for name in loader.quantised_parts:
             if (network := getattr(pipeline, name)) is not None:
                 compute_in(network, dtype_on(loader.device, model.dtype))
     return pipeline
 
 
-def keep_in_less(pipeline: Any, loader: Loader) -> None:
+def quantise(pipeline: Any, loader: Loader) -> None:
     """Keep the weights of a pipeline in RAM in fp8 or nf4, as far as `loader` says so.
 
-    T5 first: its files are in another type, so that it takes 9 GiB of RAM, and the transformer as
-    yet none that the system could not have back.
+    T5 first: it takes 9 GiB of RAM, because its files are in another type, while the transformer's
+    weights are still pages of its files, which the system can drop.
     """
     if loader.text_precision is Precision.FP8 and pipeline.text_encoder_3 is not None:
-        keep_in_fp8(pipeline.text_encoder_3)
+        quantise_to_fp8(pipeline.text_encoder_3)
     if loader.precision in (Precision.FP8, Precision.FP8_FAST):
-        keep_in_fp8(pipeline.transformer, multiplying=loader.precision is Precision.FP8_FAST)
+        quantise_to_fp8(pipeline.transformer, multiplying=loader.precision is Precision.FP8_FAST)
     if loader.precision is Precision.NF4:
-        keep_in_nf4(pipeline.transformer, loader.device)
+        quantise_to_nf4(pipeline.transformer, loader.device)
 
 
 def render(
@@ -58,20 +58,20 @@ def render(
 ) -> tuple[Artifact, ...]:
     """Paint `request.count` pictures. The picture of a seed is the same whatever the count.
 
-    They are made one after the other: a batch would be up to a tenth faster at this size, and would
-    change a picture's last bits with its neighbours.
+    They are made one after the other: a batch would be up to a tenth faster at this size, but the
+    last bits of a picture would depend on its neighbours.
     """
-    return _render([request], model, models, context, most=1)[0]
+    return _render([request], model, models, context, batch=1)[0]
 
 
 def render_together(
     requests: Sequence[ImagineRequest], model: ImagineModel, models: Models, context: RunContext
 ) -> tuple[tuple[Artifact, ...], ...]:
-    """As `render` for each, of those that may share, in batches as large as there is room for.
+    """As `render` for requests that may share, in batches as large as there is room for.
 
     A picture may differ in its last bits from what it would be alone.
     """
-    return _render(requests, model, models, context, most=models.most(ModelKey.IMAGINE))
+    return _render(requests, model, models, context, batch=models.max_batch(ModelKey.IMAGINE))
 
 
 def _render(
@@ -80,10 +80,10 @@ def _render(
     models: Models,
     context: RunContext,
     *,
-    most: int,
+    batch: int,
 ) -> tuple[tuple[Artifact, ...], ...]:
     size = dimensions(requests[0].aspect, model.size)
-    images = paint(requests, size, model, models, context, most=most)
+    images = paint(requests, size, model, models, context, batch=batch)
     context.step(Phase.ENCODING)
     sensitive = are_sensitive(models, context, images)
     made = (
@@ -100,35 +100,35 @@ def paint(
     models: Models,
     context: RunContext,
     *,
-    most: int = 1,
-) -> list[Leaving]:
-    """All pictures of requests that may share, of `size` (width, height in pixels), in their order.
+    batch: int = 1,
+) -> list[PendingPicture]:
+    """All pictures of requests that may share, in their order, up to `batch` at a time.
 
-    `most` are painted at a time.
+    `size` is their width and height in pixels.
     """
     lora = models.lora(ModelKey.IMAGINE, requests[0].lora)  # refused before anything is loaded
     embeddings = _embeddings(requests, model, models, context)
     wanted = _wanted(requests)
-    most = min(most, len(wanted))
-    images: list[Leaving] = []
+    batch = min(batch, len(wanted))
+    images: list[PendingPicture] = []
     with (
-        models.use(ModelKey.IMAGINE, context, batch=most, lora=lora) as pipeline,
+        models.use(ModelKey.IMAGINE, context, batch=batch, lora=lora) as pipeline,
         torch.inference_mode(),
     ):
-        batches = [wanted[i : i + most] for i in range(0, len(wanted), most)]
+        batches = [wanted[i : i + batch] for i in range(0, len(wanted), batch)]
         steps = Steps(context, Phase.PAINTING, model.steps, calls=len(batches))
-        for batch in batches:
-            viewers = _viewers([n for n, _ in batch], context)
+        for some in batches:
+            viewers = _viewers([n for n, _ in some], context)
             steps.previews = Previews(models, ModelKey.IMAGINE, pipeline, viewers)
-            together = _side_by_side([embeddings[n] for n, _ in batch])
-            seeds = [seed for _, seed in batch]
+            together = _stacked([embeddings[n] for n, _ in some])
+            seeds = [seed for _, seed in some]
             variations = requests[0].variations
-            images += _paint_some(pipeline, model, together, size, seeds, steps, variations)
+            images += _paint_batch(pipeline, model, together, size, seeds, steps, variations)
     return images
 
 
 def _wanted(requests: Sequence[ImagineRequest]) -> list[tuple[int, int]]:
-    """The pictures of requests: the number of its request, and its seed."""
+    """For each picture the number of its request, and its seed."""
     return [
         (n, seed_after(request.seed, i))
         for n, request in enumerate(requests)
@@ -139,7 +139,7 @@ def _wanted(requests: Sequence[ImagineRequest]) -> list[tuple[int, int]]:
 def _embeddings(
     requests: Sequence[ImagineRequest], model: ImagineModel, models: Models, context: RunContext
 ) -> list[Embeddings]:
-    """What the text encoders say of each request's prompts; on the way, of those that come next."""
+    """What the text encoders say of each request's prompts."""
     return [
         models.answer(
             ModelKey.IMAGINE,
@@ -153,7 +153,10 @@ def _embeddings(
 
 
 def _viewers(batch: Sequence[int], context: RunContext) -> list[Viewer | None]:
-    """Who looks at each picture of a batch, by the numbers of their requests: at the first each."""
+    """Who watches each picture of a batch, by the numbers of their requests.
+
+    A request's viewer sees the first of its pictures; None watches the others.
+    """
     return [
         context.viewers[n] if context.viewers and n not in batch[:place] else None
         for place, n in enumerate(batch)
@@ -161,11 +164,11 @@ def _viewers(batch: Sequence[int], context: RunContext) -> list[Viewer | None]:
 
 
 def seconds_a_picture(batch: int, model: ImagineModel, models: Models) -> float:
-    """How long a picture takes in a batch of so many, reckoned from runs of a few steps."""
+    """How long a picture takes in a batch of so many, extrapolated from runs of few steps."""
     few, more = 2, 6
     requests = [ImagineRequest(prompt=f"a red star {i}", seed=i) for i in range(batch)]
     seconds = {}
-    for steps in (few, few, more):  # the first is to choose kernels and take memory
+    for steps in (few, few, more):  # the first run chooses kernels and takes memory
         begun = time.perf_counter()
         quick = model.model_copy(update={"steps": steps})
         render_together(requests, quick, models, RunContext())
@@ -175,8 +178,8 @@ def seconds_a_picture(batch: int, model: ImagineModel, models: Models) -> float:
     return (seconds[few] + a_step * (model.steps - few)) / batch
 
 
-def _side_by_side(embeddings: Sequence[Embeddings]) -> Embeddings:
-    """Those of several pictures as one batch."""
+def _stacked(embeddings: Sequence[Embeddings]) -> Embeddings:
+    """The embeddings of several pictures as one batch."""
     columns = {name: [each[name] for each in embeddings] for name in embeddings[0]}
     return {
         name: torch.cat(found) if len(found := [v for v in values if v is not None]) else None
@@ -197,7 +200,7 @@ def _question(
 def _questions(
     requests: Iterable[Request], model: ImagineModel, device: torch.device
 ) -> Iterator[Question[Embeddings]]:
-    """The questions of all requests that have a prompt to be painted."""
+    """The questions about all requests that have a prompt to be painted."""
     for request in requests:
         if isinstance(request, ImagineRequest):
             yield _question(model, device, request.prompt, request.negative)
@@ -221,7 +224,7 @@ def encode(
     return dict(zip(EMBEDS, embeds, strict=True))
 
 
-def _paint_some(
+def _paint_batch(
     pipeline: Any,
     model: ImagineModel,
     embeddings: Embeddings,
@@ -229,11 +232,13 @@ def _paint_some(
     seeds: Sequence[int],
     steps: Steps,
     variations: Sequence[int],
-) -> list[Leaving]:
+) -> list[PendingPicture]:
     """A picture for each seed, denoised together and decoded one after the other."""
     width, height = size
     generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    latents = [noise.begin(pipeline, size, each, variations, embeddings) for each in generators]
+    latents = [
+        noise.initial_latents(pipeline, size, each, variations, embeddings) for each in generators
+    ]
     scheduler = pipeline.scheduler
     with cached(pipeline.transformer, scheduler, model.steps, model.cache_interval):
         decoded = pipeline(
@@ -248,11 +253,11 @@ def _paint_some(
             callback_on_step_end=steps.on_step_end,
             output_type="pt",
         ).images
-    return leave(decoded, ModelKey.IMAGINE)
+    return read_back(decoded, ModelKey.IMAGINE)
 
 
 def _artifact(
-    image: Leaving,
+    image: PendingPicture,
     request: ImagineRequest,
     seed: int,
     model: ImagineModel,
@@ -283,7 +288,7 @@ def _artifact(
 
 
 def _precision_facts(plan: Plan) -> dict[str, str]:
-    """What a result says of weights that were kept in less than they were published in."""
+    """What a result says of weights that were quantised."""
     painter, text = (plan.groups[name].precision for name in (PAINTER, TEXT))
     said = []
     if painter is not Precision.FULL:

@@ -13,22 +13,27 @@ from typing import Any
 import torch
 
 from pipelines.catalog import Checkpoint, Dtype
-from pipelines.checkpoints import locate, of_transformers, require_whole, unusable
+from pipelines.checkpoints import locate, of_transformers, require_whole
 from pipelines.contract.errors import AtelierError
 from pipelines.contract.text import Text
 from pipelines.device import DTYPES, dtype_on, ran_out
-from pipelines.placement import Precision
+from pipelines.layout import unusable
+from pipelines.plan import Precision
 
 log = logging.getLogger(__name__)
 
 BUILDING = threading.RLock()
 """Held while a model is built, by whichever card's thread of this process.
 
-diffusers and transformers change for all threads while they build: `nn.Module.register_parameter`,
-which strands new parameters on `meta` (accelerate's `init_empty_weights`); `torch.nn.init`,
-`PreTrainedModel.init_weights` and `tie_weights`, which do nothing meanwhile; and torch's default
-type. So models are built one at a time, and what registers parameters, or computes in the default
-type, takes the lock too. Moving weights and denoising do neither, and go on beside it.
+While diffusers and transformers build a model, they change for all threads:
+
+- `nn.Module.register_parameter`, which strands new parameters on `meta` (accelerate's
+  `init_empty_weights`);
+- `torch.nn.init`, `PreTrainedModel.init_weights` and `tie_weights`, which do nothing;
+- torch's default type.
+
+So models are built one at a time, and whatever registers parameters, or computes in the default
+type, takes the lock too. Moving weights and denoising do neither, and go on meanwhile.
 """
 
 
@@ -43,8 +48,8 @@ def _timed(place: str) -> Iterator[None]:
 class Loader:
     """Reads checkpoints for one device: safetensors only, no code of theirs, never the network.
 
-    `precision` is in what the denoiser is to be kept, and `text_precision` the largest text
-    encoder, for the models that can be kept in less.
+    `precision` is for the denoiser, and `text_precision` for the largest text encoder, of models
+    that can be quantised.
     """
 
     device: torch.device
@@ -53,8 +58,8 @@ class Loader:
     text_precision: Precision = Precision.FULL
 
     @property
-    def in_less(self) -> list[str]:
-        """The parts of SD3.5 that are to be kept in less."""
+    def quantised_parts(self) -> list[str]:
+        """The parts of SD3.5 that are to be quantised."""
         precisions = {"text_encoder_3": self.text_precision, "transformer": self.precision}
         return [part for part, each in precisions.items() if each is not Precision.FULL]
 
@@ -68,15 +73,15 @@ class Loader:
     ) -> Any:
         """A pipeline of diffusers, in RAM. Raises ModelUnavailable.
 
-        `parts` replace or add to the checkpoint's own. Those in `in_less` are read in `dtype` for a
-        CPU as well.
+        `parts` replace or add to the checkpoint's own. `quantised_parts` are read in `dtype` even
+        for a CPU, which computes in float32.
         """
         import transformers
 
         wide = dtype_on(self.device, dtype)
-        types = {"default": wide} | dict.fromkeys(self.in_less, DTYPES[dtype])
+        types = {"default": wide} | dict.fromkeys(self.quantised_parts, DTYPES[dtype])
         with _timed(place), self._explained(place, checkpoint) as folder:
-            # diffusers would not ask what they lack
+            # Read here, because diffusers does not ask transformers which weights were missing.
             for part in of_transformers(place, checkpoint, self.models_folder):
                 model = getattr(transformers, part.class_name)
                 parts[part.name] = self._read_model(
@@ -101,10 +106,10 @@ class Loader:
             return _read(cls, folder)
 
     def _read_model(self, cls: Any, folder: Path, dtype: torch.dtype, variant: str | None) -> Any:
-        """Raises as the libraries do, and _Lacks for what they would fill with random numbers."""
+        """Raises as the libraries do, and _Lacks for weights that they would make up at random."""
         import diffusers
 
-        of_diffusers = issubclass(cls, diffusers.ModelMixin)  # raises for one of another shape
+        of_diffusers = issubclass(cls, diffusers.ModelMixin)  # they raise for another shape
         model, info = _read(
             cls,
             folder,
@@ -134,7 +139,7 @@ class Loader:
                 setting=setting,
             )
             raise unusable(place, checkpoint, why) from None
-        except ImportError as error:  # what some samplers need is not here
+        except ImportError as error:  # some samplers need a library that is not installed
             why = Text(
                 "cannot be loaded: {why} Install that, or correct {setting}.",
                 why=_in_a_sentence(error, folder),
@@ -144,7 +149,7 @@ class Loader:
         except AtelierError:
             raise
         except Exception as error:  # each library has its own for settings that it cannot follow
-            if (full := ran_out(error)) is not None:  # which diffusers calls a damaged file
+            if (full := ran_out(error)) is not None:  # diffusers says that the file is damaged
                 raise full from None
             require_whole(place, checkpoint, self.models_folder)  # which names the file
             log.debug("models.%s cannot be loaded", place, exc_info=error)

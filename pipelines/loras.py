@@ -24,7 +24,7 @@ MODELS = (ModelKey.SKETCH, ModelKey.IMAGINE)
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A file as it is now. One that is written anew is another."""
+    """A file as it is now: when it is written anew, it is another LoRA."""
 
     name: str
     file: Path
@@ -57,7 +57,7 @@ def unfit(folder: Path | None, key: ModelKey) -> Iterator[Unfit]:
 
 
 def ignored(folder: Path | None, key: ModelKey) -> list[str]:
-    """The files beside them that nobody can choose: pickles, and what else is no LoRA."""
+    """The other files in the folder, which nobody can choose: pickles, and what else is no LoRA."""
     return [file.name for file in _files(folder, key) if not _serves(file)]
 
 
@@ -110,10 +110,10 @@ _LAYERS = {
     ModelKey.SKETCH: re.compile(r"unet\.|lora_unet_(down|mid|up|input|middle|output)_block"),
     ModelKey.IMAGINE: re.compile(r"transformer\.(?!single_)"),
 }
-"""How the denoiser's layers are called in files that `pipelines.adapting` accepts."""
+"""The names of the denoiser's layers in files that `pipelines.adapting` accepts."""
 _PLAIN = re.compile(r"text_encoder|lora_te|.*(lora[._](A|B|down|up)\.(weight|bias)|\.alpha)$")
 """What `pipelines.adapting` reads, or leaves aside, of such files."""
-_OTHERS = re.compile(r"transformer\.single_")  # Flux, whose other layers are called as SD3's
+_OTHERS = re.compile(r"transformer\.single_")  # of Flux, whose other layers have SD3's names
 _TEXT_LAYER = re.compile(r"attn2.*to_k.*(down|lora_A)")
 _WIDTHS = {768, 1024}  # of what Stable Diffusion 1 and 2 read there; SDXL's is 2048
 
@@ -131,7 +131,7 @@ def _flaw(file: Path, key: ModelKey) -> str | None:
 
 @lru_cache(1024)
 def _flaw_of(file: Path, key: ModelKey, written_ns: int, size: int) -> str | None:
-    """Remembered for as long as the file is not written anew."""
+    """The same, remembered until the file is written anew."""
     try:
         shapes = read_shapes(file)
     except NotWhole:
@@ -148,7 +148,7 @@ def _flaw_of(file: Path, key: ModelKey, written_ns: int, size: int) -> str | Non
 
 
 def is_dora(names: Iterable[str]) -> bool:
-    """Whether a file of tensors with these names also changes how long a layer's weights are."""
+    """Whether a file with tensors of these names is a DoRA, which also changes magnitudes."""
     return any("dora_scale" in name or "magnitude" in name for name in names)
 
 

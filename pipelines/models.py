@@ -1,9 +1,11 @@
-"""The models of a catalogue: each as its plan says, and on the card for its turn.
+"""The models of a catalogue: held as planned, and moved to the card when they are used.
 
     with models.use(ModelKey.SKETCH, context, TEXT) as pipeline:
         ...
+    caption = models.answer(ModelKey.CAPTION, PAINTER, context, question)
 
-What all stories, from sketch to upscale, and the classifier work with.
+An answer about a prompt or a drawing is remembered, so that the model which gives it need not be
+moved in for the same again.
 """
 
 import logging
@@ -24,24 +26,25 @@ from pipelines.contract.errors import ModelUnavailable
 from pipelines.device import is_out_of_memory, is_out_of_ram, send
 from pipelines.loading import Loader
 from pipelines.loras import Lora, find
-from pipelines.placement import GIB, PAINTER, Card, Group, Plan, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import GIB, PAINTER, Card, Group, Plan
 from pipelines.ram import plan_all, to_evict
 from pipelines.residency import Residency
-from pipelines.shelf import Load, Shelf, Shelved, name_of
+from pipelines.shelf import Load, Shelf, Shelved, group_key
 
 log = logging.getLogger(__name__)
 
 A = TypeVar("A", bound="str | Embeddings")
 Embeddings = dict[str, torch.Tensor | None]
-"""What a painter is told, by the names of its pipeline's arguments."""
-_LESS = 0.8  # of what a model took when memory ran out
+"""What text encoders say of prompts, by the names of the painter's arguments."""
+_STEP_DOWN = 0.8  # of what a model took when memory ran out
 _FOR_LORAS = 0.05  # of what models may take of RAM
 REMEMBERED = 64  # answers: up to 6 MB of RAM each
 
 
 @dataclass(frozen=True, slots=True)
 class Question(Generic[A]):
-    """What a model is asked. The answer depends on `about` alone; `ask` is given the pipeline."""
+    """What a model is asked: `ask` is given its pipeline. The answer depends on `about` alone."""
 
     about: Hashable
     ask: Callable[[Any], A]
@@ -73,7 +76,7 @@ class Models:
     def _adopt(self, key: ModelKey, plan: Plan) -> None:
         self.plans[key] = plan
         for name, group in plan.groups.items():
-            self._groups[name_of(key, name)] = group
+            self._groups[group_key(key, name)] = group
 
     @contextmanager
     def use(
@@ -87,15 +90,15 @@ class Models:
     ) -> Iterator[Any]:
         """The pipeline, with the parts of `group` on the card until the block ends.
 
-        There is room for a batch of so many, if there can be: see `most`.
-        Reports Phase.LOADING where they were not there. Raises ModelUnavailable.
+        There is room for a batch of so many, up to `max_batch`; `lora` is at work meanwhile.
+        Reports Phase.LOADING if the parts were not there. Raises ModelUnavailable.
         """
         context = context or RunContext()
         kernel = attention(self._catalog.acceleration)
         try:
             self._make_room_in_ram(key, batch)
             with (
-                self._residency.use(name_of(key, group), context, batch) as held,
+                self._residency.use(group_key(key, group), context, batch) as held,
                 self._adapted(held.pipeline, context, lora, self._room_for_loras(key, batch)),
                 kernel,
             ):
@@ -104,22 +107,25 @@ class Models:
                 finally:  # also after a run that was cancelled, whose model stays
                     held.settle()
         except Exception as error:
-            self._ran_out = key if self._is_short_of(error) else None
+            self._ran_out = key if self._is_too_large(error) else None
             raise
 
-    def _is_short_of(self, error: Exception) -> bool:
-        """Whether memory ran out where a model computes: less of a card would not spare RAM."""
+    def _is_too_large(self, error: Exception) -> bool:
+        """Whether memory ran out, and to hold the model in less of it could help.
+
+        What is planned is the card's memory; only on a CPU is that RAM.
+        """
         has_card = self.device.type != "cpu"
         return is_out_of_memory(error) and not (has_card and is_out_of_ram(error))
 
     def _make_room_in_ram(self, key: ModelKey, batch: int) -> None:
-        """Drop the models used longest ago until this one fits beside the others, if it is new.
+        """If this model is not in RAM yet, drop those used longest ago until it has room there.
 
-        Where a card's memory is RAM, until there is room for what it computes as well.
+        In unified memory what it computes needs room as well, whenever it is used.
         """
         self._shelf.touch(key)
         held = self._in_ram()
-        if key is ModelKey.SAFETY or (key in held and not self.card.is_ram):
+        if key is ModelKey.SAFETY or (key in held and not self.card.unified):
             return
         used = {key, *(other for other in held if self._in_use(other))}
         wanted = self.plans[key].takes_of_ram(self.card, batch) - held.get(key, 0)
@@ -129,28 +135,28 @@ class Models:
         self._adapters.keep_within(self._room_for_loras(key, batch))
 
     def _room_for_loras(self, key: ModelKey, batch: int) -> float:
-        """A small share of RAM, as far as there is room beside the models, this one among them."""
+        """The bytes of RAM that LoRAs may take beside the models that are there and this one."""
         taken = self._in_ram() | {key: self.plans[key].takes_of_ram(self.card, batch)}
         free = self.card.ram - sum(taken.values())
         return max(0, min(_FOR_LORAS * self.card.ram, free))
 
     def _in_ram(self) -> dict[ModelKey, int]:
-        """The bytes of each model there that may leave, of that used longest ago first."""
+        """The bytes of each model in RAM that may leave it, the one used longest ago first."""
         there = [key for key in self._shelf.models() if key is not ModelKey.SAFETY]
         return {key: self.plans[key].in_ram for key in there}
 
     def _in_use(self, key: ModelKey) -> bool:
-        return any(self._residency.in_use(name_of(key, name)) for name in self.plans[key].groups)
+        return any(self._residency.in_use(group_key(key, name)) for name in self.plans[key].groups)
 
     def _drop(self, key: ModelKey) -> None:
         """Forget a model that nobody uses."""
         for name in self.plans[key].groups:
-            self._residency.drop(name_of(key, name))
+            self._residency.drop(group_key(key, name))
         self._shelf.drop(key)
 
     def decoder(self, key: ModelKey) -> Any:
-        """What makes previews of a model, while its painter is used; None where nothing does."""
-        return self._shelf.load(name_of(key, PAINTER)).decoder
+        """The decoder of a model's previews, if it has one. It is on the card with the painter."""
+        return self._shelf.load(group_key(key, PAINTER)).decoder
 
     def _adapted(
         self, pipeline: Any, context: RunContext, lora: Lora | None, room: float
@@ -174,25 +180,25 @@ class Models:
         """The classifier's entry, if there is one."""
         return self._catalog.safety
 
-    def most(self, key: ModelKey) -> int:
-        """How many pictures the painter of a model has room for at once."""
-        most = self._residency.most(name_of(key, PAINTER))
-        if self.card.is_ram:
+    def max_batch(self, key: ModelKey) -> int:
+        """How many pictures the painter of a model has room for at once; one at the least."""
+        most = self._residency.max_batch(group_key(key, PAINTER))
+        if self.card.unified:
             plan = self.plans[key]
             free = self.card.ram - plan.in_ram
             most = min(most, max(1, int(free // plan.groups[PAINTER].working)))
         return most
 
     def step_down(self) -> None:
-        """Hold the model for which memory ran out in less, unless it takes the least that it can.
+        """Plan the model for which memory ran out last anew, if it can do with less memory.
 
-        Nobody may be using it. It is read from disk anew.
+        Nobody may be using the model. It is read from disk again.
         """
         key, self._ran_out = self._ran_out, None
         if key is None:
             return
         old = self.plans[key]
-        less = replace(self.card, budget=_LESS * min(old.takes(self.card), self.card.budget))
+        less = replace(self.card, budget=_STEP_DOWN * min(old.takes(self.card), self.card.budget))
         model = getattr(self._catalog, key)
         plan = plan_model(key, model, less, _weights(key, model, self._loader))
         if plan.peak >= old.peak:
@@ -215,30 +221,30 @@ class Models:
         question: Question[A],
         coming: Callable[[], Iterable[Question[A]]] = tuple,
     ) -> A:
-        """What the model says, its tensors on the device. Asked again, the answer is remembered.
+        """What a model answers; not asked again if it was asked lately. Tensors are on the device.
 
-        If the group had to be moved in for this, `coming` questions are asked on the way. One that
-        fails is left to the run that it belongs to.
+        If the group had to be moved in for this, the questions that are `coming` are asked as well,
+        up to the first that fails: that is left to the run that it belongs to.
         """
         known = self.known(key, group, question.about)
         if known is None:
-            there = name_of(key, group) in self._residency.resident()
+            there = group_key(key, group) in self._residency.resident()
             with self.use(key, context, group) as pipeline, torch.inference_mode():
                 self._remember(key, group, question.about, question.ask(pipeline))
                 if not there:
                     self._ask_ahead(key, group, context, pipeline, coming())
             known = self.known(key, group, question.about)
-        answer: A = _each(known, lambda tensor: send(tensor, self.device))
+        answer: A = _map_tensors(known, lambda tensor: send(tensor, self.device))
         return answer
 
     def known(self, key: ModelKey, group: str, about: Hashable) -> Any:
-        """The answer to a question that was asked lately, in RAM, else None."""
+        """The answer to a question that was asked lately, its tensors in RAM; else None."""
         if (key, group, about) in self._answers:
             self._answers.move_to_end((key, group, about))
         return self._answers.get((key, group, about))
 
     def _remember(self, key: ModelKey, group: str, about: Hashable, answer: Any) -> None:
-        self._answers[key, group, about] = _each(answer, torch.Tensor.cpu)
+        self._answers[key, group, about] = _map_tensors(answer, torch.Tensor.cpu)
         if len(self._answers) > REMEMBERED:
             self._answers.popitem(last=False)
 
@@ -262,20 +268,17 @@ class Models:
                 return
 
     def resident(self) -> frozenset[str]:
-        """Keys of the models whose painter is on the card, and needs nobody to leave it."""
+        """Keys of the models whose painter is on the card, and runs without another leaving it."""
         there = self._residency.ready()
-        return frozenset(key for key in self.plans if name_of(key, PAINTER) in there)
+        return frozenset(key for key in self.plans if group_key(key, PAINTER) in there)
 
     def fits(self, key: ModelKey) -> bool:
-        """Whether a model's painter is on the card, or could be without another leaving.
-
-        No more may another have to leave RAM for it.
-        """
+        """Whether a model could be used without another leaving the card or RAM."""
         stays = self._in_ram()
         if key is not ModelKey.SAFETY:
             stays[key] = self.plans[key].takes_of_ram(self.card)
         has_ram = sum(stays.values()) <= self.card.ram
-        return has_ram and self._residency.fits(name_of(key, PAINTER))
+        return has_ram and self._residency.fits(group_key(key, PAINTER))
 
     def require_here(self, key: ModelKey) -> None:
         """Raise ModelUnavailable where a model cannot be read, without reading it."""
@@ -285,9 +288,9 @@ class Models:
                 locate(place, checkpoint, self._loader.models_folder)
 
     def evict_idle(self) -> None:
-        """Let every model that nobody uses leave the card, and RAM where that is the same."""
+        """Let every model that nobody uses leave the card, and RAM if that is the card's memory."""
         self._residency.evict_idle()
-        if self.card.is_ram:
+        if self.card.unified:
             for key in self._shelf.models():
                 if not self._in_use(key):
                     self._drop(key)
@@ -301,15 +304,15 @@ class Models:
 
 
 def _weights(key: ModelKey, model: Any, loader: Loader) -> dict[str, int] | None:
-    """A model's weights by part. What is wrong with its files is said when it is loaded."""
+    """A model's weights by part; None if its files cannot serve, as is said when it is loaded."""
     try:
         return weigh(key, model, loader.models_folder)
     except ModelUnavailable:
         return None
 
 
-def _each(answer: Any, do: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """An answer, with what is done to each of its tensors."""
+def _map_tensors(answer: Any, do: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """An answer in which each tensor is what `do` makes of it."""
     if isinstance(answer, dict):
-        return {name: _each(value, do) for name, value in answer.items()}
+        return {name: _map_tensors(value, do) for name, value in answer.items()}
     return do(answer) if isinstance(answer, torch.Tensor) else answer

@@ -1,4 +1,4 @@
-"""The noise that a picture begins as, and noise a little beside it, which becomes one like it."""
+"""The noise that a picture begins as, and noise close to it, which becomes a variation of it."""
 
 import math
 from collections.abc import Sequence
@@ -15,18 +15,18 @@ ANGLE = 0.2 * math.pi / 2
 """How far a variation turns towards noise of its own: a fifth of the way to another picture."""
 
 
-def begin(
+def initial_latents(
     pipeline: Any,
     size: tuple[int, int],
     generator: torch.Generator,
     variations: Sequence[int],
     embeddings: Embeddings,
 ) -> Tensor:
-    """What diffusers would begin with, turned towards the seeds `variations` one by one.
+    """The noise that diffusers would draw, turned towards that of each seed in `variations`.
 
-    `size` is width and height in pixels; given back is 1 × channels × height × width of latents,
-    of the type and on the device of the prompt's `embeddings`. A sum of independent noise with a
-    cosine and a sine is noise of the same strength.
+    `size` is width and height in pixels. The result is 1 × channels × height × width of latents, of
+    the type and on the device of the prompt's `embeddings`. Independent noises, summed with a
+    cosine and a sine, are noise of the same strength.
     """
     words = embeddings["prompt_embeds"]
     assert words is not None

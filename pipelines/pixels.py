@@ -1,4 +1,4 @@
-"""Pictures of what was decoded, in eight bits before they leave the card."""
+"""What was decoded, as pictures: rounded to eight bits on the card, and then copied from it."""
 
 import logging
 from collections.abc import Callable
@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Leaving:
-    """A picture on its way off the card, which is at the next thing meanwhile.
+class PendingPicture:
+    """A picture that the card may still be decoding, or copying to RAM.
 
     `width` and `height` are pixels.
     """
@@ -30,35 +30,36 @@ class Leaving:
     _key: ModelKey = field(repr=False)
     _levels: Tensor = field(repr=False)
     _overflowed: Tensor = field(repr=False)
-    _wait: Callable[[], None] = field(repr=False)
+    _wait: Callable[[], None] | None = field(repr=False)
 
     def image(self) -> Image.Image:
-        """The picture, RGB or RGBA, once it is there. On any thread.
+        """Wait for the picture, RGB or RGBA. On any thread.
 
         Raises CardLost, and RenderFailed for what is no picture.
         """
-        self._wait()
+        if self._wait is not None:
+            self._wait()
         if self._overflowed:
             raise _overflow(self._key)
         return Image.fromarray(self._levels.numpy())
 
     def png(self, facts: Facts) -> bytes:
-        """The picture as `pipelines.media.encode_png` makes a file of it. Raises as `image`."""
+        """Wait for the picture, and encode it. Raises as `image`."""
         return encode_png(self.image(), facts)
 
 
-def leave(decoded: Tensor, key: ModelKey) -> list[Leaving]:
-    """Pictures of n × 3 (or 4) × height × width values of 0 to 1, which may still be computed.
+def read_back(decoded: Tensor, key: ModelKey) -> list[PendingPicture]:
+    """Pictures of n × 3 (or 4) × height × width values of 0 to 1, for which nothing is waited.
 
-    `key` is the model that they are of. To the last bit as diffusers makes them on the processor,
-    which here has nothing to reckon, and of which a quarter of the bytes or half of them cross the
-    bus. What is no number would be black.
+    `key` is the model that they are of. They are the same to the last bit as those that diffusers
+    makes on the processor, but a half or a quarter of the bytes cross the bus. NaN would become
+    black, so it is noted before.
     """
     overflowed = decoded.isnan().flatten(1).any(1)
     levels = torch.stack([(each.float() * 255).round().to(torch.uint8) for each in decoded])
     pixels = levels.permute(0, 2, 3, 1).contiguous()
     height, width = pixels.shape[1:3]
-    wait: Callable[[], None] = _go_on
+    wait: Callable[[], None] | None = None
     if pixels.is_cuda:
         overflowed = overflowed.to("cpu", non_blocking=True)  # both pinned, as torch has it
         pixels = pixels.to("cpu", non_blocking=True)
@@ -66,18 +67,18 @@ def leave(decoded: Tensor, key: ModelKey) -> list[Leaving]:
         copied.record(torch.cuda.current_stream(decoded.device))
         wait = partial(_wait, copied, torch.cuda.get_device_name(decoded.device))
     return [
-        Leaving(width, height, key, each, is_none, wait)
+        PendingPicture(width, height, key, each, is_none, wait)
         for each, is_none in zip(pixels.cpu(), overflowed.cpu(), strict=True)
     ]
 
 
 def pictures(decoded: Tensor, key: ModelKey) -> list[Image.Image]:
-    """The same pictures, when they are there. Raises as `Leaving.image`."""
-    return [each.image() for each in leave(decoded, key)]
+    """The same pictures, waited for. Raises as `PendingPicture.image`."""
+    return [each.image() for each in read_back(decoded, key)]
 
 
 def _overflow(key: ModelKey) -> RenderFailed:
-    """A model's numbers became none: what is larger than their type can hold is infinite."""
+    """The error of a picture with NaN in it: numbers became larger than their type can hold."""
     error = RenderFailed(
         "What came out is no picture: the model's numbers became larger than their type can hold. "
         "Please try again; if it happens again, this bot's owner can choose another {setting} in "
@@ -88,12 +89,8 @@ def _overflow(key: ModelKey) -> RenderFailed:
     return error
 
 
-def _go_on() -> None:
-    """What is in RAM is there."""
-
-
 def _wait(copied: Any, card: str) -> None:
-    """Until an event is reached. What the card could not do shows only now, and it is lost."""
+    """Wait for an event. An error of what was launched before shows only now: the card is lost."""
     try:
         copied.synchronize()
     except RuntimeError as error:

@@ -1,6 +1,6 @@
-"""Presets for few steps: models that were distilled to need no more, and how they want to be run.
+"""Presets for few steps: models that were distilled to need no more, and how they are to be run.
 
-Off unless configured: what they paint is not what the model without them paints. No torch.
+Off unless configured: they paint other pictures than the model without them. No torch.
 """
 
 from collections.abc import Mapping
@@ -13,11 +13,11 @@ ImaginePreset = Literal["turbo"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """What a preset decides. A guidance of 0 is none: half the work of each step.
+    """What a preset decides. A guidance of 0 is none, which halves the work of each step.
 
-    `source` is a repository on the Hub: of the LoRA `file`, or without one of a whole checkpoint.
-    `sampler` is a class of diffusers, with `sampling` as its settings; without one it is the
-    checkpoint's own.
+    `source` is a repository on the Hub: of the LoRA `file`, or, without one, of a whole checkpoint.
+    `sampler` is a class of diffusers, with the settings `sampling`; without one, the checkpoint's
+    own is used.
     """
 
     steps: int
@@ -31,8 +31,8 @@ class Preset:
 def _lightning(steps: int) -> Preset:
     """SDXL-Lightning: Euler with trailing timesteps, the file's own number of steps, no guidance.
 
-    https://huggingface.co/ByteDance/SDXL-Lightning. Many finetunes ask for Karras' sigmas, between
-    which are other timesteps than those that it was made for.
+    https://huggingface.co/ByteDance/SDXL-Lightning. Many finetunes ask for Karras' sigmas, which
+    would lead to other timesteps than those that it was trained for.
     """
     return Preset(
         steps=steps,
@@ -44,33 +44,24 @@ def _lightning(steps: int) -> Preset:
     )
 
 
-def _hyper() -> Preset:
-    """Hyper-SD's 8 steps for SDXL that keep guidance, of 5 to 8, and so the negative prompt.
+_HYPER = Preset(
+    steps=8,
+    guidance=5.0,
+    source="ByteDance/Hyper-SD",
+    file="Hyper-SDXL-8steps-CFG-lora.safetensors",
+    sampler="DDIMScheduler",
+    sampling={"timestep_spacing": "trailing", "clip_sample": False},  # not meant for latents
+)
+"""Hyper-SD's LoRA that keeps guidance, of 5 to 8, and so the negative prompt.
 
-    DDIM with trailing timesteps. https://huggingface.co/ByteDance/Hyper-SD
-    """
-    return Preset(
-        steps=8,
-        guidance=5.0,
-        source="ByteDance/Hyper-SD",
-        file="Hyper-SDXL-8steps-CFG-lora.safetensors",
-        sampler="DDIMScheduler",
-        sampling={"timestep_spacing": "trailing", "clip_sample": False},  # not meant for latents
-    )
-
-
-def _turbo() -> Preset:
-    """Stable Diffusion 3.5 Large Turbo: 4 steps, no guidance.
-
-    https://huggingface.co/stabilityai/stable-diffusion-3.5-large-turbo
-    """
-    return Preset(steps=4, guidance=0.0, source="stabilityai/stable-diffusion-3.5-large-turbo")
-
+https://huggingface.co/ByteDance/Hyper-SD"""
+_TURBO = Preset(steps=4, guidance=0.0, source="stabilityai/stable-diffusion-3.5-large-turbo")
+"""https://huggingface.co/stabilityai/stable-diffusion-3.5-large-turbo"""
 
 SKETCH: Mapping[str, Preset] = {
     "lightning-4": _lightning(4),
     "lightning-8": _lightning(8),
-    "hyper-8": _hyper(),
+    "hyper-8": _HYPER,
 }
-IMAGINE: Mapping[str, Preset] = {"turbo": _turbo()}
+IMAGINE: Mapping[str, Preset] = {"turbo": _TURBO}
 PRESETS: Mapping[str, Preset] = {**SKETCH, **IMAGINE}

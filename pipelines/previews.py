@@ -23,8 +23,8 @@ from pipelines.safety import are_sensitive
 log = logging.getLogger(__name__)
 
 STRAIGHT = {"EulerDiscreteScheduler", "FlowMatchEulerDiscreteScheduler"}
-"""Samplers whose step is a part of the straight line from its noise to what the network has in
-mind. What others made is shown with the noise that is still in it."""
+"""Samplers whose steps follow a straight line, at whose end is what the network predicts: that is
+shown. Of other samplers, what they have made so far is shown, with the noise still in it."""
 
 
 class Previews:
@@ -45,12 +45,12 @@ class Previews:
         self._is_straight = type(self._scheduler).__name__ in STRAIGHT
 
     def after_step(self, index: int, latents: Tensor) -> None:
-        """diffusers has made the step `index`. Whoever wants to see what came of it does."""
+        """Show the latents after step `index` to those who want to see them."""
         before, self._before = self._before if index else None, latents
         if not self._is_straight:
             before = None
         elif before is None:
-            return  # there is nothing but noise yet
+            return  # a line needs two points
         for row, viewer in enumerate(self._viewers):
             if viewer is None or not viewer.wants():
                 continue
@@ -77,7 +77,7 @@ class Previews:
             viewer.show(encode_preview(picture))
 
     def _without_noise(self, index: int, before: Tensor, after: Tensor) -> Tensor:
-        """Where the line through two points of it ends."""
+        """Where the line through the latents before and after a step ends."""
         begin, end = (float(self._scheduler.sigmas[i]) for i in (index, index + 1))
         return after.float() - end * (after.float() - before.float()) / (end - begin)
 

@@ -9,22 +9,23 @@ from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
-from pipelines.catalog import ModelKey
-from pipelines.placement import GIB, Card, Model, Plan, Precision, plan_model, possible
-from pipelines.residency import enough
+from pipelines.catalog import Model, ModelKey
+from pipelines.placement import plan_model, possible
+from pipelines.plan import GIB, Card, Plan, Precision
+from pipelines.residency import to_free
 
 Sizes = Mapping[str, int]
 """The weights of a model by its parts, in bytes."""
 
 K = TypeVar("K")
 
-_DISK = 2 * GIB  # a second, from an SSD: it is only said, nothing is decided by it
+_DISK = 2 * GIB  # a second, from an SSD: only said to the owner, nothing is decided by it
 
 
 def plan_all(
     card: Card, models: Mapping[ModelKey, Model], sizes: Mapping[ModelKey, Sizes | None]
 ) -> tuple[Card, dict[ModelKey, Plan]]:
-    """The plan of each model, and the card with the RAM that they were planned for."""
+    """The plan of each model, and the card they are planned for: without the classifier's RAM."""
     left = beside_the_classifier(card, models, sizes)
     return left, {key: plan_model(key, model, left, sizes[key]) for key, model in models.items()}
 
@@ -32,7 +33,7 @@ def plan_all(
 def beside_the_classifier(
     card: Card, models: Mapping[ModelKey, Model], sizes: Mapping[ModelKey, Sizes | None]
 ) -> Card:
-    """The card, with the RAM that is left to the other models; `sizes` are theirs, where known."""
+    """The card with the RAM that the classifier leaves; `sizes` are the models', where known."""
     key = ModelKey.SAFETY
     if key not in models:
         return card
@@ -41,21 +42,21 @@ def beside_the_classifier(
 
 
 def to_evict(wanted: int, held: Mapping[K, int], used: Collection[K], room: float) -> list[K]:
-    """Which of what is held leaves, so that `wanted` more bytes fit `room`.
+    """Which models leave RAM so that `wanted` more bytes fit `room`.
 
-    `held` are bytes, of what was used longest ago first. That one leaves first, but none that is
-    being used, and none that need not. Where all that is not enough, the room is overdrawn.
+    `held` are the bytes of those there; the one used longest ago comes first, and leaves first.
+    None of `used` leaves. If that is not enough, the room is exceeded.
     """
     idle = {key: size for key, size in held.items() if key not in used}
-    return enough(idle, sum(held.values()) + wanted - room)
+    return to_free(idle, sum(held.values()) + wanted - room)
 
 
 def together(plans: Mapping[ModelKey, Plan], card: Card) -> str | None:
-    """What the copies of all models take, in words; None where nobody has to mind."""
-    plans = {key: plan for key, plan in plans.items() if plan.fits}  # the others cannot run
+    """What the copies of all models take of RAM, in words; None where all fit."""
+    plans = {key: plan for key, plan in plans.items() if plan.fits}  # the others are never there
     takes = sum(plan.in_ram for plan in plans.values())
-    if card.is_ram:
-        takes += max((plan.computes() for plan in plans.values()), default=0)
+    if card.unified:
+        takes += max((plan.working() for plan in plans.values()), default=0)
     if takes <= card.ram:
         return None
     longest = max(plans, key=lambda key: _on_disk(plans[key]))

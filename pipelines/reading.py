@@ -23,14 +23,14 @@ Piece = tuple[Path, int]
 
 _PIECE = 2**26  # bytes that one thread reads in turn
 _THREADS = 4  # disks are quickest when asked for several things at a time
-_SHARE = 0.7  # of the RAM that is free: what was read first must not make room for the last
+_SHARE = 0.7  # of the free RAM: what is read last must not drive out what was read first
 
 
 def read_ahead(catalog: Catalog, models_folder: Path | None = None) -> threading.Thread:
     """Have the operating system hold the weights of a catalogue in its cache.
 
-    Returns at once: a thread does it, in the order in which models are loaded, and ends with the
-    process. What is not there, or cannot be read, is left to the loader to complain about.
+    Returns at once: a daemon thread does it, in the order in which models are loaded. What is not
+    there, or cannot be read, is left to the loader to complain about.
     """
     thread = threading.Thread(
         target=_read, args=(catalog, models_folder), name="read ahead", daemon=True

@@ -16,9 +16,9 @@ from torch.utils import _pytree as pytree
 
 log = logging.getLogger(__name__)
 
-SHAPES = 2  # that are kept: each holds what its call computes
-_ONE_AT_A_TIME = threading.Lock()  # in a process, as torch has it
-_MODE = "thread_local"  # the threads of other cards may take memory meanwhile
+SHAPES = 2  # whose recordings are kept: each holds the memory that its call computes in
+_ONE_AT_A_TIME = threading.Lock()  # torch records one graph at a time in a process
+_MODE = "thread_local"  # threads of other cards may allocate memory meanwhile
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class _Recording:
 
 
 class Recorded:
-    """Calls `call` as it is the first time of a shape; then records it, and replays that.
+    """Makes the first call with arguments of a shape; records the second, and replays it from then.
 
-    What is called must depend on its arguments alone and its weights must stay where they are:
-    else `forget`. Calls with a tensor that is not on a CUDA device are passed through, as are all
-    once one could not be recorded.
+    The result must depend on the arguments alone, and weights must stay where they are until
+    `forget`. Calls with a tensor that is not on a CUDA device are passed through, and so are all
+    calls once one could not be recorded.
     """
 
     def __init__(self, call: Callable[..., Any]) -> None:
@@ -45,7 +45,7 @@ class Recorded:
         self._fails = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """What the call gives, in tensors of its own."""
+        """What the call returns, in tensors of its own."""
         leaves, spec = pytree.tree_flatten((args, kwargs))
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         key = (spec, tuple(map(_like, leaves)))
@@ -68,7 +68,7 @@ class Recorded:
     def _recording(
         self, key: Hashable, leaves: list[Any], spec: pytree.TreeSpec
     ) -> _Recording | None:
-        """That of the shape, made if it is not there; None where it cannot be made."""
+        """The recording for `key`, made if it is not there; None if it cannot be made."""
         if key not in self._recordings:
             try:
                 self._recordings[key] = self._record(leaves, spec)
@@ -106,13 +106,13 @@ class Recorded:
 
 
 def _like(leaf: Any) -> Hashable:
-    """What two arguments have in common that one recording serves."""
+    """What has to be equal in two arguments for one recording to serve both."""
     if isinstance(leaf, Tensor):
         return (tuple(leaf.shape), leaf.dtype, leaf.device, leaf.is_inference())
     return leaf if isinstance(leaf, Hashable) else id(leaf)
 
 
 def _copy(tensor: Tensor) -> Tensor:
-    """A copy that was made in the same mode: what is compiled is compiled anew for another."""
+    """A copy made in the same mode: compiled code is compiled anew for tensors of the other."""
     with torch.inference_mode(tensor.is_inference()):
         return tensor.clone()

@@ -3,7 +3,7 @@
     with residency.use("sketch.painter", context) as group:
         ...
 
-A model comes from disk once. While it is used it stays on the GPU, and room is kept for what it
+A cache of models by bytes. While a model is used it stays on the GPU, and room is kept for what it
 computes; when another needs the room, those leave that cost least to bring back. Not thread-safe:
 the GPU thread owns it.
 """
@@ -25,8 +25,11 @@ K = TypeVar("K")
 M = TypeVar("M")
 
 
-def enough(sizes: Mapping[K, int], wanted: float) -> list[K]:
-    """The first of `sizes` that are `wanted` bytes together, without those that are not needed."""
+def to_free(sizes: Mapping[K, int], wanted: float) -> list[K]:
+    """Which of `sizes`, the first ones first, together free `wanted` bytes, or all that there are.
+
+    The first that add up to it are taken; then the largest of them that can be spared stay.
+    """
     going = []
     for key, size in sizes.items():
         if wanted > 0:
@@ -40,7 +43,7 @@ def enough(sizes: Mapping[K, int], wanted: float) -> list[K]:
 
 
 class Mover(Protocol[M]):
-    """What residency needs to have done to models; it never looks inside one."""
+    """Loads and moves models for Residency, which never looks inside one."""
 
     def load(self, key: str) -> M:
         """From disk into RAM. Raises ModelUnavailable."""
@@ -51,7 +54,7 @@ class Mover(Protocol[M]):
         ...
 
     def move_out(self, key: str, model: M) -> None:
-        """Off the GPU, and as whole again as `load` gave it, whatever became of it there."""
+        """Off the GPU, and as `load` gave it, even if a failed run left it half changed."""
         ...
 
 
@@ -76,18 +79,19 @@ class Needs(Protocol):
 
 @dataclass(slots=True)
 class _Resident(Generic[M]):
+    """A model on the GPU. `used_at` counts uses; `failed` says that a run with it did."""
+
     model: M
     used_at: int = 0
     users: int = 0
     batch: int = 1
-    spoilt: bool = False
+    failed: bool = False
 
 
 class Residency(Generic[M]):
-    """A cache of models by bytes.
+    """Keeps models on the GPU within `budget` bytes.
 
-    `budget` is bytes of GPU memory. `needs` are of all models; those of one that is not there may
-    change.
+    `needs` are of all models. Those of a model that is not on the GPU may change.
     """
 
     def __init__(self, budget: float, needs: Mapping[str, Needs], mover: Mover[M]) -> None:
@@ -100,12 +104,11 @@ class Residency(Generic[M]):
 
     @contextmanager
     def use(self, key: str, context: RunContext | None = None, batch: int = 1) -> Iterator[M]:
-        """The model, on the GPU until the block ends. Reports Phase.LOADING if it was not there.
+        """The model, on the GPU until the block ends, with room to compute for a batch of so many.
 
-        There is room for what it computes for a batch of so many.
-
-        A model whose block failed leaves the GPU: it may have been half-way through a cast. One
-        that was cancelled, between two steps, is whole and stays.
+        Reports Phase.LOADING if it was not there. A model whose block failed leaves the GPU: it may
+        have been half-way through a cast. One that was cancelled, between two steps, is whole and
+        stays.
         """
         resident = self._bring_in(key, context or RunContext(), batch)
         resident.users += 1
@@ -116,11 +119,11 @@ class Residency(Generic[M]):
         except AtelierError:
             raise
         except BaseException:
-            resident.spoilt = True
+            resident.failed = True
             raise
         finally:
             resident.users -= 1
-            if resident.spoilt and not resident.users and key in self._resident:
+            if resident.failed and not resident.users and key in self._resident:
                 self._evict(key)
             self.make_room(0)
 
@@ -129,7 +132,7 @@ class Residency(Generic[M]):
         return frozenset(self._resident)
 
     def ready(self) -> frozenset[str]:
-        """Keys of those among them that can be used without another leaving."""
+        """Keys of the models on the GPU that can be used without another leaving it."""
         if len(self._resident) == 1:
             return self.resident()
         free = self._budget - self._taken()
@@ -163,7 +166,7 @@ class Residency(Generic[M]):
         self._resident.clear()
         self._waiting.clear()
 
-    def most(self, key: str) -> int:
+    def max_batch(self, key: str) -> int:
         """The largest batch for which a model has room, if all others leave; one at the least."""
         needs = self._needs[key]
         if not needs.working or self._budget == inf:
@@ -177,9 +180,7 @@ class Residency(Generic[M]):
             context.step(Phase.LOADING)
             self.make_room(self._peak(key, batch))
             model = self._waiting.pop(key) if key in self._waiting else self._mover.load(key)
-            self._mover.move_in(
-                key, model
-            )  # if that fails half-way, it is in neither dict: dropped
+            self._mover.move_in(key, model)  # if that fails, the model is in neither dict: dropped
             found = _Resident(model)
         self._uses += 1
         found.used_at = self._uses
@@ -195,13 +196,14 @@ class Residency(Generic[M]):
     def to_evict(self, idle: Sequence[str], size: float) -> Sequence[str]:
         """Which of `idle`, the one used longest ago first, leave for `size` bytes to become free.
 
-        A model costs its bytes to bring back, and is the less likely to be needed soon the longer
-        it was not used: the square root is what `benchmarks.residency` liked best. Whoever turns
-        out not to be in the way stays.
+        First those whose return costs least: a model costs its bytes to bring back, and is the less
+        likely to be needed soon the longer it was not used. With the square root of that time
+        `benchmarks.residency` moves fewest bytes.
         """
-        return enough({key: self._needs[key].size for key in sorted(idle, key=self._worth)}, size)
+        cheapest_first = sorted(idle, key=self._cost_to_lose)
+        return to_free({key: self._needs[key].size for key in cheapest_first}, size)
 
-    def _worth(self, key: str) -> float:
+    def _cost_to_lose(self, key: str) -> float:
         age = self._uses - self._resident[key].used_at
         return self._needs[key].size / sqrt(age + 1)
 

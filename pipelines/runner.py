@@ -61,7 +61,8 @@ from pipelines.device import (
 from pipelines.loading import Loader, quiet_libraries
 from pipelines.media import open_picture
 from pipelines.models import Models
-from pipelines.placement import Card, Plan, slow, unmet
+from pipelines.placement import slow, unmet
+from pipelines.plan import Card, Plan
 from pipelines.ram import together
 from pipelines.shelf import Load
 
@@ -73,13 +74,15 @@ T = TypeVar("T")
 class Runner:
     """Owns the device and every model on it. Satisfies `pipelines.contract.runner.RunnerLike`.
 
-    `device` is `auto`, `cpu`, `mps`, `cuda` or `cuda:N`; `vram_gib` is the budget for models, by
-    default what the card has less 1 GiB; `models_folder` is the Hugging Face cache that `fetch`
-    fills, by default the user's own; `batches` is the file with what `measure` found to pay. It is
-    the card `number` of `cards` in this machine: they share its RAM, of which all may take
-    `ram_gib`, by default four fifths, and each preloads other models first. `warm_up` says
-    whether `preload` also runs each model once, by default where that makes the first job quicker.
-    `loads` says how each is read, by default from its checkpoint. Raises DeviceMissing.
+    - `device`: `auto`, `cpu`, `mps`, `cuda` or `cuda:N`.
+    - `vram_gib`: the budget for models; by default what the card has, less 1 GiB.
+    - `models_folder`: the Hugging Face cache that `fetch` fills; by default the user's own.
+    - `batches`: the file with what `measure` found to pay.
+    - `number` and `cards`: which card this is, of how many in this machine. Each preloads other
+      models first, and all together may take `ram_gib` of RAM; by default four fifths.
+    - `loads`: how each model is read; by default from its checkpoint.
+
+    Raises DeviceMissing.
     """
 
     def __init__(
@@ -93,7 +96,6 @@ class Runner:
         number: int = 0,
         cards: int = 1,
         ram_gib: float | None = None,
-        warm_up: bool | None = None,
         loads: Mapping[ModelKey, Load] | None = None,
     ) -> None:
         quiet_libraries()
@@ -108,8 +110,7 @@ class Runner:
         keys = list(self._models.plans)
         first = number * len(keys) // cards
         self._unloaded = keys[first:] + keys[:first]
-        pays = self._device.type == "cuda" or catalog.acceleration.compile
-        self._warms_up = pays if warm_up is None else warm_up
+        self._warms_up = self._device.type == "cuda" or catalog.acceleration.compile
         self._log_plans(card)
 
     def _log_plans(self, whole: Card) -> None:
@@ -128,7 +129,7 @@ class Runner:
             log.info("%s: %s", self.card, words)
 
     def run(self, requests: Sequence[Request], context: RunContext) -> tuple[Artifacts, ...]:
-        """Render requests, those of /imagine of one aspect together; artifacts for each.
+        """Render requests, together if they may share a batch; one tuple of artifacts for each.
 
         Raises an AtelierError: Cancelled, BadInput, ModelUnavailable, OutOfMemory, RenderFailed.
         After any of them the runner is as usable as before; after CardLost it is not.
@@ -139,12 +140,12 @@ class Runner:
             made = tuple(self._run_one(each, context.of(n)) for n, each in enumerate(requests))
         if self._catalog.metadata:
             return made
-        return tuple(tuple(replace(each, telling=False) for each in one) for one in made)
+        return tuple(tuple(replace(each, facts_in_file=False) for each in one) for one in made)
 
     def _run_together(
         self, requests: Sequence[Request], context: RunContext, model: ImagineModel
     ) -> tuple[Artifacts, ...]:
-        """A batch. Where it fails, whoever asked may try one by one."""
+        """Render a batch. If that fails, the caller may try its requests one by one."""
         wanted = [request for request in requests if isinstance(request, ImagineRequest)]
         return self._guarded(
             requests[0],
@@ -152,18 +153,18 @@ class Runner:
         )
 
     def batches(self) -> Mapping[Kind, int]:
-        """How many pictures of a kind it pays to make together here, as was measured; else one."""
+        """How many pictures of a kind it pays to make together on this card; one, unless named."""
         model = self._catalog.imagine
         if model is None or self._table is None:
             return {}
         return {Kind.IMAGINE: self._table.best(self.card, model)}
 
     def measure(self) -> dict[int, float]:
-        """The seconds a picture of /imagine, by how many are painted together."""
+        """The seconds that a picture of /imagine takes, by how many are painted together."""
         model = self._catalog.imagine
         if model is None:
             return {}
-        most = min(self._models.most(ModelKey.IMAGINE), SIZES[-1])
+        most = self._models.max_batch(ModelKey.IMAGINE)
         return {
             size: imagine.seconds_a_picture(size, model, self._models)
             for size in SIZES
@@ -171,10 +172,10 @@ class Runner:
         }
 
     def preload(self) -> bool:
-        """Load the next model that fits without another leaving, and warm it up.
+        """Load the next model that fits without another leaving, and warm it up if that pays.
 
         Logs what cannot be loaded, and what is not here of a model that does not fit. Returns False
-        when each model of the catalogue has had its turn.
+        when each model of the catalogue has had its turn. Raises CardLost.
         """
         if not self._unloaded:
             return False
@@ -187,6 +188,8 @@ class Runner:
                     self._warm_up(key)
             else:
                 self._models.require_here(key)
+        except CardLost:
+            raise
         except AtelierError as error:
             log.warning("%s", error.sentence)
         except Exception as error:  # noqa: BLE001 - best effort: its first job will say more
@@ -213,10 +216,7 @@ class Runner:
         free_caches(self._device)
 
     def _run_one(self, request: Request, context: RunContext) -> Artifacts:
-        """Render, and turn whatever goes wrong into an AtelierError.
-
-        Where memory ran out, once more, on a card that was cleared, and in less of it if it can be.
-        """
+        """Render; if memory runs out, once more on the cleared card, in less of it if possible."""
         try:
             return self._tried(request, context)
         except OutOfMemory:
@@ -227,6 +227,7 @@ class Runner:
         return self._guarded(request, lambda: self._render(request, context))
 
     def _guarded(self, request: Request, work: Callable[[], T]) -> T:
+        """Do `work`; if it fails, clean up, and raise an AtelierError whatever it was."""
         try:
             return work()
         except AtelierError as error:
@@ -236,8 +237,6 @@ class Runner:
             raise
         except Exception as error:  # the boundary: nothing else leaves the runner
             log.exception("%s failed", request.kind)
-            if is_lost(self._device):
-                raise CardLost.named(self.card) from error
             ran_out = is_out_of_memory(error)
             self._recover(error, evict=ran_out)
             if ran_out:
@@ -248,10 +247,10 @@ class Runner:
             ) from error
 
     def _warm_up(self, key: ModelKey) -> None:
-        """Make something in as few steps as there are, before a person waits for it.
+        """Make something in few steps, before a person waits for it.
 
-        The first run chooses kernels, takes memory and compiles what is to be compiled: for one
-        shape. In another it is compiled for all others.
+        The first run chooses kernels, takes memory and compiles: for its own shape. Torch compiles
+        for every shape when it meets a second one, so that is tried as well.
         """
         begun = time.perf_counter()
         compiles = self._catalog.acceleration.compile and key is not ModelKey.UPSCALE
@@ -311,6 +310,8 @@ class Runner:
 
         Raises CardLost.
         """
+        if not isinstance(error, AtelierError) and is_lost(self._device):
+            raise CardLost.named(self.card) from error
         for cause in causes(error):  # a traceback's frames hold tensors
             traceback.clear_frames(cause.__traceback__)
         try:
@@ -324,7 +325,7 @@ class Runner:
 
 
 def _trial(key: ModelKey, picture: Path, aspect: Aspect) -> Request | None:
-    """What a model is tried with; None for those that the others run."""
+    """What a model is warmed up with; None for those that run on the way to others."""
     match key:
         case ModelKey.SKETCH:
             return SketchRequest(drawing=picture, prompt="a ring", seed=0)
@@ -339,7 +340,7 @@ def _trial(key: ModelKey, picture: Path, aspect: Aspect) -> Request | None:
 
 
 def _ring(aspect: Aspect) -> Image.Image:
-    """Something drawn."""
+    """A drawing of a ring."""
     picture = Image.new("RGB", dimensions(aspect, 256), "white")
     ImageDraw.Draw(picture).ellipse((64, 64, 192, 192), outline="black", width=6)
     return picture

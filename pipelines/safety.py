@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from pipelines.catalog import ModelKey, SafetyModel
-from pipelines.checkpoints import require_labels
 from pipelines.contract.context import RunContext
 from pipelines.contract.errors import Withheld
+from pipelines.layout import require_labels
 from pipelines.loading import Loader
 from pipelines.media import on_white
 from pipelines.models import Models
-from pipelines.pixels import Leaving
+from pipelines.pixels import PendingPicture
 
 FRAMES = 5  # of a video, evenly apart, the first and the last among them
 
@@ -46,39 +46,40 @@ def load(model: SafetyModel, loader: Loader) -> Classifier:
 
 
 def are_sensitive(
-    models: Models, context: RunContext, pictures: Sequence[Image.Image | Leaving]
+    models: Models, context: RunContext, pictures: Sequence[Image.Image | PendingPicture]
 ) -> list[bool]:
-    """Whether each picture is; none where no classifier is configured. Raises ModelUnavailable.
+    """Whether each picture shows what is not wanted; without a classifier, none does.
 
-    Only a classifier has it wait for those that are leaving the card.
+    Pictures that are still pending are waited for only if there is one. Raises ModelUnavailable,
+    and as `PendingPicture.image`.
     """
     settings = models.safety
     if settings is None:
         return [False] * len(pictures)
     with models.use(ModelKey.SAFETY, context) as classifier, torch.inference_mode():
         inputs = classifier.processor(
-            images=[on_white(_there(picture)) for picture in pictures], return_tensors="pt"
+            images=[on_white(_waited_for(picture)) for picture in pictures], return_tensors="pt"
         )
         pixels = inputs["pixel_values"].to(classifier.model.device, classifier.model.dtype)
         shares = classifier.model(pixels).logits.float().softmax(dim=-1)
     harmless = shares[:, classifier.unwanted].sum(dim=-1) < settings.threshold
-    found: list[bool] = (~harmless).tolist()  # what is no number is not harmless
+    found: list[bool] = (~harmless).tolist()  # so NaN counts as sensitive
     return found
 
 
-def _there(picture: Image.Image | Leaving) -> Image.Image:
-    return picture.image() if isinstance(picture, Leaving) else picture
+def _waited_for(picture: Image.Image | PendingPicture) -> Image.Image:
+    return picture.image() if isinstance(picture, PendingPicture) else picture
 
 
 def is_sensitive_video(models: Models, context: RunContext, frames: Sequence[Image.Image]) -> bool:
-    """Whether any of some frames is."""
+    """Whether any of FRAMES frames of a video is."""
     last = len(frames) - 1
     some = [frames[round(last * i / (FRAMES - 1))] for i in range(FRAMES)]
     return any(are_sensitive(models, context, some))
 
 
 def vet_upload(models: Models, context: RunContext, picture: Image.Image) -> None:
-    """Raise Withheld for a picture that is not to be worked with."""
+    """Raise Withheld for an upload that shows what is not wanted."""
     if any(are_sensitive(models, context, [picture])):
         raise Withheld(
             "This picture looks like something that is not allowed here, so nothing was made of it."

@@ -1,8 +1,8 @@
 """A sheet of paper in a photo, taken out as a scanner would see it.
 
-Of a drawing that was photographed on a table the table is no part, nor is the paper's edge a line.
-A sheet is a bright area of one tint, with four straight sides, on something else. Wherever that is
-in doubt there is none, and the whole photo is the drawing.
+If a drawing was photographed on a table, the table is no part of it, nor is the paper's edge a
+line. A sheet is a bright area of one tint, with four straight sides, on something else. If that is
+in doubt, there is none, and the whole photo is the drawing.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,15 +23,17 @@ Corners = Sequence[Sequence[float]]
 SIDE = 256  # pixels of the long side of what is searched; lengths below are in such pixels
 STROKE = 5  # half of the widest stroke
 EDGE = 6  # a sheet's edge and its shadow
-STEP = 0.06  # in brightness (its logarithm): so much only where something ends, or a shadow does
-PAINT = 0.25  # in brightness, where something painted begins
-SMALLEST, LARGEST = 0.15, 0.96  # of the photo
-MOST = 16  # corners that are looked at
-STRAIGHT = 0.955  # of an area, what a quadrangle in it takes: less has other corners, or round ones
-CONVEX = 1.08  # times an area, what a rubber band around it takes: more has a dent
-SAME_TINT = 0.05  # shares of red, green and blue
-INK = 0.12  # darker than the paper around it
-SHADE = 0.45  # of the paper's brightness: as dark is paper in a shadow
+STEP = 0.06  # in the logarithm of brightness, between neighbours: where something or a shadow ends
+PAINT = 0.25  # likewise, where something painted begins
+SMALLEST, LARGEST = 0.15, 0.96  # a sheet's share of the photo
+MOST = 16  # corners of a hull that are looked at
+STRAIGHT = (
+    0.955  # the least share of a sheet that a quadrangle in it covers: less has round corners
+)
+CONVEX = 1.08  # the most that a sheet's convex hull covers, in sheets: more has a dent
+SAME_TINT = 0.05  # the largest difference, in shares of red, green and blue
+INK = 0.12  # how much darker it is than the paper around it, as a share
+SHADE = 0.45  # of the paper's brightness: paper in a shadow is at least so bright
 
 
 def straightened(photo: Image.Image) -> Image.Image | None:
@@ -59,7 +61,7 @@ def _without_strokes(light: Floats) -> Floats:
 
 
 def _brightest_area(bare: Floats) -> Mask | None:
-    """Of the large areas without a step in brightness the brightest, with all that it surrounds."""
+    """The brightest of the large areas without a step in brightness, with all that it encloses."""
     left = ~_steps(bare, STEP)
     best, brightest = None, 0.0
     for seed in _grid(left.shape):
@@ -93,9 +95,9 @@ def _grid(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
 
 
 def _flooded(mask: Mask, seed: tuple[int, int]) -> Mask:
-    """All of `mask` that can be reached from one of its places (row, column), but not aslant.
+    """All of `mask` that is connected with the place `seed` (row, column), but not diagonally.
 
-    Whole rows and columns of it at a time, where Pillow's floodfill goes pixel by pixel.
+    It spreads by whole rows and columns, where Pillow's floodfill goes pixel by pixel.
     """
     flooded = np.zeros_like(mask)
     flooded[seed] = True
@@ -110,7 +112,7 @@ def _flooded(mask: Mask, seed: tuple[int, int]) -> Mask:
 
 
 def _runs(mask: Mask) -> NDArray[np.int64]:
-    """A number for each place of `mask`, the same for those with nothing between them in a row."""
+    """A number for each run of neighbouring places of `mask` in a row, at each of its places."""
     begins = mask & ~np.pad(mask, ((0, 0), (1, 0)))[:, :-1]
     numbers: NDArray[np.int64] = np.cumsum(begins, dtype=np.int64).reshape(mask.shape)
     return numbers
@@ -131,12 +133,12 @@ def _corners(area: Mask) -> Points | None:
         return None
     top, right, bottom, left = _lengths(corners)
     if not (0.5 < top / bottom < 2 and 0.5 < left / right < 2):
-        return None  # no camera is held so aslant
+        return None  # no camera is held at such an angle
     return np.roll(corners, -int(corners.sum(axis=1).argmin()), axis=0)
 
 
 def _hull(area: Mask) -> Points:
-    """Corners of the convex area around `area`, clockwise: no more than MOST, which matter most."""
+    """The corners of the convex hull of `area`, clockwise: the MOST that change it most."""
     rows = np.flatnonzero(area.any(axis=1))
     first, last = area.argmax(axis=1), area.shape[1] - 1 - area[:, ::-1].argmax(axis=1)
     ends = sorted({(int(side[row]), int(row)) for side in (first, last) for row in rows})
@@ -193,7 +195,7 @@ def _inside(corners: Points, size: tuple[int, int]) -> Mask:
 
 
 def _is_sheet(colours: Bytes, light: Floats, bare: Floats, within: Mask) -> bool:
-    """Whether something is drawn within, on paper; and nothing beyond on what may be paper, too."""
+    """Whether something is drawn on paper `within`, and nothing on what may be paper around it."""
     tint = colours / np.maximum(colours.sum(axis=2, keepdims=True), 1)
     inner, near = _grown(within, -EDGE), _grown(within, EDGE)
     margin = within & ~inner
@@ -208,7 +210,7 @@ def _is_sheet(colours: Bytes, light: Floats, bare: Floats, within: Mask) -> bool
 
 
 def _grown(mask: Mask, reach: int) -> Mask:
-    """`mask` with what is near to it, or without what is near its edge."""
+    """`mask` grown by `reach` pixels, or shrunk if that is negative."""
     tones = np.where(mask, 255, 0).astype(np.uint8)
     return (dilated(tones, reach) if reach > 0 else eroded(tones, -reach)) > 0
 
@@ -228,7 +230,8 @@ def _taken_out(photo: Image.Image, corners: Points) -> Image.Image:
 
 
 def perspective(here: Corners, there: Corners) -> list[float]:
-    """What Pillow's transform needs, so that four corners of its result come from those `there`."""
+    """Coefficients for Pillow's perspective transform: corners `here`, in its result, come from
+    those `there`, in the picture."""
     rows, values = [], []
     for (x, y), (u, v) in zip(here, there, strict=True):
         rows += [(x, y, 1, 0, 0, 0, -u * x, -u * y), (0, 0, 0, x, y, 1, -v * x, -v * y)]

@@ -1,4 +1,4 @@
-"""The shelf in RAM: models read from disk, divided into groups, and moved from here to the card."""
+"""The models in RAM: read from disk, divided into groups, and moved from here to the card."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from pipelines.contract.errors import ModelUnavailable
 from pipelines.device import free_ram
 from pipelines.fitting import divide, fit_to, modules_of, stream, streamable
 from pipelines.loading import BUILDING, Loader
-from pipelines.placement import PAINTER, TEXT, Card, Held, Plan, Precision
+from pipelines.plan import PAINTER, TEXT, Card, Held, Plan, Precision
 from pipelines.weights import Weights
 
 log = logging.getLogger(__name__)
@@ -24,30 +24,33 @@ Load = Callable[[Any, Loader], Any]
 
 @dataclass(frozen=True, slots=True)
 class Shelved:
-    """A group: a pipeline, and those of its weights that are on the card with this group."""
+    """A group in RAM: its pipeline, and its weights, which visit the card.
+
+    `decoder` makes previews, and is on the card with the painter.
+    """
 
     pipeline: Any
     weights: Weights
     decoder: Any = None
-    """Of its previews, beside the painter."""
 
     def settle(self) -> None:
-        """Undo what a run has left in the card's memory.
+        """Let an autoencoder that was cast during a run be where `move_in` put it.
 
-        diffusers casts an autoencoder that is not made for float16 to float32 and back again.
+        diffusers casts one that is not made for float16 to float32 to decode, and then back, which
+        leaves a second copy in the card's memory.
         """
         vae = getattr(self.pipeline, "vae", None)
         if vae is not None and vae.config.get("force_upcast") and vae.dtype is torch.float16:
             self.weights.settle([vae])
 
 
-def name_of(key: ModelKey, group: str) -> str:
-    """What residency calls a group."""
+def group_key(key: ModelKey, group: str) -> str:
+    """The key of a group in `pipelines.residency`: `sketch.painter`."""
     return f"{key}.{group}"
 
 
 class Shelf:
-    """A Mover of groups. A model is read as a whole, and stays until it is dropped."""
+    """The Mover of groups. A model is read with all its groups, and stays until it is dropped."""
 
     def __init__(
         self,
@@ -65,7 +68,10 @@ class Shelf:
         self._models: dict[ModelKey, dict[str, Shelved]] = {}  # what was used longest ago first
 
     def load(self, name: str) -> Shelved:
-        """A group, read from disk with its model if that is not here. Raises ModelUnavailable."""
+        """A group by its key, with its model read from disk if that is not here.
+
+        Raises ModelUnavailable.
+        """
         key = ModelKey(name.partition(".")[0])
         if key not in self._models:
             with BUILDING:
@@ -73,18 +79,18 @@ class Shelf:
         return self._models[key][name]
 
     def models(self) -> list[ModelKey]:
-        """Those that are here, the one used longest ago first."""
+        """The models that are here, the one used longest ago first."""
         return list(self._models)
 
     def touch(self, key: ModelKey) -> None:
-        """Reckon a model as the one used last, if it is here."""
+        """Make a model the one used last, if it is here."""
         if key in self._models:
             self._models[key] = self._models.pop(key)
 
     def drop(self, key: ModelKey) -> None:
         """Forget a model, and free its memory."""
         if self._models.pop(key, None) is not None:
-            free_ram(self._loader.device)  # pipelines hold themselves in circles
+            free_ram(self._loader.device)  # only the garbage collector frees pipelines
 
     def clear(self) -> None:
         """Forget all."""
@@ -95,13 +101,13 @@ class Shelf:
         group.weights.move_in()
 
     def move_out(self, name: str, group: Shelved) -> None:
-        """Weights off the card, and what was recorded of calls with them."""
+        """Weights off the card, and with them the CUDA graphs that read them there."""
         if not isinstance(getattr(self._catalog, name.partition(".")[0]), Network):
             forget_recordings(group.pipeline)
         group.weights.move_out()
 
     def _read(self, key: ModelKey) -> dict[str, Shelved]:
-        """All groups of a model, its weights in RAM."""
+        """A model's groups by their keys, as its plan says, with all weights in RAM."""
         plan, device = self._plans[key], self._loader.device
         precisions = {name: group.precision for name, group in plan.groups.items()}
         loader = replace(
@@ -111,7 +117,7 @@ class Shelf:
         )
         whole = self._loads[key](getattr(self._catalog, key), loader)
         if isinstance(getattr(self._catalog, key), Network):
-            return {name_of(key, PAINTER): Shelved(whole, Weights([whole.model], device))}
+            return {group_key(key, PAINTER): Shelved(whole, Weights([whole.model], device))}
         accelerate(whole, self._catalog.acceleration, plan, device, roomy=self._has_room_for_all())
         groups = {}
         for group, pipeline in divide(whole).items():
@@ -123,12 +129,12 @@ class Shelf:
             visiting = [module for module in modules if module not in streamed]
             weights = Weights(visiting, device, streamed=streamed)
             stream(streamed, device)
-            groups[name_of(key, group)] = Shelved(pipeline, weights, decoder)
+            groups[group_key(key, group)] = Shelved(pipeline, weights, decoder)
         fit_to(whole, plan)
         return groups
 
     def _decoder(self, key: ModelKey, loader: Loader) -> Any:
-        """The tiny decoder of a model's latents. Where it cannot serve, the model does without."""
+        """The tiny decoder for a model's previews, if it has one that serves; else a warning."""
         model = getattr(self._catalog, key)
         if (preview := getattr(model, PREVIEW, None)) is None:
             return None
@@ -143,8 +149,6 @@ class Shelf:
         return tiny.eval()
 
     def _has_room_for_all(self) -> bool:
-        """Whether all models, and what each computes, are on the card at once."""
-        plans = self._plans.values()
-        return (
-            sum(group.peak for plan in plans for group in plan.groups.values()) <= self._card.budget
-        )
+        """Whether all models, and what each computes, fit the card at once."""
+        peaks = (group.peak for plan in self._plans.values() for group in plan.groups.values())
+        return sum(peaks) <= self._card.budget

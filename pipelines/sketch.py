@@ -1,11 +1,9 @@
 """/sketch: BLIP says what a drawing shows, SDXL paints it, the drawing's lines steer.
 
-The whole story in its order, but for what BLIP says, which is `pipelines.describe`'s: load, prompt,
-paint.
+The whole story in its order: load, prompt, paint. What BLIP says is `pipelines.describe`'s part.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,7 +21,7 @@ from pipelines.catalog import (
     fit,
     no_style,
 )
-from pipelines.checkpoints import require_whole, unusable
+from pipelines.checkpoints import require_whole
 from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import SketchRequest
@@ -31,12 +29,13 @@ from pipelines.contract.text import Text
 from pipelines.describe import Captioning, described
 from pipelines.drawing import fitted, read_drawing
 from pipelines.fitting import EMBEDS
+from pipelines.layout import unusable
 from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.media import open_picture
 from pipelines.models import Embeddings, Models, Question
-from pipelines.pixels import Leaving, leave
-from pipelines.placement import TEXT
+from pipelines.pixels import PendingPicture, read_back
+from pipelines.plan import TEXT
 from pipelines.presets import PRESETS, Preset
 from pipelines.previews import Previews
 from pipelines.safety import are_sensitive, vet_upload
@@ -65,8 +64,13 @@ def render(
     context.allow(caption)
     if request.review:
         return (described(request.drawing, caption, captions),)
-    asker = _Asker(captioning, model, styles, models, context)
-    embeddings = asker.prompts(request, caption)
+    embeddings = models.answer(
+        ModelKey.SKETCH,
+        TEXT,
+        context,
+        _question(request, caption, model, styles, models.device),
+        lambda: _coming_questions(captioning, model, styles),
+    )
     with models.use(ModelKey.SKETCH, context, lora=lora) as pipeline:
         image = paint(
             pipeline,
@@ -84,47 +88,37 @@ def render(
     return (_artifact(image, request, caption, model, lora, sensitive),)
 
 
-@dataclass(frozen=True, slots=True)
-class _Asker:
-    """Asks what the prompts say to the painter, on the way also for the runs that come."""
+def _question(
+    request: SketchRequest,
+    caption: str,
+    model: SketchModel,
+    styles: Mapping[str, Style],
+    device: torch.device,
+) -> Question[Embeddings]:
+    """What the text encoders say of a request and the caption of its drawing."""
 
-    captioning: Captioning
-    model: SketchModel
-    styles: Mapping[str, Style]
-    models: Models
-    context: RunContext
-
-    def prompts(self, request: SketchRequest, caption: str) -> Embeddings:
-        """What SDXL's text encoders say of a request."""
-        return self.models.answer(
-            ModelKey.SKETCH,
-            TEXT,
-            self.context,
-            self._prompts(request, caption),
-            self._prompts_to_come,
+    def ask(pipeline: Any) -> Embeddings:
+        style = _style(request.style, styles)
+        return encode(
+            pipeline,
+            device,
+            model,
+            prompt=write_prompt(pipeline.tokenizer, request.prompt, caption, style),
+            negative=join(model.negative, style.negative),
         )
 
-    def _prompts_to_come(self) -> Iterator[Question[Embeddings]]:
-        for request in self._coming():
-            caption = request.caption or self.captioning.known(request.drawing)
-            if caption is not None and not request.review:
-                yield self._prompts(request, caption)
+    return Question((request.prompt, caption, request.style), ask)
 
-    def _prompts(self, request: SketchRequest, caption: str) -> Question[Embeddings]:
-        def read(pipeline: Any) -> Embeddings:
-            style = _style(request.style, self.styles)
-            return encode(
-                pipeline,
-                self.models.device,
-                self.model,
-                prompt=write_prompt(pipeline.tokenizer, request.prompt, caption, style),
-                negative=join(self.model.negative, style.negative),
-            )
 
-        return Question((request.prompt, caption, request.style), read)
-
-    def _coming(self) -> Iterator[SketchRequest]:
-        return (each for each in self.context.coming if isinstance(each, SketchRequest))
+def _coming_questions(
+    captioning: Captioning, model: SketchModel, styles: Mapping[str, Style]
+) -> Iterator[Question[Embeddings]]:
+    """The same questions of the runs that wait, as far as their captions are known."""
+    for request in captioning.context.coming:
+        if isinstance(request, SketchRequest) and not request.review:
+            caption = request.caption or captioning.known(request.drawing)
+            if caption is not None:
+                yield _question(request, caption, model, styles, captioning.models.device)
 
 
 def _style(name: str | None, styles: Mapping[str, Style]) -> Style:
@@ -136,7 +130,7 @@ def _style(name: str | None, styles: Mapping[str, Style]) -> Style:
 
 
 def _artifact(
-    image: Leaving,
+    image: PendingPicture,
     request: SketchRequest,
     caption: str,
     model: SketchModel,
@@ -231,9 +225,9 @@ def _adopt(pipeline: Any, model: SketchModel, preset: Preset, loader: Loader) ->
 def write_prompt(tokenizer: Any, prompt: str, caption: str, style: Style) -> str:
     """What a person asked for, then what the drawing shows, in the frame of the style.
 
-    SDXL reads as many tokens as `tokenizer.model_max_length`. Where that is too few, the subject
-    loses its last words, so that the style a person chose is not what is cut off. Of what is too
-    long for a word, as all that is asked in Japanese or Chinese, the last characters go.
+    SDXL reads only `tokenizer.model_max_length` tokens. If the text has more, the subject loses its
+    last words, so that the chosen style is not what is cut off. Text without spaces, as Japanese
+    and Chinese, loses its last characters instead.
     """
     words = join(prompt, caption).split()
     while True:
@@ -242,13 +236,13 @@ def write_prompt(tokenizer: Any, prompt: str, caption: str, style: Style) -> str
         if over <= 0 or not words:
             return text
         last = words.pop()
-        if len(last) > _LONGEST or not words:
-            shorter = last[: -max(1, over // _MOST_TOKENS)]
+        if len(last) > _LONGEST_WORD or not words:
+            shorter = last[: -max(1, over // _TOKENS_A_CHARACTER)]
             words += [shorter] if shorter else []
 
 
-_LONGEST = 24  # characters of a word
-_MOST_TOKENS = 4  # of a character: CLIP's are bytes, where it knows nothing larger
+_LONGEST_WORD = 24  # characters: what is longer is shortened by characters
+_TOKENS_A_CHARACTER = 4  # at most: where CLIP knows nothing larger, its tokens are bytes
 
 
 def join(*texts: str) -> str:
@@ -262,7 +256,7 @@ def encode(
     """The prompts as SDXL reads them."""
     embeds = pipeline.encode_prompt(
         prompt=prompt,
-        negative_prompt=negative or None,  # none at all is what SDXL was trained without
+        negative_prompt=negative or None,  # SDXL was trained with zeros for none, not with ""
         device=device,
         do_classifier_free_guidance=model.guidance > 1,
     )
@@ -283,7 +277,7 @@ def paint(
     seed: int,
     variations: Sequence[int] = (),
     previews: Previews | None = None,
-) -> Leaving:
+) -> PendingPicture:
     """A picture in the shape of `lines` (L, white on black), which steer it by `strength`."""
     width, height = fit(lines.width, lines.height, size=model.size)
     steps = Steps(context, Phase.PAINTING, model.steps, previews=previews)
@@ -300,12 +294,14 @@ def paint(
             num_inference_steps=model.steps,
             guidance_scale=model.guidance,
             generator=generator,
-            latents=noise.begin(pipeline, (width, height), generator, variations, embeddings),
+            latents=noise.initial_latents(
+                pipeline, (width, height), generator, variations, embeddings
+            ),
             **steering,
             **_listening(model.conditioner, steps),
             output_type="pt",
         ).images
-    return leave(decoded, ModelKey.SKETCH)[0]
+    return read_back(decoded, ModelKey.SKETCH)[0]
 
 
 def _steering(
@@ -315,7 +311,7 @@ def _steering(
     size: tuple[int, int],
     strength: int,
 ) -> dict[str, Any]:
-    """The arguments by which the lines steer; at strength 0 they are multiplied by nothing."""
+    """The arguments by which the lines steer the picture; at strength 0 their scale is 0."""
     if conditioner is None:
         return {}
     scale = conditioner.full_scale * strength / 100

@@ -12,16 +12,16 @@ from pipelines.previews import Previews
 class _Pace:
     """Keeps the processor at most a step ahead of a CUDA card.
 
-    What it launches waits in a queue that holds many steps of a network that is compiled or
-    recorded. Progress and previews would be of what was launched, and Cancel would come too late.
-    The card has the next step to do meanwhile, so that it loses nothing.
+    The card's queue holds many steps of a compiled or recorded network. Without this, progress and
+    previews would be of steps that are only launched, and Cancel would come too late. The card has
+    the next step to do meanwhile, so that it never waits.
     """
 
     def __init__(self) -> None:
         self._before: Any = None
 
     def keep(self, latents: torch.Tensor) -> None:
-        """All of a step was launched, to `latents`: wait until the one before it is done."""
+        """A step that ends with `latents` was launched: wait until the one before it is done."""
         if not latents.is_cuda:
             return
         # blocking: the thread sleeps, and leaves its processor to others
@@ -33,12 +33,11 @@ class _Pace:
 
 
 class Steps:
-    """Counts the steps of one phase over all the pipeline calls that it takes, `steps` in each.
+    """Counts the steps of one phase over its `calls` of a pipeline, of `steps` each.
 
-    Its methods are what diffusers calls after each step; they raise Cancelled. Raising is the
-    one way to stop that every pipeline has: Stable Video Diffusion knows no `_interrupt`. `begun`
-    is called after the first step, and may be called again. `previews` are of what is painted now,
-    and may be set anew for each call.
+    Its methods are diffusers' callbacks after each step. They report progress, and raise Cancelled,
+    which is the one way to stop that every pipeline has: Stable Video Diffusion knows no
+    `_interrupt`. `begun` is called after every step. `previews` are of the current call.
     """
 
     def __init__(
@@ -75,7 +74,7 @@ class Steps:
         return {}
 
     def callback(self, index: int, timestep: object, latents: Any) -> None:
-        """diffusers' older `callback`, the only one that the adapter pipeline has: once a step."""
+        """diffusers' older `callback`, once a step: all that the adapter pipeline has."""
         self._advance(index, self._done + 1, latents)
 
     def _advance(self, index: int, done: int, latents: Any) -> None:

@@ -1,4 +1,4 @@
-"""How light a picture is, and such tones (height × width, 0 to 255) thickened and thinned."""
+"""The lightness of pictures, and morphology: tones (height × width, 0 to 255) grown and shrunk."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def luma(colours: Bytes | Floats) -> Floats:
 
 
 def dilated(tones: Bytes, reach: int) -> Bytes:
-    """The brightest tone within about `reach` pixels: the window is an octagon."""
+    """At each pixel the brightest tone within about `reach` pixels: the window is an octagon."""
     slant = round(reach / 3.414)
     straight = reach - 2 * slant
     tones = np.pad(tones, reach)
@@ -46,7 +46,7 @@ def _running_max(tones: Bytes, half: int, step: tuple[int, int]) -> Bytes:
 
 
 def eroded(tones: Bytes, reach: int) -> Bytes:
-    """The darkest tone there."""
+    """At each pixel the darkest tone in the same window."""
     return 255 - dilated(255 - tones, reach)
 
 

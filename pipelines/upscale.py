@@ -1,4 +1,4 @@
-"""/upscale: Swin2SR makes a picture larger, part by part, and nobody sees where they meet."""
+"""/upscale: Swin2SR makes a picture larger, part by part, without seams where they meet."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,22 +12,23 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipelines.catalog import ModelKey, UpscaleModel
-from pipelines.checkpoints import unusable
 from pipelines.contract.artifact import Artifact, Fact, MediaType
 from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.requests import SCALES, UpscaleRequest
+from pipelines.facts import read_facts
+from pipelines.layout import unusable
 from pipelines.loading import Loader
-from pipelines.media import encode_png, open_picture, read_facts
+from pipelines.media import encode_png, open_picture
 from pipelines.models import Models
 from pipelines.pixels import pictures
 from pipelines.safety import are_sensitive, vet_upload
 
-UNSURE = 3 / 8  # of the overlap, at a part's edge: too near to it to see all that is around
+UNSURE = 3 / 8  # of the overlap, at a part's edge: there the network lacks surroundings
 
 
 @dataclass(frozen=True, slots=True)
 class Upscaler:
-    """A Swin2SR, by how much it enlarges, and the side of the windows that it looks through."""
+    """A Swin2SR, the factor by which it enlarges, and the side of its attention windows."""
 
     model: Any
     factor: int
@@ -115,7 +116,7 @@ def _passes(factor: int, scale: int) -> list[tuple[int, int]]:
 
 
 def _counting(context: RunContext, parts: int) -> Callable[[], None]:
-    """What is to be called after each part. Each is where a run can be cancelled."""
+    """A function to call after each part: it reports progress, or raises Cancelled."""
     done = -1
 
     def step() -> None:
@@ -129,7 +130,10 @@ def _counting(context: RunContext, parts: int) -> Callable[[], None]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strip:
-    """A part of a side of the picture, and how much each enlarged pixel of it counts."""
+    """A part of one side of the picture, in pixels from `begin` to `end`.
+
+    `by` is how much it is enlarged, and `counts` are the weights of its (end - begin) × by pixels.
+    """
 
     begin: int
     end: int
@@ -143,11 +147,10 @@ class Strip:
 
 
 def cut(length: int, by: int, tile: int, overlap: int, window: int) -> list[Strip]:
-    """A side of `length` pixels with a window more at each end, in strips of `tile` that share
-    `overlap` or more.
+    """A side of `length` pixels, and a window more at each end, cut into strips.
 
-    They begin where windows begin, so that each sees what the whole would see there. What they
-    count adds up to one everywhere.
+    Strips are `tile` long and share `overlap` or more. They begin where attention windows begin, so
+    that each is seen as in the whole. Their counts add up to one everywhere.
     """
     whole = -(-length // window) * window + 2 * window
     tile = min(tile - tile % window, whole)
@@ -167,7 +170,7 @@ def cut(length: int, by: int, tile: int, overlap: int, window: int) -> list[Stri
 
 
 def _share(fade: Tensor, *, first: bool, last: bool) -> Tensor:
-    """A strip fades in and out, but for the picture's own edges."""
+    """The counts of a strip: it fades in and out, but not at the picture's own edges."""
     ones = torch.ones_like(fade)
     return (ones if first else fade) * (ones if last else fade.flip(0))
 
@@ -180,9 +183,10 @@ def _enlarged(
     columns: Sequence[Strip],
     step: Callable[[], None],
 ) -> Tensor:
-    """One layer (3 × height × width) after one pass. The strips say by how much.
+    """One layer (3 × height × width) after one pass, larger by what the strips say.
 
-    Its edges are continued, and what comes of that is cut off: at an edge the network is less sure.
+    Its edges are continued by a window, which is cut off afterwards: the network is less sure near
+    an edge.
     """
     height, width = layer.shape[1:]
     by, model, edge = rows[0].by, upscaler.model, upscaler.window

@@ -1,4 +1,4 @@
-"""What is there, for the user that the bot runs as: what that may not see is not missing."""
+"""What the user that the bot runs as may see: a folder may be there, and yet not be seen."""
 
 import errno
 import os
@@ -7,14 +7,14 @@ from pathlib import Path
 
 
 def nearest(folder: Path) -> Path:
-    """A folder itself, or the first above it that is there and may be seen; else the last."""
+    """The first of a folder and those above it that is there and may be seen; else its root."""
     above = folder.absolute().parents
     there = (path for path in (folder, *above) if os.access(path, os.F_OK))
     return next(there, Path(folder.absolute().anchor))  # of a drive that is gone
 
 
 def require_visible(folder: Path) -> None:
-    """Raise PermissionError where a folder may not be looked into. One that is not there may be."""
+    """Raise PermissionError for a folder that is there, but may not be looked into."""
     try:
         mode = folder.stat().st_mode
     except PermissionError:

@@ -1,10 +1,11 @@
 """Weights in two places: one copy in RAM that stays, another on the card while it is needed.
 
 Weights never change, so nothing is ever copied back: to leave the card is to forget the copy there.
-The copy in RAM is packed into blocks of pinned memory. They cross the bus in a few large
-asynchronous copies, and being powers of two they lose nothing to torch's allocator of pinned
-memory, which rounds up to one: pinned one by one, SD3.5's weights would take half as much again.
-A Mac's GPU computes in RAM, where both places are one.
+
+The copy in RAM is packed into blocks of pinned memory, which cross the bus in a few large
+asynchronous copies. Torch's allocator of pinned memory rounds every request up to a power of two:
+blocks have such sizes and lose nothing, while SD3.5's weights pinned one by one would take half as
+much again. A Mac's GPU computes in RAM, where both places are one.
 """
 
 import logging
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from pipelines.device import is_out_of_memory
-from pipelines.placement import is_ram
+from pipelines.plan import has_unified_memory
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,11 @@ _ALIGNED = 256  # bytes: where a tensor may begin, for kernels that read sixteen
 
 @dataclass(slots=True)
 class _Block:
-    """Memory in RAM, and what of it is whose: the first byte, the tensor, and what it is like."""
+    """Memory in RAM that tensors share.
+
+    `members` are the first byte of each, the tensor, and an empty one of its shape, strides and
+    type.
+    """
 
     home: Tensor
     members: list[tuple[int, Tensor, Tensor]] = field(default_factory=list)
@@ -43,7 +48,7 @@ class _Block:
         self.used += _padded(like)
 
     def place(self, memory: Tensor, only: Container[int] | None = None) -> None:
-        """Let the data of tensors, or of those with these ids, be in `memory`, a copy of `home`."""
+        """Point members, or only those with these ids, to `memory`, a copy of `home` or `home`."""
         for begin, tensor, like in self.members:
             if only is None or id(tensor) in only:
                 tensor.data = _view(memory, begin, like)
@@ -52,9 +57,9 @@ class _Block:
 class Weights:
     """The parameters and buffers of modules, in RAM until `move_in`.
 
-    Those of `streamed` modules are packed with them, and stay: their layers visit the card by
-    themselves. `device` is where weights visit; on a CPU they are there already, and nothing is
-    moved or copied unless `packed` says so.
+    Those of `streamed` modules are packed too but never moved: their layers visit the card one by
+    one (`pipelines.fitting.stream`). `device` is where weights visit. On a CPU they are there
+    already, and nothing is packed or moved, unless `packed` says so.
     """
 
     def __init__(
@@ -78,7 +83,7 @@ class Weights:
 
     @property
     def in_ram(self) -> int:
-        """The bytes that they take there, in whole blocks where they are packed."""
+        """The bytes that they take of RAM, in whole blocks if they are packed."""
         return sum(len(each.home) for each in chain(self._visiting, self._staying)) or self.size
 
     def _pack(self, tensors: list[Tensor]) -> _Block:
@@ -91,11 +96,11 @@ class Weights:
     def _home(self, length: int) -> Tensor:
         if self._device.type == "cuda":
             return _pinned(length)
-        return _plain(length, self._device if is_ram(self._device.type) else None)
+        return _plain(length, self._device if has_unified_memory(self._device.type) else None)
 
     def move_in(self) -> None:
         """Copy to the device, asynchronously on its current stream. All, or none if it raises."""
-        copy = not is_ram(self._device.type)
+        copy = not has_unified_memory(self._device.type)
         try:
             for block in self._visiting:
                 there = block.home[: block.used].to(self._device, non_blocking=True, copy=copy)
@@ -106,9 +111,9 @@ class Weights:
             raise
 
     def settle(self, modules: Iterable[nn.Module]) -> None:
-        """Let tensors of `modules` be where `move_in` put them.
+        """Point the tensors of `modules` to where `move_in` put them, once more.
 
-        What was cast and cast back is the same, but in memory of its own, beside its block.
+        Those that were cast and cast back have the same values, but in memory of their own.
         """
         theirs = {id(tensor) for tensor in _tensors(modules)}
         for block, there in zip(self._visiting, self._there, strict=True):
@@ -126,9 +131,9 @@ def _plain(length: int, device: torch.device | None = None) -> Tensor:
 
 
 def _pinned(length: int) -> Tensor:
-    """So many bytes of pinned memory; where no more can be pinned, of what else there is.
+    """So many bytes of pinned memory, or, where no more can be pinned, of plain memory.
 
-    Windows pins no more than half of RAM, and WSL less. The card takes longer to copy from there.
+    Windows pins no more than half of RAM, and WSL less. Copies from plain memory take longer.
     """
     try:
         return torch.empty(length, dtype=torch.uint8, pin_memory=True)
@@ -150,7 +155,7 @@ def _distinct(tensors: Iterable[Tensor]) -> Iterable[Tensor]:
 
 
 def _shares(tensors: Iterable[Tensor], block: int) -> list[list[Tensor]]:
-    """Which tensors share a block: the largest first, each where there is still room for it."""
+    """Which tensors share a block of `block` bytes: the largest first, each where there is room."""
     shares: list[list[Tensor]] = []
     free: list[int] = []
     for tensor in sorted(_distinct(tensors), key=_padded, reverse=True):

@@ -12,7 +12,7 @@ from bot.languages import Language
 from bot.ui.answers import content_or_view, language_of
 from bot.ui.text import plain
 from pipelines.contract.text import Text
-from pipelines.media import read_facts
+from pipelines.facts import read_facts
 
 ROOM, IN_ALL = 1200, 3900  # characters for a fact, and for all: two long prompts and the rest
 FACTS = {

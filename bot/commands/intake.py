@@ -14,7 +14,7 @@ from bot.jobs.files import FileStore
 from bot.jobs.queue import JobQueue
 from bot.ui.origin import Origin, standing_of
 from bot.ui.proposals import submit_or_ask
-from pipelines import media
+from pipelines import uploads
 from pipelines.catalog import Catalog
 from pipelines.contract.errors import BadInput
 from pipelines.contract.requests import Request
@@ -93,7 +93,7 @@ class Intake:
     async def _keep(self, data: bytes, request: Request) -> Path:
         larger = self._catalog.larger(getattr(request, "scale", None))
         most = self._limits.upload_megapixels
-        png = await asyncio.to_thread(media.vet, data, max_megapixels=most, larger=larger)
+        png = await asyncio.to_thread(uploads.vet, data, max_megapixels=most, larger=larger)
         return await self._files.put(png, ".png")
 
 

@@ -25,7 +25,7 @@ from pipelines.contract.requests import (
     new_seed,
 )
 from pipelines.contract.text import Text
-from pipelines.media import read_facts
+from pipelines.facts import read_facts
 
 Menu = app_commands.ContextMenu
 NO_PICTURE = Text("There is no picture in this message that I could use.")

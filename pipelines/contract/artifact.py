@@ -1,4 +1,4 @@
-"""What a run leaves: a file to be, never a tensor."""
+"""What a run makes: pictures and videos, encoded when somebody asks for their bytes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,8 @@ class MediaType(StrEnum):
     @property
     def suffix(self) -> str:
         """The file name's ending, with its dot."""
-        return {"image/png": ".png", "image/webp": ".webp", "image/jpeg": ".jpg"}.get(self, ".mp4")
+        ending = self.partition("/")[2]
+        return ".jpg" if self is MediaType.JPEG else f".{ending}"
 
     @property
     def is_video(self) -> bool:
@@ -32,14 +33,15 @@ Facts = Mapping[str, Fact]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Artifact:
-    """One picture or video, encoded when its bytes are first asked for.
+    """One picture or video. `width` and `height` are pixels.
 
-    So the GPU's thread need not wait for it: `data` may be read on any one thread, and takes a
-    moment. `width` and `height` are pixels. `facts` say how it was made, in the words a member may
-    read: `prompt`, `seed`, and where they apply `caption`, `negative`, `style`, `lora`, `preset`,
-    `precision`, `strength`, `motion`, `variations`, `steps`, `computed`, `model`, `scale`,
-    `upscaler`. They are written into the file too, unless it is not `telling`. `sensitive` is what
-    the classifier says.
+    `encode` makes the file, with these facts inside. It is called when `data` is first read, on
+    whichever thread that is, so that the GPU's need not wait for it.
+
+    `facts` say how it was made, in the words a member may read: `prompt`, `seed`, and where they
+    apply `caption`, `negative`, `style`, `lora`, `preset`, `precision`, `strength`, `motion`,
+    `variations`, `steps`, `computed`, `model`, `scale`, `upscaler`. They are written into the file
+    only if `facts_in_file`. `sensitive` is what the classifier says.
     """
 
     encode: Callable[[Facts], bytes] = field(repr=False)
@@ -49,12 +51,12 @@ class Artifact:
     height: int
     facts: dict[str, Fact] = field(default_factory=dict)
     sensitive: bool = False
-    telling: bool = True
+    facts_in_file: bool = True
 
     @cached_property
     def data(self) -> bytes:
-        """The file."""
-        return self.encode(self.facts if self.telling else {})
+        """The file's bytes. Raises CardLost, and RenderFailed for what is no picture."""
+        return self.encode(self.facts if self.facts_in_file else {})
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Artifact) and self._contents() == other._contents()

@@ -35,7 +35,7 @@ class Progress:
 
 
 class Viewer(Protocol):
-    """Who would see how one request of a run comes on. Called on the GPU thread: be quick there."""
+    """Watches one request of a run. Called on the GPU thread: be quick there."""
 
     def wants(self) -> bool:
         """Whether a preview made now would be looked at."""
@@ -46,46 +46,34 @@ class Viewer(Protocol):
         ...
 
 
-def _nobody(progress: Progress) -> None:
-    """Listens to no progress."""
-
-
-def _nothing() -> None:
-    """Listens to no beginning."""
-
-
-def _everything(text: str) -> None:
-    """Allows all words."""
-
-
 @dataclass(frozen=True, slots=True)
 class RunContext:
-    """Given to a run by its executor. `on_progress` is called on the GPU thread: be quick there.
+    """Given to a run by its executor. Its functions are called on the GPU thread: be quick there.
 
-    `coming` are requests that wait behind this run, the next one first. What of them can be done on
-    the way is done, so that it need not be moved in again for each.
+    `coming` are the requests that wait behind this run, the next one first: while a model that
+    reads prompts or pictures is on the card, it reads theirs too, and need not come back for each.
 
     `allow` is given the words that a model read in a picture, before anything is made of them, and
-    raises an AtelierError where they are not allowed. It is called on the GPU thread too.
+    raises an AtelierError where they are not allowed.
 
     `viewers` are one for each request of the run, or none at all.
 
-    `on_begin` is called once, on the GPU thread, when the card has done what it was at before.
+    `on_begin` is called once, when the card turns to this run.
     """
 
-    on_progress: Callable[[Progress], None] = _nobody
+    on_progress: Callable[[Progress], None] = lambda progress: None
     cancel: threading.Event = field(default_factory=threading.Event)
     coming: Sequence[Request] = ()
-    allow: Callable[[str], None] = _everything
+    allow: Callable[[str], None] = lambda words: None
     viewers: Sequence[Viewer] = ()
-    on_begin: Callable[[], None] = _nothing
+    on_begin: Callable[[], None] = lambda: None
 
     def of(self, number: int) -> Self:
-        """The same for one request of the run alone, of which the first is 0."""
+        """This context for one request of the run alone; the first has the number 0."""
         return replace(self, viewers=self.viewers[number : number + 1])
 
     def begin(self) -> None:
-        """Say that the card is at this run, or raise Cancelled if a person no longer wants it."""
+        """Call `on_begin`, or raise Cancelled if a person no longer wants the run."""
         if self.cancel.is_set():
             raise Cancelled
         self.on_begin()

@@ -126,7 +126,7 @@ class TooLarge(AtelierError):
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """An error, and those that it came of one after the other."""
+    """An error, what it came from, what that came from, and so on."""
     link: BaseException | None = error
     while link is not None:
         yield link

@@ -139,7 +139,7 @@ class SketchRequest:
 
     Without `caption` BLIP writes one.
 
-    `drawing` is an image file that `pipelines.media.vet` accepted; `strength` is how firmly its
+    `drawing` is an image file that `pipelines.uploads.vet` accepted; `strength` is how firmly its
     lines steer the picture, 0 (free) to 100 (held). `lora` is named as in `pipelines.loras`; it
     takes the place of the style's own. `variations` are seeds towards which the picture of `seed`
     is changed a little, one after the other. With `review` nothing is painted yet: a person is
@@ -242,7 +242,8 @@ class UpscaleRequest:
 
 
 def may_share(requests: Sequence["Request"]) -> bool:
-    """Whether requests can be denoised as one batch: /imagine, alike but for words and seeds."""
+    """Whether requests can be denoised as one batch: of /imagine, and alike but for their words,
+    seeds and counts."""
     shapes = {
         replace(request, prompt="any", negative="", seed=0, count=1)
         if isinstance(request, ImagineRequest)
@@ -253,7 +254,7 @@ def may_share(requests: Sequence["Request"]) -> bool:
 
 
 def anew(request: "Request", seed: int) -> "Request":
-    """The same request from another seed, of which there are no variations yet."""
+    """The same request with another seed, and without the variations of the old one."""
     match request:
         case SketchRequest() | ImagineRequest():
             return replace(request, seed=seed, variations=())

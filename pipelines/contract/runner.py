@@ -33,7 +33,7 @@ class RunnerLike(Protocol):
         ...
 
     def batches(self) -> Mapping[Kind, int]:
-        """How many pictures of a kind it pays to make together here, as was measured; else one."""
+        """How many pictures of a kind it pays to make together on this card; one, unless named."""
         ...
 
     def close(self) -> None:

@@ -1,7 +1,7 @@
-"""Sentences that are said in the reader's language, which nobody knows where they are made.
+"""Sentences for people: made where their language is not known, and translated where it is.
 
-A sentence is English with names in braces, as `str.format` has them, and the values of those names:
-strings, numbers, and sentences in turn. `str()` is the English; `bot.languages` says it in others.
+A sentence is English with names in braces, as in `str.format`, and the values of those names:
+strings, numbers, or sentences in turn. `str()` is the English; `bot.languages` has the others.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Text:
-    """A sentence and its values, of which some may be sentences in turn."""
+    """A sentence and its values."""
 
     __slots__ = ("sentence", "values")
 
@@ -31,7 +31,7 @@ class Text:
 
     @staticmethod
     def filled(sentence: str, values: Mapping[str, object]) -> str:
-        """`sentence` with its values; braces are only braces where there are none."""
+        """`sentence` with its values filled in; without values, its braces are kept."""
         return sentence.format_map(values) if values else sentence
 
     def to_json(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Text:
 
 
 class Counted(Text):
-    """A sentence about `n` things, which is another where there is one: `{n}` is the number."""
+    """A sentence about `n` things, of which one has a form of its own; `{n}` is the number."""
 
     __slots__ = ("many",)
 

@@ -12,7 +12,8 @@ from benchmarks._report import report
 from benchmarks.fairness import simulate
 from benchmarks.policy import seconds_per_decision
 from benchmarks.store import enqueues_per_second
-from pipelines.placement import USUAL, Group
+from pipelines.estimates import USUAL
+from pipelines.plan import Group
 
 
 @pytest.mark.parametrize("places", [False, True])

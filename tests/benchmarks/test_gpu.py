@@ -22,7 +22,7 @@ from pipelines.contract.context import Phase, RunContext
 from pipelines.contract.errors import OutOfMemory
 from pipelines.fitting import denoiser_of
 from pipelines.loading import Loader
-from pipelines.placement import GIB
+from pipelines.plan import GIB
 from pipelines.runner import Runner
 
 

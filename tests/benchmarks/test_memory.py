@@ -7,8 +7,9 @@ from benchmarks import memory
 from benchmarks._bench import FULL, KEYS
 from benchmarks._full_size import build
 from pipelines.catalog import ImagineModel, ModelKey, SketchModel
-from pipelines.placement import GIB, PAINTER, TEXT, Card, plan_model
-from pipelines.quantised import keep_in_fp8
+from pipelines.placement import plan_model
+from pipelines.plan import GIB, PAINTER, TEXT, Card
+from pipelines.quantised import quantise_to_fp8
 
 MIB = 2**20
 _aten = torch.ops.aten
@@ -76,7 +77,7 @@ def test_so_do_they_for_what_reads_prompts_in_any_type(dtype: str, precision: st
             if dtype == "float16" and name.endswith(".wo"):
                 layer.weight = torch.nn.Parameter(layer.weight.float())
         if precision == "fp8":
-            keep_in_fp8(t5)
+            quantise_to_fp8(t5)
         taken = memory.Taken()
         for part in parts:
             taken.know(part)

@@ -58,7 +58,7 @@ from pipelines.catalog import (
     Style,
 )
 from pipelines.driver import Driver, Version
-from pipelines.placement import GIB, Card
+from pipelines.plan import GIB, Card
 from tests.cli.command import command
 from tests.cli.hub import Repository, captioner, hub_of, painter
 from tests.strangers import locked, visible_folder

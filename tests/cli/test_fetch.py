@@ -14,8 +14,9 @@ from bot.errors import TooLittleDisk
 from bot.fetch import Hub as OurHub
 from bot.fetch import _Bar, fetch, free_bytes
 from pipelines.catalog import CaptionModel, Catalog, SketchModel
-from pipelines.checkpoints import gated, locate, require_whole
+from pipelines.checkpoints import locate, require_whole
 from pipelines.contract.errors import AtelierError, ModelGated, ModelUnavailable, UnsafeModel
+from pipelines.layout import gated
 from tests.cli.command import command
 from tests.cli.hub import LICENSED, Hub, Repository, captioner, hub_of, painter
 from tests.tensors import lora

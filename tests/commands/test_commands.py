@@ -20,7 +20,8 @@ from pipelines.contract.requests import (
     SketchRequest,
     UpscaleRequest,
 )
-from pipelines.media import open_picture, read_facts
+from pipelines.facts import read_facts
+from pipelines.media import open_picture
 from tests.loopback.runner import paint
 from tests.tensors import SD3_LAYER, SDXL_LAYER, lora
 from tests.ui.channel import Channel, Shown, drawing, whispered

@@ -10,7 +10,8 @@ from bot.app import App
 from bot.commands.info import IN_ALL, UNTOLD, in_words
 from bot.languages import ENGLISH
 from pipelines.contract.requests import MAX_PROMPT
-from pipelines.media import encode_png, read_facts
+from pipelines.facts import read_facts
+from pipelines.media import encode_png
 from tests.loopback import LoopbackDiscord, Member, Upload
 
 PICTURE = Image.effect_noise((96, 64), 80).convert("RGB")

@@ -177,7 +177,7 @@ def test_whoever_cancels_the_opening_hears_nothing_after_it(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def cancelled() -> None:
-        opening = asyncio.create_task(open_database(path))
+        opening = asyncio.create_task(Database.open(path))
         await asyncio.sleep(0)
         opening.cancel()
         await opening

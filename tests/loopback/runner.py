@@ -23,7 +23,8 @@ from pipelines.contract.requests import (
     UpscaleRequest,
 )
 from pipelines.contract.runner import Artifacts
-from pipelines.media import encode_mp4, encode_png, encode_preview, open_picture, read_facts
+from pipelines.facts import read_facts
+from pipelines.media import encode_mp4, encode_png, encode_preview, open_picture
 
 DEADLY = "deadly"
 """A prompt with this word kills the process that runs it."""

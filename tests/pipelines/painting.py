@@ -11,7 +11,7 @@ from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import Request
 from pipelines.loading import Loader
-from pipelines.placement import Precision
+from pipelines.plan import Precision
 from pipelines.runner import LOADERS, Runner
 
 PROMPT = "a red star on a blue background"

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipelines import adapting, shelf
-from pipelines.placement import GIB
+from pipelines.plan import GIB
 from pipelines.weights import Weights
 
 CPU, META = torch.device("cpu"), torch.device("meta")

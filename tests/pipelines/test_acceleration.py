@@ -23,7 +23,8 @@ from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.loading import Loader
-from pipelines.placement import Card, Precision, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import Card, Precision
 from pipelines.recording import Recorded
 from pipelines.runner import Runner
 from pipelines.weights import Weights
@@ -174,7 +175,7 @@ def test_a_video_is_what_diffusers_makes_with_all_its_queries(
     catalog: Catalog, requests: dict[str, Request], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = made(catalog, NOTHING, requests["animate"])
-    monkeypatch.setattr(acceleration, "_spare_queries", lambda unet: None)
+    monkeypatch.setattr(acceleration, "_skip_queries", lambda unet: None)
     assert np.abs(quick - made(catalog, NOTHING, requests["animate"])).mean() < LEVELS
 
 

@@ -36,5 +36,6 @@ def test_what_was_measured_is_kept_by_card_model_and_size(tmp_path: Path) -> Non
 def test_without_a_table_nothing_is_painted_together(tmp_path: Path) -> None:
     assert Batches.read(tmp_path / "none.json").best("a card", MODEL) == 1
     damaged = tmp_path / "batches.json"
-    damaged.write_text("{")
-    assert Batches.read(damaged).best("a card", MODEL) == 1
+    for text in ("{", "[]", '{"a card": 2}', '{"a card": {"a/b 1024": {"two": 1.0}}}'):
+        damaged.write_text(text)
+        assert Batches.read(damaged).best("a card", MODEL) == 1

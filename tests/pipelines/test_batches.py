@@ -14,7 +14,7 @@ from pipelines.contract.artifact import Artifact
 from pipelines.contract.context import Progress, RunContext
 from pipelines.contract.errors import RenderFailed
 from pipelines.contract.requests import AnimateRequest, Aspect, ImagineRequest, may_share
-from pipelines.placement import PAINTER
+from pipelines.plan import PAINTER
 from pipelines.runner import Runner
 
 REQUESTS = [

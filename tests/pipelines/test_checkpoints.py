@@ -20,12 +20,12 @@ from pipelines.catalog import (
 from pipelines.checkpoints import (
     count_parameters,
     damaged_files,
-    gated,
     locate,
     needed_files,
     require_whole,
 )
 from pipelines.contract.errors import ModelMissing, ModelUnavailable, UnsafeModel
+from pipelines.layout import gated
 from tests.strangers import locked, visible_folder
 
 FETCH = "python -m bot fetch"

@@ -17,7 +17,7 @@ from pipelines.device import (
     leave_a_core,
 )
 from pipelines.driver import Driver, Version
-from pipelines.placement import GIB
+from pipelines.plan import GIB
 
 
 @pytest.mark.parametrize(

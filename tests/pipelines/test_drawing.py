@@ -6,7 +6,7 @@ from PIL import Image, ImageDraw
 
 from pipelines.contract.errors import BadInput
 from pipelines.drawing import fitted, read_drawing
-from pipelines.media import vet
+from pipelines.uploads import vet
 from tests.pipelines.sheets import (
     BLACK,
     SIDE,

@@ -16,7 +16,7 @@ from pipelines.catalog import Catalog, ModelKey
 from pipelines.contract.context import RunContext
 from pipelines.contract.requests import ImagineRequest
 from pipelines.fitting import fit_to, modules_of, stream, streamable
-from pipelines.placement import PAINTER, TEXT, TILE, Group, Plan, Precision
+from pipelines.plan import PAINTER, TEXT, TILE, Group, Plan, Precision
 from pipelines.runner import Runner
 from pipelines.weights import Weights
 from tests.pipelines.painting import PROMPT, loaded, painted

@@ -25,7 +25,7 @@ from pipelines.fitting import modules_of, stream, streamable
 from pipelines.loading import Loader
 from pipelines.loras import Lora
 from pipelines.models import Models
-from pipelines.placement import PAINTER, Card
+from pipelines.plan import PAINTER, Card
 from pipelines.runner import LOADERS, Runner
 from pipelines.weights import Weights
 from tests.pipelines.adapters import imagine_lora, sketch_lora
@@ -401,14 +401,14 @@ def test_a_lora_for_another_sdxl_or_of_another_kind_is_refused(
 def test_where_memory_runs_out_while_it_is_read_the_file_is_not_to_blame(
     ran_out: Exception, offering: Catalog, drawing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    hollow, failures = adapting._hollow, iter([ran_out])
+    hollow, failures = adapting._without_weights, iter([ran_out])
 
     def once(denoiser: Any) -> Any:
         for failure in failures:
             raise failure
         return hollow(denoiser)
 
-    monkeypatch.setattr(adapting, "_hollow", once)
+    monkeypatch.setattr(adapting, "_without_weights", once)
     runner = Runner(offering, device="cpu")
     ink = made(runner, asked("imagine", drawing, "ink"))  # at the second try
     assert next(failures, None) is None

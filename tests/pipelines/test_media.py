@@ -15,21 +15,18 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from pipelines.contract.artifact import MediaType
 from pipelines.contract.errors import BadInput, TooLarge
+from pipelines.facts import MAX_EXIF, MAX_FACTS, MAX_SCANS, read_facts
 from pipelines.media import (
-    MAX_EXIF,
-    MAX_FACTS,
-    MAX_SCANS,
     MAX_SIDE,
     convert,
     encode_mp4,
     encode_png,
     join,
     open_picture,
-    read_facts,
     shrink,
     thumbnail,
-    vet,
 )
+from pipelines.uploads import vet
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::UserWarning", "ignore::PIL.Image.DecompressionBombWarning"
@@ -520,6 +517,13 @@ def test_a_thumbnail_is_of_a_picture_or_of_how_a_video_begins() -> None:
     for damaged in (b"", b"\0\0\0\x20ftypisom", encode_mp4(frames, 7, {})[:200]):
         with pytest.raises(BadInput, match="cannot be read"):
             thumbnail(damaged)
+
+
+def test_a_picture_in_avif_is_not_taken_for_a_video() -> None:
+    file = io.BytesIO()
+    Image.new("RGBA", (64, 32), (255, 0, 0, 0)).save(file, "AVIF")
+    with Image.open(io.BytesIO(thumbnail(file.getvalue()))) as image:
+        assert image.convert("RGBA").getchannel("A").getextrema() == (0, 0)
 
 
 def test_nothing_is_decoded_to_read_what_a_picture_says() -> None:

@@ -4,7 +4,7 @@ import psutil
 import pytest
 
 from pipelines import memory
-from pipelines.placement import GIB
+from pipelines.plan import GIB
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from pipelines.contract.requests import (
     SketchRequest,
     UpscaleRequest,
 )
-from pipelines.placement import PAINTER, TEXT, Held, Plan, Precision
+from pipelines.plan import PAINTER, TEXT, Held, Plan, Precision
 from pipelines.ram import plan_all
 from pipelines.runner import Runner
 from tests.pipelines import phantom

@@ -7,7 +7,7 @@ from PIL import Image
 
 from pipelines.catalog import ModelKey
 from pipelines.contract.errors import RenderFailed
-from pipelines.pixels import leave, pictures
+from pipelines.pixels import pictures, read_back
 
 KEY = ModelKey.IMAGINE
 
@@ -38,7 +38,7 @@ def test_what_is_no_number_is_no_picture_and_others_are(
     decoded = torch.rand(3, 3, 8, 8).to(dtype)
     whole = pictures(decoded, KEY)
     decoded[1, 2, 5, 5] = torch.inf - torch.inf  # as where what overflowed was normed
-    first, broken, last = leave(decoded, KEY)
+    first, broken, last = read_back(decoded, KEY)
     assert _same([first.image(), last.image()], [whole[0], whole[2]])
     for look in (broken.image, lambda: broken.png({}), lambda: pictures(decoded, KEY)):
         with pytest.raises(RenderFailed, match=r"no picture: .* another models\.imagine\.dtype"):
@@ -55,7 +55,7 @@ def test_pictures_leave_a_card_as_they_were_decoded_whatever_it_does_next() -> N
         decoded = torch.rand(2, 3, 512, 256)
         there = decoded.cuda()
         torch.cuda._sleep(100_000_000)  # type: ignore[no-untyped-call]  # cycles, before it is read
-        leaving = leave(there, KEY)
+        leaving = read_back(there, KEY)
         there.zero_()
     assert [(each.width, each.height) for each in leaving] == [(256, 512)] * 2
     assert _same([each.image() for each in leaving], pictures(decoded, KEY))

@@ -21,20 +21,8 @@ from pipelines.catalog import (
     UpscaleModel,
 )
 from pipelines.checkpoints import weigh
-from pipelines.placement import (
-    GIB,
-    LOSSY,
-    PAINTER,
-    TEXT,
-    Card,
-    Group,
-    Held,
-    Plan,
-    Precision,
-    plan_model,
-    slow,
-    unmet,
-)
+from pipelines.placement import LOSSY, plan_model, slow, unmet
+from pipelines.plan import GIB, PAINTER, TEXT, Card, Group, Held, Plan, Precision
 
 MODELS: dict[ModelKey, Any] = {
     ModelKey.SKETCH: SketchModel(
@@ -151,7 +139,7 @@ def test_four_bits_have_scales_that_are_counted() -> None:
     """Of 64 weights of 16 bits: 64 of 4 bits, and a scale of 32; some stay as they are."""
     million = 64 * 10**6
     others = million // 10
-    sixteen = Group(2 * million + others, 0, layers=2 * million, numbers=million)
+    sixteen = Group(2 * million + others, 0, layers=2 * million, layer_parameters=million)
     four = replace(sixteen, precision=Precision.NF4)
     assert four.kept == million // 2 + 4 * million // 64 + others
     streamed = replace(four, held=Held.STREAMED)

@@ -16,7 +16,7 @@ from pipelines.contract.context import RunContext
 from pipelines.contract.errors import ModelMissing, ModelUnavailable
 from pipelines.contract.requests import AnimateRequest, ImagineRequest, Request, SketchRequest
 from pipelines.contract.runner import Artifacts
-from pipelines.placement import PAINTER
+from pipelines.plan import PAINTER
 from pipelines.runner import Runner
 from tests.pipelines.watching import SIDE, Watcher, with_previews
 

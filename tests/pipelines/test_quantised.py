@@ -19,17 +19,17 @@ from torch import nn
 from pipelines import imagine, quantised
 from pipelines.catalog import Catalog, ModelKey
 from pipelines.loading import Loader
-from pipelines.placement import Precision
+from pipelines.plan import Precision
 from pipelines.quantised import (
     FP8,
     Fp8Linear,
     Nf4Linear,
     can_multiply,
-    in_fp8,
-    in_nf4,
-    is_right,
-    keep_in_fp8,
-    keep_in_nf4,
+    is_accurate,
+    quantise_to_fp8,
+    quantise_to_nf4,
+    to_fp8,
+    to_nf4,
 )
 from pipelines.weights import Weights
 from tests.pipelines.painting import PROMPT, loaded, painted
@@ -41,9 +41,9 @@ U8 = torch.uint8
 
 Keep = Callable[[nn.Module], None]
 KEEPING: list[Keep] = [
-    keep_in_fp8,
-    partial(keep_in_fp8, multiplying=True),
-    partial(keep_in_nf4, device=CPU),
+    quantise_to_fp8,
+    partial(quantise_to_fp8, multiplying=True),
+    partial(quantise_to_nf4, device=CPU),
 ]
 
 
@@ -54,21 +54,21 @@ def storages(network: nn.Module) -> set[int]:
 def multiplying(catalog: Catalog) -> Any:
     """A pipeline that multiplies in fp8, and computes in bfloat16 besides, as on a card."""
     pipeline = loaded(catalog, ModelKey.IMAGINE, Precision.FULL).to(dtype=torch.bfloat16)
-    keep_in_fp8(pipeline.transformer, multiplying=True)
+    quantise_to_fp8(pipeline.transformer, multiplying=True)
     return pipeline
 
 
 @given(largest=st.floats(1e-30, 1e30), seed=st.integers(0, 99))
 def test_numbers_of_any_size_keep_their_first_bits(largest: float, seed: int) -> None:
     numbers = torch.randn(64, 16, generator=torch.Generator().manual_seed(seed)) * largest
-    kept, scale = in_fp8(numbers)
+    kept, scale = to_fp8(numbers)
     assert kept.dtype == FP8
     restored = kept.double() * scale
     assert (restored - numbers).norm() < 0.04 * numbers.double().norm()
 
 
 def test_nothing_stays_nothing() -> None:
-    kept, scale = in_fp8(torch.zeros(4, 4))
+    kept, scale = to_fp8(torch.zeros(4, 4))
     assert not (kept.float() * scale).any()
 
 
@@ -96,7 +96,7 @@ def test_weights_as_small_as_a_large_networks_are_nearer_than_diffusers_casts_th
 @given(largest=st.floats(1e-30, 1e30), seed=st.integers(0, 99))
 def test_four_bits_are_the_nearest_there_is(largest: float, seed: int) -> None:
     numbers = torch.randn(3, 70, generator=torch.Generator().manual_seed(seed)) * largest
-    kept, scales = in_nf4(numbers)  # 210 numbers: the last block is not full
+    kept, scales = to_nf4(numbers)  # 210 numbers: the last block is not full
     assert (kept.dtype, len(kept), scales.shape) == (U8, 128, (4, 1))
     codes = torch.stack([kept // 16, kept % 16], 1).flatten().long()
     blocks = nn.functional.pad(numbers.flatten(), (0, 46)).view(4, 64)
@@ -114,7 +114,7 @@ def test_the_largest_and_nothing_are_kept_as_they_are_in_four_bits() -> None:
     rows = torch.randn(8, 96)
     with torch.inference_mode():
         true = layer(rows)
-        keep_in_nf4(nn.Sequential(layer), CPU)
+        quantise_to_nf4(nn.Sequential(layer), CPU)
         assert torch.allclose(layer(rows), true, atol=1e-5)
 
 
@@ -155,7 +155,7 @@ def test_t5_which_takes_ram_of_its_own_is_made_less_before_a_transformer_that_is
     assert catalog.imagine is not None
     kept: list[str] = []
     monkeypatch.setattr(
-        imagine, "keep_in_fp8", lambda network, **_: kept.append(type(network).__name__)
+        imagine, "quantise_to_fp8", lambda network, **_: kept.append(type(network).__name__)
     )
     imagine.load(catalog.imagine, Loader(CPU, None, Precision.FP8, Precision.FP8))
     assert kept == ["T5EncoderModel", "SD3Transformer2DModel"]
@@ -168,7 +168,7 @@ def test_a_cpu_reads_in_half_the_width_what_it_then_keeps_in_less(
     """In float32 SD3.5 would take 52 GiB for a moment."""
     assert catalog.imagine is not None
     read: dict[str, torch.dtype] = {}
-    for name, keep in (("keep_in_fp8", keep_in_fp8), ("keep_in_nf4", keep_in_nf4)):
+    for name, keep in (("quantise_to_fp8", quantise_to_fp8), ("quantise_to_nf4", quantise_to_nf4)):
 
         def watched(network: Any, *args: Any, keep: Any = keep, **kwargs: Any) -> None:
             read[type(network).__name__] = network.dtype
@@ -189,7 +189,7 @@ def test_what_transformers_keeps_in_float32_computes_so_in_fp8_too(models: Path)
         transformers.T5EncoderModel.from_pretrained(models / "sd3/text_encoder_3", dtype=FP16)
         for _ in range(2)
     )
-    keep_in_fp8(kept)
+    quantise_to_fp8(kept)
     wide = {name for name, layer in whole.named_modules() if is_wide(layer)}
     assert wide and all(name.endswith(".wo") for name in wide)
     for name in wide:
@@ -281,7 +281,7 @@ def test_it_can_be_compiled_without_a_break(keep: Keep) -> None:
 
 
 def test_a_card_multiplies_where_its_units_and_torch_do(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert is_right(CPU)  # as slowly as it may be
+    assert is_accurate(CPU)  # as slowly as it may be
     assert not can_multiply(CPU)
     card = torch.device("cuda", 0)
     tried: list[torch.device] = []
@@ -292,7 +292,7 @@ def test_a_card_multiplies_where_its_units_and_torch_do(monkeypatch: pytest.Monk
             raise RuntimeError("no kernel image is available")
         return True
 
-    monkeypatch.setattr("pipelines.quantised.is_right", answer)
+    monkeypatch.setattr("pipelines.quantised.is_accurate", answer)
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (8, 6))
     assert not can_multiply(card)
     assert tried == []
@@ -312,4 +312,4 @@ def test_this_card_multiplies_in_fp8_if_it_has_units_for_it() -> None:
         pytest.skip(
             "this card has no units for fp8; on one of compute capability 8.9: pytest -m gpu"
         )
-    assert is_right(device)
+    assert is_accurate(device)

@@ -10,11 +10,13 @@ from pipelines.catalog import (
     Checkpoint,
     Conditioner,
     ImagineModel,
+    Model,
     ModelKey,
     SafetyModel,
     SketchModel,
 )
-from pipelines.placement import GIB, PAINTER, Card, Model, Plan, Precision, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import GIB, PAINTER, Card, Plan, Precision
 from pipelines.ram import beside_the_classifier, plan_all, to_evict, together
 
 MODELS: dict[ModelKey, Model] = {
@@ -140,7 +142,7 @@ def test_on_a_mac_what_one_computes_is_counted_once_and_the_weights_of_all() -> 
     for gib, takes in ((47, "47.2 GiB of 47.0"), (48, None)):
         mac = Card("mps", gib * GIB, gib * GIB)
         left, plans = plan_all(mac, MODELS, dict.fromkeys(MODELS))
-        working = plans[ModelKey.SAFETY].computes()  # while it looks at a preview
+        working = plans[ModelKey.SAFETY].working()  # while it looks at a preview
         assert mac.ram - left.ram == plans[ModelKey.SAFETY].in_ram + working
         words = together(plans, mac)
         assert (words is None) is (takes is None)

@@ -157,7 +157,7 @@ def test_weights_that_pass_through_take_room_once_and_only_while_they_do() -> No
         assert models.resident() == {"a", "c"}
     with models.use("a", batch=2):
         assert models.resident() == {"a"}
-    assert models.most("a") == 2
+    assert models.max_batch("a") == 2
     touch(models, "c", "d")
     assert models.resident() == {"a", "c", "d"}
 

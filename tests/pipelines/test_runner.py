@@ -45,11 +45,12 @@ from pipelines.contract.requests import (
     Request,
     SketchRequest,
 )
+from pipelines.facts import read_facts
 from pipelines.fitting import denoiser_of
 from pipelines.loading import Loader
-from pipelines.media import read_facts
 from pipelines.models import Models
-from pipelines.placement import GIB, PAINTER, Card, Plan, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import GIB, PAINTER, Card, Plan
 from pipelines.runner import LOADERS, Runner
 from pipelines.shelf import Load
 from tests.pipelines.catalogs import changed, conditioner_of
@@ -702,7 +703,8 @@ def test_what_is_not_allowed_to_be_seen_in_a_drawing_is_not_painted(
 def test_a_model_that_is_warmed_up_has_run_once(
     catalog: Catalog, caplog: pytest.LogCaptureFixture
 ) -> None:
-    runner = Runner(hasty(catalog), device="cpu", warm_up=True)
+    runner = Runner(hasty(catalog), device="cpu")
+    runner._warms_up = True  # as on a card
     with caplog.at_level(logging.INFO, "pipelines.runner"):
         preload_all(runner)
     for key in (ModelKey.SKETCH, ModelKey.IMAGINE, ModelKey.ANIMATE):
@@ -722,6 +724,19 @@ def test_preload_says_in_a_line_what_cannot_be_loaded(
     assert "models.imagine" in record.getMessage()
     assert "\n" not in record.getMessage()
     assert record.exc_info is None
+
+
+@pytest.mark.parametrize("error", [RuntimeError("CUDA error"), CardLost.named("a card")])
+def test_a_card_that_is_lost_while_models_are_preloaded_is_named(
+    error: Exception, catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(model: object, loader: object) -> None:
+        raise error
+
+    monkeypatch.setattr("pipelines.runner.is_lost", lambda device: True)
+    runner = Runner(catalog, device="cpu", loads=dict.fromkeys(ModelKey, fail))
+    with pytest.raises(CardLost, match="stopped working for this process"):
+        runner.preload()
 
 
 def test_models_take_turns_where_they_do_not_fit_together(
@@ -810,10 +825,10 @@ def test_on_a_mac_models_leave_ram_for_what_another_computes(catalog: Catalog) -
     reads, cpu = Reads(), Loader(torch.device("cpu"))
     plans = Models(catalog, Card("mps"), cpu, reads.loads).plans
     sketch, imagine = plans[ModelKey.SKETCH], plans[ModelKey.IMAGINE]
-    room = imagine.in_ram + 2 * imagine.computes()
-    assert sketch.in_ram + imagine.in_ram + sketch.computes() < room < sketch.in_ram + room
+    room = imagine.in_ram + 2 * imagine.working()
+    assert sketch.in_ram + imagine.in_ram + sketch.working() < room < sketch.in_ram + room
     models = Models(catalog, Card("mps", room, room), cpu, reads.loads)
-    assert models.most(ModelKey.IMAGINE) == 2
+    assert models.max_batch(ModelKey.IMAGINE) == 2
     for key in (ModelKey.IMAGINE, ModelKey.SKETCH, ModelKey.IMAGINE):
         assert models.fits(key)
         with models.use(key):

@@ -23,7 +23,7 @@ from pipelines.contract.requests import (
     UpscaleRequest,
 )
 from pipelines.loading import BUILDING
-from pipelines.quantised import is_right
+from pipelines.quantised import is_accurate
 from pipelines.runner import Runner
 from tests.pipelines.adapters import imagine_lora
 
@@ -97,7 +97,7 @@ def test_what_does_not_wait_for_another_card_has_types_of_its_own(
     torch.set_default_dtype(torch.bfloat16)
     try:
         assert results(runner, [request]) == before
-        assert is_right(torch.device("cpu"))
+        assert is_accurate(torch.device("cpu"))
     finally:
         torch.set_default_dtype(torch.float32)
 

@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL
 from torch import nn
 
 from pipelines.fitting import stream
-from pipelines.placement import _PACKED
+from pipelines.plan import _PACKED
 from pipelines.shelf import Shelved
 from pipelines.weights import BLOCK, Weights, _padded, _power_of_two, _shares
 from tests.pipelines import phantom
@@ -70,7 +70,7 @@ def test_what_became_of_weights_on_the_card_is_forgotten() -> None:
 
 def test_on_a_mac_there_is_one_copy(monkeypatch: pytest.MonkeyPatch) -> None:
     """This processor stands in for its GPU, which computes in RAM too."""
-    monkeypatch.setattr("pipelines.weights.is_ram", lambda kind: True)
+    monkeypatch.setattr("pipelines.weights.has_unified_memory", lambda kind: True)
     before, packed = network(), network()
     weights = Weights([packed], CPU, packed=True)
     home = {name: tensor.data_ptr() for name, tensor in packed.state_dict().items()}

@@ -19,7 +19,8 @@ from pipelines.contract.requests import (
     SketchRequest,
     UpscaleRequest,
 )
-from pipelines.placement import GIB, PAINTER, Card, plan_model
+from pipelines.placement import plan_model
+from pipelines.plan import GIB, PAINTER, Card
 from pipelines.runner import Runner
 from pipelines.weights import Weights
 from tests.pipelines.catalogs import changed, conditioner_of
