@@ -1,8 +1,10 @@
 """The lines printed on ruled or squared paper, taken off a drawing.
 
-They are thin and follow each other at one distance, from edge to edge, as nothing does that is
-drawn by hand. A polynomial of the place numbers them: it is 1 on one of them, 2 on the next, and
-goes on beneath strokes, and where the page is held aslant or bends.
+Printed lines are thin and equally far apart, from edge to edge, as nothing is that a hand draws.
+Their spacing is found by autocorrelation. Then a polynomial of the place is fitted that is 1 on
+one line, 2 on the next, and so on: it follows a page that is held aslant or bends, and goes on
+beneath strokes. Last, each line is divided by its transmittance, so that what is drawn over it
+keeps its tone.
 """
 
 import numpy as np
@@ -15,17 +17,17 @@ from pipelines.tones import Bytes, Floats, closed, dilated, luma
 SIDE = 1024  # pixels of the long side of what is searched; lengths below are in such pixels
 THIN = 4  # half of the widest line, a little out of focus
 STRIP = 16  # the width of the strips in which lines are looked for
-NEAREST, FARTHEST = 9, 90  # the distance from one line to the next
+NEAREST, FARTHEST = 9, 90  # the spacing of lines
 FEWEST = 6  # lines on a page
-PARTS = 3  # of a page's sides, in which the distance is looked for
-COMPLETE = 0.6  # of the page, what lines reach over, and of the lines, what is seen of them
-REPEATED = 0.35  # how well marks agree with themselves, moved by the distance: 1 is exactly
-BEND, UNBROKEN = 0.1, 0.8  # of a line across a ruling: its bend, and what is seen of it
-NUMBERED = 0.5  # how well the polynomial is whole on them: 1 is exactly
-NEAR = 0.2  # of the distance: so far from its place a line may be
+PARTS = 3  # of each side of a page, in which the spacing is looked for
+COMPLETE = 0.6  # of the page, over which lines reach; and of the lines, what can be seen
+PERIODIC = 0.35  # the least autocorrelation at the spacing; at random it is 0
+IN_PHASE = 0.5  # the least agreement of marks with the numbering; at random it is 0
+NEAR = 0.2  # of the spacing: as far from its line a mark may be
 DEGREE = 3  # of polynomials
-LENGTH = 96  # of the parts of a line that have one tone
-DARKER = 0.1  # than lines usually are: what is more was drawn along one
+BEND, UNBROKEN = 0.1, 0.8  # of a margin's line: how much it may bend, and what has to be seen
+LENGTH = 96  # of the parts of a line whose transmittance is measured
+DARKER = 0.1  # than lines usually are: what is darker still was drawn along one
 
 Mask = NDArray[np.bool_]
 
@@ -55,9 +57,10 @@ def without_ruling(picture: Image.Image) -> Image.Image:
 
 
 def _lines(ink: Floats) -> Floats | None:
-    """How far down each line of a ruling is on the way across `ink` (0 to 1), if there is one.
+    """The lines of a ruling that run across `ink` (0 to 1), or None where there is none.
 
-    Lines × places on the way; 0 is the page's upper edge and 1 its lower one.
+    Lines × places from left to right; each value says how far down the line is there, from 0 at
+    the page's upper edge to 1 at its lower one.
     """
     marks = _marks(ink)
     gaps = _gaps(marks)
@@ -66,7 +69,7 @@ def _lines(ink: Floats) -> Floats | None:
     rows, strips = np.nonzero(marks)
     y, x = _on_page(rows, strips, marks.shape)
     numbers = _numbers(_terms(y, x), *_changes(marks, gaps))
-    if abs(_agreement(numbers)) < NUMBERED:
+    if abs(_phase(numbers)) < IN_PHASE:
         return None
     on_one = np.abs(numbers - np.round(numbers)) < NEAR
     y, x, numbers = y[on_one], x[on_one], np.round(numbers[on_one])
@@ -81,9 +84,9 @@ def _lines(ink: Floats) -> Floats | None:
 
 
 def _numbers(terms: Floats, changes: Floats, by: Floats) -> Floats:
-    """The polynomial's values at marks with these `terms`, knowing by how much it changes where."""
+    """The polynomial's values at marks with these `terms`, from what `_changes` says."""
     numbers: Floats = terms @ _fitted(changes, by)
-    numbers -= np.angle(_agreement(numbers)) / (2 * np.pi)
+    numbers -= np.angle(_phase(numbers)) / (2 * np.pi)
     return terms @ _fitted(terms, np.round(numbers))
 
 
@@ -98,10 +101,9 @@ def _marks(ink: Floats) -> Mask:
 
 
 def _margin(ink: Floats) -> Floats | None:
-    """The one line from edge to edge that often crosses a ruling, like `_lines`.
+    """The one line, as `_lines` has them, that crosses a ruling from edge to edge beside a margin.
 
-    It is straight, or bends as a parabola does: of those through three marks, the one that most
-    marks are on.
+    It is a parabola: of those through three marks, the one that most marks are on.
     """
     marks = _marks(ink)
     strips = np.arange(marks.shape[1])
@@ -117,7 +119,7 @@ def _margin(ink: Floats) -> Floats | None:
 
 
 def _gaps(marks: Mask) -> Floats | None:
-    """The distance to the next line at each mark's place, if marks repeat in most of the page."""
+    """The spacing of lines around each place, like `marks`; None if they are not periodic."""
     found = [
         [_gap(part) for part in np.array_split(row, PARTS, axis=1)]
         for row in np.array_split(marks, PARTS)
@@ -133,7 +135,7 @@ def _gaps(marks: Mask) -> Floats | None:
 
 
 def _gap(marks: Mask) -> float:
-    """The distance at which marks repeat: the first high peak of their autocorrelation, or NaN."""
+    """The spacing of marks in rows: the first high peak of their autocorrelation, or else NaN."""
     height = len(marks)
     farthest = min(FARTHEST, height // 3)
     if farthest <= NEAREST or not marks.any():
@@ -145,16 +147,17 @@ def _gap(marks: Mask) -> float:
     peaks = [
         gap
         for gap in range(NEAREST, farthest + 1)
-        if shared[gap] > REPEATED and shared[gap] == shared[gap - 1 : gap + 2].max()
+        if shared[gap] > PERIODIC and shared[gap] == shared[gap - 1 : gap + 2].max()
     ]
     highest = shared[peaks].max(initial=0)
     return next((gap for gap in peaks if shared[gap] > 0.8 * highest), np.nan)
 
 
 def _changes(marks: Mask, gaps: Floats) -> tuple[Floats, Floats]:
-    """From mark to mark, how much the terms change and the number: by 1 to the next line, or by 0.
+    """By how much the terms, and the number, change from a mark to its neighbours.
 
-    Some are neighbours by chance; most are not.
+    The number changes by 1 to the mark below, and by 0 to the one beside it. Some marks are
+    neighbours by chance, and most are not, so whoever fits leaves those out that do not fit.
     """
     height, strips = marks.shape
     terms, numbers = [], []
@@ -177,18 +180,18 @@ def _changes(marks: Mask, gaps: Floats) -> tuple[Floats, Floats]:
 def _on_page(
     rows: NDArray[np.intp], columns: NDArray[np.intp], shape: tuple[int, ...]
 ) -> tuple[Floats, Floats]:
-    """How far down and across the page these are, from 0 to 1."""
+    """How far down and across the page the middles of pixels are, from 0 to 1."""
     return (rows + 0.5) / shape[0], (columns + 0.5) / shape[1]
 
 
 def _terms(y: Floats, x: Floats) -> Floats:
-    """A polynomial's terms at such places: … × terms."""
+    """The terms of a polynomial at places: … × terms."""
     powers = [(i, j) for i in range(DEGREE + 1) for j in range(DEGREE + 1 - i)]
     return np.stack([y**i * x**j for i, j in powers], axis=-1)
 
 
 def _fitted(terms: Floats, values: Floats) -> Floats:
-    """The polynomial that has most of these values; those that are off by more are left out."""
+    """The polynomial with these values; in turns, those that it is not near to are left out."""
     fit = np.full(len(values), True)
     for _ in range(4):
         polynomial: Floats = np.linalg.lstsq(terms[fit], values[fit])[0]
@@ -196,8 +199,8 @@ def _fitted(terms: Floats, values: Floats) -> Floats:
     return polynomial
 
 
-def _agreement(numbers: Floats) -> complex:
-    """Of absolute value 1 if they are all as far from being whole; its angle says how far."""
+def _phase(numbers: Floats) -> complex:
+    """The circular mean of their fractions: on the unit circle if all of them are the same."""
     return complex(np.exp(2j * np.pi * numbers).mean())
 
 
@@ -205,27 +208,30 @@ def _agreement(numbers: Floats) -> complex:
 
 
 def _wiped(pixels: Bytes, lines: Floats, unit: float) -> Bytes:
-    """`pixels` (height × width × 3) as bright as they are without the lines across them.
+    """`pixels` (height × width × 3) without the `lines` across them.
 
-    A line is divided by the share of light that it leaves. So what is drawn over it keeps its
-    tone: two inks on one paper swallow light one after the other.
+    `unit` is how many pixels one pixel of the searched size is.
     """
     height, width = pixels.shape[:2]
-    reach = int(min((THIN + 1) * unit, 0.4 * height * np.diff(lines, axis=0).min(initial=1)))
+    spacing = height * np.diff(lines, axis=0).min(initial=1)
+    reach = max(1, int(min((THIN + 1) * unit, 0.4 * spacing)))
     parts = max(1, round(width / (LENGTH * unit)))
     across = np.arange(width)
     way = np.linspace(0, width - 1, lines.shape[1])
     bands = [_Band(np.interp(across, way, line) * height - 0.5, reach) for line in lines]
-    left = np.stack([band.left(pixels, parts) for band in bands])
-    usual = np.median(left.min(axis=1), axis=(0, 1))
+    transmitted = np.stack([band.transmittance(pixels, parts) for band in bands])
+    usual = np.median(transmitted.min(axis=1), axis=(0, 1))
     wiped = pixels.astype(np.float32)
-    for band, shares in zip(bands, left.clip(usual - DARKER, 1), strict=True):
+    for band, shares in zip(bands, transmitted.clip(usual - DARKER, 1), strict=True):
         band.divide(wiped, shares)
     return wiped.clip(0, 255).round().astype(np.uint8)
 
 
 class _Band:
-    """The pixels near a line whose middle is at a row, not always a whole one, in each column."""
+    """The pixels around a line: of each column, those up to `reach` from its middle.
+
+    The middle is a row, and need not be a whole one: interpolated, the band is straight.
+    """
 
     def __init__(self, middle: Floats, reach: int) -> None:
         above = np.floor(middle).astype(int)
@@ -233,19 +239,22 @@ class _Band:
         self._rows = above + np.arange(-reach, reach + 2)[:, None]
         self._columns = np.arange(len(middle))
 
-    def left(self, pixels: Bytes, parts: int) -> Floats:
-        """The share of light that is left by a line: places across it × its `parts` × colours."""
+    def transmittance(self, pixels: Bytes, parts: int) -> Floats:
+        """The share of light that a line lets through: straight rows × its `parts` × colours.
+
+        It is the median over a part, so that strokes across the line do not matter.
+        """
         near = pixels[self._rows.clip(0, len(pixels) - 1), self._columns].astype(np.float32)
         straight = near[:-1] * (1 - self._below) + near[1:] * self._below
         bare = (straight[0] + straight[-1]) / 2
         shares = np.array_split(straight / np.maximum(bare, 1), parts, axis=1)
         return np.stack([np.median(part, axis=1) for part in shares], axis=1)
 
-    def divide(self, pixels: Floats, left: Floats) -> None:
-        """Divide them by what `left` said."""
-        width, parts = len(self._columns), left.shape[1]
-        shares = left[:, self._columns * parts // width]
-        shares = shares[1:] * (1 - self._below) + shares[:-1] * self._below
+    def divide(self, pixels: Floats, transmittance: Floats) -> None:
+        """Divide `pixels` by it, in place."""
+        width, parts = len(self._columns), transmittance.shape[1]
+        straight = transmittance[:, self._columns * parts // width]
+        shares = straight[1:] * (1 - self._below) + straight[:-1] * self._below
         rows = self._rows[1:-1]
         at, column = np.nonzero((rows >= 0) & (rows < len(pixels)))
         pixels[rows[at, column], column] /= shares[at, column]
