@@ -13,7 +13,7 @@ from simcord.backend.errors import SetupError
 from bot.app import App
 from bot.config import Config
 from bot.ui.answers import APOLOGY
-from pipelines import media
+from pipelines import uploads
 from tests.ui.channel import Channel, drawing, whispered
 from tests.ui.fixtures import Ends, Moods
 
@@ -182,7 +182,7 @@ async def test_what_nobody_foresaw_is_an_apology_and_a_line_in_the_log(
     def break_down(data: bytes, **options: object) -> bytes:
         raise ZeroDivisionError("a decoder's bug")
 
-    monkeypatch.setattr(media, "vet", break_down)
+    monkeypatch.setattr(uploads, "vet", break_down)
     assert await refused(app, channel, ada, "sketch", drawing=("a.png", drawing())) == str(APOLOGY)
     assert "a decoder's bug" in caplog.text
 
