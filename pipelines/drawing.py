@@ -46,7 +46,8 @@ def read_drawing(image: Image.Image) -> Drawing:
     if image.mode == "RGB":
         if _is_photographed(np.asarray(image)):
             image = straightened(image) or image
-        image = without_ruling(image)
+        plain = without_ruling(image)
+        return _read(plain, specked=plain is not image)
     return _read(image)
 
 
@@ -58,9 +59,10 @@ def fitted(lines: Image.Image, size: tuple[int, int]) -> Image.Image:
     return ImageOps.pad(firm, size, color=0)
 
 
-def _read(image: Image.Image) -> Drawing:
+def _read(image: Image.Image, *, specked: bool = False) -> Drawing:
+    """Read `image`, which may be `specked` like a photo, by what is left of a ruling or of dots."""
     picture = _upright_tones(_on_paper(image))
-    photographed = _is_photographed(picture)
+    photographed = specked or _is_photographed(picture)
     picture = _photo_on_white(picture) if photographed else _canvas_on_white(picture)
     lines = _lines(picture, noisy=photographed)
     if (lines > 128).mean() < (BLANK_PHOTO if photographed else BLANK):

@@ -17,7 +17,8 @@ from pipelines.tones import Bytes, Floats, closed, dilated, luma
 SIDE = 1024  # pixels of the long side of what is searched; lengths below are in such pixels
 THIN = 4  # half of the widest line, a little out of focus
 STRIP = 16  # the width of the strips in which lines are looked for
-NEAREST, FARTHEST = 9, 90  # the spacing of lines
+NEAREST, FARTHEST = 6, 90  # the spacing of lines
+LEVELS = 3  # of spacing: every fifth line may be a darker one
 FEWEST = 6  # lines on a page
 PARTS = 3  # of each side of a page, in which the spacing is looked for
 COMPLETE = 0.6  # of the page, over which lines reach; and of the lines, what can be seen
@@ -33,7 +34,20 @@ Mask = NDArray[np.bool_]
 
 
 def without_ruling(picture: Image.Image) -> Image.Image:
-    """`picture` (RGB) as if its paper were plain; itself if it is."""
+    """`picture` (RGB) as if its paper were plain; itself if it is.
+
+    On dotted paper dots stay, as what is printed on ruled paper may leave traces: specks.
+    """
+    for _ in range(LEVELS):
+        wiped = _without_lines(picture)
+        if wiped is picture:
+            break
+        picture = wiped
+    return picture
+
+
+def _without_lines(picture: Image.Image) -> Image.Image:
+    """`picture` without lines of one spacing across it, and of one spacing down it."""
     unit = max(1.0, max(picture.size) / SIDE)
     size = [max(1, int(side / unit / STRIP)) * STRIP for side in picture.size]
     light = luma(np.asarray(picture.resize((size[0], size[1]), Image.Resampling.BOX)))

@@ -74,7 +74,7 @@ def ruled(
     width, height = sheet.size
     paper = Image.new("RGB", (width * OVERSAMPLING, height * OVERSAMPLING), "white")
     pen = ImageDraw.Draw(paper)
-    thick = round(0.05 * gap * OVERSAMPLING)
+    thick = round(1.5 * OVERSAMPLING)
     for y in np.arange(2 * gap, height, gap) * OVERSAMPLING:
         pen.line([(0, y), (paper.width, y)], fill=line, width=thick)
     for x in np.arange(gap, width, gap) * OVERSAMPLING if squared else ():
@@ -82,6 +82,17 @@ def ruled(
     if margin:
         x = 0.15 * paper.width
         pen.line([(x, 0), (x, paper.height)], fill=(230, 120, 120), width=thick)
+    return ImageChops.multiply(paper.resize(sheet.size, Image.Resampling.BOX), sheet)
+
+
+def dotted(sheet: Image.Image, gap: int) -> Image.Image:
+    """`sheet` (RGB) on paper with a dot printed every `gap` pixels in both directions."""
+    width, height = sheet.size
+    paper = Image.new("RGB", (width * OVERSAMPLING, height * OVERSAMPLING), "white")
+    pen, reach = ImageDraw.Draw(paper), round(1.3 * OVERSAMPLING)
+    for y in range(gap * OVERSAMPLING, paper.height, gap * OVERSAMPLING):
+        for x in range(gap * OVERSAMPLING, paper.width, gap * OVERSAMPLING):
+            pen.ellipse((x - reach, y - reach, x + reach, y + reach), fill=(150, 150, 160))
     return ImageChops.multiply(paper.resize(sheet.size, Image.Resampling.BOX), sheet)
 
 

@@ -15,6 +15,7 @@ from tests.pipelines.sheets import (
     BLACK,
     Colour,
     bent,
+    dotted,
     heart,
     inked,
     lying,
@@ -40,6 +41,20 @@ def grey_note(sheet: Image.Image) -> Image.Image:
 
 def squared(sheet: Image.Image) -> Image.Image:
     return ruled(sheet, 20, squared=True)
+
+
+def seyes(sheet: Image.Image) -> Image.Image:
+    """As French pupils have it: every fourth line is a darker one."""
+    return ruled(ruled(sheet, 7, (190, 200, 230)), 28, (140, 140, 200))
+
+
+def graph(sheet: Image.Image) -> Image.Image:
+    """Every fifth line is a darker one."""
+    return ruled(ruled(sheet, 17, (185, 210, 230), squared=True), 85, squared=True)
+
+
+def dots(sheet: Image.Image) -> Image.Image:
+    return dotted(sheet, 20)
 
 
 def aslant(sheet: Image.Image) -> Image.Image:
@@ -68,6 +83,10 @@ def as_it_is(sheet: Image.Image) -> Image.Image:
         (grey_note, PENCIL, photographed, as_it_is),
         (grey_note, PEN, photographed_turned, turned),
         (squared, PENCIL, as_it_is, as_it_is),
+        (seyes, PENCIL, photographed, as_it_is),
+        (seyes, PENCIL, as_it_is, as_it_is),
+        (graph, PENCIL, as_it_is, as_it_is),
+        (dots, PEN, as_it_is, as_it_is),
         (squared, PENCIL, aslant, bent),
         (squared, PEN, photographed_turned, turned),
     ],
