@@ -22,6 +22,7 @@ LEVELS = 3  # of spacing: every fifth line may be a darker one
 FEWEST = 6  # lines on a page
 PARTS = 3  # of each side of a page, in which the spacing is looked for
 COMPLETE = 0.6  # of the page, over which lines reach; and of the lines, what can be seen
+DARK = 0.5  # of the darkest marks' tone: where a mark begins to be dark
 PERIODIC = 0.35  # the least autocorrelation at the spacing; at random it is 0
 IN_PHASE = 0.5  # the least agreement of marks with the numbering; at random it is 0
 NEAR = 0.2  # of the spacing: as far from its line a mark may be
@@ -74,9 +75,15 @@ def _lines(ink: Floats) -> Floats | None:
     """The lines of a ruling that run across `ink` (0 to 1), or None where there is none.
 
     Lines × places from left to right; each value says how far down the line is there, from 0 at
-    the page's upper edge to 1 at its lower one.
+    the page's upper edge to 1 at its lower one. Where not all marks are of a ruling the darker ones
+    may be: of graph paper, a photo shows every fifth line well, and the others here and there.
     """
-    marks = _marks(ink)
+    lines = _lines_of(_marks(ink))
+    return _lines_of(_marks(ink, darker=True)) if lines is None else lines
+
+
+def _lines_of(marks: Mask) -> Floats | None:
+    """The same of `marks`."""
     gaps = _gaps(marks)
     if gaps is None:
         return None
@@ -104,13 +111,18 @@ def _numbers(terms: Floats, changes: Floats, by: Floats) -> Floats:
     return terms @ _fitted(terms, np.round(numbers))
 
 
-def _marks(ink: Floats) -> Mask:
-    """Where something thin crosses a strip: rows × strips."""
+def _marks(ink: Floats, *, darker: bool = False) -> Mask:
+    """Where something thin crosses a strip; `darker`: only where it is dark.
+
+    Rows × strips.
+    """
     tones = ink.reshape(len(ink), -1, STRIP).mean(axis=2)
     around = sliding_window_view(np.pad(tones, ((2, 2), (0, 0))), 5, axis=0)
     usual = np.median(tones, axis=0)
     grain = np.median(np.abs(tones - usual), axis=0)
     marks: Mask = (tones == around.max(axis=-1)) & (tones > usual + 5 * grain + 0.01)
+    if darker and marks.any():
+        marks &= tones > DARK * np.percentile(tones[marks], 90)
     return marks
 
 

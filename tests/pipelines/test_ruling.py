@@ -86,6 +86,7 @@ def as_it_is(sheet: Image.Image) -> Image.Image:
         (seyes, PENCIL, photographed, as_it_is),
         (seyes, PENCIL, as_it_is, as_it_is),
         (graph, PENCIL, as_it_is, as_it_is),
+        (graph, PENCIL, photographed, as_it_is),
         (dots, PEN, as_it_is, as_it_is),
         (squared, PENCIL, aslant, bent),
         (squared, PEN, photographed_turned, turned),
