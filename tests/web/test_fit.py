@@ -67,7 +67,7 @@ async def test_the_paper_is_as_high_as_a_large_window_lets_it(
     assert form["y"] - (paper["y"] + paper["height"]) < 100  # for what is told below a result
 
 
-@pytest.mark.parametrize(("width", "height"), [(667, 375), (844, 390)])
+@pytest.mark.parametrize(("width", "height"), [(640, 360), (667, 375), (844, 390)])
 async def test_a_phone_on_its_side_shows_the_whole_paper_and_how_a_job_goes(
     window: BrowserContext, studio: Studio, width: int, height: int
 ) -> None:
