@@ -30,6 +30,7 @@ DEGREE = 3  # of polynomials
 BEND, UNBROKEN = 0.1, 0.8  # of a margin's line: how much it may bend, and what has to be seen
 LENGTH = 96  # of the parts of a line whose transmittance is measured
 DARKER = 0.1  # than lines usually are: what is darker still was drawn along one
+OPAQUE = 0.05  # what lets less light through is not taken off, as nothing can be seen beneath
 
 Mask = NDArray[np.bool_]
 
@@ -248,7 +249,7 @@ def _wiped(pixels: Bytes, lines: Floats, unit: float) -> Bytes:
     transmitted = np.stack([band.transmittance(pixels, parts) for band in bands])
     usual = np.median(transmitted.min(axis=1), axis=(0, 1))
     wiped = pixels.astype(np.float32)
-    for band, shares in zip(bands, transmitted.clip(usual - DARKER, 1), strict=True):
+    for band, shares in zip(bands, transmitted.clip((usual - DARKER).clip(OPAQUE), 1), strict=True):
         band.divide(wiped, shares)
     return wiped.clip(0, 255).round().astype(np.uint8)
 

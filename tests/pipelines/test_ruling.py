@@ -164,6 +164,13 @@ def test_no_drawing_of_the_demo_is_on_ruled_paper() -> None:
             assert without_ruling(picture) is picture
 
 
+@pytest.mark.filterwarnings("error")
+def test_lines_as_black_as_ink_stay() -> None:
+    sheet = ruled(inked(heart(10, SIDE), BLACK), 32, BLACK)
+    black = np.asarray(sheet) == 0
+    assert not np.asarray(without_ruling(sheet))[black].any()
+
+
 @pytest.mark.parametrize("size", [(8, 8), (8, 160), (160, 8), (2048, 103), (17, 17), (64, 64)])
 def test_the_smallest_pages_do_not_break_it(size: tuple[int, int]) -> None:
     noise = np.random.default_rng(0).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
