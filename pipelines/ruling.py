@@ -79,12 +79,15 @@ def _lines(ink: Floats) -> Floats | None:
     the page's upper edge to 1 at its lower one. Where not all marks are of a ruling the darker ones
     may be: of graph paper, a photo shows every fifth line well, and the others here and there.
     """
-    lines = _lines_of(_marks(ink))
-    return _lines_of(_marks(ink, darker=True)) if lines is None else lines
+    marks, tones = _marks(ink)
+    lines = _lines_of(marks)
+    if lines is None and marks.any():
+        lines = _lines_of(marks & (tones > DARK * np.percentile(tones[marks], 90)))
+    return lines
 
 
 def _lines_of(marks: Mask) -> Floats | None:
-    """The same of `marks`."""
+    """As `_lines`, of these marks alone."""
     gaps = _gaps(marks)
     if gaps is None:
         return None
@@ -101,7 +104,8 @@ def _lines_of(marks: Mask) -> Floats | None:
         return None
     line = np.arange(numbers.min() - 1, numbers.max() + 2)  # one may lie half beyond an edge
     way = np.linspace(0, 1, marks.shape[1])
-    down: Floats = _terms(line[:, None] / count, way) @ _fitted(_terms(numbers / count, x), y)
+    polynomial = np.linalg.lstsq(_terms(numbers / count, x), y)[0]
+    down: Floats = _terms(line[:, None] / count, way) @ polynomial
     return down
 
 
@@ -112,19 +116,14 @@ def _numbers(terms: Floats, changes: Floats, by: Floats) -> Floats:
     return terms @ _fitted(terms, np.round(numbers))
 
 
-def _marks(ink: Floats, *, darker: bool = False) -> Mask:
-    """Where something thin crosses a strip; `darker`: only where it is dark.
-
-    Rows × strips.
-    """
+def _marks(ink: Floats) -> tuple[Mask, Floats]:
+    """Where something thin crosses a strip, and how dark each strip is there: rows × strips."""
     tones = ink.reshape(len(ink), -1, STRIP).mean(axis=2)
     around = sliding_window_view(np.pad(tones, ((2, 2), (0, 0))), 5, axis=0)
     usual = np.median(tones, axis=0)
     grain = np.median(np.abs(tones - usual), axis=0)
     marks: Mask = (tones == around.max(axis=-1)) & (tones > usual + 5 * grain + 0.01)
-    if darker and marks.any():
-        marks &= tones > DARK * np.percentile(tones[marks], 90)
-    return marks
+    return marks, tones
 
 
 def _margin(ink: Floats) -> Floats | None:
@@ -132,7 +131,7 @@ def _margin(ink: Floats) -> Floats | None:
 
     It is a parabola: of those through three marks, the one that most marks are on.
     """
-    marks = _marks(ink)
+    marks, _ = _marks(ink)
     strips = np.arange(marks.shape[1])
     three = len(strips) * np.array([1, 8, 15]) // 16
     ends = np.stack(np.meshgrid(*(np.flatnonzero(marks[:, at]) for at in three)), -1).reshape(-1, 3)

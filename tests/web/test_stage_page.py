@@ -21,6 +21,16 @@ async def imagine(page: Page, prompt: str) -> None:
     await page.get_by_role("button", name="Paint", exact=True).click()
 
 
+async def cut_off(window: BrowserContext, studio: Studio) -> Page:
+    """A page that follows a job, and can no longer ask about it."""
+    studio.gate.clear()
+    page = await entered(window)
+    await imagine(page, "a fox")
+    await expect_state(page, "imagine", "running")
+    await window.route("**/v1/jobs/*", lambda route: route.abort())
+    return page
+
+
 def broken(_: Request) -> Artifacts:
     raise RenderFailed("This could not be painted.")
 
@@ -93,11 +103,7 @@ async def test_what_was_deleted_leaves_its_stage(window: BrowserContext) -> None
 async def test_a_cancel_that_does_not_arrive_is_told_of(
     window: BrowserContext, studio: Studio
 ) -> None:
-    studio.gate.clear()
-    page = await entered(window)
-    await imagine(page, "a fox")
-    await expect_state(page, "imagine", "running")
-    await window.route("**/v1/jobs/*", lambda route: route.abort())
+    page = await cut_off(window, studio)
     await page.get_by_role("button", name="Cancel").click()
     await expect(page.locator("#toast")).to_contain_text("The studio does not answer.")
 
@@ -105,11 +111,7 @@ async def test_a_cancel_that_does_not_arrive_is_told_of(
 async def test_a_job_is_not_forgotten_where_a_page_cannot_ask_for_it(
     window: BrowserContext, studio: Studio
 ) -> None:
-    studio.gate.clear()
-    page = await entered(window)
-    await imagine(page, "a fox")
-    await expect_state(page, "imagine", "running")
-    await window.route("**/v1/jobs/*", lambda route: route.abort())
+    page = await cut_off(window, studio)
     async with page.expect_event("requestfailed", lambda request: "/v1/jobs/" in request.url):
         await page.reload()
     await page.wait_for_selector(READY, state="attached")
